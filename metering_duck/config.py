@@ -1,0 +1,320 @@
+"""Configs as frozen models: what is measured, for whom, and since when.
+
+Reads JSON in both spellings of the spec (`measurements`, and `observations` of its later revision) and reports every
+fault at once with its path. Owns no SQL: compiler.py turns a config into text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
+
+from metering_duck import aggregations
+from metering_duck.errors import ConfigError, did_you_mean
+from metering_duck.times import parse_time
+
+PRECISION_MAX = 38
+SCALE_DEFAULT = 18
+
+
+def _plain_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds a lone surrogate, which is not text; expected Unicode text") from None
+    return text
+
+
+def _some_text(text: str) -> str:
+    if not text:
+        raise ValueError("is empty; some text is required")
+    return _plain_text(text)
+
+
+def _unit(text: str) -> str:
+    if not text:
+        raise ValueError('is empty; a unit is required, e.g. "tokens"')
+    return _plain_text(text)
+
+
+def _moment(value: object) -> datetime:
+    try:
+        return parse_time(value, "it")
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("it: ")) from None
+
+
+def _aggregation(name: str) -> str:
+    try:
+        return aggregations.canonical(name, "it")
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("it: ")) from None
+
+
+SomeText = Annotated[StrictStr, AfterValidator(_some_text)]
+Aggregation = Annotated[StrictStr, AfterValidator(_aggregation)]
+
+
+class Model(BaseModel):
+    """Frozen, closed, and named in the JSON's camelCase or in snake_case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Filter(Model):
+    """`property` must be there and be exactly `equals`: case-sensitive text; an absent property never matches (R2)."""
+
+    property: SomeText
+    equals: SomeText
+
+
+class Measurement(Model):
+    """What to measure: the quantity in `source_property`, counted in `unit`, where `filter` matches.
+
+    Units:   `precision` and `scale` are the decimal digits of the quantity's DECIMAL, 38 and 18 by default (R5).
+             `result_scale` is the number of fraction digits an average is rounded to (R16).
+    """
+
+    source_property: SomeText = Field(
+        validation_alias=AliasChoices("sourceProperty", "source_property"), serialization_alias="sourceProperty"
+    )
+    unit: Annotated[StrictStr, AfterValidator(_unit)]
+    filter: Filter | None = None
+    aggregation: Aggregation | None = None
+    precision: Annotated[StrictInt, Field(ge=1, le=PRECISION_MAX)] = PRECISION_MAX
+    scale: Annotated[StrictInt, Field(ge=0, le=PRECISION_MAX)] = SCALE_DEFAULT
+    result_scale: Annotated[StrictInt, Field(ge=0, le=PRECISION_MAX)] | None = Field(
+        default=None,
+        validation_alias=AliasChoices("resultScale", "result_scale"),
+        serialization_alias="resultScale",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scale_follows_precision(cls, data: Any) -> Any:
+        """A precision below 18 given alone takes the scale along: no more fraction digits than digits."""
+        if isinstance(data, Mapping) and "scale" not in data:
+            precision = data.get("precision")
+            if isinstance(precision, int) and precision < SCALE_DEFAULT:
+                return {**data, "scale": 0}
+        return data
+
+    @model_validator(mode="after")
+    def _scale_fits(self) -> Measurement:
+        if self.scale > self.precision:
+            raise ValueError(f"scale {self.scale} is more than precision {self.precision}; it may be at most that")
+        return self
+
+    @property
+    def integer_digits(self) -> int:
+        """How many digits the quantity may have before its point."""
+        return self.precision - self.scale
+
+
+class Entry(Model):
+    """The measurements of one workspace and event type (or of all, where left out), while it is in effect (R1).
+
+    Units: `effective_from` (inclusive) and `effective_to` (exclusive) are business time, compared with recorded_at.
+    """
+
+    workspace_id: SomeText | None = Field(
+        default=None,
+        validation_alias=AliasChoices("workspaceID", "workspace_id", "workspaceId", "workspace"),
+        serialization_alias="workspaceID",
+    )
+    type: SomeText | None = Field(default=None, validation_alias=AliasChoices("type", "eventType", "event_type"))
+    effective_from: Annotated[datetime, AfterValidator(_moment)] | None = Field(
+        default=None,
+        validation_alias=AliasChoices("effectiveFrom", "effective_from"),
+        serialization_alias="effectiveFrom",
+    )
+    effective_to: Annotated[datetime, AfterValidator(_moment)] | None = Field(
+        default=None,
+        validation_alias=AliasChoices("effectiveTo", "effective_to"),
+        serialization_alias="effectiveTo",
+    )
+    measurements: Annotated[tuple[Measurement, ...], Field(min_length=1)] = Field(
+        validation_alias=AliasChoices("measurements", "observations")
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_times(cls, data: Any) -> Any:
+        """RFC 3339 text goes through our own reader: pydantic's would take numbers and naive text too."""
+        if not isinstance(data, Mapping):
+            return data
+        names = ("effectiveFrom", "effective_from", "effectiveTo", "effective_to")
+        return {k: (_moment(v) if k in names and v is not None else v) for k, v in data.items()}
+
+    @model_validator(mode="after")
+    def _in_effect_some_time(self) -> Entry:
+        if self.effective_from and self.effective_to and self.effective_from >= self.effective_to:
+            raise ValueError("effectiveTo is not after effectiveFrom; the entry would never be in effect")
+        return self
+
+    @property
+    def source_properties(self) -> list[str]:
+        """Every property that is measured, also where its filter misses: none of them is a dimension (R6)."""
+        return sorted({m.source_property for m in self.measurements})
+
+    def overlaps(self, other: Entry) -> bool:
+        """Whether one event could match both (R1)."""
+        same = all(
+            mine is None or theirs is None or mine == theirs
+            for mine, theirs in ((self.workspace_id, other.workspace_id), (self.type, other.type))
+        )
+        return same and _before(self.effective_from, other.effective_to) and _before(
+            other.effective_from, self.effective_to
+        )
+
+
+def _before(start: datetime | None, end: datetime | None) -> bool:
+    return start is None or end is None or start < end
+
+
+class MeteringConfig(Model):
+    """A catalog: entries by workspace and event type. A plain `{"measurements": […]}` is a catalog of one entry."""
+
+    entries: Annotated[tuple[Entry, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_entry_per_event(self) -> MeteringConfig:
+        for later, entry in enumerate(self.entries):
+            for earlier in range(later):
+                if self.entries[earlier].overlaps(entry):
+                    raise ValueError(
+                        f"entries[{earlier}] and entries[{later}] could match the same event at the same time; "
+                        "expected one entry per workspace, type and moment"
+                    )
+        return self
+
+    @property
+    def measurements(self) -> list[tuple[str, Measurement]]:
+        """Each measurement with its path in the config, in the config's order."""
+        alone = len(self.entries) == 1 and self.entries[0].workspace_id is None and self.entries[0].type is None
+        return [
+            (f"measurements[{m}]" if alone else f"entries[{e}].measurements[{m}]", measurement)
+            for e, entry in enumerate(self.entries)
+            for m, measurement in enumerate(entry.measurements)
+        ]
+
+
+ConfigLike = MeteringConfig | Mapping[str, Any] | str | os.PathLike[str]
+
+
+def load_config(config: ConfigLike) -> MeteringConfig:
+    """A config from a path, a dict, JSON text, or a MeteringConfig (given back as it is).
+
+    Raises: ConfigError with every fault and its path; SourceError never: an unreadable config is a ConfigError.
+    Source: metering-spec "Metering config", R1, R2, R5.
+    """
+    if isinstance(config, MeteringConfig):
+        return config
+    if isinstance(config, Mapping):
+        return _from_json(dict(config), "config")
+    if isinstance(config, str) and config.lstrip().startswith("{"):
+        return _from_json(_parse_json(config, "config"), "config")
+    path = Path(config)
+    return _from_json(_parse_json(_read_text(path), str(path)), str(path))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: found no such file; expected a config in JSON. hint: --config FILE") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); expected a config in JSON, UTF-8.") from None
+
+
+def _parse_json(text: str, where: str) -> Any:
+    def once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise ConfigError(f'{where}: found the key "{key}" twice in one object; expected it once.')
+            found[key] = value
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=once)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ConfigError(f"{where}: is not JSON ({error}); expected an object. hint: see `metering-duck schema`") from None
+
+
+def _from_json(data: Any, where: str) -> MeteringConfig:
+    if isinstance(data, list):
+        data = {"entries": data}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: found {type(data).__name__}; expected an object with measurements or entries.")
+    catalog = next((data[key] for key in ("entries", "catalog") if key in data), None)
+    wrapped = catalog is None
+    if wrapped:
+        if not {"measurements", "observations"} & set(data):
+            found = did_you_mean(next(iter(data), ""), ["measurements", "observations", "entries"])
+            raise ConfigError(f"{where}: found no measurements; expected at least one. hint: {found}")
+        catalog = [data]
+    elif len(data) > 1:
+        extra = next(key for key in data if key not in ("entries", "catalog"))
+        raise ConfigError(f"{where}: found {extra} beside the entries; expected only entries.")
+    try:
+        return MeteringConfig.model_validate({"entries": catalog})
+    except ValidationError as error:
+        raise ConfigError([_sentence(fault, where, data, wrapped) for fault in error.errors()]) from None
+
+
+def _sentence(fault: Any, where: str, data: dict[str, Any], wrapped: bool) -> str:
+    """One of pydantic's faults in the voice of the house."""
+    location = list(fault["loc"])[2 if wrapped else 0 :]
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    if path.startswith("measurements") and "observations" in data and "measurements" not in data:
+        path = path.replace("measurements", "observations", 1)
+    return f"{where}: {path}{': ' if path else ''}{_what_is_wrong(fault, location)}"
+
+
+KNOWN_KEYS = {
+    "filter": ["property", "equals"],
+    "measurements": ["sourceProperty", "unit", "filter", "aggregation", "precision", "scale", "resultScale"],
+    "observations": ["sourceProperty", "unit", "filter", "aggregation", "precision", "scale", "resultScale"],
+    "entries": ["workspaceID", "type", "effectiveFrom", "effectiveTo", "measurements"],
+}
+
+
+def _what_is_wrong(fault: Any, location: list[Any]) -> str:
+    kind = fault["type"]
+    if kind == "value_error":
+        return str(fault["ctx"]["error"]) + "."
+    if kind == "missing":
+        return "is missing; it is required."
+    if kind == "extra_forbidden":
+        parents = [part for part in location[:-1] if isinstance(part, str)]
+        known = KNOWN_KEYS.get(parents[-1] if parents else "entries", KNOWN_KEYS["entries"])
+        return f"is not a key of this object. hint: {did_you_mean(str(location[-1]), known)}"
+    if kind == "too_short":
+        return "is empty; at least one is required."
+    if kind == "string_type":
+        return f'found {json.dumps(fault["input"], default=str)}; expected text. hint: property values are text, write it in quotes.'
+    return f'found {json.dumps(fault["input"], default=str)}; {fault["msg"]}.'
+
+
+def utc(moment: datetime) -> datetime:
+    """The same moment, in UTC."""
+    return moment.astimezone(UTC)

@@ -1,0 +1,185 @@
+"""The only module that talks to duckdb: a locked-down connection, its settings, running queries, errors mapped to ours.
+
+The connection may read the files it was given and its own temporary directory, and nothing else; it may write only
+there. Its configuration is locked before any SQL that was made from a config runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from metering_duck.errors import ConfigError, Interrupted, MeteringError, SourceError, StageError
+from metering_duck.quote import identifier, literal, literal_list
+from metering_duck.stages import Query, load_text
+
+Progress = Callable[[str, float], None]
+BATCH_ROWS = 65_536
+
+
+class Overflow(MeteringError):
+    """A sum passed 38 digits on its way, or at its end: the caller adds again in two parts."""
+
+
+class Engine:
+    """One in-memory DuckDB with a temporary directory of its own; close it, or use it in a with statement.
+
+    Units:  `memory_limit` as DuckDB writes it ("500MB"); `threads` a count.
+    Raises: ConfigError for a setting DuckDB refuses.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int | None = None,
+        memory_limit: str | None = None,
+        temp_dir: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if temp_dir is not None and not Path(temp_dir).is_dir():
+            raise ConfigError(f"temp-dir: found no directory {temp_dir}; expected one that exists.")
+        self.directory = Path(tempfile.mkdtemp(prefix="metering-duck-", dir=temp_dir)).resolve()
+        self.connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false"})
+        self.lock = threading.RLock()
+        self._progress = progress
+        self._running = False
+        settings = {
+            "TimeZone": "'UTC'",
+            "temp_directory": literal(str(self.directory)),
+            "enable_progress_bar": "true",
+            "enable_progress_bar_print": "false",
+            "threads": None if threads is None else str(threads),
+            "memory_limit": None if memory_limit is None else literal(memory_limit),
+        }
+        for name, value in settings.items():
+            if value is not None:
+                self._set(name, value)
+
+    def _set(self, name: str, value: str) -> None:
+        try:
+            self.connection.execute(f"SET {name} = {value}")
+        except duckdb.Error as error:
+            self.close()
+            option = name.replace("_", "-")
+            raise ConfigError(f"{option}: found {value}; {_first_line(error)}. hint: --threads 2 --memory-limit 4GB") from None
+
+    def lock_down(self, paths: Sequence[str]) -> None:
+        """Allow these files and the temporary directory, forbid the rest of the world, and lock the settings."""
+        self._set("allowed_directories", literal_list([str(self.directory)]))
+        self._set("allowed_paths", literal_list(paths))
+        self._set("enable_external_access", "false")
+        self._set("lock_configuration", "true")
+        self.connection.execute(load_text("functions"))
+
+    def close(self) -> None:
+        """Close the connection and remove the temporary directory."""
+        with contextlib.suppress(duckdb.Error):
+            self.connection.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def interrupt(self) -> None:
+        """Stop what is running, from another thread; it raises Interrupted there."""
+        self.connection.interrupt()
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def fill(self, query: Query) -> None:
+        """Run a query into the temporary table that it names."""
+        self._run(query, f"CREATE OR REPLACE TEMP TABLE {identifier(query.name)} AS\n{query.sql}")
+
+    def rows(self, sql: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """The rows of a small statement of our own."""
+        with self.lock, self._errors(sql, sql, parameters or {}):
+            return self.connection.execute(sql, parameters or {}).fetchall()
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        return int(self.rows(f"SELECT count(*) FROM {identifier(table)}")[0][0])
+
+    def describe(self, relation: str) -> dict[str, str]:
+        """Column → type of something that can stand behind FROM, in its order."""
+        return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")}
+
+    def stream(self, query: Query) -> Iterator[pa.RecordBatch]:
+        """The query's rows as Arrow batches, in its order; nothing is held but one batch."""
+        with self.lock, self._errors(query.name, query.sql, query.bound):
+            reader = self._reader(query)
+        while True:
+            with self.lock, self._errors(query.name, query.sql, query.bound):
+                try:
+                    batch = reader.read_next_batch()
+                except StopIteration:
+                    return
+            yield batch
+
+    def table(self, query: Query) -> pa.Table:
+        """The query's rows as one Arrow table."""
+        with self.lock, self._errors(query.name, query.sql, query.bound):
+            reader = self._reader(query)
+            return pa.Table.from_batches(list(reader), reader.schema)
+
+    def _reader(self, query: Query) -> pa.RecordBatchReader:
+        return self.connection.sql(query.sql, params=query.bound).to_arrow_reader(BATCH_ROWS)
+
+    def _run(self, query: Query, sql: str) -> None:
+        with self.lock, self._errors(query.name, sql, query.bound), self._progress_of(query.name):
+            self.connection.execute(sql, query.bound)
+
+    @contextlib.contextmanager
+    def _progress_of(self, name: str) -> Iterator[None]:
+        """Tell the progress of what runs inside, from a second thread."""
+        if self._progress is None:
+            yield
+            return
+        report, done = self._progress, threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.2):
+                report(name, max(self.connection.query_progress(), 0.0))
+
+        watcher = threading.Thread(target=watch, name="metering-duck progress")
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+    @contextlib.contextmanager
+    def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> Iterator[None]:
+        """DuckDB's errors in our words: the reader's input, the machine's limits, or our bug."""
+        try:
+            yield
+        except (duckdb.InterruptException, KeyboardInterrupt):
+            raise Interrupted("run: was interrupted; nothing was written.") from None
+        except duckdb.OutOfRangeException as error:
+            raise Overflow(_first_line(error)) from None
+        except duckdb.OutOfMemoryException as error:
+            raise MeteringError(
+                f"run: memory is used up ({_first_line(error)}); expected to spill to {self.directory.parent}. "
+                "hint: a larger --memory-limit, fewer --threads, or a --temp-dir with more room"
+            ) from None
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException, pa.ArrowInvalid) as error:
+            raise SourceError(f"input: {_first_line(error)}; expected a file that can be read to its end.") from None
+        except duckdb.Error as error:
+            raise StageError(name, sql, parameters, _first_line(error)) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

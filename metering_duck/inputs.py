@@ -1,0 +1,251 @@
+"""Inputs: paths, globs, folders, standard input, tables, frames and dicts become files to read or a relation to scan.
+
+Decides only what kind of thing an input is and where its bytes lie; sources.py says what its columns mean. Nothing is
+read here beyond the first bytes.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from metering_duck.errors import SourceError, first_few
+
+FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+COMPRESSIONS = (".gz", ".zst")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files of one format; `keys` are the Hive partition columns in their paths."""
+
+    paths: tuple[str, ...]
+    format: str
+    keys: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What a message calls them."""
+        return first_few(self.paths)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Something with an Arrow stream; `rereadable` says whether it can be scanned more than once."""
+
+    data: Any
+    name: str
+    rereadable: bool
+
+
+@dataclass(frozen=True)
+class Lines:
+    """JSON objects as one Arrow column `line`."""
+
+    table: pa.Table
+    name: str
+
+
+Input = Files | Rows | Lines
+
+
+def find_input(given: Any, scratch: Path) -> Input:
+    """What `given` is; standard input and lazy frames are first written to `scratch`.
+
+    Raises: SourceError when it cannot be told, found, or is of several formats.
+    """
+    if isinstance(given, str | os.PathLike):
+        return find_files([os.fspath(given)], scratch)
+    if isinstance(given, Mapping):
+        given = [given]
+    if isinstance(given, Sequence) and given and all(isinstance(item, str | os.PathLike) for item in given):
+        return find_files([os.fspath(item) for item in given], scratch)
+    if isinstance(given, Sequence | Iterable) and not hasattr(given, "__arrow_c_stream__") and _is_plain(given):
+        return Lines(_lines_of(given), f"a {type(given).__name__} of objects")
+    return _rows_of(given, scratch)
+
+
+def _is_plain(given: Any) -> bool:
+    return not type(given).__module__.split(".")[0] in ("polars", "pandas", "pyarrow", "duckdb", "_duckdb")
+
+
+def _rows_of(given: Any, scratch: Path) -> Input:
+    name = f"a {type(given).__module__.split('.')[0].lstrip('_')} {type(given).__name__}"
+    home = type(given).__module__.split(".")[0]
+    if home == "polars" and type(given).__name__ == "LazyFrame":
+        path = scratch / "lazyframe.parquet"
+        given.sink_parquet(path)
+        return Files((str(path),), "parquet")
+    if home == "pandas":
+        return Rows(pa.Table.from_pandas(given, preserve_index=False), name, rereadable=True)
+    if isinstance(given, pa.RecordBatch):
+        return Rows(pa.Table.from_batches([given]), name, rereadable=True)
+    if isinstance(given, pa.Table):
+        return Rows(given, name, rereadable=True)
+    if home in ("duckdb", "_duckdb"):
+        return Rows(given.to_arrow_reader(), name, rereadable=False)
+    if home == "polars":
+        return Rows(given.to_arrow(), name, rereadable=True)
+    if isinstance(given, pa.RecordBatchReader):
+        return Rows(given, name, rereadable=False)
+    if hasattr(given, "__arrow_c_stream__"):
+        return Rows(pa.RecordBatchReader.from_stream(given), name, rereadable=False)
+    if hasattr(given, "to_reader"):
+        return Rows(given.to_reader(), name, rereadable=False)
+    if hasattr(given, "to_batches") and hasattr(given, "schema"):
+        return Rows(pa.RecordBatchReader.from_batches(given.schema, given.to_batches()), name, rereadable=False)
+    raise SourceError(
+        f"input: found {name}; expected paths, an Arrow, Polars, pandas or DuckDB table, or a list of dicts."
+    )
+
+
+def _lines_of(given: Iterable[Any]) -> pa.Table:
+    """Objects as JSON text, written by the standard library: a number keeps the digits its Python value has."""
+    texts = [json.dumps(_as_dict(item), default=_json_text, ensure_ascii=True) for item in given]
+    return pa.table({"line": pa.array(texts, pa.string())})
+
+
+def _as_dict(item: Any) -> Any:
+    if isinstance(item, Mapping):
+        return item
+    if hasattr(item, "to_json_dict"):
+        return item.to_json_dict()
+    raise SourceError(f"input: found a {type(item).__name__} in a list; expected dicts or EventPayload objects.")
+
+
+def _json_text(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "item"):
+        return value.item()
+    raise SourceError(f"input: found a value of type {type(value).__name__} in an object; expected text, a number or a boolean.")
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def find_files(patterns: Sequence[str], scratch: Path) -> Files:
+    """Paths, globs and folders as files of one format; `-` is standard input, kept in `scratch`."""
+    roots: list[tuple[str, str]] = []
+    for pattern in patterns:
+        for path in _spooled(scratch) if pattern == "-" else _expand(pattern):
+            roots.append((pattern, path))
+    paths = tuple(dict.fromkeys(os.path.abspath(path) for _, path in roots))
+    formats = {path: format_of(path) for path in paths}
+    if len(set(formats.values())) > 1:
+        example = {kind: path for path, kind in formats.items()}
+        found = ", ".join(f"{kind} ({Path(path).name})" for kind, path in sorted(example.items()))
+        raise SourceError(f"input: found files of several formats, {found}; expected one. hint: name them apart, e.g. '*.parquet'")
+    kind = next(iter(formats.values()))
+    return Files(paths, kind, _partition_keys(paths) if kind in ("parquet", "csv") else ())
+
+
+def _expand(pattern: str) -> list[str]:
+    if "\0" in pattern:
+        raise SourceError(f"input: found a NUL in the path {pattern!r}; expected a path.")
+    if os.path.isfile(pattern) or _is_stream(pattern):
+        if not os.access(pattern, os.R_OK):
+            raise SourceError(f"{pattern}: cannot be read (permission denied); expected a file you may read.")
+        return [pattern]
+    if os.path.isdir(pattern):
+        found = sorted(
+            str(path)
+            for path in Path(pattern).rglob("*")
+            if path.is_file()
+            and _suffix(path.name) in FORMATS
+            and not any(part.startswith((".", "_")) for part in path.relative_to(pattern).parts)
+        )
+        if not found:
+            raise SourceError(f"{pattern}: found no file with events in the folder; expected one of {', '.join(FORMATS)}.")
+        return found
+    found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+    if not found:
+        raise SourceError(f"{pattern}: found no such file; expected a path, a folder, a glob, or - for standard input.")
+    return found
+
+
+def _is_stream(path: str) -> bool:
+    return path.startswith(("/dev/", "/proc/")) and os.path.exists(path)
+
+
+def _spooled(scratch: Path) -> list[str]:
+    """Standard input in a file: DuckDB silently reads nothing from /dev/stdin."""
+    with tempfile.NamedTemporaryFile(dir=scratch, prefix="stdin-", delete=False) as file:
+        while block := sys.stdin.buffer.read(1 << 20):
+            file.write(block)
+    with open(file.name, "rb") as start:
+        first = start.read(4)
+    compression = ".gz" if first[:2] == b"\x1f\x8b" else ".zst" if first == b"\x28\xb5\x2f\xfd" else ""
+    plain = format_of(file.name + compression, lambda: _first_bytes(file.name, compression))
+    suffix = next(suffix for suffix, kind in FORMATS.items() if kind == plain)
+    named = file.name + suffix + compression
+    os.rename(file.name, named)
+    return [named]
+
+
+def _suffix(name: str) -> str:
+    path = Path(name.lower())
+    return Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
+
+
+def _first_bytes(path: str, compression: str = "") -> bytes:
+    kind = {".gz": "gzip", ".zst": "zstd", "": None}[compression or (Path(path).suffix if Path(path).suffix in COMPRESSIONS else "")]
+    try:
+        with pa.input_stream(path, compression=kind) as stream:
+            return bytes(stream.read(65_536))
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(f"{path}: cannot be read ({str(error).splitlines()[0]}); expected a readable file.") from None
+
+
+def format_of(path: str, first_bytes: Any = None) -> str:
+    """The format of a file, by its suffix, else by its first bytes; a .json file is an array or NDJSON."""
+    known = FORMATS.get(_suffix(path))
+    if known not in (None, "json"):
+        return str(known)
+    first = (first_bytes or (lambda: _first_bytes(path)))()
+    if first.startswith(b"PAR1"):
+        return "parquet"
+    if first.startswith(b"ARROW1"):
+        return "arrow"
+    text = first.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith(b"["):
+        return "json"
+    return "ndjson" if text.startswith(b"{") or known == "json" else "csv"
+
+
+def delimiter_of(path: str) -> str:
+    """The CSV delimiter: of comma, tab, semicolon and bar the one that the header has most of."""
+    header = _first_bytes(path).split(b"\n", 1)[0]
+    return max(",\t;|", key=lambda mark: header.count(mark.encode()))
+
+
+def _partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
+    """The keys of `key=value` folders that all paths have."""
+    keys = [[part.split("=", 1)[0] for part in Path(path).parent.parts if "=" in part] for path in paths]
+    return tuple(key for key in keys[0] if all(key in other for other in keys))

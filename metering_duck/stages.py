@@ -1,0 +1,124 @@
+"""Stages and queries: named SQL, in order, with the parameters bound to it.
+
+A stage is one SELECT with a name. A query is a list of stages that becomes one statement, each stage a CTE that later
+ones may read; the last is the result. Stages that never change are files of sql/, each with a header that says why it
+is there, what it reads and yields, and its parameters; the others are made by compiler.py and totals.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from metering_duck.quote import literal
+
+_TOKEN = re.compile(r"('(?:[^']|'')*')|(\"(?:[^\"]|\"\")*\")|(--[^\n]*)|\$([a-z_][a-z_0-9]*)")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One SELECT, its name, and one sentence why it is there."""
+
+    name: str
+    why: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """Stages in order; `name` is the table that the last one fills, or what it is called when it is read."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    parameters: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def sql(self) -> str:
+        """The whole query as one SELECT statement, stage by stage, its parameters as $names."""
+        *before, last = self.stages
+        if before and last.sql.startswith("WITH"):
+            before, last = list(self.stages), Stage(last.name, "the result", f"SELECT * FROM {last.name}")
+        ctes = ",\n".join(f"-- {s.why}\n{s.name} AS (\n{_indented(s.sql)}\n)" for s in before)
+        return f"WITH\n{ctes}\n-- {last.why}\n{last.sql}" if before else f"-- {last.why}\n{last.sql}"
+
+    @property
+    def bound(self) -> dict[str, object]:
+        """The parameters that the text names: DuckDB refuses a missing one and an excess one."""
+        named = parameter_names(self.sql)
+        return {name: value for name, value in self.parameters.items() if name in named}
+
+
+def _indented(sql: str) -> str:
+    """The SQL four columns further right, except inside a text literal that spans lines."""
+    lines, inside = [], False
+    for line in sql.split("\n"):
+        lines.append(line if inside or not line else "    " + line)
+        inside ^= line.count("'") % 2 == 1
+    return "\n".join(lines)
+
+
+def parameter_names(sql: str) -> set[str]:
+    """The $names in SQL text, those inside quotes and comments left out."""
+    return {match.group(4) for match in _TOKEN.finditer(sql) if match.group(4)}
+
+
+def with_values(sql: str, parameters: dict[str, object]) -> str:
+    """SQL text with its $names replaced by literals, to be run by hand in the DuckDB shell."""
+
+    def value_of(match: re.Match[str]) -> str:
+        if not match.group(4):
+            return match.group(0)
+        value = parameters[match.group(4)]
+        if value is None:
+            return "NULL"
+        return str(value) if isinstance(value, int) else literal(str(value)) if isinstance(value, str) else f"TIMESTAMP {literal(str(value))}"
+
+    return _TOKEN.sub(value_of, sql)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file of sql/ says of itself: name → type of every column it reads and yields, and of its parameters."""
+
+    why: str
+    reads: dict[str, dict[str, str]]
+    yields: dict[str, str]
+    parameters: dict[str, str]
+
+
+@cache
+def load_text(name: str) -> str:
+    """The text of sql/`name`.sql: inside the package in a wheel, beside it in a checkout."""
+    inside = files("metering_duck").joinpath("sql", f"{name}.sql")
+    if inside.is_file():
+        return inside.read_text(encoding="utf-8")
+    return (Path(__file__).parent.parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def load_header(name: str) -> Header:
+    """The header of sql/`name`.sql."""
+    lines = dict(
+        line.removeprefix("-- ").split(":", 1) for line in load_text(name).splitlines() if re.match(r"-- \w+:", line)
+    )
+    reads = re.findall(r"(\w+)\(((?:[^()]|\([^()]*\))*)\)", lines["reads"])
+    return Header(
+        why=lines["why"].strip(),
+        reads={table: _columns(columns) for table, columns in reads},
+        yields=_columns(lines["yields"]),
+        parameters=_columns(lines["params"]),
+    )
+
+
+def _columns(text: str) -> dict[str, str]:
+    parts = re.split(r",\s*(?![^()]*\))", text.strip()) if text.strip() else []
+    return {name: kind for name, kind in (part.split(" ", 1) for part in parts)}
+
+
+def load_stage(name: str) -> Stage:
+    """A stage whose SQL is the file sql/`name`.sql."""
+    text = load_text(name)
+    body = "\n".join(line for line in text.splitlines() if not re.match(r"-- (why|reads|yields|params):", line))
+    return Stage(name, load_header(name).why, body.strip())

@@ -1,0 +1,65 @@
+-- why: the quotient numerator / divisor by long division over integers, rounded half to even once (R15, R16)
+-- reads: numerators(high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER)
+-- yields: high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER, negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, rounded HUGEINT
+-- params:
+WITH positive AS (
+    SELECT
+        *,
+        high < 0 OR (high = 0 AND low < 0) AS negative,
+        CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -high ELSE high END AS a,
+        CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -low ELSE low END AS b
+    FROM numerators
+),
+divided AS (
+    SELECT
+        *,
+        (a // divisor) * base + ((a % divisor) * base + b) // divisor AS quotient,
+        ((a % divisor) * base + b) % divisor AS remainder,
+        greatest(result_scale - scale, 0) AS more_digits,
+        power_of_ten(greatest(scale - result_scale, 0)) AS dropped
+    FROM positive
+),
+lengthened AS (
+    SELECT
+        *,
+        power_of_ten(least(more_digits, 19)) AS first_step,
+        power_of_ten(greatest(more_digits - 19, 0)) AS second_step
+    FROM divided
+),
+first_digits AS (
+    SELECT
+        *,
+        (remainder * first_step) // divisor AS digits_1,
+        (remainder * first_step) % divisor AS remainder_1
+    FROM lengthened
+),
+second_digits AS (
+    SELECT
+        *,
+        CASE
+            WHEN quotient < power_of_ten(38 - more_digits) AND more_digits > 0
+                THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
+            WHEN more_digits = 0 THEN quotient // dropped
+        END AS floor_digits,
+        quotient % dropped AS dropped_digits,
+        (remainder_1 * second_step) % divisor AS rest
+    FROM first_digits
+),
+compared AS (
+    SELECT
+        *,
+        CASE
+            WHEN dropped > 1 AND dropped_digits <> dropped // 2 THEN sign(dropped_digits - dropped // 2)
+            WHEN dropped > 1 THEN sign(rest)
+            ELSE sign(2 * rest - divisor)
+        END AS beyond_half
+    FROM second_digits
+)
+SELECT
+    * EXCLUDE (
+        a, b, more_digits, dropped, first_step, second_step, digits_1, remainder_1, floor_digits, dropped_digits, rest,
+        beyond_half
+    ),
+    (floor_digits + CASE WHEN beyond_half > 0 OR (beyond_half = 0 AND floor_digits % 2 = 1) THEN 1 ELSE 0 END)
+        * CASE WHEN negative THEN -1 ELSE 1 END AS rounded
+FROM compared

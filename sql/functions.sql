@@ -1,0 +1,209 @@
+-- why: the small functions that stages share: reading quantities and times from text, exact JSON, ids, plain text
+-- reads:
+-- yields:
+-- params:
+
+-- R4: what a quantity may look like.
+CREATE OR REPLACE TEMP MACRO is_quantity(text) AS
+    regexp_full_match(text, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?');
+
+-- The sign, digits and exponent of a quantity.
+CREATE OR REPLACE TEMP MACRO quantity_parts(text) AS
+    regexp_extract(text, '^([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?$', ['sign', 'whole', 'fraction', 'exponent']);
+
+-- The digits that count: none for zero.
+CREATE OR REPLACE TEMP MACRO quantity_digits(text) AS
+    trim(quantity_parts(text).whole || quantity_parts(text).fraction, '0');
+
+-- How many digits the decimal point stands after the first digit that counts. An exponent of more than 18 digits
+-- is as good as any number beyond every DECIMAL.
+CREATE OR REPLACE TEMP MACRO quantity_point(text) AS
+    CASE
+        WHEN quantity_parts(text).exponent = '' THEN 0
+        ELSE coalesce(
+            TRY_CAST(quantity_parts(text).exponent AS BIGINT),
+            CASE WHEN starts_with(quantity_parts(text).exponent, '-') THEN -1000000000000 ELSE 1000000000000 END
+        )
+    END
+    + strlen(quantity_parts(text).whole)
+    - strlen(quantity_parts(text).whole || quantity_parts(text).fraction)
+    + strlen(ltrim(quantity_parts(text).whole || quantity_parts(text).fraction, '0'));
+
+-- R5: why a text is no DECIMAL of so many digits before and after its point; NULL when it is one.
+CREATE OR REPLACE TEMP MACRO quantity_fault(text, integer_digits, fraction_digits) AS
+    CASE
+        WHEN NOT is_quantity(text) THEN 'quantity-syntax'
+        WHEN quantity_digits(text) = '' THEN NULL
+        WHEN quantity_point(text) > integer_digits THEN 'quantity-too-large'
+        WHEN strlen(quantity_digits(text)) - quantity_point(text) > fraction_digits THEN 'quantity-too-fine'
+    END;
+
+-- R17: a quantity as plain text: no exponent, no zeros that say nothing, no "-0".
+CREATE OR REPLACE TEMP MACRO quantity_plain(text) AS
+    CASE
+        WHEN quantity_digits(text) = '' THEN '0'
+        ELSE
+            CASE WHEN quantity_parts(text).sign = '-' THEN '-' ELSE '' END
+            || CASE
+                WHEN quantity_point(text) <= 0
+                    THEN '0.' || repeat('0', -quantity_point(text)) || quantity_digits(text)
+                WHEN quantity_point(text) >= strlen(quantity_digits(text))
+                    THEN quantity_digits(text) || repeat('0', quantity_point(text) - strlen(quantity_digits(text)))
+                ELSE
+                    left(quantity_digits(text), quantity_point(text))
+                    || '.' || substr(quantity_digits(text), quantity_point(text) + 1)
+            END
+    END;
+
+-- R17 for a DECIMAL or HUGEINT.
+CREATE OR REPLACE TEMP MACRO plain_text(number) AS
+    CASE
+        WHEN contains(CAST(number AS VARCHAR), '.') THEN rtrim(rtrim(CAST(number AS VARCHAR), '0'), '.')
+        ELSE CAST(number AS VARCHAR)
+    END;
+
+-- Digits with zeros before them, so that one stands before the point of `scale` digits.
+CREATE OR REPLACE TEMP MACRO padded(digits, scale) AS
+    lpad(digits, CAST(greatest(strlen(digits), scale + 1) AS INTEGER), '0');
+
+-- Digits with a point before the last `scale` of them, as plain text.
+CREATE OR REPLACE TEMP MACRO point_text(digits, scale) AS
+    CASE
+        WHEN scale = 0 THEN digits
+        ELSE rtrim(rtrim(left(padded(digits, scale), -scale) || '.' || right(padded(digits, scale), scale), '0'), '.')
+    END;
+
+-- high × 10^low_digits + low, both of one sign, counted in units of 10^-scale: as plain text (R15, R17).
+CREATE OR REPLACE TEMP MACRO parts_text(high, low, low_digits, scale) AS
+    CASE WHEN high < 0 OR low < 0 THEN '-' ELSE '' END
+    || point_text(
+        CASE
+            WHEN high = 0 THEN CAST(abs(low) AS VARCHAR)
+            WHEN low_digits = 0 THEN CAST(abs(high) AS VARCHAR)
+            ELSE CAST(abs(high) AS VARCHAR) || lpad(CAST(abs(low) AS VARCHAR), low_digits, '0')
+        END,
+        scale);
+
+-- high × base + low as one integer; NULL when it has more than 38 digits (R18).
+CREATE OR REPLACE TEMP MACRO sum_of_parts(high, low, base) AS
+    CASE
+        WHEN abs(high + low // base) < power_of_ten(38) // base THEN (high + low // base) * base + low % base
+    END;
+
+-- R16: a DECIMAL at a smaller scale, half to even, given its cast (which rounds half away from zero), how many digits
+-- go, and the last digit's worth.
+CREATE OR REPLACE TEMP MACRO half_even(number, rounded, dropped, last_digit) AS
+    CASE
+        WHEN right(CAST(number AS VARCHAR), dropped) = rpad('5', dropped, '0')
+            AND right(CAST(rounded AS VARCHAR), 1) IN ('1', '3', '5', '7', '9')
+            THEN rounded - CASE WHEN number < 0 THEN -last_digit ELSE last_digit END
+        ELSE rounded
+    END;
+
+-- A DECIMAL of any scale as the integer of its digits.
+CREATE OR REPLACE TEMP MACRO unscaled(number) AS
+    CAST(replace(CAST(number AS VARCHAR), '.', '') AS HUGEINT);
+
+-- 10^exponent, exactly.
+CREATE OR REPLACE TEMP MACRO power_of_ten(exponent) AS
+    CAST('1' || repeat('0', exponent) AS HUGEINT);
+
+-- RFC 3339, the offset optional, a blank for the T allowed.
+CREATE OR REPLACE TEMP MACRO is_time(text) AS
+    regexp_full_match(text, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?');
+
+-- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
+-- 0001-01-01T00:00:00Z is how Go writes that it has no time.
+CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
+    CASE
+        WHEN NOT is_time(text) OR text = '0001-01-01T00:00:00Z' THEN NULL
+        WHEN text[-1] IN ('Z', 'z') THEN clock_of_text(text)
+        WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
+        WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)
+        WHEN zone = 'UTC' THEN clock_of_text(text)
+        ELSE (clock_of_text(text) AT TIME ZONE zone) AT TIME ZONE 'UTC'
+    END;
+
+-- The date and time of day, without the offset.
+CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS
+    TRY_CAST(
+        substr(text, 1, 10) || ' ' || substr(text, 12, 8) || left(regexp_extract(text, '\.[0-9]+'), 7) AS TIMESTAMP
+    );
+
+-- The offset's length, without its sign.
+CREATE OR REPLACE TEMP MACRO offset_of_text(text) AS
+    to_hours(CAST(substr(text, strlen(text) - 4, 2) AS BIGINT)) + to_minutes(CAST(right(text, 2) AS BIGINT));
+
+-- Whether digits finer than a microsecond were cut.
+CREATE OR REPLACE TEMP MACRO time_is_cut(text) AS
+    regexp_matches(text, '\.[0-9]{6}[0-9]*[1-9]');
+
+-- Whether a text names no offset.
+CREATE OR REPLACE TEMP MACRO time_is_naive(text) AS
+    NOT regexp_matches(text, '([Zz]|[+-][0-9]{2}:[0-9]{2})$');
+
+-- A moment as RFC 3339 text, with as many fraction digits as it has.
+CREATE OR REPLACE TEMP MACRO time_text(moment) AS
+    strftime(moment, '%Y-%m-%dT%H:%M:%S')
+    || CASE WHEN epoch_us(moment) % 1000000 = 0 THEN '' ELSE rtrim(strftime(moment, '.%f'), '0') END
+    || 'Z';
+
+-- Whether JSON text may hold a number that a parser would change: DuckDB reads one with a fraction, an exponent or
+-- more than 15 digits as a DOUBLE, and -0 as 0. May say so of a number inside a string, which costs time and no truth.
+CREATE OR REPLACE TEMP MACRO has_fragile_number(json) AS
+    regexp_matches(json, '[:\[,]\s*-?([0-9]+[.eE]|[0-9]{16})|[:\[,]\s*-0');
+
+-- The mark of a number: two Unicode noncharacters, one before and one behind. JSON that holds one already and a
+-- fragile number as well cannot be read exactly, and is rejected.
+CREATE OR REPLACE TEMP MACRO has_number_mark(json) AS
+    contains(json, chr(64976)) OR contains(json, chr(64977));
+
+-- JSON with each number as a marked string, every digit kept. A string is matched whole, first, so that nothing
+-- inside one is taken for a number; what the pattern marks behind a string is empty, and goes again.
+CREATE OR REPLACE TEMP MACRO marked_numbers(json) AS
+    replace(replace(replace(
+        regexp_replace(
+            json,
+            '("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)',
+            '\1' || chr(64976) || '\2' || chr(64977),
+            'g'
+        ),
+        chr(64976) || chr(64977), ''),
+        chr(64976), '"' || chr(64976)),
+        chr(64977), chr(64977) || '"');
+
+-- A value taken out of marked JSON, as its sender wrote it.
+CREATE OR REPLACE TEMP MACRO unmarked(value) AS
+    replace(replace(replace(replace(value,
+        '"' || chr(64976), ''), chr(64977) || '"', ''), chr(64976), ''), chr(64977), '');
+
+-- The texts at some paths of a JSON object, every digit kept; NULL where there is none.
+CREATE OR REPLACE TEMP MACRO json_texts(json, paths) AS
+    CASE
+        WHEN has_fragile_number(json)
+            THEN list_transform(json_extract_string(marked_numbers(json), paths), lambda value: unmarked(value))
+        ELSE json_extract_string(json, paths)
+    END;
+
+-- All of a JSON object's members as texts.
+CREATE OR REPLACE TEMP MACRO json_members(json) AS
+    CASE
+        WHEN has_fragile_number(json)
+            THEN map_from_entries(list_transform(
+                map_entries(CAST(CAST(marked_numbers(json) AS JSON) AS MAP(VARCHAR, VARCHAR))),
+                lambda entry: {'key': entry.key, 'value': unmarked(entry.value)}
+            ))
+        ELSE CAST(CAST(json AS JSON) AS MAP(VARCHAR, VARCHAR))
+    END;
+
+-- Properties in the order of their names, absent ones left out.
+CREATE OR REPLACE TEMP MACRO in_order(properties) AS
+    map_from_entries(list_sort(list_filter(map_entries(properties), lambda entry: entry.value IS NOT NULL)));
+
+-- One part of an unambiguous encoding: its length in bytes, a colon, itself; "-" for an absent one (R7, R21).
+CREATE OR REPLACE TEMP MACRO encoded(text) AS
+    coalesce(strlen(text) || ':' || text, '-');
+
+-- The first 16 bytes of SHA-256, in hex (R21).
+CREATE OR REPLACE TEMP MACRO digest(text) AS
+    left(sha256(text), 32);

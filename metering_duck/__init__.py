@@ -1,24 +1,49 @@
-"""metering-duck: exact usage metering on DuckDB. Events and a config in, records and readings out."""
+"""metering-duck: exact usage metering on DuckDB. Events and a config in, records and readings out.
 
-from metering_duck import exact
-from metering_duck.config import Entry, Filter, Measurement, MeteringConfig, load_config
-from metering_duck.contract import AggregateConfig, EventPayload, MeterReading, MeterRecord
-from metering_duck.errors import (
-    ConfigError,
-    Interrupted,
-    MeteringError,
-    QuantityOverflow,
-    RejectedEvents,
-    SchemaError,
-    SourceError,
-    StageError,
-)
-from metering_duck.metering import aggregate, check, compile_sql, meter
-from metering_duck.results import Accounting, Result
+The names below are loaded when they are first used, so that `metering-duck --help` need not wait for DuckDB.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metering_duck import exact
+    from metering_duck.config import Entry, Filter, Measurement, MeteringConfig, load_config
+    from metering_duck.contract import AggregateConfig, EventPayload, MeterReading, MeterRecord, json_schema
+    from metering_duck.errors import (
+        ConfigError,
+        Interrupted,
+        MeteringError,
+        QuantityOverflow,
+        RejectedEvents,
+        SchemaError,
+        SourceError,
+        StageError,
+    )
+    from metering_duck.metering import aggregate, check, compile_sql, meter
+    from metering_duck.results import Accounting, Result
 
 __version__ = "0.1.0"
 
-__all__ = [
+_HOMES = {
+    "config": ("Entry", "Filter", "Measurement", "MeteringConfig", "load_config"),
+    "contract": ("AggregateConfig", "EventPayload", "MeterReading", "MeterRecord", "json_schema"),
+    "errors": (
+        "ConfigError",
+        "Interrupted",
+        "MeteringError",
+        "QuantityOverflow",
+        "RejectedEvents",
+        "SchemaError",
+        "SourceError",
+        "StageError",
+    ),
+    "metering": ("aggregate", "check", "compile_sql", "meter"),
+    "results": ("Accounting", "Result"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604
     "Accounting",
     "AggregateConfig",
     "ConfigError",
@@ -41,6 +66,19 @@ __all__ = [
     "check",
     "compile_sql",
     "exact",
+    "json_schema",
     "load_config",
     "meter",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "exact":
+        return import_module("metering_duck.exact")
+    if name not in _HOME:
+        raise AttributeError(f"module 'metering_duck' has no attribute {name!r}")
+    return getattr(import_module(f"metering_duck.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

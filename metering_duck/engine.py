@@ -10,6 +10,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,19 @@ from metering_duck.stages import Query, load_text
 
 Progress = Callable[[str, float], None]
 BATCH_ROWS = 65_536
+_open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def interrupt_all() -> None:
+    """Stop what every open engine runs, from another thread."""
+    for engine in list(_open_engines):
+        engine.interrupt()
+
+
+def remove_directories() -> None:
+    """Remove the temporary directories of all open engines: for a process that is about to leave."""
+    for engine in list(_open_engines):
+        shutil.rmtree(engine.directory, ignore_errors=True)
 
 
 class Overflow(MeteringError):
@@ -51,7 +65,7 @@ class Engine:
         self.connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false"})
         self.lock = threading.RLock()
         self._progress = progress
-        self._running = False
+        _open_engines.add(self)
         settings = {
             "TimeZone": "'UTC'",
             "temp_directory": literal(str(self.directory)),

@@ -36,6 +36,7 @@ FORMATS = {
     "arrow": (".arrow", ".feather", ".ipc"),
 }
 ROW_GROUP_ROWS = 122_880
+_partial_files: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,11 @@ class Result:
                 if self._strict is not None:
                     self._strict(self)
             return self._accounting
+
+    @property
+    def shape(self) -> str:
+        """What a row is: record, record-bundle, reading or reading-bundle."""
+        return self._plan.shape
 
     @property
     def rejects(self) -> pa.Table:
@@ -287,6 +293,7 @@ def written_beside(target: Path) -> Iterator[IO[bytes]]:
         handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=target.parent)
     except OSError as error:
         raise SourceError(f"{target}: cannot be written ({error.strerror}); expected a folder that exists and may be written.") from None
+    _partial_files.add(name)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -298,6 +305,15 @@ def written_beside(target: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+    finally:
+        _partial_files.discard(name)
+
+
+def remove_partial_files() -> None:
+    """Remove files that are being written: for a process that is about to leave."""
+    for name in list(_partial_files):
+        with contextlib.suppress(OSError):
+            os.unlink(name)
 
 
 def write_table(table: pa.Table, target: Path) -> Path:

@@ -1,0 +1,111 @@
+"""Running for a person who waits: work in a second thread, Ctrl-C at once, a progress bar after two seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from metering_duck.errors import Interrupted
+
+SHOW_AFTER_SECONDS = 2.0
+STOP_WITHIN_SECONDS = 0.9
+
+
+def run_interruptibly(work: Callable[[Any], None], *, show_progress: bool) -> None:
+    """Run `work(progress)`; raise what it raises, or Interrupted after Ctrl-C or SIGTERM.
+
+    The thread is no daemon: a daemon inside a query at exit aborts the process. One that does not stop in time (it waits
+    for standard input, say) is left behind by leaving the process, its unfinished files removed first.
+    """
+    failure: list[BaseException] = []
+    bar = _Bar() if show_progress else None
+
+    def job() -> None:
+        try:
+            work(bar.report if bar else None)
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=job, name="metering-duck")
+    previous = signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
+    try:
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.05)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _stop(thread)
+        raise Interrupted("run: was interrupted; nothing was written.") from None
+    finally:
+        if bar:
+            bar.close()
+        signal.signal(signal.SIGTERM, previous)
+    if failure:
+        raise failure[0]
+
+
+def _as_keyboard_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop(thread: threading.Thread) -> None:
+    """Interrupt every engine until the thread ends, or leave without it."""
+    from metering_duck.engine import interrupt_all, remove_directories
+    from metering_duck.results import remove_partial_files
+
+    deadline = time.monotonic() + STOP_WITHIN_SECONDS
+    while thread.is_alive() and time.monotonic() < deadline:
+        interrupt_all()
+        thread.join(0.05)
+    if thread.is_alive():
+        remove_partial_files()
+        remove_directories()
+        with contextlib.suppress(OSError):
+            os.write(2, b"error: run: was interrupted; nothing was written.\n")
+        os._exit(130)
+
+
+class _Bar:
+    """DuckDB's own progress on standard error, from two seconds on."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._progress: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def report(self, name: str, percent: float) -> None:
+        """Show how far the named step is."""
+        if self._progress is None:
+            if time.monotonic() - self._started < SHOW_AFTER_SECONDS:
+                return
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._progress.start()
+        if name not in self._tasks:
+            for task in self._tasks.values():
+                self._progress.update(task, visible=False)
+            self._tasks[name] = self._progress.add_task(STEPS.get(name.split("_")[0], name), total=100)
+        self._progress.update(self._tasks[name], completed=percent)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+
+
+STEPS = {
+    "repeated": "looking for repeated events",
+    "settled": "settling repeated events",
+    "counted": "metering and counting",
+    "gauged": "weighing levels",
+    "readings": "making readings",
+    "input": "reading the input",
+}

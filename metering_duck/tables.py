@@ -1,0 +1,92 @@
+"""Tables for people: records, readings and check reports on a terminal, by rich."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from metering_duck.results import Result
+
+PIPED_WIDTH = 200
+FILE_ROWS = 1_000_000
+# Columns a person looks at first; the files have them all.
+SHOWN = {
+    "record": ("workspace_id", "universe_id", "subject", "recorded_at", "quantity", "unit", "dimensions", "source_event_id"),
+    "record-bundle": ("workspace_id", "universe_id", "subject", "recorded_at", "observations", "dimensions", "id"),
+    "reading": ("workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end", "dimensions", "quantity", "record_count"),
+    "reading-bundle": ("workspace_id", "universe_id", "subject", "window_start", "window_end", "dimensions", "computed_values", "record_count"),
+}
+NUMBERS = ("quantity", "record_count", "count", "events")
+
+
+def console(width: int | None = None) -> Console:
+    """Standard output; wide when piped, so that nothing is folded."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal and width is None else Console(highlight=False, width=width or PIPED_WIDTH)
+
+
+def print_rows(result: Result, count: int) -> None:
+    """The first rows, and how many more there are."""
+    out = console()
+    out.print(_result_table(result, count))
+    total = result.count()
+    if total > count:
+        out.print(f"… and {total - count:,} more rows. hint: -o FILE writes all of them")
+
+
+def table_text(result: Result) -> str:
+    """The whole table as text."""
+    out = Console(highlight=False, width=PIPED_WIDTH, color_system=None, force_terminal=False)
+    with out.capture() as captured:
+        out.print(_result_table(result, FILE_ROWS))
+    return captured.get()
+
+
+def _result_table(result: Result, count: int) -> Table:
+    rows = result.head(count)
+    columns = SHOWN[result.shape]
+    if not any(row.get("dimensions") not in (None, "{}") for row in rows):
+        columns = tuple(name for name in columns if name != "dimensions")
+    return make_table(rows, columns)
+
+
+def make_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+    """A plain table; what comes from data is text, never markup."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if row[name] is None else visible(str(row[name]))) for name in columns))
+    return table
+
+
+def visible(text: str) -> str:
+    """Text in which control characters, which could steer a terminal, are shown as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def print_check(report: Mapping[str, Any]) -> None:
+    """A check report, part by part."""
+    out = console()
+    if report["problems"]:
+        return
+    out.print(f"config: {report['measurements']} measurement{'s' if report['measurements'] != 1 else ''}, no problem found")
+    for warning in report["warnings"]:
+        out.print(Text(f"warning: {visible(warning)}"))
+    if "accounting" not in report:
+        return
+    accounting = report["accounting"]
+    names = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
+    out.print("events: " + ", ".join(f"{accounting[name]:,} {name}" for name in names))
+    for notice in report["notices"]:
+        out.print(Text(f"note: {notice}"))
+    out.print()
+    out.print(make_table(report["types"], ("type", "status", "events")))
+    if report["rejects"]:
+        out.print("\nwould be rejected:")
+        out.print(make_table(report["rejects"], ("reason", "measurement", "count", "meaning", "example_text", "example_id")))

@@ -264,11 +264,7 @@ def arrivals_stage(selection: Selection) -> Stage:
     if selection.as_of:
         conditions.append("metered_at <= $as_of")
     where = "\nWHERE " + "\n    AND ".join(conditions) if conditions else ""
-    sql = (
-        "SELECT\n    * REPLACE (coalesce(metered_at, $clock) AS metered_at),\n"
-        "    reason IN ('json-invalid', 'id-missing', 'workspace-missing', 'universe-missing') IS TRUE AS keyless\n"
-        f"FROM fields{where}"
-    )
+    sql = f"SELECT * REPLACE (coalesce(metered_at, $clock) AS metered_at)\nFROM fields{where}"
     return Stage("arrivals", "what had entered by the cut-off, of the workspaces and universes asked for (R24)", sql)
 
 

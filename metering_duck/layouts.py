@@ -2,7 +2,7 @@
 
 A layout writes the stage `fields`, in which every input looks alike; pure text. sources.py finds out which layout an
 input has. `fields` has: workspace_id, universe_id, id, event_id, type, subject, time_text, recorded_at, time_cut,
-time_naive, metered_at, reason, reason_text, file, content_text, one p_N per property that is asked for, and
+time_naive, metered_at, keyless, reason, reason_text, file, content_text, one p_N per property that is asked for, and
 `properties` when all are; of records also quantity, unit and aggregation.
 """
 
@@ -134,6 +134,11 @@ class Layout:
             return "CAST(NULL AS TIMESTAMP)"
         return TimeColumn(self.columns["metered_at"], "UTC").moment_sql
 
+    @property
+    def _metered_given_sql(self) -> str:
+        column = self.column("metered_at")
+        return f"coalesce({column.sql}, '') <> ''" if column.type == "VARCHAR" else f"{column.sql} IS NOT NULL"
+
     def stages(self, properties: Sequence[str]) -> list[Stage]:
         """From the input to `fields`; `properties` become p_0, p_1, …"""
         read = Stage("input", "the input as it lies", f"SELECT * FROM {self.relation}")
@@ -184,6 +189,7 @@ class Layout:
             "time_cut": time.cut_sql,
             "time_naive": time.naive_sql,
             "metered_text": self.column("metered_at").text_sql,
+            "metered_invalid": f"{self._metered_given_sql} AND {self.metered_at_sql} IS NULL",
             "metered_at": self.metered_at_sql,
             "file": self.file_sql,
             "early_reason": self._case([*self.keyless_faults, *self.extra_faults], 1),
@@ -205,17 +211,21 @@ class Layout:
         required += [("event_id", "source-event-missing"), ("unit", "unit-missing")] if self.is_records else [("type", "type-missing")]
         faults = [(f"coalesce({name}, '') = ''", reason, name) for name, reason in required]
         faults += [
-            ("coalesce(time_text, '') IN ('', '0001-01-01T00:00:00Z')", "time-missing", "time_text"),
+            ("recorded_at IS NULL AND coalesce(time_text, '') = ''", "time-missing", "time_text"),
             ("recorded_at IS NULL", "time-invalid", "time_text"),
-            ("metered_text <> '' AND metered_at IS NULL", "metered-at-invalid", "metered_text"),
+            ("recorded_at = TIMESTAMP '0001-01-01 00:00:00'", "time-missing", "time_text"),
+            ("metered_invalid", "metered-at-invalid", "metered_text"),
         ]
+        keyless = [f"early_reason = {literal(reason)}" for _, reason, _ in self.keyless_faults]
+        keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id")]
         content = {
             "type": "type", "subject": "subject", "time": "coalesce(time_text(recorded_at), time_text)",
             **({"quantity": "quantity", "unit": "unit"} if self.is_records else {}), "properties": "properties",
         }
         body = ", ".join(f"'{name}': {sql}" for name, sql in content.items())
         return (
-            "SELECT\n    * EXCLUDE (early_reason, early_text, metered_text),\n"
+            "SELECT\n    * EXCLUDE (early_reason, early_text, metered_text, metered_invalid),\n"
+            f"    ({' OR '.join(keyless)}) IS TRUE AS keyless,\n"
             f"    coalesce(early_reason, {self._case(faults, 1)}) AS reason,\n"
             f"    CASE WHEN early_reason IS NOT NULL THEN early_text ELSE {self._case(faults, 2)} END AS reason_text,\n"
             f"    CAST(to_json({{{body}}}) AS VARCHAR) AS content_text\n"
@@ -264,7 +274,10 @@ FROM (
     FROM (
         SELECT
             * EXCLUDE (event_id),
-            CAST(to_json([workspace_id, universe_id, type, subject, time_text, properties::JSON]) AS VARCHAR) AS row_text
+            CAST(to_json({
+                'workspace': workspace_id, 'universe': universe_id, 'type': type, 'subject': subject, 'time': time_text,
+                'properties': properties
+            }) AS VARCHAR) AS row_text
         FROM named
     )
 )"""

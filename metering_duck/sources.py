@@ -224,10 +224,12 @@ def _raise_missing(missing: list[str], where: str, found: list[str], names: Mapp
     """One error for all missing fields: the first is the column, the hint mends every one."""
     constants = {"workspace_id": "'acme'", "universe_id": "'production'", "type": "'api.request'", "unit": "'tokens'"}
     maps = " ".join(f"--map {name}={constants.get(name, 'COLUMN')}" for name in missing)
-    ids = ", or --generate-ids where events have none" if "id" in missing else ""
-    spelled = " and ".join(f"{name} (or {names[name][0]})" if names[name][0] != name else name for name in missing)
+    ids = ", or --generate-ids where events have no id" if "id" in missing else ""
+    spelled = ", ".join(f"{name} (or {names[name][0]})" if names[name][0] != name else name for name in missing)
     shown = ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
-    raise SchemaError(where, spelled, found=f"no such column among {shown}", expected="it", hint=f"{maps}{ids}")
+    one = len(missing) == 1
+    raise SchemaError(where, spelled, found=f"no such column{'' if one else 's'} among {shown}",
+                      expected="one" if one else "one for each", hint=maps + ids)
 
 
 def _checked(name: str, column: str, kind: str, where: str) -> Column:

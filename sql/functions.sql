@@ -113,10 +113,9 @@ CREATE OR REPLACE TEMP MACRO is_time(text) AS
     regexp_full_match(text, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?');
 
 -- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
--- 0001-01-01T00:00:00Z is how Go writes that it has no time.
 CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
     CASE
-        WHEN NOT is_time(text) OR text = '0001-01-01T00:00:00Z' THEN NULL
+        WHEN NOT is_time(text) THEN NULL
         WHEN text[-1] IN ('Z', 'z') THEN clock_of_text(text)
         WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
         WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)

@@ -73,7 +73,9 @@ RUN = options(
     click.option("--threads", type=click.IntRange(min=1), envvar="METERING_DUCK_THREADS", help="Default: all cores."),
     click.option("--memory-limit", metavar="SIZE", envvar="METERING_DUCK_MEMORY_LIMIT", help="For example 4GB."),
     click.option("--temp-dir", metavar="DIR", envvar="METERING_DUCK_TEMP_DIR", help="Where to spill what is larger."),
-    click.option("--strict", is_flag=True, help="Exit with 3, and write no rows, if anything is rejected or in conflict."),
+    click.option(
+        "--strict", is_flag=True, help="Exit with 3, and write no rows, if anything is rejected or in conflict."
+    ),
     click.option("--quiet", "-q", is_flag=True, help="No accounting, notices or progress on standard error."),
 )
 EVENTS = click.argument("events", nargs=-1, metavar="EVENTS...")
@@ -118,7 +120,7 @@ def meter(events: tuple[str, ...], **given: Any) -> None:
     def work(progress: Any) -> None:
         from metering_duck.metering import meter as run
 
-        with run(_inputs(events, given), _config(given), bundled=given["bundled"], **_run_options(given, progress)) as result:
+        with run(_inputs(events), _config(given), bundled=given["bundled"], **_run_options(given, progress)) as result:
             _finish(result, given)
 
     _run(work, given)
@@ -146,8 +148,19 @@ def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -
     def work(progress: Any) -> None:
         from metering_duck.metering import aggregate as run
 
-        source = {"records": _inputs(records, given)} if records else {"events": _inputs(events, given)}
-        keys = ("aggregation", "start", "end", "every", "group_by", "subject", "across_workspaces", "scale", "digits", "bundled")
+        source: dict[str, Any] = {"records": _inputs(records)} if records else {"events": _inputs(events)}
+        keys = (
+            "aggregation",
+            "start",
+            "end",
+            "every",
+            "group_by",
+            "subject",
+            "across_workspaces",
+            "scale",
+            "digits",
+            "bundled",
+        )
         chosen = {key: given[key] for key in keys}
         with run(config=given["config"], **source, **chosen, **_run_options(given, progress)) as result:
             _finish(result, given)
@@ -158,7 +171,9 @@ def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -
 @cli.command()
 @click.argument("config_and_events", nargs=-1, metavar="CONFIG [EVENTS...]")
 @options(CONFIG, INPUT, RUN)
-@click.option("--format", "format_", type=click.Choice(("table", "json")), help="Default: table on a terminal, else json.")
+@click.option(
+    "--format", "format_", type=click.Choice(("table", "json")), help="Default: table on a terminal, else json."
+)
 def check(config_and_events: tuple[str, ...], **given: Any) -> None:
     """Lint a config; with events, show what would be rejected and why. Writes nothing.
 
@@ -195,7 +210,7 @@ def check(config_and_events: tuple[str, ...], **given: Any) -> None:
 def compile_(config_and_events: tuple[str, ...], stage: str | None, **given: Any) -> None:
     """Show the SQL that a config becomes, whole or one stage of it.
 
-    With --start and --end it is the SQL of aggregate, without them that of meter. With EVENTS it reads them as they lie.
+    With --start and --end it is the SQL of aggregate, else that of meter. With EVENTS it reads them as they lie.
 
     \b
     metering-duck compile --config config.json --aggregation sum --start 2024-01-01 --end 2024-02-01
@@ -261,9 +276,11 @@ def _config_first(arguments: tuple[str, ...], given: Mapping[str, Any]) -> tuple
     return arguments[0], arguments[1:]
 
 
-def _inputs(paths: tuple[str, ...], given: Mapping[str, Any]) -> list[str]:
+def _inputs(paths: tuple[str, ...]) -> list[str]:
     if not paths:
-        raise click.UsageError("Missing argument 'EVENTS...'. hint: name a file, a folder, a glob, or - for standard input.")
+        raise click.UsageError(
+            "Missing argument 'EVENTS...'. hint: name a file, a folder, a glob, or - for standard input."
+        )
     return list(paths)
 
 
@@ -293,7 +310,7 @@ def _finish(result: Result, given: Mapping[str, Any]) -> None:
     if given["conflicts"]:
         result.write_conflicts(given["conflicts"])
     if given["summary"]:
-        from metering_duck.results import written_beside
+        from metering_duck.writing import written_beside
 
         with written_beside(Path(given["summary"])) as file:
             text = json.dumps({**accounting.to_dict(), "notices": result.notices}, indent=2, ensure_ascii=False)
@@ -312,7 +329,7 @@ def _finish(result: Result, given: Mapping[str, Any]) -> None:
 
 
 def _write(result: Result, given: Mapping[str, Any]) -> None:
-    from metering_duck.results import format_of_path, written_beside
+    from metering_duck.writing import format_of_path, written_beside
 
     kind, output = given["format_"], given["output"]
     if output and output != "-":
@@ -355,7 +372,10 @@ def _run(work: Callable[[Any], None], given: Mapping[str, Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
     except OSError as error:
-        _fail(MeteringError(f"{error.filename or 'run'}: {error.strerror or error}; expected to read and write there."), EXIT_FAILED)
+        _fail(
+            MeteringError(f"{error.filename or 'run'}: {error.strerror or error}; expected to read and write there."),
+            EXIT_FAILED,
+        )
 
 
 def _fail(error: MeteringError, code: int) -> None:

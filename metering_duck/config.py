@@ -179,8 +179,10 @@ class Entry(Model):
             mine is None or theirs is None or mine == theirs
             for mine, theirs in ((self.workspace_id, other.workspace_id), (self.type, other.type))
         )
-        return same and _before(self.effective_from, other.effective_to) and _before(
-            other.effective_from, self.effective_to
+        return (
+            same
+            and _before(self.effective_from, other.effective_to)
+            and _before(other.effective_from, self.effective_to)
         )
 
 
@@ -255,7 +257,9 @@ def _parse_json(text: str, where: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=once)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ConfigError(f"{where}: is not JSON ({error}); expected an object. hint: see `metering-duck schema`") from None
+        raise ConfigError(
+            f"{where}: is not JSON ({error}); expected an object. hint: see `metering-duck schema`"
+        ) from None
 
 
 def _from_json(data: Any, where: str) -> MeteringConfig:
@@ -311,8 +315,9 @@ def _what_is_wrong(fault: Any, location: list[Any]) -> str:
     if kind == "too_short":
         return "is empty; at least one is required."
     if kind == "string_type":
-        return f'found {json.dumps(fault["input"], default=str)}; expected text. hint: property values are text, write it in quotes.'
-    return f'found {json.dumps(fault["input"], default=str)}; {fault["msg"]}.'
+        found = json.dumps(fault["input"], default=str)
+        return f"found {found}; expected text. hint: property values are text, write it in quotes."
+    return f"found {json.dumps(fault['input'], default=str)}; {fault['msg']}."
 
 
 def utc(moment: datetime) -> datetime:

@@ -224,124 +224,84 @@ TIME = pa.timestamp("us", tz="UTC")
 TEXT_MAP = pa.map_(pa.string(), pa.string())
 DECIMAL = pa.decimal128(38, 18)
 _WINDOW = pa.struct([("start", TIME), ("end", TIME)])
-_OBSERVATION = pa.struct([("quantity", DECIMAL), ("unit", pa.string()), ("aggregation", pa.string()), ("window", _WINDOW)])
+_OBSERVATION = pa.struct(
+    [("quantity", DECIMAL), ("unit", pa.string()), ("aggregation", pa.string()), ("window", _WINDOW)]
+)
 
 EVENT_SCHEMA = pa.schema(
-    [("id", pa.string()), ("workspace_id", pa.string()), ("universe_id", pa.string()), ("type", pa.string()),
-     ("subject", pa.string()), ("time", TIME), ("properties", TEXT_MAP), ("metered_at", TIME)]
+    [
+        ("id", pa.string()),
+        ("workspace_id", pa.string()),
+        ("universe_id", pa.string()),
+        ("type", pa.string()),
+        ("subject", pa.string()),
+        ("time", TIME),
+        ("properties", TEXT_MAP),
+        ("metered_at", TIME),
+    ]
 )
-_RECORD_HEAD = [("id", pa.string()), ("workspace_id", pa.string()), ("universe_id", pa.string()), ("subject", pa.string()), ("recorded_at", TIME)]
+_RECORD_HEAD = [
+    ("id", pa.string()),
+    ("workspace_id", pa.string()),
+    ("universe_id", pa.string()),
+    ("subject", pa.string()),
+    ("recorded_at", TIME),
+]
 _RECORD_TAIL = [("dimensions", TEXT_MAP), ("source_event_id", pa.string()), ("metered_at", TIME)]
-RECORD_SCHEMA = pa.schema([*_RECORD_HEAD, ("quantity", DECIMAL), ("unit", pa.string()), ("aggregation", pa.string()), *_RECORD_TAIL])
+RECORD_SCHEMA = pa.schema(
+    [*_RECORD_HEAD, ("quantity", DECIMAL), ("unit", pa.string()), ("aggregation", pa.string()), *_RECORD_TAIL]
+)
 RECORD_BUNDLE_SCHEMA = pa.schema([*_RECORD_HEAD, ("observations", pa.list_(_OBSERVATION)), *_RECORD_TAIL])
 READING_SCHEMA = pa.schema(
-    [("id", pa.string()), ("workspace_id", pa.string()), ("universe_id", pa.string()), ("subject", pa.string()),
-     ("unit", pa.string()), ("aggregation", pa.string()), ("window_start", TIME), ("window_end", TIME),
-     ("dimensions", TEXT_MAP), ("quantity", DECIMAL), ("record_count", pa.int64()), ("max_metered_at", TIME),
-     ("created_at", TIME), ("numerator", pa.string()), ("divisor_us", pa.int64()), ("carried", pa.bool_()),
-     ("last_recorded_at", TIME), ("last_metered_at", TIME), ("last_event_id", pa.string())]
+    [
+        ("id", pa.string()),
+        ("workspace_id", pa.string()),
+        ("universe_id", pa.string()),
+        ("subject", pa.string()),
+        ("unit", pa.string()),
+        ("aggregation", pa.string()),
+        ("window_start", TIME),
+        ("window_end", TIME),
+        ("dimensions", TEXT_MAP),
+        ("quantity", DECIMAL),
+        ("record_count", pa.int64()),
+        ("max_metered_at", TIME),
+        ("created_at", TIME),
+        ("numerator", pa.string()),
+        ("divisor_us", pa.int64()),
+        ("carried", pa.bool_()),
+        ("last_recorded_at", TIME),
+        ("last_metered_at", TIME),
+        ("last_event_id", pa.string()),
+    ]
 )
 REJECT_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("workspace_id", "universe_id", "id", "type", "subject", "time", "measurement",
-                                      "source_property", "unit", "text", "reason", "file")]
+    [
+        (name, pa.string())
+        for name in (
+            "workspace_id",
+            "universe_id",
+            "id",
+            "type",
+            "subject",
+            "time",
+            "measurement",
+            "source_property",
+            "unit",
+            "text",
+            "reason",
+            "file",
+        )
+    ]
 )
 CONFLICT_SCHEMA = pa.schema(
-    [("workspace_id", pa.string()), ("universe_id", pa.string()), ("id", pa.string()), ("kept_metered_at", TIME),
-     ("kept_content", pa.string()), ("lost_metered_at", TIME), ("lost_content", pa.string())]
+    [
+        ("workspace_id", pa.string()),
+        ("universe_id", pa.string()),
+        ("id", pa.string()),
+        ("kept_metered_at", TIME),
+        ("kept_content", pa.string()),
+        ("lost_metered_at", TIME),
+        ("lost_content", pa.string()),
+    ]
 )
-
-# --- JSON in SQL -----------------------------------------------------------------------------------------------------
-
-
-def _object_sql(*members: tuple[str, str] | tuple[str, str, str]) -> str:
-    """SQL for a JSON object's text, from (key, SQL of the value); a third part, "?", leaves a NULL member out."""
-    parts = []
-    for key, sql, *optional in members:
-        member = f"',\"{key}\":' || {sql}"
-        parts.append(f"coalesce({member}, '')" if optional else member)
-    return f"'{{' || substr({' || '.join(parts)}, 2) || '}}'"
-
-
-def _text(column: str) -> str:
-    return f"CAST(to_json({column}) AS VARCHAR)"
-
-
-def _time(column: str) -> str:
-    return f"'\"' || time_text({column} AT TIME ZONE 'UTC') || '\"'"
-
-
-def _quantity(column: str) -> str:
-    return f"'\"' || plain_text({column}) || '\"'"
-
-
-_DIMENSIONS = ("dimensions", "CASE WHEN cardinality(dimensions) > 0 THEN CAST(to_json(dimensions) AS VARCHAR) END", "?")
-_WINDOW_SQL = _object_sql(("start", _time("window_start")), ("end", _time("window_end")))
-_SCOPE = (
-    ("id", _text("id")),
-    ("workspaceID", _text("workspace_id"), "?"),
-    ("universeID", _text("universe_id")),
-    ("subject", _text("subject")),
-)
-_ORIGIN = (("sourceEventID", _text("source_event_id")), ("meteredAt", _time("metered_at")))
-_COUNTED = (
-    ("recordCount", "CAST(record_count AS VARCHAR)"),
-    ("maxMeteredAt", _time("max_metered_at")),
-    ("createdAt", _time("created_at")),
-)
-_STATE_SQL = _object_sql(
-    ("carried", "CASE WHEN carried THEN 'true' END", "?"),
-    ("numerator", _text("numerator"), "?"),
-    ("divisorUs", "CAST(divisor_us AS VARCHAR)", "?"),
-    ("lastRecordedAt", _time("last_recorded_at"), "?"),
-    ("lastMeteredAt", _time("last_metered_at"), "?"),
-    ("lastEventID", _text("last_event_id"), "?"),
-)
-_HAS_STATE = "carried OR numerator IS NOT NULL OR divisor_us IS NOT NULL OR last_recorded_at IS NOT NULL"
-
-
-def _measurement(prefix: str = "") -> tuple[tuple[str, str] | tuple[str, str, str], ...]:
-    return (
-        ("quantity", _quantity(f"{prefix}quantity")),
-        ("unit", _text(f"{prefix}unit")),
-        ("aggregation", _text(f"{prefix}aggregation"), "?"),
-    )
-
-
-def _list_sql(column: str, item: str) -> str:
-    return f"'[' || list_aggregate(list_transform({column}, lambda o: {item}), 'string_agg', ',') || ']'"
-
-
-_OBSERVATION_WINDOW = _object_sql(("start", _time('o."window".start')), ("end", _time('o."window"."end"')))
-LIST_SQL = {
-    "observations": _list_sql("observations", _object_sql(*_measurement("o."), ("window", _OBSERVATION_WINDOW))),
-    "computed_values": _list_sql("computed_values", _object_sql(*_measurement("o."))),
-}
-JSON_SQL = {
-    "record": _object_sql(
-        *_SCOPE, ("measurement", _object_sql(*_measurement())), _DIMENSIONS, ("recordedAt", _time("recorded_at")), *_ORIGIN
-    ),
-    "record-bundle": _object_sql(
-        *_SCOPE,
-        ("observedAt", _time("recorded_at")),
-        ("observations", LIST_SQL["observations"]),
-        _DIMENSIONS,
-        *_ORIGIN,
-    ),
-    "reading": _object_sql(
-        *_SCOPE,
-        ("measurement", _object_sql(*_measurement()[:2])),
-        ("aggregation", _text("aggregation")),
-        ("window", _WINDOW_SQL),
-        _DIMENSIONS,
-        *_COUNTED,
-        ("state", f"CASE WHEN {_HAS_STATE} THEN {_STATE_SQL} END", "?"),
-    ),
-    "reading-bundle": _object_sql(
-        *_SCOPE,
-        ("window", _WINDOW_SQL),
-        _DIMENSIONS,
-        ("computedValues", LIST_SQL["computed_values"]),
-        ("aggregation", _text("aggregation"), "?"),
-        *_COUNTED,
-    ),
-}

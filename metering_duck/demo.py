@@ -15,12 +15,17 @@ from pyarrow import parquet
 from metering_duck.contract import EVENT_SCHEMA
 from metering_duck.errors import SourceError
 from metering_duck.metering import aggregate, meter
-from metering_duck.results import written_beside
 from metering_duck.tables import console, make_table, print_rows
+from metering_duck.writing import written_beside
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 CLOCK = "2024-02-01T00:00:00Z"
-SEATS = (("customer:acme", 0, "10"), ("customer:acme", 20, "15"), ("customer:globex", -40, "4"), ("customer:globex", 9, "7"))
+SEATS = (
+    ("customer:acme", 0, "10"),
+    ("customer:acme", 20, "15"),
+    ("customer:globex", -40, "4"),
+    ("customer:globex", 9, "7"),
+)
 CONFIG = {
     "entries": [
         {
@@ -71,7 +76,14 @@ def sample_events() -> list[dict[str, Any]]:
         *seats,
         {**sent_twice, "metered_at": sent_twice["metered_at"] + later},
         {**sent_otherwise, "metered_at": sent_otherwise["metered_at"] + later},
-        _event("evt_bad", "llm.completion", "customer:acme", START + timedelta(days=3), input_tokens="1,200", output_tokens="80"),
+        _event(
+            "evt_bad",
+            "llm.completion",
+            "customer:acme",
+            START + timedelta(days=3),
+            input_tokens="1,200",
+            output_tokens="80",
+        ),
         _event("evt_ping", "health.ping", "customer:acme", START + timedelta(days=4), ok="true"),
     ]
 
@@ -96,7 +108,9 @@ def run_demo(folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     events, config = folder / "events.parquet", folder / "config.json"
-    table = pa.Table.from_pylist([{**e, "properties": list(e["properties"].items())} for e in sample_events()], EVENT_SCHEMA)
+    table = pa.Table.from_pylist(
+        [{**e, "properties": list(e["properties"].items())} for e in sample_events()], EVENT_SCHEMA
+    )
     buffer = io.BytesIO()
     parquet.write_table(table, buffer)
     _write_once(events, buffer.getvalue())
@@ -130,6 +144,8 @@ def _write_once(path: Path, content: bytes) -> None:
     if path.exists():
         if path.read_bytes() == content:
             return
-        raise SourceError(f"{path}: found a file that is not the demo's; expected none. hint: metering-duck demo OTHER-FOLDER")
+        raise SourceError(
+            f"{path}: found a file that is not the demo's; expected none. hint: metering-duck demo OTHER-FOLDER"
+        )
     with written_beside(path) as file:
         file.write(content)

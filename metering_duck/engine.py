@@ -84,7 +84,9 @@ class Engine:
         except duckdb.Error as error:
             self.close()
             option = name.replace("_", "-")
-            raise ConfigError(f"{option}: found {value}; {_first_line(error)}. hint: --threads 2 --memory-limit 4GB") from None
+            raise ConfigError(
+                f"{option}: found {value}; {_first_line(error)}. hint: --threads 2 --memory-limit 4GB"
+            ) from None
 
     def lock_down(self, paths: Sequence[str]) -> None:
         """Allow these files and the temporary directory, forbid the rest of the world, and lock the settings."""
@@ -103,7 +105,9 @@ class Engine:
     def __enter__(self) -> Engine:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def interrupt(self) -> None:

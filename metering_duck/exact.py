@@ -40,7 +40,9 @@ def parse(text: str, *, precision: int = PRECISION, scale: int = SCALE) -> Decim
     kept = digits.rstrip("0")
     shift += len(digits) - len(kept)
     if len(kept) + shift > precision - scale:
-        raise ValueError(f"quantity-too-large: found {text!r}; expected at most {precision - scale} digits before the point")
+        raise ValueError(
+            f"quantity-too-large: found {text!r}; expected at most {precision - scale} digits before the point"
+        )
     if -shift > scale:
         raise ValueError(f"quantity-too-fine: found {text!r}; expected at most {scale} digits behind the point")
     return _decimal(int(kept) * (-1 if sign == "-" else 1), shift)
@@ -91,7 +93,7 @@ def quotient(
     scale: int | None = None,
     digits: int | None = None,
 ) -> Decimal:
-    """numerator / denominator, rounded half to even once: to `scale` fraction digits (18), or `digits` significant ones.
+    """numerator / denominator, rounded half to even once: to `scale` digits (18), or `digits` significant ones.
 
     Raises: ZeroDivisionError; ValueError when both `scale` and `digits` are given.
     Source: R15, R16.
@@ -155,13 +157,19 @@ def allocate_column(splits: Any) -> pa.Table:
             raise ConfigError("splits: found no table; expected Arrow, Polars, pandas or DuckDB rows.")
         engine.lock_down([])
         engine.connection.register("splits", found.data)
+        faults = [
+            "count(DISTINCT total) > 1",
+            "count(total) < count(*)",
+            "count(weight) < count(*)",
+            "min(weight) < 0",
+            "sum(weight) NOT BETWEEN 1 AND 1000000000000000000",
+        ]
         bad = engine.rows(
-            "SELECT split_id FROM splits GROUP BY split_id HAVING count(DISTINCT total) > 1 OR count(total) < count(*) "
-            "OR count(weight) < count(*) OR min(weight) < 0 OR sum(weight) NOT BETWEEN 1 AND 1000000000000000000 ORDER BY split_id LIMIT 1"
+            f"SELECT split_id FROM splits GROUP BY split_id HAVING {' OR '.join(faults)} ORDER BY split_id"
         )
         if bad:
             raise ConfigError(
-                f"splits: found the split {bad[0][0]!r} with no one total, or with weights that are negative, all zero or more "
-                "than 10^18 together; expected one total and whole weights."
+                f"splits: found the split {bad[0][0]!r} with no one total, or with weights that are negative, all zero "
+                "or more than 10^18 together; expected one total and whole weights."
             )
         return engine.table(Query("allocated", (load_stage("allocate"),)))

@@ -19,8 +19,8 @@ STOP_WITHIN_SECONDS = 0.9
 def run_interruptibly(work: Callable[[Any], None], *, show_progress: bool) -> None:
     """Run `work(progress)`; raise what it raises, or Interrupted after Ctrl-C or SIGTERM.
 
-    The thread is no daemon: a daemon inside a query at exit aborts the process. One that does not stop in time (it waits
-    for standard input, say) is left behind by leaving the process, its unfinished files removed first.
+    The thread is no daemon: a daemon inside a query at exit aborts the process. One that does not stop in time (it
+    waits for standard input, say) is left behind by leaving the process, its unfinished files removed first.
     """
     failure: list[BaseException] = []
     bar = _Bar() if show_progress else None
@@ -56,7 +56,7 @@ def _as_keyboard_interrupt(*_: object) -> None:
 def _stop(thread: threading.Thread) -> None:
     """Interrupt every engine until the thread ends, or leave without it."""
     from metering_duck.engine import interrupt_all, remove_directories
-    from metering_duck.results import remove_partial_files
+    from metering_duck.writing import remove_partial_files
 
     deadline = time.monotonic() + STOP_WITHIN_SECONDS
     while thread.is_alive() and time.monotonic() < deadline:
@@ -84,9 +84,22 @@ class _Bar:
             if time.monotonic() - self._started < SHOW_AFTER_SECONDS:
                 return
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                Progress,
+                TaskProgressColumn,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+            )
             self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
             self._progress.start()
         if name not in self._tasks:

@@ -88,7 +88,7 @@ def find_input(given: Any, scratch: Path) -> Input:
 
 
 def _is_plain(given: Any) -> bool:
-    return not type(given).__module__.split(".")[0] in ("polars", "pandas", "pyarrow", "duckdb", "_duckdb")
+    return type(given).__module__.split(".")[0] not in ("polars", "pandas", "pyarrow", "duckdb", "_duckdb")
 
 
 def _rows_of(given: Any, scratch: Path) -> Input:
@@ -144,7 +144,9 @@ def _json_text(value: Any) -> Any:
         return dict(value)
     if hasattr(value, "item"):
         return value.item()
-    raise SourceError(f"input: found a value of type {type(value).__name__} in an object; expected text, a number or a boolean.")
+    raise SourceError(
+        f"input: found a value of type {type(value).__name__} in an object; expected text, a number or a boolean."
+    )
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -161,7 +163,9 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Files:
     if len(set(formats.values())) > 1:
         example = {kind: path for path, kind in formats.items()}
         found = ", ".join(f"{kind} ({Path(path).name})" for kind, path in sorted(example.items()))
-        raise SourceError(f"input: found files of several formats, {found}; expected one. hint: name them apart, e.g. '*.parquet'")
+        raise SourceError(
+            f"input: found files of several formats, {found}; expected one. hint: name them apart, e.g. '*.parquet'"
+        )
     kind = next(iter(formats.values()))
     return Files(paths, kind, _partition_keys(paths) if kind in ("parquet", "csv") else ())
 
@@ -182,7 +186,9 @@ def _expand(pattern: str) -> list[str]:
             and not any(part.startswith((".", "_")) for part in path.relative_to(pattern).parts)
         )
         if not found:
-            raise SourceError(f"{pattern}: found no file with events in the folder; expected one of {', '.join(FORMATS)}.")
+            raise SourceError(
+                f"{pattern}: found no file with events in the folder; expected one of {', '.join(FORMATS)}."
+            )
         return found
     found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
     if not found:
@@ -215,7 +221,9 @@ def _suffix(name: str) -> str:
 
 
 def _first_bytes(path: str, compression: str = "") -> bytes:
-    kind = {".gz": "gzip", ".zst": "zstd", "": None}[compression or (Path(path).suffix if Path(path).suffix in COMPRESSIONS else "")]
+    kind = {".gz": "gzip", ".zst": "zstd", "": None}[
+        compression or (Path(path).suffix if Path(path).suffix in COMPRESSIONS else "")
+    ]
     try:
         with pa.input_stream(path, compression=kind) as stream:
             return bytes(stream.read(65_536))

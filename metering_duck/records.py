@@ -8,19 +8,29 @@ DECIMAL that the records have.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metering_duck import aggregations
-from metering_duck.compiler import Selection, Slot, accepted_stage, arrivals_stage, dimensions_sql, quantity_sql, rejects_query
+from metering_duck.compiler import (
+    Selection,
+    Slot,
+    accepted_stage,
+    arrivals_stage,
+    dimensions_sql,
+    quantity_sql,
+    rejects_query,
+)
 from metering_duck.config import PRECISION_MAX, SCALE_DEFAULT, Measurement, MeteringConfig
+from metering_duck.counters import UNIT_COLUMN
+from metering_duck.decimals import DecimalType
 from metering_duck.errors import ConfigError, first_few
 from metering_duck.layouts import Layout
 from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage
+from metering_duck.statements import case, select
 
-Shape = tuple[int, int, int | None]
-DEFAULT_SHAPE: Shape = (PRECISION_MAX, SCALE_DEFAULT, None)
-UNIT_COLUMN = "unit"
+Shape = tuple[DecimalType, int | None]
+DEFAULT_SHAPE: Shape = (DecimalType(PRECISION_MAX - SCALE_DEFAULT, SCALE_DEFAULT), None)
 
 
 @dataclass(frozen=True)
@@ -46,13 +56,13 @@ class RecordCompiler:
         by_unit: dict[str, list[Measurement]] = {}
         for _, measurement in self.config.measurements if self.config else []:
             by_unit.setdefault(measurement.unit, []).append(measurement)
-        return by_unit
+        return dict(sorted(by_unit.items()))
 
     def _shapes(self) -> dict[Shape, list[str]]:
-        """DECIMAL → the units that the config gives it; units it does not name, or names twice, have the default."""
+        """DECIMAL → the units that the config gives it; a unit it does not name, or gives several, has the default."""
         shapes: dict[Shape, list[str]] = {DEFAULT_SHAPE: []}
-        for unit, measurements in sorted(self._measurements().items()):
-            own = {(m.precision, m.scale, m.result_scale) for m in measurements}
+        for unit, measurements in self._measurements().items():
+            own = {(DecimalType(m.integer_digits, m.scale), m.result_scale) for m in measurements}
             shapes.setdefault(own.pop() if len(own) == 1 else DEFAULT_SHAPE, []).append(unit)
         return shapes
 
@@ -60,20 +70,20 @@ class RecordCompiler:
         """The aggregation of a record: the call's, else its own, else its unit's in the config."""
         if self.aggregation:
             return literal(self.aggregation)
-        named = " ".join(f"WHEN {literal(a)} THEN {literal(b)}" for a, b in aggregations.OTHER_NAMES.items())
-        own = f"CASE aggregation {named} ELSE nullif(aggregation, '') END"
-        whens = [
-            f"WHEN {literal(unit)} THEN {literal(measurements[0].aggregation)}"
-            for unit, measurements in sorted(self._measurements().items())
+        other_names = [(literal(name), literal(known)) for name, known in aggregations.OTHER_NAMES.items()]
+        own = case(other_names, "nullif(aggregation, '')", of="aggregation")
+        of_unit = [
+            (literal(unit), literal(measurements[0].aggregation))
+            for unit, measurements in self._measurements().items()
             if measurements[0].aggregation and len({m.aggregation for m in measurements}) == 1
         ]
-        return f"coalesce({own}, CASE unit {' '.join(whens)} END)" if whens else own
+        return f"coalesce({own}, {case(of_unit, of='unit')})"
 
     @property
     def slots(self) -> list[Slot]:
         """One slot for each aggregation and DECIMAL."""
-        names = [self.aggregation] if self.aggregation else sorted(self.found)
-        pairs = [(name, shape) for name in names for shape in self._shapes()]
+        chosen = [self.aggregation] if self.aggregation else sorted(set(self.found))
+        pairs = [(name, shape) for name in chosen for shape in self._shapes()]
         return [Slot(n, UNIT_COLUMN, name, *shape) for n, (name, shape) in enumerate(pairs)]
 
     def arrivals(self) -> list[Stage]:
@@ -85,11 +95,16 @@ class RecordCompiler:
         return [*self._projected(repeated=repeated), self._quantified(), self._judged()]
 
     def _projected(self, *, repeated: bool) -> list[Stage]:
-        shapes = self._shapes()
-        whens = [f"WHEN unit IN ({', '.join(map(literal, units))}) THEN {n}" for n, units in enumerate(shapes.values()) if n and units]
-        shape = f"CASE {' '.join(whens)} ELSE 0 END" if whens else "0"
-        dimensions = dimensions_sql({name: f"p_{n}" for n, name in enumerate(self.properties)})
-        sql = f"SELECT\n    * REPLACE ({self._aggregation_sql()} AS aggregation),\n    {shape} AS shape,\n    {dimensions} AS dimensions\nFROM accepted"
+        shapes = [
+            (f"unit IN ({', '.join(map(literal, units))})", str(n))
+            for n, units in enumerate(self._shapes().values())
+            if n and units
+        ]
+        columns = {
+            "shape": case(shapes, "0"),
+            "dimensions": dimensions_sql({name: f"p_{n}" for n, name in enumerate(self.properties)}),
+        }
+        sql = select(columns, "accepted", star=f"* REPLACE ({self._aggregation_sql()} AS aggregation)")
         return [
             *self.arrivals(),
             accepted_stage(repeated=repeated),
@@ -97,26 +112,30 @@ class RecordCompiler:
         ]
 
     def _quantified(self) -> Stage:
-        columns = ["*"]
+        shapes = list(self._shapes())
+        values = {}
         for slot in self.slots:
-            applies = f"aggregation = {literal(str(slot.aggregation))} AND shape = {list(self._shapes()).index((slot.precision, slot.scale, slot.result_scale))}"
-            columns.append(f"CASE WHEN {applies} THEN {quantity_sql('quantity', slot)} END AS v_{slot.index}")
-        return Stage("quantified", "each text as a DECIMAL, exactly or not at all (R4, R5)", "SELECT\n    " + ",\n    ".join(columns) + "\nFROM projected")
+            shape = shapes.index((slot.decimal, slot.result_scale))
+            applies = f"aggregation = {literal(str(slot.aggregation))} AND shape = {shape}"
+            values[f"v_{slot.index}"] = case({applies: quantity_sql("quantity", slot)})
+        sql = select(values, "projected", star="*")
+        return Stage("quantified", "each text as a DECIMAL, exactly or not at all (R4, R5)", sql)
 
     def _judged(self) -> Stage:
-        values = ", ".join(f"CAST(v_{slot.index} IS NOT NULL AS INTEGER)" for slot in self.slots) or "0"
-        sql = (
-            "SELECT\n    *,\n"
-            f"    CASE WHEN reason IS NULL AND greatest({values}, 0) = 0 THEN 0 END AS faulty,\n"
-            "    CASE WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected' ELSE 'metered' END AS status\n"
-            "FROM quantified"
-        )
-        return Stage("judged", "a record is metered or rejected (R9)", sql)
+        measured = " OR ".join(f"v_{slot.index} IS NOT NULL" for slot in self.slots) or "FALSE"
+        columns = {"status": case({f"reason IS NOT NULL OR NOT ({measured})": "'rejected'"}, "'metered'")}
+        return Stage("judged", "a record is metered or rejected (R9)", select(columns, "quantified", star="*"))
 
     def aggregations_query(self) -> Query:
         """Which aggregations the records have, each with a unit: to be run when none is chosen for all."""
-        sql = "SELECT\n    aggregation,\n    min(unit) AS unit\nFROM projected\nWHERE reason IS NULL\nGROUP BY aggregation\nORDER BY aggregation"
-        return Query("aggregations", (*self._projected(repeated=False), Stage("aggregations", "the aggregations there are", sql)))
+        sql = select(
+            {"aggregation": "aggregation", "unit": "min(unit)"},
+            "projected",
+            where=["reason IS NULL"],
+            group_by=["aggregation"],
+            order_by=["aggregation"],
+        )
+        return Query("aggregations", (*self._projected(repeated=False), Stage("aggregations", "what there is", sql)))
 
     def with_found(self, rows: Sequence[tuple[str | None, str]]) -> RecordCompiler:
         """The same, knowing the aggregations that the records have.
@@ -127,20 +146,23 @@ class RecordCompiler:
         if lacking:
             raise ConfigError(
                 f"records: found no aggregation for the unit {first_few(map(repr, lacking))}; expected one of "
-                f"{', '.join(aggregations.NAMES[:9])}. hint: --aggregation sum"
+                f"{', '.join((*aggregations.COUNTERS, *aggregations.GAUGES))}. hint: --aggregation sum"
             )
-        names = tuple(aggregations.canonical(str(name), f"records of {unit!r}: aggregation") for name, unit in rows)
-        return RecordCompiler(self.config, self.layout, self.selection, self.aggregation, self.group_by, names)
+        found = tuple(aggregations.canonical(str(name), f"records of {unit!r}: aggregation") for name, unit in rows)
+        return replace(self, found=found)
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected record."""
-        shapes = list(self._shapes())
-        faults = " ".join(f"WHEN {n} THEN quantity_fault(quantity, {p - s}, {s})" for n, (p, s, _) in enumerate(shapes))
+        faults = [
+            (str(n), f"quantity_fault(quantity, {decimal.integer_digits}, {decimal.scale})")
+            for n, (decimal, _) in enumerate(self._shapes())
+        ]
+        why = case({"quantity IS NULL": "'source-missing'"}, case(faults, of="shape"))
         columns = {
             "measurement": "CAST(NULL AS VARCHAR)",
-            "source_property": "CASE WHEN reason IS NULL THEN 'quantity' END",
+            "source_property": case({"reason IS NULL": "'quantity'"}),
             "unit": "unit",
-            "text": "CASE WHEN reason IS NOT NULL THEN reason_text ELSE quantity END",
-            "reason": f"coalesce(reason, CASE WHEN quantity IS NULL THEN 'source-missing' ELSE CASE shape {faults} END END)",
+            "text": case({"reason IS NOT NULL": "reason_text"}, "quantity"),
+            "reason": f"coalesce(reason, {why})",
         }
         return rejects_query(self.judged(repeated=repeated), columns)

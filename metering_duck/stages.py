@@ -72,9 +72,7 @@ def with_values(sql: str, parameters: dict[str, object]) -> str:
         if not match.group(4):
             return match.group(0)
         value = parameters[match.group(4)]
-        if value is None:
-            return "NULL"
-        return str(value) if isinstance(value, int) else literal(str(value)) if isinstance(value, str) else f"TIMESTAMP {literal(str(value))}"
+        return literal(value) if isinstance(value, str) else f"TIMESTAMP {literal(str(value))}"
 
     return _TOKEN.sub(value_of, sql)
 
@@ -114,7 +112,7 @@ def load_header(name: str) -> Header:
 
 def _columns(text: str) -> dict[str, str]:
     parts = re.split(r",\s*(?![^()]*\))", text.strip()) if text.strip() else []
-    return {name: kind for name, kind in (part.split(" ", 1) for part in parts)}
+    return dict(part.split(" ", 1) for part in parts)
 
 
 def load_stage(name: str) -> Stage:

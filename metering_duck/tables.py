@@ -16,10 +16,39 @@ PIPED_WIDTH = 200
 FILE_ROWS = 1_000_000
 # Columns a person looks at first; the files have them all.
 SHOWN = {
-    "record": ("workspace_id", "universe_id", "subject", "recorded_at", "quantity", "unit", "dimensions", "source_event_id"),
+    "record": (
+        "workspace_id",
+        "universe_id",
+        "subject",
+        "recorded_at",
+        "quantity",
+        "unit",
+        "dimensions",
+        "source_event_id",
+    ),
     "record-bundle": ("workspace_id", "universe_id", "subject", "recorded_at", "observations", "dimensions", "id"),
-    "reading": ("workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end", "dimensions", "quantity", "record_count"),
-    "reading-bundle": ("workspace_id", "universe_id", "subject", "window_start", "window_end", "dimensions", "computed_values", "record_count"),
+    "reading": (
+        "workspace_id",
+        "universe_id",
+        "subject",
+        "unit",
+        "aggregation",
+        "window_start",
+        "window_end",
+        "dimensions",
+        "quantity",
+        "record_count",
+    ),
+    "reading-bundle": (
+        "workspace_id",
+        "universe_id",
+        "subject",
+        "window_start",
+        "window_end",
+        "dimensions",
+        "computed_values",
+        "record_count",
+    ),
 }
 NUMBERS = ("quantity", "record_count", "count", "events")
 
@@ -75,7 +104,9 @@ def print_check(report: Mapping[str, Any]) -> None:
     out = console()
     if report["problems"]:
         return
-    out.print(f"config: {report['measurements']} measurement{'s' if report['measurements'] != 1 else ''}, no problem found")
+    out.print(
+        f"config: {report['measurements']} measurement{'s' if report['measurements'] != 1 else ''}, no problem found"
+    )
     for warning in report["warnings"]:
         out.print(Text(f"warning: {visible(warning)}"))
     if "accounting" not in report:
@@ -89,4 +120,6 @@ def print_check(report: Mapping[str, Any]) -> None:
     out.print(make_table(report["types"], ("type", "status", "events")))
     if report["rejects"]:
         out.print("\nwould be rejected:")
-        out.print(make_table(report["rejects"], ("reason", "measurement", "count", "meaning", "example_text", "example_id")))
+        out.print(
+            make_table(report["rejects"], ("reason", "measurement", "count", "meaning", "example_text", "example_id"))
+        )

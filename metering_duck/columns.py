@@ -1,0 +1,124 @@
+"""Typed columns → a layout: Parquet, CSV, Arrow and data frames, whatever their properties are kept in.
+
+Reads only the schema. Every complaint names the input, the column, what was found, what was expected, and the option
+that mends it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from metering_duck.errors import SchemaError
+from metering_duck.layouts import ABSENT, EVENT_NAMES, NO_PROPERTIES, RECORD_NAMES, Column, Fault, Json, Layout, map_sql
+from metering_duck.mapping import FieldMap, may_lack, raise_missing
+from metering_duck.objects import object_faults
+from metering_duck.quote import identifier, literal
+
+TIME_TYPES = ("VARCHAR", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S", "DATE")
+TIMES = ("time", "recorded_at", "metered_at")
+BAGS = ("properties", "dimensions")
+ENTRIES = re.compile(r'STRUCT\("?key"? .*, "?value"? .*\)\[\]')
+Types = Mapping[str, str]
+
+
+def columns_layout(
+    layout: Layout, types: Types, where: str, mapping: FieldMap, struct_types: Mapping[str, Types]
+) -> Layout:
+    """`layout`, completed from the input's columns; `struct_types` has the fields of those that are STRUCTs.
+
+    Raises: SchemaError for a column that is missing or of a wrong type.
+    """
+    columns = _find(layout, types, where, mapping)
+    taken = {column.sql for column in columns.values()}
+    if layout.is_records and "measurement" in struct_types:
+        for name in ("quantity", "unit", "aggregation"):
+            if name in struct_types["measurement"]:
+                columns.setdefault(name, Column(f'CAST("measurement".{name} AS VARCHAR)'))
+    bag = "dimensions" if layout.is_records else "properties"
+    held = columns.pop(bag, None)
+    layout = replace(layout, columns=columns)
+    if mapping.lists_properties:
+        mapping.check_properties(types, where)
+        return _flat(layout, {n: Column(identifier(c), types[c]) for n, c in mapping.properties.items()}, where)
+    if held is None:
+        rest = {} if layout.is_records else {n: Column(identifier(n), t) for n, t in types.items()}
+        return _flat(layout, {n: column for n, column in rest.items() if column.sql not in taken}, where)
+    return _bag(layout, held, where, bag, struct_types)
+
+
+def _find(layout: Layout, types: Types, where: str, mapping: FieldMap) -> dict[str, Column]:
+    """Each field's column or constant."""
+    names = RECORD_NAMES if layout.is_records else EVENT_NAMES
+    columns, missing = {}, []
+    for name, aliases in names.items():
+        if name in mapping.constants:
+            columns[name] = Column(literal(mapping.constants[name]))
+            continue
+        column = mapping.column_of(name, aliases, types, where)
+        if column is not None:
+            columns[name] = _checked(name, column, types[column], where)
+        elif not may_lack(name, types, generates_ids=layout.generates_ids):
+            missing.append(name)
+    if missing:
+        raise_missing(missing, where, list(types), names)
+    return columns
+
+
+def _checked(name: str, column: str, kind: str, where: str) -> Column:
+    """A field's column, if its type can be used; an ENUM is taken by its text, since it sorts by its category."""
+    sql = identifier(column)
+    if kind.startswith("ENUM"):
+        return Column(f"CAST({sql} AS VARCHAR)")
+    if name in TIMES and kind not in TIME_TYPES:
+        hint = f"--map {name}=COLUMN names another; turn epoch numbers into timestamps first"
+        raise SchemaError(where, column, found=kind, expected="TIMESTAMP, TIMESTAMPTZ or RFC 3339 text", hint=hint)
+    if name not in (*BAGS, "observations", *TIMES) and not _is_scalar(kind):
+        raise SchemaError(where, column, found=kind, expected="text", hint=f"--map {name}=COLUMN names another")
+    return Column(sql, kind)
+
+
+def _is_scalar(kind: str) -> bool:
+    return not (kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "BLOB", "VARIANT")))
+
+
+def _flat(layout: Layout, properties: Mapping[str, Column], where: str) -> Layout:
+    """Properties that are columns of their own."""
+    for name, column in properties.items():
+        if not _is_scalar(column.type):
+            hint = "--map properties=COLUMN,COLUMN names the columns to take"
+            expected = "a scalar: text, a number, a boolean or a time"
+            raise SchemaError(where, name, found=column.type, expected=expected, hint=hint)
+    texts = {name: column.text_sql for name, column in properties.items()}
+    return replace(layout, property_sql=lambda name: texts.get(name, ABSENT), properties_sql=map_sql(texts))
+
+
+def _bag(layout: Layout, held: Column, where: str, bag: str, struct_types: Mapping[str, Types]) -> Layout:
+    """Properties in one column: a STRUCT, a MAP, a list of entries, or JSON text."""
+    kind, sql = held.type, held.sql
+    if ENTRIES.fullmatch(kind):
+        sql, kind = f"map_from_entries({sql})", "MAP"
+    if kind.startswith("STRUCT") and not kind.endswith("]"):
+        fields = next(fields for name, fields in struct_types.items() if identifier(name) == sql)
+        return _flat(layout, {n: Column(f"{sql}.{identifier(n)}", t) for n, t in fields.items()}, where)
+    if kind.startswith("MAP") and not kind.endswith("]"):
+        texts = sql if kind == "MAP(VARCHAR, VARCHAR)" else f"CAST({sql} AS MAP(VARCHAR, VARCHAR))"
+        return replace(
+            layout, property_sql=lambda name: f"{texts}[{literal(name)}]", properties_sql=f"in_order({texts})"
+        )
+    if kind in ("VARCHAR", "JSON"):
+        return _json_text(layout, held.text_sql)
+    hint = f"--map {bag}=COLUMN,COLUMN takes plain columns"
+    raise SchemaError(
+        where, bag, found=kind, expected="MAP(VARCHAR, VARCHAR), STRUCT of scalars, or JSON text", hint=hint
+    )
+
+
+def _json_text(layout: Layout, text: str) -> Layout:
+    """Properties as the text of a JSON object."""
+    members = f"CASE WHEN object IS NULL THEN {NO_PROPERTIES} ELSE in_order(json_members(object)) END"
+    broken = Fault(f"object IS NULL AND {text} IS NOT NULL", "properties-invalid", text)
+    return replace(
+        layout, properties_sql=members, json=Json(text, properties=()), faults=(broken, *object_faults("object", text))
+    )

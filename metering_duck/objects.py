@@ -1,0 +1,120 @@
+"""JSON objects, one a line → a layout: NDJSON, JSON arrays, and dicts, in the seed's flat or its bundled shape.
+
+Looks at the names of the first objects, to tell a missing field from a missing value. Digits are kept by the macros of
+sql/functions.sql; a line that is no object is a reject, not an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from metering_duck.layouts import (
+    ABSENT,
+    EVENT_NAMES,
+    NO_PROPERTIES,
+    RECORD_NAMES,
+    Column,
+    Fault,
+    Json,
+    Layout,
+    json_pointer,
+    map_sql,
+)
+from metering_duck.mapping import FieldMap, may_lack, raise_missing
+from metering_duck.quote import literal, literal_list
+
+BAGS = ("properties", "dimensions", "observations")
+NESTED = ("quantity", "unit", "aggregation")
+
+
+def object_faults(json: str, text: str) -> tuple[Fault, ...]:
+    """What makes a JSON object unusable: a name twice, or digits that cannot be told from the mark of numbers."""
+    repeated = f"len(json_keys({json})) <> len(list_distinct(json_keys({json})))"
+    marked = f"has_fragile_number({json}) AND has_number_mark({json})"
+    return Fault(repeated, "property-repeated", text), Fault(marked, "number-inexact", text)
+
+
+def objects_layout(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap) -> Layout:
+    """`layout`, completed for JSON in the column `line`; `keys` are the names in the first objects.
+
+    Raises: SchemaError for a field that none of them has.
+    """
+    json = Json("line", _pointers(layout, keys, where, mapping), is_record=layout.is_records)
+    columns = {name: Column(literal(text)) for name, text in mapping.constants.items()}
+    if mapping.lists_properties and keys:
+        mapping.check_properties(keys, where)
+    listed = {f"property {name}": (json_pointer(column),) for name, column in mapping.properties.items()}
+    json = replace(json, fields={**json.fields, **listed})
+    columns |= {name: json.column(name) for name in json.fields if name not in listed}
+    layout = replace(
+        layout,
+        columns=columns,
+        json=json,
+        keyless=(Fault("object IS NULL", "json-invalid", "line"),),
+        faults=object_faults("object", "line"),
+    )
+    if layout.is_records:
+        layout = _with_observations(layout)
+    if mapping.lists_properties:
+        texts = {name: json.column(f"property {name}").sql for name in mapping.properties}
+        return replace(layout, property_sql=lambda name: texts.get(name, ABSENT), properties_sql=map_sql(texts))
+    return _with_properties(layout, json, keys, mapping)
+
+
+def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap) -> dict[str, tuple[str, ...]]:
+    """Each field's places in an object: every spelling is tried, since lines may differ."""
+    names = RECORD_NAMES if layout.is_records else EVENT_NAMES
+    pointers, missing = {}, []
+    for name, aliases in names.items():
+        if name in BAGS or name in mapping.constants:
+            continue
+        mapped = mapping.columns.get(name)
+        column = mapping.column_of(name, aliases, keys or [mapped or name], where)
+        if column is None and not may_lack(name, keys, generates_ids=layout.generates_ids):
+            missing.append(name)
+        spelled = (mapped,) if mapped else tuple(dict.fromkeys((*aliases, name)))
+        nested = (json_pointer("measurement", name),) if name in NESTED else ()
+        pointers[name] = (*(json_pointer(alias) for alias in spelled), *nested)
+    if missing:
+        raise_missing(missing, where, keys, names)
+    return pointers
+
+
+def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: FieldMap) -> Layout:
+    """Properties in an object of their own, or, where there is none, all names that no field has."""
+    bag = "dimensions" if layout.is_records else "properties"
+    held = mapping.columns.get(bag) or (bag if bag in keys or layout.is_records or not keys else None)
+    if held is None:
+        names = RECORD_NAMES if layout.is_records else EVENT_NAMES
+        taken = {alias for name, aliases in names.items() for alias in (name, *aliases)} | set(mapping.columns.values())
+        others = f"lambda e: NOT list_contains({literal_list(sorted(taken))}, e.key)"
+        members = f"in_order(map_from_entries(list_filter(map_entries(json_members(object)), {others})))"
+        return replace(layout, properties_sql=members, json=replace(json, properties=()))
+    pointer = literal(json_pointer(held))
+    kind, names_sql = f"json_type(object, {pointer})", f"json_keys(object, {pointer})"
+    text = f"json_texts(object, [{pointer}])[1]"
+    members = f"CASE WHEN {kind} = 'OBJECT' THEN in_order(json_members({text})) ELSE {NO_PROPERTIES} END"
+    faults = (
+        Fault(f"{kind} NOT IN ('OBJECT', 'NULL')", "properties-invalid", text),
+        Fault(f"len({names_sql}) <> len(list_distinct({names_sql}))", "property-repeated", text),
+    )
+    return replace(
+        layout, properties_sql=members, json=replace(json, properties=(held,)), faults=(*layout.faults, *faults)
+    )
+
+
+def _with_observations(layout: Layout) -> Layout:
+    """A bundled record's quantity and unit are its observation's; the observation's place makes its id unique."""
+    columns = dict(layout.columns)
+    for n, name in enumerate(NESTED):
+        columns[name] = Column(f"CASE WHEN bundled THEN observed[{n + 1}] ELSE {columns[name].sql} END")
+    id_sql = columns["id"].sql
+    columns["id"] = Column(f"CASE WHEN coalesce({id_sql}, '') <> '' THEN {id_sql} || place_text ELSE {id_sql} END")
+    ordered = "time_of_text(observed[4], 'UTC') <= time_of_text(observed[5], 'UTC')"
+    bounds = "coalesce(observed[4], '') || '/' || coalesce(observed[5], '')"
+    faults = (
+        Fault("bundled AND len(listed) = 0", "observations-missing", "line"),
+        Fault(f"has_window AND NOT coalesce({ordered}, FALSE)", "window-invalid", bounds),
+    )
+    return replace(layout, columns=columns, faults=(*layout.faults, *faults))

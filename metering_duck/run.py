@@ -1,0 +1,284 @@
+"""A run: an engine with an input open in it, the order in which its queries are run, and the books it keeps.
+
+The only module that knows both the SQL (compiler.py, records.py, totals.py) and the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from os import PathLike
+from typing import Any
+
+from metering_duck.compiler import Compiler, Selection, deduplication_queries
+from metering_duck.engine import Engine, Overflow, Progress
+from metering_duck.errors import QuantityOverflow, RejectedEvents, SchemaError, SourceError
+from metering_duck.inputs import Files, find_input
+from metering_duck.layouts import Layout
+from metering_duck.observations import records_query
+from metering_duck.records import RecordCompiler
+from metering_duck.results import Accounting, Plan, Result
+from metering_duck.sources import open_source
+from metering_duck.stages import Query, Stage, load_stage, load_text, with_values
+from metering_duck.statements import names, select
+from metering_duck.times import parse_time
+from metering_duck.totals import Totals, reading_rows
+from metering_duck.windows import Windows
+
+Moment = str | datetime | None
+Judge = Compiler | RecordCompiler
+NO_WINDOW = Windows(datetime(1, 1, 1, tzinfo=UTC), datetime(1, 1, 2, tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run may use, and how it tells its progress. None of it changes an answer (R23)."""
+
+    threads: int | None = None
+    memory_limit: str | None = None
+    temp_dir: str | PathLike[str] | None = None
+    progress: Progress | None = None
+
+    def engine(self) -> Engine:
+        """A new engine."""
+        directory = None if self.temp_dir is None else str(self.temp_dir)
+        return Engine(threads=self.threads, memory_limit=self.memory_limit, temp_dir=directory, progress=self.progress)
+
+
+class Run:
+    """An engine with an input open in it, and what has been computed so far."""
+
+    def __init__(self, engine: Engine, layout: Layout, parameters: dict[str, object], *, zone_given: bool) -> None:
+        self.engine, self.layout, self.parameters, self.zone_given = engine, layout, parameters, zone_given
+        self.compiler: Judge
+        self.repeated = False
+        self.exact = False
+
+    @classmethod
+    def open(
+        cls,
+        machine: Machine,
+        given: Any,
+        selection: Selection,
+        *,
+        clock: Moment,
+        as_of: Moment,
+        map: Mapping[str, Any] | None,
+        zone: str | None,
+        generate_ids: bool,
+        records: bool = False,
+    ) -> Run:
+        """Find the input, allow its files, lock the engine, and learn the input's layout."""
+        now = datetime.now(UTC) if clock is None else parse_time(clock, "clock")
+        parameters: dict[str, object] = {"clock": now.replace(tzinfo=None)}
+        if as_of is not None:
+            parameters["as_of"] = parse_time(as_of, "as-of").replace(tzinfo=None)
+        for name, values in (("workspace", selection.workspaces), ("universe", selection.universes)):
+            parameters |= {f"{name}_{n}": value for n, value in enumerate(values)}
+        engine = machine.engine()
+        try:
+            found = find_input(given, engine.directory)
+            engine.lock_down(found.paths if isinstance(found, Files) else [])
+            layout = open_source(engine, found, records=records, map=map, zone=zone or "UTC", generate_ids=generate_ids)
+            if as_of is not None and "metered_at" not in layout.columns:
+                raise SchemaError(
+                    found.name,
+                    "metered_at",
+                    found="no such column",
+                    expected="when each event entered, for --as-of",
+                    hint="--map metered_at=COLUMN",
+                )
+            return cls(engine, layout, parameters, zone_given=zone is not None)
+        except BaseException:
+            engine.close()
+            raise
+
+    def with_found_aggregations(self, compiler: RecordCompiler) -> RecordCompiler:
+        """Records: where no aggregation is chosen for all, look which ones they have."""
+        if compiler.aggregation is not None:
+            return compiler
+        table = self.engine.table(self.query(compiler.aggregations_query()))
+        return compiler.with_found([(row["aggregation"], row["unit"]) for row in table.to_pylist()])
+
+    def query(self, query: Query) -> Query:
+        """A query with this run's values."""
+        return replace(query, parameters=self.parameters)
+
+    def deduplication(self) -> tuple[Query, Query]:
+        """The two queries of deduplicate."""
+        return deduplication_queries(self.compiler.arrivals())
+
+    def deduplicate(self) -> None:
+        """Find the keys that occur more than once (R8), and settle which of their rows count."""
+        repeated_keys, settled = self.deduplication()
+        self.engine.fill(self.query(repeated_keys))
+        self.repeated = self.engine.count("repeated_keys") > 0
+        if self.repeated:
+            self.engine.fill(self.query(settled))
+
+    def accounting(self) -> Accounting:
+        """The books of `counted` and `settled` (R9)."""
+        counted = ("events", "times_cut", "times_naive")
+        sums = {"status": "status"} | {name: f"CAST(sum({name}) AS BIGINT)" for name in counted}
+        rows = self.engine.rows(select(sums, "counted", group_by=["status"]))
+        status = {row[0]: row[1] for row in rows}
+        lost = {"duplicate": 0, "conflict": 0}
+        if self.repeated:
+            lost |= dict(
+                self.engine.rows("SELECT verdict, count(*) FROM settled WHERE verdict <> 'kept' GROUP BY verdict")
+            )
+        rejected = status.get("rejected", 0)
+        unmatched = status.get("unmatched-entry", 0) + status.get("unmatched-filter", 0)
+        metered = status.get("metered", 0)
+        books = Accounting(
+            read=self._read(),
+            metered=metered,
+            unmatched=unmatched,
+            duplicates=lost["duplicate"],
+            conflicts=lost["conflict"],
+            rejected=rejected,
+            unmatched_entry=status.get("unmatched-entry", 0),
+            unmatched_filter=status.get("unmatched-filter", 0),
+            times_cut=sum(row[2] for row in rows),
+            times_naive=sum(row[3] for row in rows),
+            reasons=self._reasons() if rejected else {},
+        )
+        if not books.balances:
+            raise SourceError(f"input: changed while it was read ({books}); expected it to hold still. hint: run again")
+        return books
+
+    def _read(self) -> int:
+        """How many rows the input has, counted apart from what became of them: the books could fail to balance."""
+        count = Stage("read", "how many rows were read", "SELECT count(*) AS events FROM arrivals")
+        rows = self.engine.table(self.query(Query("read", (*self.compiler.arrivals(), count)))).to_pylist()
+        return int(rows[0]["events"])
+
+    def _reasons(self) -> dict[str, int]:
+        """How many were rejected for each reason."""
+        rejects = self.rejects()
+        counts = select({"reason": "reason", "events": "count(*)"}, "rejects", group_by=["reason"], order_by=["reason"])
+        grouped = Stage("reasons", "how many for each reason", counts)
+        table = self.engine.table(replace(rejects, stages=(*rejects.stages[:-1], grouped)))
+        return {row["reason"]: row["events"] for row in table.to_pylist()}
+
+    def rejects(self) -> Query:
+        """Every rejected event."""
+        return self.query(self.compiler.rejects(repeated=self.repeated))
+
+    def conflicts(self) -> Query | None:
+        """Every event that lost to another of the same key."""
+        return Query("conflicts", (load_stage("conflicts"),)) if self.repeated else None
+
+    def notices(self, accounting: Accounting) -> list[str]:
+        """What was taken for granted."""
+        notices = []
+        if accounting.times_naive and not self.zone_given:
+            notices.append(
+                f"{accounting.times_naive:,} times had no offset and were taken as UTC. hint: --assume-timezone ZONE"
+            )
+        if accounting.times_cut:
+            notices.append(
+                f"{accounting.times_cut:,} times were finer than a microsecond and were cut toward the past (R11)."
+            )
+        return notices
+
+    def count_events(self, totals: Totals) -> None:
+        """Fill `counted`, adding sums in two parts if one passes 38 digits on its way."""
+        self.engine.fill(self.query(totals.counted(self.compiler.judged(repeated=self.repeated))))
+
+    # --- results ----------------------------------------------------------------------------------------------------
+
+    def records(self, compiler: Compiler, *, bundled: bool, strict: bool) -> Result:
+        """A result whose rows are a query over the input."""
+        self.compiler = compiler
+        counting = Totals((), NO_WINDOW)
+
+        def prepare() -> Accounting:
+            self.deduplicate()
+            self.count_events(counting)
+            plan.rows = self.query(records_query(compiler, repeated=self.repeated, bundled=bundled))
+            return self.accounting()
+
+        def script() -> list[Query]:
+            last = records_query(compiler, repeated=True, bundled=bundled)
+            return [*self.deduplication(), counting.counted(compiler.judged(repeated=True)), last]
+
+        plan = self._plan("record-bundle" if bundled else "record", prepare, script)
+        return Result(self.engine, plan, _strictly if strict else None)
+
+    def readings(self, compiler: Judge, shape: Totals, *, bundled: bool, strict: bool) -> Result:
+        """A result whose rows are the table `readings`."""
+        self.compiler = self.with_found_aggregations(compiler) if isinstance(compiler, RecordCompiler) else compiler
+
+        def totals() -> Totals:
+            return replace(shape, slots=tuple(self.compiler.slots), exact=self.exact)
+
+        def compute() -> None:
+            self.count_events(totals())
+            for query in totals().gauged(self.compiler.judged(repeated=self.repeated)):
+                self.engine.fill(self.query(query))
+            self.engine.fill(self.query(totals().readings()))
+
+        def prepare() -> Accounting:
+            self.deduplicate()
+            try:
+                compute()
+            except Overflow:
+                self.exact = True
+                compute()
+            self._check_overflow()
+            plan.rows = reading_rows(bundled=bundled)
+            return self.accounting()
+
+        def script() -> list[Query]:
+            judged = self.compiler.judged(repeated=True)
+            counted = totals().counted(judged)
+            return [
+                *self.deduplication(),
+                counted,
+                *totals().gauged(judged),
+                totals().readings(),
+                reading_rows(bundled=bundled),
+            ]
+
+        plan = self._plan("reading-bundle" if bundled else "reading", prepare, script)
+        return Result(self.engine, plan, _strictly if strict else None)
+
+    def _plan(self, shape: str, prepare: Callable[[], Accounting], script: Callable[[], list[Query]]) -> Plan:
+        """A plan whose SQL has been made once already, so that a config's faults are found before anything runs."""
+        rows = script()[-1]
+        return Plan(shape, prepare, self.rejects, self.conflicts, script, self.script_text, self.notices, rows)
+
+    def _check_overflow(self) -> None:
+        """A reading whose quantity does not fit is no reading, but an error that says whose (R18)."""
+        bounds = {name: f"time_text({name} AT TIME ZONE 'UTC')" for name in ("window_start", "window_end")}
+        columns = names(("aggregation", "unit", "subject")) | bounds
+        order = ("universe_id", "workspace_id", "subject", "unit", "readings.window_start")
+        sql = select(columns, "readings", where=["quantity IS NULL"], order_by=order)
+        for aggregation, unit, subject, start, end in self.engine.rows(f"{sql}\nLIMIT 1"):
+            raise QuantityOverflow(
+                f"reading: found a {aggregation} of {unit!r} for {subject!r} in [{start}, {end}) with more digits than "
+                "its DECIMAL; expected at most 38, those behind the point included. "
+                "hint: a smaller --scale or a larger unit"
+            )
+
+    def script_text(self, queries: Iterable[Query]) -> str:
+        """Queries as one SQL script with this run's values in it."""
+        *before, last = [self.query(query) for query in queries]
+        parts = [
+            "-- Made by metering-duck. Runs as it stands in the DuckDB shell.\nSET TimeZone = 'UTC';",
+            load_text("functions").strip(),
+        ]
+        parts += [f"CREATE OR REPLACE TEMP TABLE {q.name} AS\n{with_values(q.sql, q.parameters)};" for q in before]
+        return "\n\n".join([*parts, with_values(last.sql, last.parameters) + ";"]) + "\n"
+
+
+def _strictly(result: Result) -> None:
+    accounting = result.accounting
+    if accounting.rejected or accounting.conflicts:
+        raise RejectedEvents(
+            f"strict: found {accounting.rejected:,} rejected and {accounting.conflicts:,} in conflict; expected none. "
+            "hint: --rejects FILE and --conflicts FILE list them",
+            result,
+        )

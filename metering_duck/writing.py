@@ -1,0 +1,210 @@
+"""Writing: rows in the formats people use, beside the target first and then renamed, so that no half file is ever seen.
+
+Rows go from DuckDB to the file as Arrow batches; what is JSON or CSV is already text when it leaves SQL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from metering_duck.engine import Engine
+from metering_duck.errors import ConfigError, SourceError, did_you_mean
+from metering_duck.json_shapes import LIST_SQL
+from metering_duck.quote import identifier
+from metering_duck.stages import Query, Stage
+from metering_duck.statements import select
+
+FORMATS = {
+    "json": (".json",),
+    "ndjson": (".ndjson", ".jsonl"),
+    "csv": (".csv",),
+    "parquet": (".parquet", ".pq"),
+    "arrow": (".arrow", ".feather", ".ipc"),
+}
+ROW_GROUP_ROWS = 122_880
+_partial_files: set[str] = set()
+
+
+def format_of_path(path: Path) -> str:
+    """The format that a file's suffix names.
+
+    Raises: ConfigError for a suffix that names none.
+    """
+    for kind, suffixes in FORMATS.items():
+        if path.suffix.lower() in suffixes:
+            return kind
+    known = [suffix for suffixes in FORMATS.values() for suffix in suffixes]
+    raise ConfigError(
+        f"{path}: found the suffix {path.suffix!r}; expected a format. hint: {did_you_mean(path.suffix, known)}"
+    )
+
+
+@contextlib.contextmanager
+def written_beside(target: Path) -> Iterator[IO[bytes]]:
+    """A new file beside `target` that takes its place when all went well, and is removed when not."""
+    if target.exists() and not target.is_file():
+        with open(target, "wb") as file:
+            yield file
+        return
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=target.parent)
+    except OSError as error:
+        raise SourceError(
+            f"{target}: cannot be written ({error.strerror}); expected a folder that exists and may be written."
+        ) from None
+    _partial_files.add(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    finally:
+        _partial_files.discard(name)
+
+
+def remove_partial_files() -> None:
+    """Remove files that are being written: for a process that is about to leave."""
+    for name in list(_partial_files):
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+
+
+def write_table(table: pa.Table, target: Path) -> Path:
+    """An Arrow table in the format of the file's suffix."""
+    kind = format_of_path(target)
+    with Engine() as engine, written_beside(target) as file:
+        engine.lock_down([])
+        engine.connection.register("written_rows", table)
+        rows = Query("written", (Stage("written", "the rows as they are", select({}, "written_rows", star="*")),))
+        write_rows(engine, rows, None, file, kind)
+    return target
+
+
+def write_rows(engine: Engine, rows: Query, json_sql: str | None, file: IO[bytes], kind: str) -> None:
+    """A query's rows in one of FORMATS; `json_sql` is their JSON shape, by default their columns."""
+    if kind in ("json", "ndjson"):
+        _write_json(engine, rows, json_sql, file, array=kind == "json")
+    elif kind == "csv":
+        _write_csv(engine, rows, file)
+    elif kind in ("parquet", "arrow"):
+        _write_arrow(engine, rows, file, kind)
+    else:
+        raise ConfigError(
+            f"format: found {kind!r}; expected one of {', '.join(FORMATS)}. hint: {did_you_mean(kind, FORMATS)}"
+        )
+
+
+def _on_top(rows: Query, name: str, why: str, sql: str) -> Query:
+    """Another stage that reads the query's last one, which keeps its order."""
+    *before, last = rows.stages
+    kept = Stage(f"{last.name}_rows", last.why, last.sql)
+    return Query(rows.name, (*before, kept, Stage(name, why, sql.format(rows=kept.name))), rows.parameters)
+
+
+def limited(rows: Query, count: int) -> Query:
+    return _on_top(rows, "limited", "the first rows", f"SELECT * FROM {{rows}} LIMIT {count}")
+
+
+def counted(rows: Query) -> Query:
+    return _on_top(rows, "counted_rows", "how many", "SELECT count(*) AS rows FROM {rows}")
+
+
+def _write_json(engine: Engine, rows: Query, json_sql: str | None, file: IO[bytes], *, array: bool) -> None:
+    before, after = ("',\n'", "''") if array else ("''", "chr(10)")
+    shaped = json_sql or f"CAST(to_json({rows.stages[-1].name}_rows) AS VARCHAR)"
+    text = f"{before} || {shaped} || {after}".replace("{", "{{").replace("}", "}}")
+    lines = _on_top(rows, "lines", "each row as JSON", f"SELECT {text} AS line FROM {{rows}}")
+    first = True
+    for batch in engine.stream(lines):
+        for text_bytes in _bytes_of(batch.column(0)):
+            file.write((b"[" + text_bytes[1:] if first else text_bytes) if array else text_bytes)
+            first = False
+    if array:
+        file.write(b"[]\n" if first else b"\n]\n")
+
+
+def _bytes_of(column: pa.Array) -> Iterator[bytes]:
+    """All texts of a column one behind the other, straight from its Arrow buffer."""
+    if len(column):
+        plain = column.cast(pa.large_string())
+        offsets = memoryview(plain.buffers()[1]).cast("q")
+        start, end = offsets[plain.offset], offsets[plain.offset + len(plain)]
+        yield bytes(memoryview(plain.buffers()[2])[start:end])
+
+
+def as_texts(engine: Engine, rows: Query) -> Query:
+    """The rows with every column as the text a person or a CSV file wants: plain quantities, RFC 3339, maps as JSON."""
+    schema = engine.table(limited(rows, 0)).schema
+    columns = ", ".join(
+        f"{_text_sql(name, kind)} AS {identifier(name)}" for name, kind in zip(schema.names, schema.types, strict=True)
+    )
+    return _on_top(
+        rows, "texts", "each value as text", f"SELECT {columns.replace('{', '{{').replace('}', '}}')} FROM {{rows}}"
+    )
+
+
+def _text_sql(name: str, kind: pa.DataType) -> str:
+    column = identifier(name)
+    if pa.types.is_decimal(kind):
+        return f"plain_text({column})"
+    if pa.types.is_timestamp(kind):
+        return f"time_text({column} AT TIME ZONE 'UTC')"
+    if name in LIST_SQL:
+        return LIST_SQL[name]
+    if pa.types.is_nested(kind):
+        return f"CAST(to_json({column}) AS VARCHAR)"
+    return column
+
+
+def _write_csv(engine: Engine, rows: Query, file: IO[bytes]) -> None:
+    from pyarrow import csv
+
+    texts = as_texts(engine, rows)
+    schema = engine.table(limited(texts, 0)).schema
+    with csv.CSVWriter(file, schema, write_options=csv.WriteOptions(quoting_style="needed")) as writer:
+        for batch in engine.stream(texts):
+            writer.write_batch(batch)
+
+
+def _write_arrow(engine: Engine, rows: Query, file: IO[bytes], kind: str) -> None:
+    schema = engine.table(limited(rows, 0)).schema
+    if kind == "parquet":
+        from pyarrow import parquet
+
+        with parquet.ParquetWriter(file, schema, compression="zstd", store_schema=True) as writer:
+            for table in _regular(engine.stream(rows), schema):
+                writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        return
+    new = pa.ipc.new_file if file.seekable() else pa.ipc.new_stream
+    with new(file, schema) as writer:
+        for table in _regular(engine.stream(rows), schema):
+            writer.write_table(table)
+
+
+def _regular(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Batches cut anew every ROW_GROUP_ROWS rows, so that a file's bytes do not depend on how they came (R23)."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        held.append(batch)
+        count += batch.num_rows
+        while count >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(held, schema).combine_chunks()
+            yield table.slice(0, ROW_GROUP_ROWS)
+            held = table.slice(ROW_GROUP_ROWS).to_batches()
+            count -= ROW_GROUP_ROWS
+    if count:
+        yield pa.Table.from_batches(held, schema).combine_chunks()

@@ -68,7 +68,8 @@ def common_type(types: Iterable[DecimalType], where: str) -> DecimalType:
     if found.integer_digits + found.scale > DIGITS_MAX:
         raise ConfigError(
             f"{where}: found {found.integer_digits} digits before the point in one measurement and {found.scale} "
-            f"behind it in another; expected at most {DIGITS_MAX} together. hint: narrow precision and scale, or use two runs"
+            f"behind it in another; expected at most {DIGITS_MAX} together. "
+            "hint: narrow precision and scale, or use two runs"
         )
     return found
 

@@ -6,9 +6,11 @@ read here beyond the first bytes.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +37,7 @@ FORMATS = {
     ".ipc": "arrow",
 }
 COMPRESSIONS = (".gz", ".zst")
+FIRST_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,12 @@ class Files:
     paths: tuple[str, ...]
     format: str
     keys: tuple[str, ...] = ()
+    label: str | None = None
 
     @property
     def name(self) -> str:
         """What a message calls them."""
-        return first_few(self.paths)
+        return self.label or first_few(self.paths)
 
 
 @dataclass(frozen=True)
@@ -153,27 +157,29 @@ def _json_text(value: Any) -> Any:
 
 
 def find_files(patterns: Sequence[str], scratch: Path) -> Files:
-    """Paths, globs and folders as files of one format; `-` is standard input, kept in `scratch`."""
-    roots: list[tuple[str, str]] = []
-    for pattern in patterns:
-        for path in _spooled(scratch) if pattern == "-" else _expand(pattern):
-            roots.append((pattern, path))
-    paths = tuple(dict.fromkeys(os.path.abspath(path) for _, path in roots))
-    formats = {path: format_of(path) for path in paths}
-    if len(set(formats.values())) > 1:
-        example = {kind: path for path, kind in formats.items()}
-        found = ", ".join(f"{kind} ({Path(path).name})" for kind, path in sorted(example.items()))
+    """Paths, globs and folders as files of one format; `-` and pipes are kept in `scratch` first."""
+    spooled = [pattern for pattern in patterns if pattern == "-" or _is_pipe(pattern)]
+    found = [
+        path
+        for pattern in patterns
+        for path in ([_spool(pattern, scratch)] if pattern in spooled else _expand(pattern))
+    ]
+    paths = tuple(dict.fromkeys(os.path.abspath(path) for path in found))
+    formats = {format_of(path): path for path in reversed(paths)}
+    if len(formats) > 1:
+        shown = ", ".join(f"{kind} ({Path(path).name})" for kind, path in sorted(formats.items()))
         raise SourceError(
-            f"input: found files of several formats, {found}; expected one. hint: name them apart, e.g. '*.parquet'"
+            f"input: found files of several formats, {shown}; expected one. hint: name them apart, e.g. '*.parquet'"
         )
-    kind = next(iter(formats.values()))
-    return Files(paths, kind, _partition_keys(paths) if kind in ("parquet", "csv") else ())
+    kind = next(iter(formats))
+    label = "standard input" if spooled == ["-"] and len(paths) == 1 else None
+    return Files(paths, kind, _partition_keys(paths) if kind in ("parquet", "csv") else (), label)
 
 
 def _expand(pattern: str) -> list[str]:
     if "\0" in pattern:
         raise SourceError(f"input: found a NUL in the path {pattern!r}; expected a path.")
-    if os.path.isfile(pattern) or _is_stream(pattern):
+    if os.path.isfile(pattern):
         if not os.access(pattern, os.R_OK):
             raise SourceError(f"{pattern}: cannot be read (permission denied); expected a file you may read.")
         return [pattern]
@@ -196,23 +202,24 @@ def _expand(pattern: str) -> list[str]:
     return found
 
 
-def _is_stream(path: str) -> bool:
-    return path.startswith(("/dev/", "/proc/")) and os.path.exists(path)
+def _is_pipe(path: str) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
-def _spooled(scratch: Path) -> list[str]:
-    """Standard input in a file: DuckDB silently reads nothing from /dev/stdin."""
-    with tempfile.NamedTemporaryFile(dir=scratch, prefix="stdin-", delete=False) as file:
-        while block := sys.stdin.buffer.read(1 << 20):
-            file.write(block)
+def _spool(pattern: str, scratch: Path) -> str:
+    """A pipe's bytes in a file named after their format: a pipe reads once, and DuckDB reads nothing from stdin."""
+    with contextlib.ExitStack() as opened:
+        file = opened.enter_context(tempfile.NamedTemporaryFile(dir=scratch, prefix="stdin-", delete=False))
+        source = sys.stdin.buffer if pattern == "-" else opened.enter_context(open(pattern, "rb"))
+        shutil.copyfileobj(source, file, 1 << 20)
     with open(file.name, "rb") as start:
-        first = start.read(4)
-    compression = ".gz" if first[:2] == b"\x1f\x8b" else ".zst" if first == b"\x28\xb5\x2f\xfd" else ""
-    plain = format_of(file.name + compression, lambda: _first_bytes(file.name, compression))
-    suffix = next(suffix for suffix, kind in FORMATS.items() if kind == plain)
-    named = file.name + suffix + compression
-    os.rename(file.name, named)
-    return [named]
+        magic = start.read(4)
+    compression = ".gz" if magic[:2] == b"\x1f\x8b" else ".zst" if magic == b"\x28\xb5\x2f\xfd" else ""
+    os.rename(file.name, file.name + compression)
+    kind = format_of(file.name + compression)
+    suffix = next((suffix for suffix, known in FORMATS.items() if known == kind), ".json")
+    os.rename(file.name + compression, file.name + suffix + compression)
+    return file.name + suffix + compression
 
 
 def _suffix(name: str) -> str:
@@ -220,23 +227,24 @@ def _suffix(name: str) -> str:
     return Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
 
 
-def _first_bytes(path: str, compression: str = "") -> bytes:
-    kind = {".gz": "gzip", ".zst": "zstd", "": None}[
-        compression or (Path(path).suffix if Path(path).suffix in COMPRESSIONS else "")
-    ]
+def _first_bytes(path: str) -> bytes:
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(Path(path.lower()).suffix)
     try:
-        with pa.input_stream(path, compression=kind) as stream:
-            return bytes(stream.read(65_536))
+        with pa.input_stream(path, compression=compression) as stream:
+            return bytes(stream.read(FIRST_BYTES))
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{path}: cannot be read ({str(error).splitlines()[0]}); expected a readable file.") from None
 
 
-def format_of(path: str, first_bytes: Any = None) -> str:
-    """The format of a file, by its suffix, else by its first bytes; a .json file is an array or NDJSON."""
+def format_of(path: str) -> str:
+    """The format of a file, by its suffix, else by its first bytes.
+
+    JSON is an array, NDJSON, or, where the first line is not a whole object, objects written over several lines.
+    """
     known = FORMATS.get(_suffix(path))
     if known not in (None, "json"):
         return str(known)
-    first = (first_bytes or (lambda: _first_bytes(path)))()
+    first = _first_bytes(path)
     if first.startswith(b"PAR1"):
         return "parquet"
     if first.startswith(b"ARROW1"):
@@ -244,7 +252,9 @@ def format_of(path: str, first_bytes: Any = None) -> str:
     text = first.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"["):
         return "json"
-    return "ndjson" if text.startswith(b"{") or known == "json" else "csv"
+    if text.startswith(b"{"):
+        return "ndjson" if text.split(b"\n", 1)[0].rstrip().endswith(b"}") or len(text) == FIRST_BYTES else "objects"
+    return "ndjson" if known == "json" else "csv"
 
 
 def delimiter_of(path: str) -> str:

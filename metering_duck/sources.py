@@ -43,12 +43,14 @@ def open_source(
     mapping = FieldMap(map, RECORD_NAMES if records else EVENT_NAMES)
     relation, is_json = _relation(engine, found)
     layout = Layout(relation, {}, NO_PROPERTIES, zone=zone, is_records=records, generates_ids=generate_ids)
+    label = found.label if isinstance(found, Files) else None
+    file_sql = literal(label) if label else FILE_COLUMN
     if is_json:
-        layout = replace(layout, file_sql=FILE_COLUMN)
+        layout = replace(layout, file_sql=file_sql)
         return objects_layout(layout, _first_keys(engine, relation), found.name, mapping)
     types = engine.describe(relation)
     if types.pop(FILE_COLUMN, None):
-        layout = replace(layout, file_sql=FILE_COLUMN)
+        layout = replace(layout, file_sql=file_sql)
     structs = [name for name, kind in types.items() if kind.startswith("STRUCT") and not kind.endswith("]")]
     fields = {name: engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})") for name in structs}
     return columns_layout(layout, types, found.name, mapping, fields)
@@ -61,10 +63,10 @@ def _relation(engine: Engine, found: Input) -> tuple[str, bool]:
         return f"(SELECT line, {ABSENT} AS {FILE_COLUMN} FROM input_lines)", True
     if isinstance(found, Rows):
         return _rows(engine, found), False
-    readers = {"parquet": _parquet, "csv": _csv, "json": _json_array, "ndjson": _ndjson}
+    readers = {"parquet": _parquet, "csv": _csv, "ndjson": _ndjson, "json": _json_objects, "objects": _json_objects}
     if found.format == "arrow":
         return _rows(engine, Rows(_arrow_reader(found.paths), found.name, rereadable=False)), False
-    return readers[found.format](found), found.format in ("json", "ndjson")
+    return readers[found.format](found), found.format in ("ndjson", "json", "objects")
 
 
 def _reader(function: str, found: Files, **options: str) -> str:
@@ -108,8 +110,10 @@ def _ndjson(found: Files) -> str:
     return f"(SELECT line, {FILE_COLUMN} FROM {lines} WHERE trim(line, {BLANK}) <> '')"
 
 
-def _json_array(found: Files) -> str:
-    objects = _reader("read_json_objects", found, format="'array'", maximum_object_size=str(LINE_BYTES_MAX))
+def _json_objects(found: Files) -> str:
+    """An array, or objects written over several lines."""
+    layout = "'array'" if found.format == "json" else "'unstructured'"
+    objects = _reader("read_json_objects", found, format=layout, maximum_object_size=str(LINE_BYTES_MAX))
     return f"(SELECT json AS line, {FILE_COLUMN} FROM {objects})"
 
 

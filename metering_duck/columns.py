@@ -11,12 +11,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from metering_duck.errors import SchemaError
-from metering_duck.layouts import ABSENT, EVENT_NAMES, NO_PROPERTIES, RECORD_NAMES, Column, Fault, Json, Layout, map_sql
+from metering_duck.layouts import (
+    ABSENT,
+    EVENT_NAMES,
+    NANOSECONDS,
+    NO_PROPERTIES,
+    RECORD_NAMES,
+    WITH_OFFSET,
+    Column,
+    Fault,
+    Json,
+    Layout,
+    map_sql,
+)
 from metering_duck.mapping import FieldMap, may_lack, raise_missing
 from metering_duck.objects import object_faults
 from metering_duck.quote import identifier, literal
 
-TIME_TYPES = ("VARCHAR", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S", "DATE")
+TIME_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", *NANOSECONDS, *WITH_OFFSET)
 TIMES = ("time", "recorded_at", "metered_at")
 BAGS = ("properties", "dimensions")
 ENTRIES = re.compile(r'STRUCT\("?key"? .*, "?value"? .*\)\[\]')

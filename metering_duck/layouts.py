@@ -41,6 +41,8 @@ RECORD_NAMES = {
 }
 ABSENT = "CAST(NULL AS VARCHAR)"
 NO_PROPERTIES = "MAP([]::VARCHAR[], []::VARCHAR[])"
+NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
+WITH_OFFSET = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 # What Go writes for a time that was never set.
 ZERO_TIME = "TIMESTAMP '0001-01-01 00:00:00'"
 
@@ -78,9 +80,10 @@ class TimeColumn:
             return f"time_of_text({value}, {literal(self.zone)})"
         if kind == "TIMESTAMP WITH TIME ZONE":
             return case({f"isfinite({value})": f"{value} AT TIME ZONE 'UTC'"})
-        if kind == "TIMESTAMP_NS":
+        if kind in NANOSECONDS:
             nanoseconds = f"epoch_ns({value})"
-            return self._zoned(f"make_timestamp(({nanoseconds} - ({nanoseconds} % 1000 + 1000) % 1000) // 1000)")
+            floored = f"make_timestamp(({nanoseconds} - ({nanoseconds} % 1000 + 1000) % 1000) // 1000)"
+            return floored if kind in WITH_OFFSET else self._zoned(floored)
         return self._zoned(f"CAST({value} AS TIMESTAMP)")
 
     def _zoned(self, naive: str) -> str:
@@ -102,14 +105,14 @@ class TimeColumn:
         """Whether digits finer than a microsecond were cut."""
         if self.is_text:
             return f"time_is_cut({self.column.sql}) IS TRUE"
-        return f"(epoch_ns({self.column.sql}) % 1000 <> 0) IS TRUE" if self.column.type == "TIMESTAMP_NS" else "FALSE"
+        return f"(epoch_ns({self.column.sql}) % 1000 <> 0) IS TRUE" if self.column.type in NANOSECONDS else "FALSE"
 
     @property
     def naive_sql(self) -> str:
         """Whether the input names no offset here."""
         if self.is_text:
             return f"(is_time({self.column.sql}) AND time_is_naive({self.column.sql})) IS TRUE"
-        return "FALSE" if self.column.type == "TIMESTAMP WITH TIME ZONE" else self.given_sql
+        return "FALSE" if self.column.type in WITH_OFFSET else self.given_sql
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Events into records: what each event measured.")
 @EVENTS
 @options(CONFIG, INPUT, OUTPUT, RUN)
 def meter(events: tuple[str, ...], **given: Any) -> None:
@@ -126,7 +126,7 @@ def meter(events: tuple[str, ...], **given: Any) -> None:
     _run(work, given)
 
 
-@cli.command()
+@cli.command(short_help="Events or records into readings: what each subject used.")
 @EVENTS
 @click.option("--records", metavar="FILE", multiple=True, help="Aggregate records instead of events. May be repeated.")
 @options(CONFIG, WINDOW, INPUT, OUTPUT, RUN)
@@ -168,7 +168,7 @@ def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -
     _run(work, given)
 
 
-@cli.command()
+@cli.command(short_help="Lint a config; with events, show what would be rejected.")
 @click.argument("config_and_events", nargs=-1, metavar="CONFIG [EVENTS...]")
 @options(CONFIG, INPUT, RUN)
 @click.option(
@@ -202,7 +202,7 @@ def check(config_and_events: tuple[str, ...], **given: Any) -> None:
     _run(work, given)
 
 
-@cli.command("compile")
+@cli.command("compile", short_help="The SQL that a config becomes.")
 @click.argument("config_and_events", nargs=-1, metavar="[EVENTS...]")
 @options(CONFIG, WINDOW, INPUT)
 @click.option("--stage", metavar="NAME", help="Only this stage.")
@@ -232,7 +232,7 @@ def compile_(config_and_events: tuple[str, ...], stage: str | None, **given: Any
     _run(work, {"quiet": True})
 
 
-@cli.command()
+@cli.command(short_help="The JSON Schema of a contract.")
 @click.argument("name", required=False)
 def schema(name: str | None) -> None:
     """Print the JSON Schema of a contract: EventPayload, MeteringConfig, MeterRecord, AggregateConfig, MeterReading…"""
@@ -245,7 +245,7 @@ def schema(name: str | None) -> None:
     _run(work, {"quiet": True})
 
 
-@cli.command()
+@cli.command(short_help="Sample events and a config, metered before your eyes.")
 @click.argument("folder", default="metering-duck-demo", type=click.Path(path_type=Path))
 def demo(folder: Path) -> None:
     """Write sample events and a config into FOLDER, meter and aggregate them, and show what to try next."""

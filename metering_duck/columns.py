@@ -86,19 +86,20 @@ def _checked(name: str, column: str, kind: str, where: str) -> Column:
     if name in TIMES and kind not in TIME_TYPES:
         hint = f"--map {name}=COLUMN names another; turn epoch numbers into timestamps first"
         raise SchemaError(where, column, found=kind, expected="TIMESTAMP, TIMESTAMPTZ or RFC 3339 text", hint=hint)
-    if name not in (*BAGS, "observations", *TIMES) and not _is_scalar(kind):
+    if name not in (*BAGS, "observations", *TIMES) and not is_scalar(kind):
         raise SchemaError(where, column, found=kind, expected="text", hint=f"--map {name}=COLUMN names another")
     return Column(sql, kind)
 
 
-def _is_scalar(kind: str) -> bool:
+def is_scalar(kind: str) -> bool:
+    """Whether a type has one value, which can be taken as text."""
     return not (kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "BLOB", "VARIANT")))
 
 
 def _flat(layout: Layout, properties: Mapping[str, Column], where: str) -> Layout:
     """Properties that are columns of their own."""
     for name, column in properties.items():
-        if not _is_scalar(column.type):
+        if not is_scalar(column.type):
             hint = "--map properties=COLUMN,COLUMN names the columns to take"
             expected = "a scalar: text, a number, a boolean or a time"
             raise SchemaError(where, name, found=column.type, expected=expected, hint=hint)

@@ -280,7 +280,15 @@ def _from_json(data: Any, where: str) -> MeteringConfig:
     try:
         return MeteringConfig.model_validate({"entries": catalog})
     except ValidationError as error:
-        raise ConfigError([_sentence(fault, where, data, wrapped) for fault in error.errors()]) from None
+        faults = [fault for fault in error.errors() if not _follows(fault, error.errors())]
+        raise ConfigError([_sentence(fault, where, data, wrapped) for fault in faults]) from None
+
+
+def _follows(fault: Any, faults: Iterable[Any]) -> bool:
+    """Whether a list is only called too short because its items are at fault."""
+    place = fault["loc"]
+    deeper = any(other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in faults)
+    return fault["type"] == "too_short" and deeper
 
 
 def _sentence(fault: Any, where: str, data: dict[str, Any], wrapped: bool) -> str:

@@ -88,19 +88,23 @@ def last_digit_sql(scale: int) -> str:
 @dataclass(frozen=True)
 class Rounding:
     """How results are rounded: to `scale` fraction digits, or, with `digits`, averages to so many significant ones,
-    which makes every quantity of the run plain text (R16)."""
+    which makes every quantity of the run plain text (R16). `column_scale` is that of the column they stand in."""
 
     scale: int = SCALE_DEFAULT
     digits: int | None = None
+    column_scale: int = SCALE_DEFAULT
 
     def quantity_sql(self, value: str, scale: int) -> str:
         """An exact DECIMAL(38, scale) as a quantity, half to even where digits go; NULL if it does not fit."""
         if self.digits is not None:
             return f"plain_text({value})"
-        cast = f"TRY_CAST({value} AS DECIMAL({DIGITS_MAX}, {self.scale}))"
-        if self.scale >= scale:
-            return cast
-        return f"half_even({value}, {cast}, {scale - self.scale}, {last_digit_sql(self.scale)})"
+        if self.scale < scale:
+            cast = f"TRY_CAST({value} AS DECIMAL({DIGITS_MAX}, {self.scale}))"
+            value = f"half_even({value}, {cast}, {scale - self.scale}, {last_digit_sql(self.scale)})"
+        return self._in_column_sql(value)
+
+    def _in_column_sql(self, value: str) -> str:
+        return f"TRY_CAST({value} AS DECIMAL({DIGITS_MAX}, {self.column_scale}))"
 
     def exact_text_sql(self, value: str, scale: int) -> str:
         """The exact value as text beside one that lost digits, so that readings still combine (R20); else NULL."""
@@ -110,4 +114,6 @@ class Rounding:
     @property
     def average_sql(self) -> str:
         """A quotient, as sql/averages.sql or sql/significant.sql rounded it."""
-        return "significant" if self.digits is not None else from_unscaled_sql("rounded", self.scale)
+        if self.digits is not None:
+            return "significant"
+        return self._in_column_sql(from_unscaled_sql("rounded", self.scale))

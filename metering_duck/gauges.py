@@ -1,7 +1,7 @@
 """Gauges: time-weighted-avg, peak-state, min-state and final-state, over levels that hold until the next (R14, R19).
 
     judged → levels → spans (LEAD) → pieces (cut at the windows they touch) → weighted    = gauged_N
-    gauged_N → carried → numerators → averages → gauge_N
+    gauged_N → carried_N → numerators_N → averages_N → gauge_N
 
 Linear in rows and windows. The carried-in level needs no search: a span that began before the window reaches into it.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from metering_duck.compiler import Slot
 from metering_duck.counters import KEY, last_columns
-from metering_duck.decimals import DecimalType
+from metering_duck.decimals import DecimalType, Rounding
 from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage, load_stage
 from metering_duck.statements import case, names, select
@@ -79,8 +79,9 @@ def _pieces_sql(windows: Windows, decimal: DecimalType) -> str:
     return select(columns, source, star="touched.* EXCLUDE (window_index)")
 
 
-def gauge_reading_stages(totals: Totals, n: int, decimal: DecimalType) -> list[Stage]:
-    """From `gauged_N` to `gauge_N`: the quotient for averages, the states as they are."""
+def gauge_reading_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
+    """From `gauged_N` to `gauge_N`: averages by their quotient, states as they are. `series` stands for its group."""
+    decimal, rounding = series.decimal, totals.rounding(series)
     base = f"power_of_ten({decimal.low_digits})"
     low = f"unscaled(CAST(low_us AS {decimal.low_sql}))"
     carried = {"high_carried": f"CAST(high_us AS HUGEINT) + {low} // {base}", "low_carried": f"{low} % {base}"}
@@ -91,25 +92,25 @@ def gauge_reading_stages(totals: Totals, n: int, decimal: DecimalType) -> list[S
         "base": base,
         "divisor": "CAST(epoch_us(window_end) - epoch_us(window_start) AS HUGEINT)",
         "scale": str(decimal.scale),
-        "result_scale": str(totals.rounding.scale),
+        "result_scale": str(rounding.scale),
     }
     stages = [
         Stage(
-            f"gauge_{n}_carried",
+            f"carried_{n}",
             "the numerator's two parts, the lower one below its base",
             select(carried, f"gauged_{n}\nJOIN windows USING (window_index)", star="*"),
         ),
         Stage(
-            f"gauge_{n}_numerators",
+            f"numerators_{n}",
             "Σ level × microseconds as high × base + low, both of one sign (R15)",
-            select(numerators, f"gauge_{n}_carried", star="*"),
+            select(numerators, f"carried_{n}", star="*"),
         ),
-        _reading(load_stage("averages"), f"gauge_{n}_averages", "numerators", f"gauge_{n}_numerators"),
+        _reading(load_stage("averages"), f"averages_{n}", "numerators", f"numerators_{n}"),
     ]
     if totals.digits is not None:
-        divided = f"(SELECT *, {totals.digits} AS digits FROM gauge_{n}_averages)"
-        stages.append(_reading(load_stage("significant"), f"gauge_{n}_significant", "divided", divided))
-    final = _gauge_sql(totals, stages[-1].name, decimal)
+        divided = f"(SELECT *, {totals.digits} AS digits FROM averages_{n})"
+        stages.append(_reading(load_stage("significant"), f"significant_{n}", "divided", divided))
+    final = _gauge_sql(rounding, stages[-1].name, decimal)
     return [*stages, Stage(f"gauge_{n}", "the gauges of one DECIMAL, one row per reading", final)]
 
 
@@ -118,8 +119,7 @@ def _reading(stage: Stage, name: str, was: str, source: str) -> Stage:
     return replace(stage, name=name, sql=stage.sql.replace(f"FROM {was}\n", f"FROM {source}\n"))
 
 
-def _gauge_sql(totals: Totals, source: str, decimal: DecimalType) -> str:
-    rounding = totals.rounding
+def _gauge_sql(rounding: Rounding, source: str, decimal: DecimalType) -> str:
     state = case(STATES, of="aggregation")
     numerator = f"parts_text(high, low, {decimal.low_digits}, {decimal.scale})"
     columns = {

@@ -24,7 +24,7 @@ class FieldMap:
         self.constants: dict[str, str] = {}
         self.properties: dict[str, str] = {}
         self.lists_properties = False
-        self._bag = "dimensions" if "dimensions" in names else "properties"
+        self.bag = "dimensions" if "dimensions" in names else "properties"
         fields = {alias: name for name, aliases in names.items() for alias in (name, *aliases)}
         if "time" in names:
             fields |= dict.fromkeys(("recorded_at", "recordedAt"), "time")
@@ -33,10 +33,10 @@ class FieldMap:
 
     def _add(self, key: str, value: Any, fields: Mapping[str, str], names: Names) -> None:
         head, _, rest = key.partition(".")
-        if head == self._bag and (rest or not isinstance(value, str) or "," in value):
+        if head == self.bag and (rest or not isinstance(value, str) or "," in value):
             self._add_properties(rest, value)
         elif key not in fields:
-            known = [*names, f"{self._bag}.NAME"]
+            known = [*names, f"{self.bag}.NAME"]
             raise ConfigError(f"map: found {key!r}; expected a field. hint: {did_you_mean(key, known)}")
         elif not isinstance(value, str) or not value:
             raise ConfigError(
@@ -47,10 +47,15 @@ class FieldMap:
         else:
             self.columns[fields[key]] = value
 
+    def take_property(self, name: str, column: str) -> None:
+        """A column as a property of that name."""
+        self.lists_properties = True
+        self.properties[name] = column
+
     def _add_properties(self, name: str, value: Any) -> None:
         self.lists_properties = True
         if name:
-            self.properties[name] = value
+            self.take_property(name, value)
         elif isinstance(value, Mapping):
             self.properties.update(value)
         else:
@@ -91,7 +96,9 @@ def may_lack(name: str, found: Iterable[str], *, generates_ids: bool) -> bool:
 
 def raise_missing(missing: Sequence[str], where: str, found: Sequence[str], names: Names) -> NoReturn:
     """One SchemaError for all missing fields; its hint mends every one."""
-    maps = " ".join(f"--map {name}={EXAMPLES.get(name, 'COLUMN')}" for name in missing)
+    maps = " ".join(
+        f'--map "{name}={EXAMPLES[name]}"' if name in EXAMPLES else f"--map {name}=COLUMN" for name in missing
+    )
     ids = ", or --generate-ids where events have no id" if "id" in missing else ""
     spelled = ", ".join(f"{name} (or {names[name][0]})" if names[name][0] != name else name for name in missing)
     more = f" and {len(found) - SHOWN_COLUMNS} more" if len(found) > SHOWN_COLUMNS else ""

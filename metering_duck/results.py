@@ -73,12 +73,17 @@ class Accounting(Mapping[str, int]):
         parts = [
             f"{self.read:,} read = {self.metered:,} metered",
             f"{self.unmatched:,} unmatched",
-            f"{self.duplicates:,} duplicates",
-            f"{self.conflicts:,} conflicts",
+            counted_noun(self.duplicates, "duplicate"),
+            counted_noun(self.conflicts, "conflict"),
             f"{self.rejected:,} rejected",
         ]
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.reasons.items()))
         return " + ".join(parts) + (f" ({reasons})" if reasons else "")
+
+
+def counted_noun(count: int, noun: str) -> str:
+    """1 duplicate, 2 duplicates."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 @dataclass

@@ -18,7 +18,7 @@ from metering_duck.inputs import Files, find_input
 from metering_duck.layouts import Layout
 from metering_duck.observations import records_query
 from metering_duck.records import RecordCompiler
-from metering_duck.results import Accounting, Plan, Result
+from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.sources import open_source
 from metering_duck.stages import Query, Stage, load_stage, load_text, with_values
 from metering_duck.statements import names, select
@@ -174,13 +174,11 @@ class Run:
         """What was taken for granted."""
         notices = []
         if accounting.times_naive and not self.zone_given:
-            notices.append(
-                f"{accounting.times_naive:,} times had no offset and were taken as UTC. hint: --assume-timezone ZONE"
-            )
+            naive = counted_noun(accounting.times_naive, "time")
+            notices.append(f"{naive} had no offset, taken as UTC. hint: --assume-timezone ZONE")
         if accounting.times_cut:
-            notices.append(
-                f"{accounting.times_cut:,} times were finer than a microsecond and were cut toward the past (R11)."
-            )
+            cut = counted_noun(accounting.times_cut, "time")
+            notices.append(f"{cut} had digits finer than a microsecond, cut toward the past (R11).")
         return notices
 
     def count_events(self, totals: Totals) -> None:
@@ -260,7 +258,7 @@ class Run:
             raise QuantityOverflow(
                 f"reading: found a {aggregation} of {unit!r} for {subject!r} in [{start}, {end}) with more digits than "
                 "its DECIMAL; expected at most 38, those behind the point included. "
-                "hint: a smaller --scale or a larger unit"
+                'hint: "scale": 9 in the measurement together with --scale 9, or a larger unit'
             )
 
     def script_text(self, queries: Iterable[Query]) -> str:

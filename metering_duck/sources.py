@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from metering_duck.columns import columns_layout
+from metering_duck.columns import columns_layout, is_scalar
 from metering_duck.engine import Engine
 from metering_duck.errors import SourceError
 from metering_duck.inputs import Files, Input, Lines, Rows, delimiter_of
@@ -51,9 +51,25 @@ def open_source(
     types = engine.describe(relation)
     if types.pop(FILE_COLUMN, None):
         layout = replace(layout, file_sql=file_sql)
+    _take_plain_column(engine, relation, types, mapping)
     structs = [name for name, kind in types.items() if kind.startswith("STRUCT") and not kind.endswith("]")]
     fields = {name: engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})") for name in structs}
     return columns_layout(layout, types, found.name, mapping, fields)
+
+
+def _take_plain_column(engine: Engine, relation: str, types: Mapping[str, str], mapping: FieldMap) -> None:
+    """`--map properties=COLUMN` with a plain column: unless its first text is a JSON object, it is one property."""
+    column = mapping.columns.get(mapping.bag, "")
+    kind = types.get(column, "")
+    if kind == "VARCHAR":
+        sql, name = select({"first": f"trim({identifier(column)})"}, relation), identifier(column)
+        rows = engine.rows(f"{sql}\nWHERE trim({name}) <> ''\nLIMIT 1")
+        is_plain = bool(rows) and not str(rows[0][0]).startswith("{")
+    else:
+        is_plain = is_scalar(kind) and kind not in ("", "JSON")
+    if is_plain:
+        del mapping.columns[mapping.bag]
+        mapping.take_property(column, column)
 
 
 def _relation(engine: Engine, found: Input) -> tuple[str, bool]:

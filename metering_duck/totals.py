@@ -34,6 +34,12 @@ class Series:
     decimal: DecimalType
 
     @property
+    def result_scale(self) -> int:
+        """The fraction digits of its results: its measurements' own, else 18, or more where a quantity has more."""
+        own = [slot.result_scale for slot in self.slots if slot.result_scale is not None]
+        return max(own) if own else max(self.decimal.scale, SCALE_DEFAULT)
+
+    @property
     def unit_shown(self) -> str:
         """The unit in a comment: on one line, whatever its text."""
         return " ".join(self.unit_sql.split())
@@ -75,20 +81,18 @@ class Totals:
 
     @property
     def gauges(self) -> list[list[Series]]:
-        """The series that see levels (R14, R19), those of one DECIMAL together."""
-        by_type: dict[DecimalType, list[Series]] = {}
+        """The series that see levels (R14, R19), those of one DECIMAL and one result scale together."""
+        by_type: dict[tuple[DecimalType, int], list[Series]] = {}
         for series in self.series:
             if series.aggregation not in COUNTERS:
-                by_type.setdefault(series.decimal, []).append(series)
+                by_type.setdefault((series.decimal, series.result_scale), []).append(series)
         return list(by_type.values())
 
-    @property
-    def rounding(self) -> Rounding:
-        """As asked for; else 18 fraction digits, or more where a measurement has more, or its own (R16)."""
+    def rounding(self, series: Series) -> Rounding:
+        """As asked for the call, else as its measurements say (R16); all in one column."""
         if self.scale is not None:
-            return Rounding(self.scale)
-        own = [s.result_scale if s.result_scale is not None else max(s.scale, SCALE_DEFAULT) for s in self.slots]
-        return Rounding(max(own, default=SCALE_DEFAULT), self.digits)
+            return Rounding(self.scale, column_scale=self.scale)
+        return Rounding(series.result_scale, self.digits, max(s.result_scale for s in self.series))
 
     @property
     def shown(self) -> list[str]:
@@ -112,7 +116,7 @@ class Totals:
     def readings(self) -> Query:
         """`readings`: one row per key (R10), with its id, its window and its exact state."""
         counters = counter_stages(self)
-        gauges = [gauge_reading_stages(self, n, group[0].decimal) for n, group in enumerate(self.gauges)]
+        gauges = [gauge_reading_stages(self, n, group[0]) for n, group in enumerate(self.gauges)]
         lasts = [*counters, *(stages[-1] for stages in gauges)]
         totals = Stage(
             "totals",

@@ -124,6 +124,8 @@ def counted(rows: Query) -> Query:
 
 def _write_json(engine: Engine, rows: Query, json_sql: str | None, file: IO[bytes], *, array: bool) -> None:
     before, after = ("',\n'", "''") if array else ("''", "chr(10)")
+    if json_sql is None:
+        rows = as_texts(engine, rows)
     shaped = json_sql or f"CAST(to_json({rows.stages[-1].name}_rows) AS VARCHAR)"
     text = f"{before} || {shaped} || {after}".replace("{", "{{").replace("}", "}}")
     lines = _on_top(rows, "lines", "each row as JSON", f"SELECT {text} AS line FROM {{rows}}")

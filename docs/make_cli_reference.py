@@ -1,0 +1,57 @@
+"""Writes docs/cli.md from the commands themselves: `python docs/make_cli_reference.py`. A test asserts it was run."""
+
+import inspect
+from pathlib import Path
+
+import click
+
+from metering_duck.cli import cli
+
+HEAD = """# Commands
+
+Made by `docs/make_cli_reference.py` from the commands; change their help texts, not this page.
+
+Data goes to standard output, everything else to standard error. A value is taken from the option, else from its
+environment variable, else it is the default.
+
+| exit code | means |
+|---|---|
+| 0 | done |
+| 1 | failed: an input cannot be read, a result does not fit |
+| 2 | wrong usage or config |
+| 3 | `--strict`, and something was rejected or in conflict |
+| 130 | interrupted; nothing was written |
+"""
+
+
+def reference() -> str:
+    """The page as the commands are now."""
+    context = click.Context(cli, info_name="metering-duck")
+    return "\n".join([HEAD, *(_section(name, cli.commands[name], context) for name in cli.list_commands(context))])
+
+
+def _section(name: str, command: click.Command, parent: click.Context) -> str:
+    context = click.Context(command, info_name=name, parent=parent)
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    rows = [_row(option, context) for option in command.params if isinstance(option, click.Option)]
+    table = ["| option | |", "|---|---|", *rows, ""] if rows else []
+    return "\n".join([f"## {name}", "", _description(command.help or ""), "", "```text", usage, "```", "", *table])
+
+
+def _description(text: str) -> str:
+    """A command's help; paragraphs that click leaves unwrapped are examples."""
+    parts = [part for part in inspect.cleandoc(text).split("\n\n") if part]
+    shown = [f"```text\n{part.removeprefix(chr(8)).strip()}\n```" if part.startswith("\b") else part for part in parts]
+    return "\n\n".join(shown)
+
+
+def _row(option: click.Option, context: click.Context) -> str:
+    names = ", ".join(f"`{name}`" for name in option.opts)
+    choices = " ".join(option.type.choices) if isinstance(option.type, click.Choice) else None
+    value = "" if option.is_flag else f" `{choices or option.make_metavar(context)}`"
+    variable = f" `{option.envvar}`" if option.envvar else ""
+    return f"| {names}{value} | {(option.help or '').replace('|', chr(92) + '|')}{variable} |"
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("cli.md").write_text(reference(), encoding="utf-8")

@@ -24,6 +24,18 @@ EXIT_FAILED, EXIT_USAGE, EXIT_STRICT, EXIT_INTERRUPTED = 1, 2, 3, 130
 FORMATS = ("table", "json", "ndjson", "csv", "parquet", "arrow")
 TABLE_ROWS = 50
 
+WINDOW_KEYS = (
+    "aggregation",
+    "start",
+    "end",
+    "every",
+    "group_by",
+    "subject",
+    "across_workspaces",
+    "scale",
+    "digits",
+)
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -120,6 +132,7 @@ def meter(events: tuple[str, ...], **given: Any) -> None:
     def work(progress: Any) -> None:
         from metering_duck.metering import meter as run
 
+        _check_targets(given)
         with run(_inputs(events), _config(given), bundled=given["bundled"], **_run_options(given, progress)) as result:
             _finish(result, given)
 
@@ -148,20 +161,9 @@ def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -
     def work(progress: Any) -> None:
         from metering_duck.metering import aggregate as run
 
+        _check_targets(given)
         source: dict[str, Any] = {"records": _inputs(records)} if records else {"events": _inputs(events)}
-        keys = (
-            "aggregation",
-            "start",
-            "end",
-            "every",
-            "group_by",
-            "subject",
-            "across_workspaces",
-            "scale",
-            "digits",
-            "bundled",
-        )
-        chosen = {key: given[key] for key in keys}
+        chosen = {key: given[key] for key in (*WINDOW_KEYS, "bundled")}
         with run(config=given["config"], **source, **chosen, **_run_options(given, progress)) as result:
             _finish(result, given)
 
@@ -221,11 +223,7 @@ def compile_(config_and_events: tuple[str, ...], stage: str | None, **given: Any
     def work(_: Any) -> None:
         from metering_duck.metering import compile_sql
 
-        keys = ("aggregation", "start", "end", "every", "group_by", "subject", "across_workspaces", "scale", "digits")
-        windowed = given["start"] is not None or given["end"] is not None
-        chosen = {key: given[key] for key in keys if windowed or key in ("aggregation", "every", "group_by")}
-        if not windowed and not any(chosen.values()):
-            chosen = {}
+        chosen = {key: given[key] for key in WINDOW_KEYS if given[key] not in (None, (), False)}
         source = _input_options(given) | {"clock": given["clock"]}
         click.echo(compile_sql(config, list(events) or None, stage=stage, **chosen, **source), nl=False)
 
@@ -302,6 +300,17 @@ def _run_options(given: Mapping[str, Any], progress: Any) -> dict[str, Any]:
     return {**_input_options(given), **{key: given[key] for key in keys}, "progress": progress}
 
 
+def _check_targets(given: Mapping[str, Any]) -> None:
+    """Find out before the work whether its results can be written."""
+    from metering_duck.writing import check_target
+
+    for name in ("rejects", "conflicts"):
+        if given[name]:
+            check_target(Path(given[name]))
+    if given["output"] and given["output"] != "-" and not given["format_"]:
+        check_target(Path(given["output"]))
+
+
 def _finish(result: Result, given: Mapping[str, Any]) -> None:
     """The side files, the accounting line, then the rows."""
     accounting = result.accounting
@@ -319,12 +328,8 @@ def _finish(result: Result, given: Mapping[str, Any]) -> None:
         for notice in result.notices:
             click.echo(f"note: {notice}", err=True)
         click.echo(str(accounting), err=True)
-    if given["strict"] and (accounting.rejected or accounting.conflicts):
-        raise RejectedEvents(
-            f"strict: found {accounting.rejected:,} rejected and {accounting.conflicts:,} in conflict; expected none. "
-            "hint: --rejects FILE and --conflicts FILE list them",
-            result,
-        )
+    if given["strict"]:
+        result.refuse_rejects()
     _write(result, given)
 
 

@@ -195,8 +195,9 @@ def compile_sql(
     """
     given = EVENT_SCHEMA.empty_table() if events is None else events
     if options.get("start") is None and options.get("end") is None:
-        for name in ("aggregation", "every", "group_by"):
-            if options.get(name):
+        windowed = ("aggregation", "every", "group_by", "subject", "across_workspaces", "scale", "digits")
+        for name in windowed:
+            if options.get(name) is not None:
                 raise ConfigError(f"{name}: found it without a window; expected start and end beside it.")
         result = meter(given, config, **options)
     else:

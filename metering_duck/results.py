@@ -17,10 +17,11 @@ import pyarrow as pa
 
 from metering_duck.contract import CONFLICT_SCHEMA, REJECT_SCHEMA
 from metering_duck.engine import Engine
-from metering_duck.errors import ConfigError
+from metering_duck.errors import ConfigError, RejectedEvents
 from metering_duck.json_shapes import JSON_SQL
 from metering_duck.stages import Query, Stage
-from metering_duck.writing import as_texts, counted, format_of_path, limited, write_rows, write_table, written_beside
+from metering_duck.statements import select
+from metering_duck.writing import as_texts, counted, format_of_path, limited, write_query, write_rows, written_beside
 
 if TYPE_CHECKING:
     import pandas
@@ -111,7 +112,7 @@ class Result:
     Raises: QuantityOverflow (R18), SourceError, Interrupted; RejectedEvents when strict.
     """
 
-    def __init__(self, engine: Engine, plan: Plan, strict: Callable[[Result], None] | None = None) -> None:
+    def __init__(self, engine: Engine, plan: Plan, *, strict: bool = False) -> None:
         self._engine, self._plan, self._strict = engine, plan, strict
         self._accounting: Accounting | None = None
         self._lock = threading.RLock()
@@ -129,8 +130,8 @@ class Result:
         with self._lock:
             if self._accounting is None:
                 self._accounting = self._plan.prepare()
-                if self._strict is not None:
-                    self._strict(self)
+                if self._strict:
+                    self.refuse_rejects()
             return self._accounting
 
     @property
@@ -247,11 +248,30 @@ class Result:
 
     def write_rejects(self, path: str | os.PathLike[str]) -> Path:
         """Write the rejects to a file, as write does."""
-        return write_table(self.rejects, Path(path))
+        return self._write_aside(self._plan.rejects() if self.accounting.rejected else None, REJECT_SCHEMA, path)
 
     def write_conflicts(self, path: str | os.PathLike[str]) -> Path:
         """Write the conflicts to a file, as write does."""
-        return write_table(self.conflicts, Path(path))
+        return self._write_aside(self._plan.conflicts() if self.accounting.conflicts else None, CONFLICT_SCHEMA, path)
+
+    def _write_aside(self, rows: Query | None, schema: pa.Schema, path: str | os.PathLike[str]) -> Path:
+        """A query's rows in a file; without one, a file with no row."""
+        if rows is None:
+            nothing = f"nothing_{len(schema)}"
+            self._engine.connection.register(nothing, schema.empty_table())
+            rows = Query(nothing, (Stage(nothing, "no row", select({}, nothing, star="*")),))
+        write_query(self._engine, rows, Path(path))
+        return Path(path)
+
+    def refuse_rejects(self) -> None:
+        """Raise RejectedEvents if anything was rejected or in conflict: what `strict` does."""
+        accounting = self.accounting
+        if accounting.rejected or accounting.conflicts:
+            raise RejectedEvents(
+                f"strict: found {accounting.rejected:,} rejected and {accounting.conflicts:,} in conflict; expected "
+                "none. hint: --rejects FILE and --conflicts FILE list them",
+                self,
+            )
 
     def close(self) -> None:
         """Give back memory and temporary files; the result cannot be read afterwards."""

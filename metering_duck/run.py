@@ -13,7 +13,7 @@ from typing import Any
 
 from metering_duck.compiler import Compiler, Selection, deduplication_queries
 from metering_duck.engine import Engine, Overflow, Progress
-from metering_duck.errors import QuantityOverflow, RejectedEvents, SchemaError, SourceError
+from metering_duck.errors import QuantityOverflow, SchemaError, SourceError
 from metering_duck.inputs import Files, find_input
 from metering_duck.layouts import Layout
 from metering_duck.observations import records_query
@@ -203,7 +203,7 @@ class Run:
             return [*self.deduplication(), counting.counted(compiler.judged(repeated=True)), last]
 
         plan = self._plan("record-bundle" if bundled else "record", prepare, script)
-        return Result(self.engine, plan, _strictly if strict else None)
+        return Result(self.engine, plan, strict=strict)
 
     def readings(self, compiler: Judge, shape: Totals, *, bundled: bool, strict: bool) -> Result:
         """A result whose rows are the table `readings`."""
@@ -241,7 +241,7 @@ class Run:
             ]
 
         plan = self._plan("reading-bundle" if bundled else "reading", prepare, script)
-        return Result(self.engine, plan, _strictly if strict else None)
+        return Result(self.engine, plan, strict=strict)
 
     def _plan(self, shape: str, prepare: Callable[[], Accounting], script: Callable[[], list[Query]]) -> Plan:
         """A plan whose SQL has been made once already, so that a config's faults are found before anything runs."""
@@ -270,13 +270,3 @@ class Run:
         ]
         parts += [f"CREATE OR REPLACE TEMP TABLE {q.name} AS\n{with_values(q.sql, q.parameters)};" for q in before]
         return "\n\n".join([*parts, with_values(last.sql, last.parameters) + ";"]) + "\n"
-
-
-def _strictly(result: Result) -> None:
-    accounting = result.accounting
-    if accounting.rejected or accounting.conflicts:
-        raise RejectedEvents(
-            f"strict: found {accounting.rejected:,} rejected and {accounting.conflicts:,} in conflict; expected none. "
-            "hint: --rejects FILE and --conflicts FILE list them",
-            result,
-        )

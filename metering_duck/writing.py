@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -82,15 +82,22 @@ def remove_partial_files() -> None:
             os.unlink(name)
 
 
-def write_table(table: pa.Table, target: Path) -> Path:
-    """An Arrow table in the format of the file's suffix."""
+def check_target(target: Path) -> str:
+    """The format of a file that is to be written later; finds out now whether it can be.
+
+    Raises: ConfigError for a suffix that names no format; SourceError for a folder that is not there.
+    """
     kind = format_of_path(target)
-    with Engine() as engine, written_beside(target) as file:
-        engine.lock_down([])
-        engine.connection.register("written_rows", table)
-        rows = Query("written", (Stage("written", "the rows as they are", select({}, "written_rows", star="*")),))
+    if target.is_dir() or not target.parent.is_dir():
+        raise SourceError(f"{target}: cannot be written; expected a file in a folder that exists.")
+    return kind
+
+
+def write_query(engine: Engine, rows: Query, target: Path) -> None:
+    """A query's rows in the format of the file's suffix."""
+    kind = check_target(target)
+    with written_beside(target) as file:
         write_rows(engine, rows, None, file, kind)
-    return target
 
 
 def write_rows(engine: Engine, rows: Query, json_sql: str | None, file: IO[bytes], kind: str) -> None:
@@ -107,28 +114,33 @@ def write_rows(engine: Engine, rows: Query, json_sql: str | None, file: IO[bytes
         )
 
 
-def _on_top(rows: Query, name: str, why: str, sql: str) -> Query:
-    """Another stage that reads the query's last one, which keeps its order."""
+def _on_top(rows: Query, name: str, why: str, sql_of: Callable[[str], str]) -> Query:
+    """Another stage that reads the query's last one, in its order; `sql_of` is given the name to read."""
     *before, last = rows.stages
     kept = Stage(f"{last.name}_rows", last.why, last.sql)
-    return Query(rows.name, (*before, kept, Stage(name, why, sql.format(rows=kept.name))), rows.parameters)
+    return Query(rows.name, (*before, kept, Stage(name, why, sql_of(kept.name))), rows.parameters)
 
 
 def limited(rows: Query, count: int) -> Query:
-    return _on_top(rows, "limited", "the first rows", f"SELECT * FROM {{rows}} LIMIT {count}")
+    """The first rows of a query."""
+    return _on_top(rows, "limited", "the first rows", lambda source: f"{select({}, source, star='*')}\nLIMIT {count}")
 
 
 def counted(rows: Query) -> Query:
-    return _on_top(rows, "counted_rows", "how many", "SELECT count(*) AS rows FROM {rows}")
+    """How many rows a query has."""
+    return _on_top(rows, "counted_rows", "how many", lambda source: select({"row_count": "count(*)"}, source))
 
 
 def _write_json(engine: Engine, rows: Query, json_sql: str | None, file: IO[bytes], *, array: bool) -> None:
-    before, after = ("',\n'", "''") if array else ("''", "chr(10)")
+    before, after = ("',' || chr(10)", "''") if array else ("''", "chr(10)")
     if json_sql is None:
         rows = as_texts(engine, rows)
-    shaped = json_sql or f"CAST(to_json({rows.stages[-1].name}_rows) AS VARCHAR)"
-    text = f"{before} || {shaped} || {after}".replace("{", "{{").replace("}", "}}")
-    lines = _on_top(rows, "lines", "each row as JSON", f"SELECT {text} AS line FROM {{rows}}")
+
+    def line_sql(source: str) -> str:
+        shaped = json_sql or f"CAST(to_json({source}) AS VARCHAR)"
+        return select({"line": f"{before} || {shaped} || {after}"}, source)
+
+    lines = _on_top(rows, "lines", "each row as JSON", line_sql)
     first = True
     for batch in engine.stream(lines):
         for text_bytes in _bytes_of(batch.column(0)):
@@ -150,12 +162,8 @@ def _bytes_of(column: pa.Array) -> Iterator[bytes]:
 def as_texts(engine: Engine, rows: Query) -> Query:
     """The rows with every column as the text a person or a CSV file wants: plain quantities, RFC 3339, maps as JSON."""
     schema = engine.table(limited(rows, 0)).schema
-    columns = ", ".join(
-        f"{_text_sql(name, kind)} AS {identifier(name)}" for name, kind in zip(schema.names, schema.types, strict=True)
-    )
-    return _on_top(
-        rows, "texts", "each value as text", f"SELECT {columns.replace('{', '{{').replace('}', '}}')} FROM {{rows}}"
-    )
+    texts = {identifier(name): _text_sql(name, kind) for name, kind in zip(schema.names, schema.types, strict=True)}
+    return _on_top(rows, "texts", "each value as text", lambda source: select(texts, source))
 
 
 def _text_sql(name: str, kind: pa.DataType) -> str:

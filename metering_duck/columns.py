@@ -57,7 +57,7 @@ def columns_layout(
     if held is None:
         rest = {} if layout.is_records else {n: Column(identifier(n), t) for n, t in types.items()}
         return _flat(layout, {n: column for n, column in rest.items() if column.sql not in taken}, where)
-    return _bag(layout, held, where, bag, struct_types)
+    return _bag(layout, held, types, where, bag, struct_types)
 
 
 def _find(layout: Layout, types: Types, where: str, mapping: FieldMap) -> dict[str, Column]:
@@ -107,7 +107,7 @@ def _flat(layout: Layout, properties: Mapping[str, Column], where: str) -> Layou
     return replace(layout, property_sql=lambda name: texts.get(name, ABSENT), properties_sql=map_sql(texts))
 
 
-def _bag(layout: Layout, held: Column, where: str, bag: str, struct_types: Mapping[str, Types]) -> Layout:
+def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struct_types: Mapping[str, Types]) -> Layout:
     """Properties in one column: a STRUCT, a MAP, a list of entries, or JSON text."""
     kind, sql = held.type, held.sql
     if ENTRIES.fullmatch(kind):
@@ -121,17 +121,25 @@ def _bag(layout: Layout, held: Column, where: str, bag: str, struct_types: Mappi
             layout, property_sql=lambda name: f"{texts}[{literal(name)}]", properties_sql=f"in_order({texts})"
         )
     if kind in ("VARCHAR", "JSON"):
-        return _json_text(layout, held.text_sql)
+        return _json_text(layout, held.text_sql, types)
     hint = f"--map {bag}=COLUMN,COLUMN takes plain columns"
     raise SchemaError(
         where, bag, found=kind, expected="MAP(VARCHAR, VARCHAR), STRUCT of scalars, or JSON text", hint=hint
     )
 
 
-def _json_text(layout: Layout, text: str) -> Layout:
+def _json_text(layout: Layout, text: str, types: Types) -> Layout:
     """Properties as the text of a JSON object."""
-    members = f"CASE WHEN object IS NULL THEN {NO_PROPERTIES} ELSE in_order(json_members(object)) END"
-    broken = Fault(f"object IS NULL AND {text} IS NOT NULL", "properties-invalid", text)
-    return replace(
-        layout, properties_sql=members, json=Json(text, properties=()), faults=(broken, *object_faults("object", text))
-    )
+    parsed, texts = _unused("object", types), _unused("texts", types)
+    members = f"CASE WHEN {parsed} IS NULL THEN {NO_PROPERTIES} ELSE in_order(json_members({parsed})) END"
+    broken = Fault(f"{parsed} IS NULL AND {text} IS NOT NULL", "properties-invalid", text)
+    json = Json(text, properties=(), object_name=parsed, texts_name=texts)
+    return replace(layout, properties_sql=members, json=json, faults=(broken, *object_faults(parsed, text)))
+
+
+def _unused(name: str, types: Types) -> str:
+    """A column name that the input does not have in any case."""
+    taken = {column.lower() for column in types}
+    while name in taken:
+        name += "_"
+    return name

@@ -126,19 +126,24 @@ class Fault:
 
 @dataclass(frozen=True)
 class Json:
-    """Where an input's JSON is: SQL for its text; field → pointers to try; the pointer to its properties, if there."""
+    """Where an input's JSON is: SQL for its text; field → pointers to try; the pointer to its properties, if there.
+
+    `object_name` and `texts_name` are columns that the input does not have.
+    """
 
     sql: str
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     properties: tuple[str, ...] | None = None
     is_record: bool = False
+    object_name: str = "object"
+    texts_name: str = "texts"
 
     def column(self, name: str) -> Column:
         """A field's text among the texts that are parsed."""
         position = 0
         for known, pointers in self.fields.items():
             if known == name:
-                texts = [f"texts[{position + n + 1}]" for n in range(len(pointers))]
+                texts = [f"{self.texts_name}[{position + n + 1}]" for n in range(len(pointers))]
                 return Column(f"coalesce({', '.join(texts)})" if len(texts) > 1 else texts[0])
             position += len(pointers)
         return Column(ABSENT)
@@ -146,7 +151,7 @@ class Json:
     def property_sql(self, name: str, properties: Sequence[str]) -> str:
         """A property's text among the texts that are parsed."""
         known = sum(len(pointers) for pointers in self.fields.values())
-        return f"texts[{known + list(properties).index(name) + 1}]"
+        return f"{self.texts_name}[{known + list(properties).index(name) + 1}]"
 
     def stages(self, properties: Sequence[str]) -> list[Stage]:
         """From `input` to `parsed`: what the JSON holds at the pointers that are needed, every digit kept."""
@@ -154,10 +159,10 @@ class Json:
         if self.properties is not None:
             pointers += [json_pointer(*self.properties, name) for name in properties]
         usable = case({f"json_valid({self.sql}) AND json_type({self.sql}) = 'OBJECT'": self.sql})
-        texts = f"json_texts(object, {literal_list(pointers)})"
+        texts = f"json_texts({self.object_name}, {literal_list(pointers)})"
         stages = [
-            Stage("objects", "the JSON that is an object", select({"object": usable}, "input", star="*")),
-            Stage("parsed", "its texts, every digit kept", select({"texts": texts}, "objects", star="*")),
+            Stage("objects", "the JSON that is an object", select({self.object_name: usable}, "input", star="*")),
+            Stage("parsed", "its texts, every digit kept", select({self.texts_name: texts}, "objects", star="*")),
         ]
         return [*stages, load_stage("observations")] if self.is_record else stages
 

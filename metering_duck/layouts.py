@@ -225,7 +225,7 @@ class Layout:
         if self.is_records:
             columns |= {name: self.column(name).text_sql for name in ("quantity", "unit", "aggregation")}
         columns |= {f"p_{n}": self._property_sql(name, properties) for n, name in enumerate(properties)}
-        columns["properties"] = case({"early_reason IS NULL": self.properties_sql})
+        columns["properties"] = case(((fault.condition, "NULL") for fault in early), self.properties_sql)
         return columns
 
     def _property_sql(self, name: str, properties: Sequence[str]) -> str:

@@ -131,7 +131,7 @@ class Compiler:
             Stage(
                 "projected", "each measurement's text where it applies: its filter first (R2)", self._projected_sql()
             ),
-            Stage("quantified", "each text as a DECIMAL, exactly or not at all (R4, R5)", self._quantified_sql()),
+            *quantified_stages(self.slots),
             Stage("judged", "an event is metered, unmatched or rejected as a whole (R3, R9)", self._judged_sql()),
         ]
 
@@ -171,10 +171,6 @@ class Compiler:
             values[name] = case({f"entry IN ({', '.join(measured)})": "NULL"}, column) if measured else column
         return dimensions_sql(values)
 
-    def _quantified_sql(self) -> str:
-        values = {f"v_{slot.index}": quantity_sql(f"q_{slot.index}", slot) for slot in self.slots}
-        return select(values, "projected", star="*")
-
     def _judged_sql(self) -> str:
         faults = [
             (f"entry = {p.entry} AND a_{p.slot.index} AND v_{p.slot.index} IS NULL", str(n))
@@ -194,22 +190,15 @@ class Compiler:
         def of_fault(values: Iterable[str]) -> str:
             return case(((str(n), value) for n, value in enumerate(values)), of="faulty")
 
-        texts = [f"q_{p.slot.index}" for p in self.placed]
-        whys = [
-            case(
-                {f"q_{p.slot.index} IS NULL": "'source-missing'"},
-                f"quantity_fault(q_{p.slot.index}, {p.slot.limits_sql})",
-            )
-            for p in self.placed
-        ]
-        columns = {
+        faults = {
             "measurement": of_fault(literal(p.path) for p in self.placed),
             "source_property": of_fault(literal(p.measurement.source_property) for p in self.placed),
             "unit": of_fault(literal(p.measurement.unit) for p in self.placed),
-            "text": case({"reason IS NOT NULL": "reason_text"}, of_fault(texts)),
-            "reason": f"coalesce(reason, {of_fault(whys)})",
+            "faulty_text": of_fault(f"q_{p.slot.index}" for p in self.placed),
+            "integer_digits": of_fault(str(p.slot.decimal.integer_digits) for p in self.placed),
+            "fraction_digits": of_fault(str(p.slot.scale) for p in self.placed),
         }
-        return rejects_query(self.judged(repeated=repeated), columns)
+        return rejects_query(self.judged(repeated=repeated), faults)
 
 
 def entry_condition_sql(entry: Entry) -> str:
@@ -273,16 +262,39 @@ def deduplication_queries(arrivals: Sequence[Stage]) -> tuple[Query, Query]:
     )
 
 
-def quantity_sql(text: str, slot: Slot) -> str:
-    """Plain digits that fit are cast; other spellings are first written plainly; what does not fit is NULL."""
-    whole, fraction = max(slot.decimal.integer_digits, 1), slot.scale
-    plain = f"[+-]?[0-9]{{1,{whole}}}" + (f"(\\.[0-9]{{0,{fraction}}})?" if fraction else "\\.?")
-    whens = {
-        f"{text} IS NULL": "NULL",
-        f"regexp_full_match({text}, '{plain}')": f"TRY_CAST({text} AS {slot.decimal.sql})",
-        f"quantity_fault({text}, {slot.limits_sql}) IS NULL": f"CAST(quantity_plain({text}) AS {slot.decimal.sql})",
-    }
-    return case(whens)
+def quantified_stages(slots: Sequence[Slot]) -> list[Stage]:
+    """From q_N to v_N: plain digits that fit are cast; other spellings are first written plainly; the rest is NULL."""
+    why = "each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits"
+    plain = select({f"v_{s.index}": _plain_sql(s) for s in slots}, "projected", star="*")
+    left = " OR ".join(f"(q_{s.index} IS NOT NULL AND v_{s.index} IS NULL)" for s in slots) or "FALSE"
+    texts = ", ".join(f"q_{s.index}" for s in slots)
+    respelled = case({left: f"list_transform([{texts}], lambda t: quantity_respelled(t))"}, "CAST([] AS VARCHAR[])")
+    exact = ", ".join(f"coalesce(v_{s.index}, {_respelled_sql(n, s)}) AS v_{s.index}" for n, s in enumerate(slots))
+    replaced = f" REPLACE ({exact})" if exact else ""
+    return [
+        Stage("plain", why, plain),
+        Stage(
+            "respelled",
+            "of rows with other spellings, the texts in plain digits",
+            select({"respelled": respelled}, "plain", star="*"),
+        ),
+        Stage(
+            "quantified", "then those, if they fit", select({}, "respelled", star=f"* EXCLUDE (respelled){replaced}")
+        ),
+    ]
+
+
+def _plain_sql(slot: Slot) -> str:
+    whole, fraction, text = max(slot.decimal.integer_digits, 1), slot.scale, f"q_{slot.index}"
+    digits = f"[+-]?[0-9]{{1,{whole}}}" + (f"(\\.[0-9]{{0,{fraction}}})?" if fraction else "\\.?")
+    return case({f"regexp_full_match({text}, '{digits}')": f"TRY_CAST({text} AS {slot.decimal.sql})"})
+
+
+def _respelled_sql(place: int, slot: Slot) -> str:
+    """A respelled text has no zero that says nothing, so that its digits can be counted."""
+    whole, fraction, text = max(slot.decimal.integer_digits, 1), slot.scale, f"respelled[{place + 1}]"
+    digits = f"-?[0-9]{{1,{whole}}}" + (f"(\\.[0-9]{{1,{fraction}}})?" if fraction else "")
+    return case({f"regexp_full_match({text}, '{digits}')": f"TRY_CAST({text} AS {slot.decimal.sql})"})
 
 
 def dimensions_sql(values: Mapping[str, str]) -> str:
@@ -293,16 +305,33 @@ def dimensions_sql(values: Mapping[str, str]) -> str:
     return f"CAST(json_object({pairs}) AS VARCHAR)"
 
 
-def rejects_query(judged: Sequence[Stage], columns: Mapping[str, str]) -> Query:
-    """`rejects` in a fixed order: what was wrong (`columns`) beside the event's identity and its file."""
-    listed = {**names(REJECT_IDENTITY), "time": "time_text", **columns, "file": "file"}
-    rejects = select(listed, "judged", where=["status = 'rejected'"])
-    order = ("workspace_id", "universe_id", "id", '"time"', "measurement", '"text"', "reason", "file")
+def rejects_query(judged: Sequence[Stage], faults: Mapping[str, str]) -> Query:
+    """`rejects` in a fixed order: the event's identity, which measurement, the offending text, and why.
+
+    `faults` says for a measurement that failed: measurement, source_property, unit, faulty_text, and the integer_digits
+    and fraction_digits that the text may have.
+    """
+    identity = {**names(REJECT_IDENTITY), "time": "time_text"}
+    rejected = select(
+        {**identity, **faults, "reason": "reason", "reason_text": "reason_text", "file": "file"},
+        "judged",
+        where=["status = 'rejected'"],
+    )
+    why = case(
+        {"faulty_text IS NULL": "'source-missing'"}, "quantity_fault(faulty_text, integer_digits, fraction_digits)"
+    )
+    columns = names((*REJECT_IDENTITY, '"time"', "measurement", "source_property", "unit"))
+    columns |= {
+        "text": case({"reason IS NOT NULL": "reason_text"}, "faulty_text"),
+        "reason": f"coalesce(reason, {why})",
+    }
+    order = ("workspace_id", "universe_id", "id", '"time"', "measurement", '"text"', "rejects.reason", "file")
     return Query(
         "rejects",
         (
             *judged,
-            Stage("rejects", "every rejected event with its reason", rejects),
+            Stage("rejected", "every rejected event, and what was at fault", rejected),
+            Stage("rejects", "and why", select({**columns, "file": "file"}, "rejected")),
             Stage("rejects_in_order", "in a fixed order", select({}, "rejects", star="*", order_by=order)),
         ),
     )

@@ -58,7 +58,7 @@ def _levels_sql(totals: Totals, series: Series, slot: Slot) -> str:
 
 
 def _pieces_sql(windows: Windows, decimal: DecimalType) -> str:
-    """A span has one piece in each window it touches, and one of no length in its own window if it was superseded."""
+    """A span has a piece in each window it touches; one that ends at a window's start is carried in for no time."""
     high, low = decimal.parts_sql("level")
     columns = {
         "level_high": high,
@@ -68,11 +68,11 @@ def _pieces_sql(windows: Windows, decimal: DecimalType) -> str:
         "held_us": "epoch_us(least(held_until, window_end)) - epoch_us(greatest(recorded_at, window_start))",
         "holds_at_end": "held_until >= window_end AND held_until > recorded_at",
     }
-    touching = ["(held_until > $start OR recorded_at >= $start)"]
+    touching = ["(held_until >= $start OR recorded_at >= $start)"]
     if windows.is_one:
         return select(columns, "spans\nCROSS JOIN windows", star="spans.*", where=touching)
     first = windows.index_sql("greatest(recorded_at, $start)")
-    last = windows.index_sql("greatest(held_until - to_microseconds(1), recorded_at, $start)")
+    last = windows.index_sql("greatest(least(held_until, $end - to_microseconds(1)), $start)")
     indexes = f"unnest(range(CAST({first} AS BIGINT), CAST({last} AS BIGINT) + 1))"
     touched = select({"window_index": indexes}, "spans", star="*", where=touching).replace("\n", "\n    ")
     source = f"(\n    {touched}\n) AS touched\nJOIN windows ON windows.window_index = touched.window_index"

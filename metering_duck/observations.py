@@ -33,10 +33,15 @@ def records_query(compiler: Compiler, *, repeated: bool, bundled: bool) -> Query
 
 
 def _observations_sql(compiler: Compiler) -> str:
+    """What an event measured, in the order of its entry."""
     decimal = _record_decimal(compiler.slots)
     identities = measurement_identities(compiler.placed)
-    observed = ", ".join(_observation_sql(compiler, slot, decimal, identities) for slot in compiler.slots)
-    return f"list_filter([{observed}], lambda o: o IS NOT NULL)"
+    by_entry: dict[str, list[str]] = {}
+    for placed in compiler.placed:
+        observation = _observation_sql(placed, decimal, identities[placed.path])
+        by_entry.setdefault(str(placed.entry), []).append(observation)
+    lists = [(entry, f"[{', '.join(observations)}]") for entry, observations in by_entry.items()]
+    return f"list_filter({case(lists, of='entry')}, lambda o: o IS NOT NULL)"
 
 
 def _record_decimal(slots: Iterable[Slot]) -> DecimalType:
@@ -46,14 +51,14 @@ def _record_decimal(slots: Iterable[Slot]) -> DecimalType:
     return RECORD_DECIMAL if fits else found
 
 
-def _observation_sql(compiler: Compiler, slot: Slot, decimal: DecimalType, identities: dict[str, str]) -> str:
-    here = [(str(p.entry), literal(identities[p.path])) for p in compiler.placed if p.slot == slot]
+def _observation_sql(placed: Placed, decimal: DecimalType, identity: str) -> str:
+    slot = placed.slot
     observation = struct(
         {
             "quantity": f"CAST(v_{slot.index} AS {decimal.wide_sql})",
             "unit": slot.unit_sql,
             "aggregation": literal(slot.aggregation) if slot.aggregation else "CAST(NULL AS VARCHAR)",
-            "measurement": case(here, of="entry"),
+            "measurement": literal(identity),
         }
     )
     return case({f"a_{slot.index}": observation})

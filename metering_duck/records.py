@@ -17,7 +17,7 @@ from metering_duck.compiler import (
     accepted_stage,
     arrivals_stage,
     dimensions_sql,
-    quantity_sql,
+    quantified_stages,
     rejects_query,
 )
 from metering_duck.config import PRECISION_MAX, SCALE_DEFAULT, Measurement, MeteringConfig
@@ -92,9 +92,14 @@ class RecordCompiler:
 
     def judged(self, *, repeated: bool) -> list[Stage]:
         """From the input to `judged`: one row per record, its quantity, and its status (R9)."""
-        return [*self._projected(repeated=repeated), self._quantified(), self._judged()]
+        return [
+            *self._chosen(repeated=repeated),
+            Stage("projected", "the quantity's text in the slot of its aggregation and DECIMAL", self._projected_sql()),
+            *quantified_stages(self.slots),
+            Stage("judged", "a record is metered or rejected (R9)", self._judged_sql()),
+        ]
 
-    def _projected(self, *, repeated: bool) -> list[Stage]:
+    def _chosen(self, *, repeated: bool) -> list[Stage]:
         shapes = [
             (f"unit IN ({', '.join(map(literal, units))})", str(n))
             for n, units in enumerate(self._shapes().values())
@@ -108,37 +113,36 @@ class RecordCompiler:
         return [
             *self.arrivals(),
             accepted_stage(repeated=repeated),
-            Stage("projected", "which aggregation a record is for, and its dimensions", sql),
+            Stage("chosen", "which aggregation a record is for, and its dimensions", sql),
         ]
 
-    def _quantified(self) -> Stage:
+    def _projected_sql(self) -> str:
         shapes = list(self._shapes())
-        values = {}
+        texts = {}
         for slot in self.slots:
             shape = shapes.index((slot.decimal, slot.result_scale))
             applies = f"aggregation = {literal(str(slot.aggregation))} AND shape = {shape}"
-            values[f"v_{slot.index}"] = case({applies: quantity_sql("quantity", slot)})
-        sql = select(values, "projected", star="*")
-        return Stage("quantified", "each text as a DECIMAL, exactly or not at all (R4, R5)", sql)
+            texts[f"q_{slot.index}"] = case({applies: "quantity"})
+        return select(texts, "chosen", star="*")
 
-    def _judged(self) -> Stage:
+    def _judged_sql(self) -> str:
         measured = " OR ".join(f"v_{slot.index} IS NOT NULL" for slot in self.slots) or "FALSE"
         columns = {"status": case({f"reason IS NOT NULL OR NOT ({measured})": "'rejected'"}, "'metered'")}
-        return Stage("judged", "a record is metered or rejected (R9)", select(columns, "quantified", star="*"))
+        return select(columns, "quantified", star="*")
 
     def aggregations_query(self) -> Query:
         """Which aggregations the records have, each with a unit: to be run when none is chosen for all."""
         sql = select(
             {"aggregation": "aggregation", "unit": "min(unit)"},
-            "projected",
+            "chosen",
             where=["reason IS NULL"],
             group_by=["aggregation"],
             order_by=["aggregation"],
         )
-        return Query("aggregations", (*self._projected(repeated=False), Stage("aggregations", "what there is", sql)))
+        return Query("aggregations", (*self._chosen(repeated=False), Stage("aggregations", "what there is", sql)))
 
     def with_found(self, rows: Sequence[tuple[str | None, str]]) -> RecordCompiler:
-        """The same, knowing the aggregations that the records have.
+        """The same, knowing the aggregations that the records have; without any record, any will do.
 
         Raises: ConfigError for a record without one, and for one that does not exist.
         """
@@ -149,20 +153,17 @@ class RecordCompiler:
                 f"{', '.join((*aggregations.COUNTERS, *aggregations.GAUGES))}. hint: --aggregation sum"
             )
         found = tuple(aggregations.canonical(str(name), f"records of {unit!r}: aggregation") for name, unit in rows)
-        return replace(self, found=found)
+        return replace(self, found=found or ("sum",))
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected record."""
-        faults = [
-            (str(n), f"quantity_fault(quantity, {decimal.integer_digits}, {decimal.scale})")
-            for n, (decimal, _) in enumerate(self._shapes())
-        ]
-        why = case({"quantity IS NULL": "'source-missing'"}, case(faults, of="shape"))
-        columns = {
+        shapes = [decimal for decimal, _ in self._shapes()]
+        faults = {
             "measurement": "CAST(NULL AS VARCHAR)",
             "source_property": case({"reason IS NULL": "'quantity'"}),
             "unit": "unit",
-            "text": case({"reason IS NOT NULL": "reason_text"}, "quantity"),
-            "reason": f"coalesce(reason, {why})",
+            "faulty_text": "quantity",
+            "integer_digits": case(((str(n), str(t.integer_digits)) for n, t in enumerate(shapes)), of="shape"),
+            "fraction_digits": case(((str(n), str(t.scale)) for n, t in enumerate(shapes)), of="shape"),
         }
-        return rejects_query(self.judged(repeated=repeated), columns)
+        return rejects_query(self.judged(repeated=repeated), faults)

@@ -55,6 +55,13 @@ CREATE OR REPLACE TEMP MACRO quantity_plain(text) AS
             END
     END;
 
+-- R4: a quantity in plain digits; NULL for a text that is none, and for one that no DECIMAL could hold.
+CREATE OR REPLACE TEMP MACRO quantity_respelled(text) AS
+    CASE
+        WHEN is_quantity(text) AND (quantity_digits(text) = '' OR quantity_point(text) BETWEEN -40 AND 40)
+            THEN quantity_plain(text)
+    END;
+
 -- R17 for a DECIMAL or HUGEINT.
 CREATE OR REPLACE TEMP MACRO plain_text(number) AS
     CASE

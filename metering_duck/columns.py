@@ -27,6 +27,7 @@ from metering_duck.layouts import (
 from metering_duck.mapping import FieldMap, may_lack, raise_missing
 from metering_duck.objects import object_faults
 from metering_duck.quote import identifier, literal
+from metering_duck.statements import select
 
 TIME_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", *NANOSECONDS, *WITH_OFFSET)
 TIMES = ("time", "recorded_at", "metered_at")
@@ -48,9 +49,11 @@ def columns_layout(
         for name in ("quantity", "unit", "aggregation"):
             if name in struct_types["measurement"]:
                 columns.setdefault(name, Column(f'CAST("measurement".{name} AS VARCHAR)'))
-    bag = "dimensions" if layout.is_records else "properties"
-    held = columns.pop(bag, None)
     layout = replace(layout, columns=columns)
+    if "observations" in columns:
+        layout = _unbundled(layout, types, where, struct_types.get("observations"))
+    bag = "dimensions" if layout.is_records else "properties"
+    held = columns.get(bag)
     if mapping.lists_properties:
         mapping.check_properties(types, where)
         return _flat(layout, {n: Column(identifier(c), types[c]) for n, c in mapping.properties.items()}, where)
@@ -128,13 +131,47 @@ def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struc
     )
 
 
+def _unbundled(layout: Layout, types: Types, where: str, fields: Types | None) -> Layout:
+    """Bundled records, one row per observation; a record without one is a row too, so that it can be rejected."""
+    listed = layout.columns["observations"]
+    if fields is None:
+        expected = "a LIST of STRUCT(quantity, unit, …)"
+        raise SchemaError(
+            where, "observations", found=listed.type, expected=expected, hint="metering-duck schema MeterRecordBundle"
+        )
+    observation, place = _unused("observation", types), _unused("place", types)
+    rows = select(
+        {
+            observation: f"unnest(CASE WHEN len({listed.sql}) > 0 THEN {listed.sql} ELSE [NULL] END)",
+            place: f"unnest(range(1, greatest(coalesce(len({listed.sql}), 0), 1) + 1))",
+        },
+        layout.relation,
+        star="*",
+    )
+    columns = dict(layout.columns)
+    for name in ("quantity", "unit", "aggregation"):
+        columns[name] = Column(f"CAST({observation}.{name} AS VARCHAR)" if name in fields else ABSENT)
+    id_sql = columns["id"].text_sql
+    columns["id"] = Column(
+        f"CASE WHEN {id_sql} <> '' THEN {id_sql} || '[' || CAST({place} AS VARCHAR) || ']' ELSE {id_sql} END"
+    )
+    faults = [Fault(f"{observation} IS NULL", "observations-missing", ABSENT)]
+    if "window" in fields:
+        window = f'{observation}."window"'
+        ordered = f'coalesce({window}.start <= {window}."end", FALSE)'
+        faults.append(Fault(f"{window} IS NOT NULL AND NOT {ordered}", "window-invalid", f"CAST({window} AS VARCHAR)"))
+    return replace(layout, relation=f"({rows})", columns=columns, faults=(*layout.faults, *faults))
+
+
 def _json_text(layout: Layout, text: str, types: Types) -> Layout:
     """Properties as the text of a JSON object."""
     parsed, texts = _unused("object", types), _unused("texts", types)
     members = f"CASE WHEN {parsed} IS NULL THEN {NO_PROPERTIES} ELSE in_order(json_members({parsed})) END"
     broken = Fault(f"{parsed} IS NULL AND {text} IS NOT NULL", "properties-invalid", text)
     json = Json(text, properties=(), object_name=parsed, texts_name=texts)
-    return replace(layout, properties_sql=members, json=json, faults=(broken, *object_faults(parsed, text)))
+    return replace(
+        layout, properties_sql=members, json=json, faults=(*layout.faults, broken, *object_faults(parsed, text))
+    )
 
 
 def _unused(name: str, types: Types) -> str:

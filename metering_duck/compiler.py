@@ -228,7 +228,7 @@ def arrivals_stage(selection: Selection) -> Stage:
         if values:
             where.append(f"{column} IN ({', '.join(f'${name}_{n}' for n in range(len(values)))})")
     if selection.as_of:
-        where.append("metered_at <= $as_of")
+        where.append("coalesce(metered_at, $clock) <= $as_of")
     sql = select({}, "fields", star="* REPLACE (coalesce(metered_at, $clock) AS metered_at)", where=where)
     return Stage("arrivals", "what had entered by the cut-off, of the workspaces and universes asked for (R24)", sql)
 

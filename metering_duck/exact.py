@@ -51,7 +51,7 @@ def parse(text: str, *, precision: int = PRECISION, scale: int = SCALE) -> Decim
 def _integer(exponent: str) -> int:
     """An exponent, capped long before it matters, since Python refuses to read thousands of digits."""
     digits = exponent.lstrip("+-").lstrip("0")
-    size = int(digits) if len(digits) <= 9 else _EXPONENT_MAX
+    size = int(digits or "0") if len(digits) <= 9 else _EXPONENT_MAX
     return -size if exponent.startswith("-") else size
 
 

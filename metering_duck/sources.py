@@ -54,6 +54,8 @@ def open_source(
     _take_plain_column(engine, relation, types, mapping)
     structs = [name for name, kind in types.items() if kind.startswith("STRUCT") and not kind.endswith("]")]
     fields = {name: engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})") for name in structs}
+    if types.get("observations", "").startswith("STRUCT") and types["observations"].endswith(")[]"):
+        fields["observations"] = engine.describe(f"(SELECT UNNEST(observations[1]) FROM {relation})")
     return columns_layout(layout, types, found.name, mapping, fields)
 
 

@@ -18,6 +18,9 @@ from metering_duck.quote import literal
 _TOKEN = re.compile(r"('(?:[^']|'')*')|(\"(?:[^\"]|\"\")*\")|(--[^\n]*)|\$([a-z_][a-z_0-9]*)")
 
 
+_COLUMN = re.compile(r"\w+ (?:[^,()]|\((?:[^()]|\([^()]*\))*\))+")
+
+
 @dataclass(frozen=True)
 class Stage:
     """One SELECT, its name, and one sentence why it is there."""
@@ -111,8 +114,8 @@ def load_header(name: str) -> Header:
 
 
 def _columns(text: str) -> dict[str, str]:
-    parts = re.split(r",\s*(?![^()]*\))", text.strip()) if text.strip() else []
-    return dict(part.split(" ", 1) for part in parts)
+    """`name TYPE, name TYPE`, where a type may hold commas in two levels of parentheses."""
+    return dict(part.split(" ", 1) for part in _COLUMN.findall(text))
 
 
 def load_stage(name: str) -> Stage:

@@ -1,0 +1,699 @@
+-- measurements with filters: R2, each tier its own unit, grouped by a dimension
+-- Made by metering-duck. Runs as it stands in the DuckDB shell.
+SET TimeZone = 'UTC';
+
+-- why: the small functions that stages share: reading quantities and times from text, exact JSON, ids, plain text
+-- reads:
+-- yields:
+-- params:
+
+-- R4: what a quantity may look like.
+CREATE OR REPLACE TEMP MACRO is_quantity(text) AS
+    regexp_full_match(text, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?');
+
+-- The sign, digits and exponent of a quantity.
+CREATE OR REPLACE TEMP MACRO quantity_parts(text) AS
+    regexp_extract(text, '^([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?$', ['sign', 'whole', 'fraction', 'exponent']);
+
+-- The digits that count: none for zero.
+CREATE OR REPLACE TEMP MACRO quantity_digits(text) AS
+    trim(quantity_parts(text).whole || quantity_parts(text).fraction, '0');
+
+-- How many digits the decimal point stands after the first digit that counts. An exponent of more than 18 digits
+-- is as good as any number beyond every DECIMAL.
+CREATE OR REPLACE TEMP MACRO quantity_point(text) AS
+    CASE
+        WHEN quantity_parts(text).exponent = '' THEN 0
+        ELSE coalesce(
+            TRY_CAST(quantity_parts(text).exponent AS BIGINT),
+            CASE WHEN starts_with(quantity_parts(text).exponent, '-') THEN -1000000000000 ELSE 1000000000000 END
+        )
+    END
+    + strlen(quantity_parts(text).whole)
+    - strlen(quantity_parts(text).whole || quantity_parts(text).fraction)
+    + strlen(ltrim(quantity_parts(text).whole || quantity_parts(text).fraction, '0'));
+
+-- R5: why a text is no DECIMAL of so many digits before and after its point; NULL when it is one.
+CREATE OR REPLACE TEMP MACRO quantity_fault(text, integer_digits, fraction_digits) AS
+    CASE
+        WHEN NOT is_quantity(text) THEN 'quantity-syntax'
+        WHEN quantity_digits(text) = '' THEN NULL
+        WHEN quantity_point(text) > integer_digits THEN 'quantity-too-large'
+        WHEN strlen(quantity_digits(text)) - quantity_point(text) > fraction_digits THEN 'quantity-too-fine'
+    END;
+
+-- R17: a quantity as plain text: no exponent, no zeros that say nothing, no "-0".
+CREATE OR REPLACE TEMP MACRO quantity_plain(text) AS
+    CASE
+        WHEN quantity_digits(text) = '' THEN '0'
+        ELSE
+            CASE WHEN quantity_parts(text).sign = '-' THEN '-' ELSE '' END
+            || CASE
+                WHEN quantity_point(text) <= 0
+                    THEN '0.' || repeat('0', -quantity_point(text)) || quantity_digits(text)
+                WHEN quantity_point(text) >= strlen(quantity_digits(text))
+                    THEN quantity_digits(text) || repeat('0', quantity_point(text) - strlen(quantity_digits(text)))
+                ELSE
+                    left(quantity_digits(text), quantity_point(text))
+                    || '.' || substr(quantity_digits(text), quantity_point(text) + 1)
+            END
+    END;
+
+-- R4: a quantity in plain digits; NULL for a text that is none, and for one that no DECIMAL could hold.
+CREATE OR REPLACE TEMP MACRO quantity_respelled(text) AS
+    CASE
+        WHEN is_quantity(text) AND (quantity_digits(text) = '' OR quantity_point(text) BETWEEN -40 AND 40)
+            THEN quantity_plain(text)
+    END;
+
+-- R17 for a DECIMAL or HUGEINT.
+CREATE OR REPLACE TEMP MACRO plain_text(number) AS
+    CASE
+        WHEN contains(CAST(number AS VARCHAR), '.') THEN rtrim(rtrim(CAST(number AS VARCHAR), '0'), '.')
+        ELSE CAST(number AS VARCHAR)
+    END;
+
+-- Digits with zeros before them, so that one stands before the point of `scale` digits.
+CREATE OR REPLACE TEMP MACRO padded(digits, scale) AS
+    lpad(digits, CAST(greatest(strlen(digits), scale + 1) AS INTEGER), '0');
+
+-- Digits with a point before the last `scale` of them, as plain text.
+CREATE OR REPLACE TEMP MACRO point_text(digits, scale) AS
+    CASE
+        WHEN scale = 0 THEN digits
+        ELSE rtrim(rtrim(left(padded(digits, scale), -scale) || '.' || right(padded(digits, scale), scale), '0'), '.')
+    END;
+
+-- high × 10^low_digits + low, both of one sign, counted in units of 10^-scale: as plain text (R15, R17).
+CREATE OR REPLACE TEMP MACRO parts_text(high, low, low_digits, scale) AS
+    CASE WHEN high < 0 OR low < 0 THEN '-' ELSE '' END
+    || point_text(
+        CASE
+            WHEN high = 0 THEN CAST(abs(low) AS VARCHAR)
+            WHEN low_digits = 0 THEN CAST(abs(high) AS VARCHAR)
+            ELSE CAST(abs(high) AS VARCHAR) || lpad(CAST(abs(low) AS VARCHAR), low_digits, '0')
+        END,
+        scale);
+
+-- high × base + low as one integer; NULL when it has more than 38 digits (R18).
+CREATE OR REPLACE TEMP MACRO sum_of_parts(high, low, base) AS
+    CASE
+        WHEN abs(high + low // base) < power_of_ten(38) // base THEN (high + low // base) * base + low % base
+    END;
+
+-- R16: a DECIMAL at a smaller scale, half to even, given its cast (which rounds half away from zero), how many digits
+-- go, and the last digit's worth.
+CREATE OR REPLACE TEMP MACRO half_even(number, rounded, dropped, last_digit) AS
+    CASE
+        WHEN right(CAST(number AS VARCHAR), dropped) = rpad('5', dropped, '0')
+            AND right(CAST(rounded AS VARCHAR), 1) IN ('1', '3', '5', '7', '9')
+            THEN rounded - CASE WHEN number < 0 THEN -last_digit ELSE last_digit END
+        ELSE rounded
+    END;
+
+-- A DECIMAL of any scale as the integer of its digits.
+CREATE OR REPLACE TEMP MACRO unscaled(number) AS
+    CAST(replace(CAST(number AS VARCHAR), '.', '') AS HUGEINT);
+
+-- 10^exponent, exactly.
+CREATE OR REPLACE TEMP MACRO power_of_ten(exponent) AS
+    CAST('1' || repeat('0', exponent) AS HUGEINT);
+
+-- RFC 3339, the offset optional, a blank for the T allowed.
+CREATE OR REPLACE TEMP MACRO is_time(text) AS
+    regexp_full_match(text, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?');
+
+-- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
+CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
+    CASE
+        WHEN NOT is_time(text) THEN NULL
+        WHEN text[-1] IN ('Z', 'z') THEN clock_of_text(text)
+        WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
+        WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)
+        WHEN zone = 'UTC' THEN clock_of_text(text)
+        ELSE (clock_of_text(text) AT TIME ZONE zone) AT TIME ZONE 'UTC'
+    END;
+
+-- The date and time of day, without the offset.
+CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS
+    TRY_CAST(
+        substr(text, 1, 10) || ' ' || substr(text, 12, 8) || left(regexp_extract(text, '\.[0-9]+'), 7) AS TIMESTAMP
+    );
+
+-- The offset's length, without its sign.
+CREATE OR REPLACE TEMP MACRO offset_of_text(text) AS
+    to_hours(CAST(substr(text, strlen(text) - 4, 2) AS BIGINT)) + to_minutes(CAST(right(text, 2) AS BIGINT));
+
+-- Whether digits finer than a microsecond were cut.
+CREATE OR REPLACE TEMP MACRO time_is_cut(text) AS
+    regexp_matches(text, '\.[0-9]{6}[0-9]*[1-9]');
+
+-- Whether a text names no offset.
+CREATE OR REPLACE TEMP MACRO time_is_naive(text) AS
+    NOT regexp_matches(text, '([Zz]|[+-][0-9]{2}:[0-9]{2})$');
+
+-- A moment as RFC 3339 text, with as many fraction digits as it has.
+CREATE OR REPLACE TEMP MACRO time_text(moment) AS
+    strftime(moment, '%Y-%m-%dT%H:%M:%S')
+    || CASE WHEN epoch_us(moment) % 1000000 = 0 THEN '' ELSE rtrim(strftime(moment, '.%f'), '0') END
+    || 'Z';
+
+-- Whether JSON text may hold a number that a parser would change: DuckDB reads one with a fraction, an exponent or
+-- more than 15 digits as a DOUBLE, and -0 as 0. May say so of a number inside a string, which costs time and no truth.
+CREATE OR REPLACE TEMP MACRO has_fragile_number(json) AS
+    regexp_matches(json, '[:\[,]\s*-?([0-9]+[.eE]|[0-9]{16})|[:\[,]\s*-0');
+
+-- The mark of a number: two Unicode noncharacters, one before and one behind. JSON that holds one already and a
+-- fragile number as well cannot be read exactly, and is rejected.
+CREATE OR REPLACE TEMP MACRO has_number_mark(json) AS
+    contains(json, chr(64976)) OR contains(json, chr(64977));
+
+-- JSON with each number as a marked string, every digit kept. A string is matched whole, first, so that nothing
+-- inside one is taken for a number; what the pattern marks behind a string is empty, and goes again.
+CREATE OR REPLACE TEMP MACRO marked_numbers(json) AS
+    replace(replace(replace(
+        regexp_replace(
+            json,
+            '("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)',
+            '\1' || chr(64976) || '\2' || chr(64977),
+            'g'
+        ),
+        chr(64976) || chr(64977), ''),
+        chr(64976), '"' || chr(64976)),
+        chr(64977), chr(64977) || '"');
+
+-- A value taken out of marked JSON, as its sender wrote it.
+CREATE OR REPLACE TEMP MACRO unmarked(value) AS
+    replace(replace(replace(replace(value,
+        '"' || chr(64976), ''), chr(64977) || '"', ''), chr(64976), ''), chr(64977), '');
+
+-- The texts at some paths of a JSON object, every digit kept; NULL where there is none.
+CREATE OR REPLACE TEMP MACRO json_texts(json, paths) AS
+    CASE
+        WHEN has_fragile_number(json)
+            THEN list_transform(json_extract_string(marked_numbers(json), paths), lambda value: unmarked(value))
+        ELSE json_extract_string(json, paths)
+    END;
+
+-- All of a JSON object's members as texts.
+CREATE OR REPLACE TEMP MACRO json_members(json) AS
+    CASE
+        WHEN has_fragile_number(json)
+            THEN map_from_entries(list_transform(
+                map_entries(CAST(CAST(marked_numbers(json) AS JSON) AS MAP(VARCHAR, VARCHAR))),
+                lambda entry: {'key': entry.key, 'value': unmarked(entry.value)}
+            ))
+        ELSE CAST(CAST(json AS JSON) AS MAP(VARCHAR, VARCHAR))
+    END;
+
+-- Properties in the order of their names, absent ones left out.
+CREATE OR REPLACE TEMP MACRO in_order(properties) AS
+    map_from_entries(list_sort(list_filter(map_entries(properties), lambda entry: entry.value IS NOT NULL)));
+
+-- One part of an unambiguous encoding: its length in bytes, a colon, itself; "-" for an absent one (R7, R21).
+CREATE OR REPLACE TEMP MACRO encoded(text) AS
+    coalesce(strlen(text) || ':' || text, '-');
+
+-- The first 16 bytes of SHA-256, in hex (R21).
+CREATE OR REPLACE TEMP MACRO digest(text) AS
+    left(sha256(text), 32);
+
+CREATE OR REPLACE TEMP TABLE repeated_keys AS
+WITH
+-- the input as it lies
+input AS (
+    SELECT
+        *
+    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
+),
+-- the JSON that is an object
+objects AS (
+    SELECT
+        *,
+        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
+    FROM input
+),
+-- its texts, every digit kept
+parsed AS (
+    SELECT
+        *,
+        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/audio_seconds', '/properties/region', '/properties/tier', '/properties/tokens']) AS texts
+    FROM objects
+),
+-- its fields under one name each, its times in UTC microseconds (R11)
+named AS (
+    SELECT
+        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
+        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
+        texts[9] AS subject,
+        texts[7] AS id,
+        texts[7] AS event_id,
+        texts[8] AS type,
+        texts[10] AS time_text,
+        time_of_text(texts[10], 'UTC') AS recorded_at,
+        time_is_cut(texts[10]) IS TRUE AS time_cut,
+        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
+        coalesce(texts[11], texts[12]) AS metered_text,
+        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        metering_duck_file AS file,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        texts[13] AS p_0,
+        texts[14] AS p_1,
+        texts[15] AS p_2,
+        texts[16] AS p_3,
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+    FROM parsed
+),
+-- what makes a row unusable, and its content in one canonical text
+fields AS (
+    SELECT
+        * EXCLUDE (early_reason, early_text, metered_text, metered_invalid),
+        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
+    FROM named
+),
+-- what had entered by the cut-off, of the workspaces and universes asked for (R24)
+arrivals AS (
+    SELECT
+        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
+    FROM fields
+)
+-- which event keys may occur more than once (R8): 64-bit hashes seen twice, so few rows need the exact comparison
+SELECT
+    hash(workspace_id, universe_id, id) AS key_hash
+FROM arrivals
+WHERE NOT keyless
+GROUP BY key_hash
+HAVING count(*) > 1;
+
+CREATE OR REPLACE TEMP TABLE settled AS
+WITH
+-- the input as it lies
+input AS (
+    SELECT
+        *
+    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
+),
+-- the JSON that is an object
+objects AS (
+    SELECT
+        *,
+        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
+    FROM input
+),
+-- its texts, every digit kept
+parsed AS (
+    SELECT
+        *,
+        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/audio_seconds', '/properties/region', '/properties/tier', '/properties/tokens']) AS texts
+    FROM objects
+),
+-- its fields under one name each, its times in UTC microseconds (R11)
+named AS (
+    SELECT
+        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
+        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
+        texts[9] AS subject,
+        texts[7] AS id,
+        texts[7] AS event_id,
+        texts[8] AS type,
+        texts[10] AS time_text,
+        time_of_text(texts[10], 'UTC') AS recorded_at,
+        time_is_cut(texts[10]) IS TRUE AS time_cut,
+        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
+        coalesce(texts[11], texts[12]) AS metered_text,
+        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        metering_duck_file AS file,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        texts[13] AS p_0,
+        texts[14] AS p_1,
+        texts[15] AS p_2,
+        texts[16] AS p_3,
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+    FROM parsed
+),
+-- what makes a row unusable, and its content in one canonical text
+fields AS (
+    SELECT
+        * EXCLUDE (early_reason, early_text, metered_text, metered_invalid),
+        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
+    FROM named
+),
+-- what had entered by the cut-off, of the workspaces and universes asked for (R24)
+arrivals AS (
+    SELECT
+        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
+    FROM fields
+),
+-- the rows of keys that may occur more than once, and their content in one canonical text
+suspects AS (
+    SELECT
+        *,
+        content_text AS content
+    FROM arrivals
+    WHERE NOT keyless
+        AND hash(workspace_id, universe_id, id) IN (SELECT key_hash FROM repeated_keys)
+)
+-- one event, once (R8): of the rows that share a key the first to enter is kept, equal ones are duplicates, others conflicts
+SELECT
+    *,
+    CASE
+        WHEN row_number() OVER by_key = 1 THEN 'kept'
+        WHEN row_number() OVER by_content > 1 THEN 'duplicate'
+        WHEN content = first_value(content) OVER by_key THEN 'duplicate'
+        ELSE 'conflict'
+    END AS verdict,
+    first_value(content) OVER by_key AS kept_content,
+    first_value(metered_at) OVER by_key AS kept_metered_at
+FROM suspects
+WINDOW
+    by_key AS (
+        PARTITION BY workspace_id, universe_id, id
+        ORDER BY metered_at, recorded_at NULLS LAST, content
+    ),
+    by_content AS (
+        PARTITION BY workspace_id, universe_id, id, content
+        ORDER BY metered_at
+    );
+
+CREATE OR REPLACE TEMP TABLE counted AS
+WITH
+-- the input as it lies
+input AS (
+    SELECT
+        *
+    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
+),
+-- the JSON that is an object
+objects AS (
+    SELECT
+        *,
+        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
+    FROM input
+),
+-- its texts, every digit kept
+parsed AS (
+    SELECT
+        *,
+        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/audio_seconds', '/properties/region', '/properties/tier', '/properties/tokens']) AS texts
+    FROM objects
+),
+-- its fields under one name each, its times in UTC microseconds (R11)
+named AS (
+    SELECT
+        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
+        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
+        texts[9] AS subject,
+        texts[7] AS id,
+        texts[7] AS event_id,
+        texts[8] AS type,
+        texts[10] AS time_text,
+        time_of_text(texts[10], 'UTC') AS recorded_at,
+        time_is_cut(texts[10]) IS TRUE AS time_cut,
+        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
+        coalesce(texts[11], texts[12]) AS metered_text,
+        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        metering_duck_file AS file,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        texts[13] AS p_0,
+        texts[14] AS p_1,
+        texts[15] AS p_2,
+        texts[16] AS p_3,
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+    FROM parsed
+),
+-- what makes a row unusable, and its content in one canonical text
+fields AS (
+    SELECT
+        * EXCLUDE (early_reason, early_text, metered_text, metered_invalid),
+        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
+    FROM named
+),
+-- what had entered by the cut-off, of the workspaces and universes asked for (R24)
+arrivals AS (
+    SELECT
+        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
+    FROM fields
+),
+-- every event once (R8): the keys that occur once, and the kept row of each that occurs more often
+accepted AS (
+    SELECT
+        *
+    FROM arrivals
+    WHERE (keyless OR hash(workspace_id, universe_id, id) NOT IN (SELECT key_hash FROM repeated_keys))
+    UNION ALL BY NAME
+    SELECT
+        * EXCLUDE (content, verdict, kept_content, kept_metered_at)
+    FROM settled
+    WHERE verdict = 'kept'
+),
+-- which entry of the config an event matches (R1)
+matched AS (
+    SELECT
+        *,
+        CASE WHEN reason IS NULL THEN 0 END AS entry
+    FROM accepted
+),
+-- each measurement's text where it applies: its filter first (R2)
+projected AS (
+    SELECT
+        *,
+        (entry IS NOT DISTINCT FROM 0 AND p_2 IS NOT DISTINCT FROM 'premium') AS a_0,
+        CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_2 IS NOT DISTINCT FROM 'premium' THEN p_3 END AS q_0,
+        (entry IS NOT DISTINCT FROM 0 AND p_2 IS NOT DISTINCT FROM 'standard') AS a_1,
+        CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_2 IS NOT DISTINCT FROM 'standard' THEN p_3 END AS q_1,
+        (entry IS NOT DISTINCT FROM 0 AND p_2 IS NOT DISTINCT FROM 'premium') AS a_2,
+        CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_2 IS NOT DISTINCT FROM 'premium' THEN p_0 END AS q_2,
+        CAST(json_object('region', p_1) AS VARCHAR) AS dimensions
+    FROM matched
+),
+-- each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits
+plain AS (
+    SELECT
+        *,
+        CASE WHEN regexp_full_match(q_0, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_0 AS DECIMAL(38, 18)) END AS v_0,
+        CASE WHEN regexp_full_match(q_1, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_1 AS DECIMAL(38, 18)) END AS v_1,
+        CASE WHEN regexp_full_match(q_2, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
+    FROM projected
+),
+-- of rows with other spellings, the texts in plain digits
+respelled AS (
+    SELECT
+        *,
+        CASE WHEN (q_0 IS NOT NULL AND v_0 IS NULL) OR (q_1 IS NOT NULL AND v_1 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) THEN list_transform([q_0, q_1, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+    FROM plain
+),
+-- then those, if they fit
+quantified AS (
+    SELECT
+        * EXCLUDE (respelled) REPLACE (coalesce(v_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_0, coalesce(v_1, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END) AS v_1, coalesce(v_2, CASE WHEN regexp_full_match(respelled[3], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[3] AS DECIMAL(38, 18)) END) AS v_2)
+    FROM respelled
+),
+-- an event is metered, unmatched or rejected as a whole (R3, R9)
+judged AS (
+    SELECT
+        *,
+        CASE WHEN reason IS NULL THEN CASE WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0 WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1 WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2 END END AS faulty,
+        CASE WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected' WHEN entry IS NULL THEN 'unmatched-entry' WHEN NOT (a_0 OR a_1 OR a_2) THEN 'unmatched-filter' ELSE 'metered' END AS status
+    FROM quantified
+),
+-- which rows make readings: metered, of a subject that is asked for, inside the window
+windowed AS (
+    SELECT
+        *,
+        status = 'metered' AND recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AND recorded_at < TIMESTAMP '2024-02-01 00:00:00' AS used
+    FROM judged
+)
+-- one scan: what became of every event, and the counters of each subject and window
+SELECT
+    status,
+    used,
+    CASE WHEN used THEN workspace_id END AS workspace_id,
+    CASE WHEN used THEN universe_id END AS universe_id,
+    CASE WHEN used THEN subject END AS subject,
+    CASE WHEN used THEN dimensions END AS dimensions,
+    CASE WHEN used THEN 0 END AS window_index,
+    count(*) AS events,
+    count(*) FILTER (time_cut) AS times_cut,
+    count(*) FILTER (time_naive) AS times_naive,
+    count(CASE WHEN used THEN v_0 END) AS n_0,
+    max(CASE WHEN used AND v_0 IS NOT NULL THEN metered_at END) AS metered_0,
+    sum(CASE WHEN used THEN v_0 END) AS x_0,
+    count(CASE WHEN used THEN v_2 END) AS n_2,
+    max(CASE WHEN used AND v_2 IS NOT NULL THEN metered_at END) AS metered_2,
+    max(CASE WHEN used THEN v_2 END) AS x_2,
+    count(CASE WHEN used THEN v_1 END) AS n_1,
+    max(CASE WHEN used AND v_1 IS NOT NULL THEN metered_at END) AS metered_1,
+    sum(CASE WHEN used THEN v_1 END) AS x_1
+FROM windowed
+GROUP BY
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7;
+
+CREATE OR REPLACE TEMP TABLE readings AS
+WITH
+-- the one window
+windows AS (
+    SELECT
+        CAST(0 AS BIGINT) AS window_index,
+        TIMESTAMP '2024-01-01 00:00:00' AS window_start,
+        TIMESTAMP '2024-02-01 00:00:00' AS window_end
+),
+-- the sum of 'premium-tokens'
+counter_0 AS (
+    SELECT
+        workspace_id,
+        universe_id,
+        subject,
+        dimensions,
+        'premium-tokens' AS unit,
+        'sum' AS aggregation,
+        window_index,
+        TRY_CAST(CAST(x_0 AS DECIMAL(38, 18)) AS DECIMAL(38, 18)) AS quantity,
+        CAST(NULL AS VARCHAR) AS numerator,
+        CAST(NULL AS BIGINT) AS divisor_us,
+        n_0 AS record_count,
+        FALSE AS carried,
+        metered_0 AS max_metered_at,
+        CAST(NULL AS TIMESTAMP) AS last_recorded_at,
+        CAST(NULL AS TIMESTAMP) AS last_metered_at,
+        CAST(NULL AS VARCHAR) AS last_event_id
+    FROM counted
+    WHERE used
+        AND n_0 > 0
+),
+-- the max of 'seconds'
+counter_1 AS (
+    SELECT
+        workspace_id,
+        universe_id,
+        subject,
+        dimensions,
+        'seconds' AS unit,
+        'max' AS aggregation,
+        window_index,
+        TRY_CAST(CAST(x_2 AS DECIMAL(38, 18)) AS DECIMAL(38, 18)) AS quantity,
+        CAST(NULL AS VARCHAR) AS numerator,
+        CAST(NULL AS BIGINT) AS divisor_us,
+        n_2 AS record_count,
+        FALSE AS carried,
+        metered_2 AS max_metered_at,
+        CAST(NULL AS TIMESTAMP) AS last_recorded_at,
+        CAST(NULL AS TIMESTAMP) AS last_metered_at,
+        CAST(NULL AS VARCHAR) AS last_event_id
+    FROM counted
+    WHERE used
+        AND n_2 > 0
+),
+-- the sum of 'standard-tokens'
+counter_2 AS (
+    SELECT
+        workspace_id,
+        universe_id,
+        subject,
+        dimensions,
+        'standard-tokens' AS unit,
+        'sum' AS aggregation,
+        window_index,
+        TRY_CAST(CAST(x_1 AS DECIMAL(38, 18)) AS DECIMAL(38, 18)) AS quantity,
+        CAST(NULL AS VARCHAR) AS numerator,
+        CAST(NULL AS BIGINT) AS divisor_us,
+        n_1 AS record_count,
+        FALSE AS carried,
+        metered_1 AS max_metered_at,
+        CAST(NULL AS TIMESTAMP) AS last_recorded_at,
+        CAST(NULL AS TIMESTAMP) AS last_metered_at,
+        CAST(NULL AS VARCHAR) AS last_event_id
+    FROM counted
+    WHERE used
+        AND n_1 > 0
+),
+-- counters and gauges, one row per reading
+totals AS (
+    SELECT * FROM counter_0
+    UNION ALL
+    SELECT * FROM counter_1
+    UNION ALL
+    SELECT * FROM counter_2
+),
+-- a reading with its identity (R21), its window, and the exact state that lets it combine with its neighbours (R20)
+readings AS (
+    WITH placed AS (
+        SELECT
+            *,
+            CASE
+                WHEN dimensions IS NULL THEN MAP([]::VARCHAR[], []::VARCHAR[])
+                ELSE in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))
+            END AS grouped_by
+        FROM totals
+        JOIN windows USING (window_index)
+    )
+    SELECT
+        digest(
+            encoded(workspace_id)
+            || encoded(universe_id)
+            || encoded(subject)
+            || encoded(unit)
+            || encoded(aggregation)
+            || encoded(CAST(epoch_us(window_start) AS VARCHAR))
+            || encoded(CAST(epoch_us(window_end) AS VARCHAR))
+            || list_aggregate(
+                list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
+                'string_agg',
+                ''
+            )
+        ) AS id,
+        workspace_id,
+        universe_id,
+        subject,
+        unit,
+        aggregation,
+        window_start AT TIME ZONE 'UTC' AS window_start,
+        window_end AT TIME ZONE 'UTC' AS window_end,
+        grouped_by AS dimensions,
+        quantity,
+        CAST(record_count AS BIGINT) AS record_count,
+        max_metered_at AT TIME ZONE 'UTC' AS max_metered_at,
+        TIMESTAMP '2024-06-01 00:00:00' AT TIME ZONE 'UTC' AS created_at,
+        numerator,
+        divisor_us,
+        carried,
+        last_recorded_at AT TIME ZONE 'UTC' AS last_recorded_at,
+        last_metered_at AT TIME ZONE 'UTC' AS last_metered_at,
+        last_event_id
+    FROM placed
+)
+-- the result
+SELECT * FROM readings;
+
+-- the readings, in the order of their keys
+SELECT
+    *
+FROM readings
+ORDER BY
+    universe_id,
+    workspace_id NULLS FIRST,
+    subject,
+    unit,
+    aggregation,
+    CAST(dimensions AS VARCHAR),
+    window_start;

@@ -1,0 +1,411 @@
+"""Every file of sql/ alone: its header against what DuckDB parses, on three rows, and its macros on small tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metering_duck.quote import identifier, literal
+from metering_duck.stages import load_header, load_stage, load_text, parameter_names
+
+SQL = Path(__file__).parent.parent / "sql"
+STAGES = sorted(path.stem for path in SQL.glob("*.sql") if path.stem != "functions")
+ROWS = 3
+SAMPLES = {
+    "VARCHAR": "'{column} {n}'",
+    "BOOLEAN": "{n} % 2 = 0",
+    "TIMESTAMP": "TIMESTAMP '2024-01-15' + to_days({n})",
+    "MAP(VARCHAR, VARCHAR)": "MAP {{'region': 'eu {n}'}}",
+}
+SAMPLES_BY_COLUMN = {
+    "dimensions": """'{{"region": "eu {n}"}}'""",
+    "object": """'{{"observations": [{{"quantity": "{n}.50", "unit": "seats"}}, {{"quantity": 1234567890123456}}]}}'""",
+}
+KEY = "'w', 'u', 's', NULL, 'seats', 'a'"
+
+
+@pytest.fixture
+def sql() -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory DuckDB with the macros of sql/functions.sql and nothing else."""
+    with duckdb.connect(":memory:", config={"python_enable_replacements": "false"}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(load_text("functions"))
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def shared_sql() -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same, for examples that change nothing in it."""
+    with duckdb.connect(":memory:", config={"python_enable_replacements": "false"}) as connection:
+        connection.execute(load_text("functions"))
+        yield connection
+
+
+def sample(column: str, kind: str, n: int) -> str:
+    """SQL for the nth value of a column."""
+    template = SAMPLES_BY_COLUMN.get(column) or SAMPLES.get(kind, "CAST({n} + 1 AS {kind})")
+    return template.format(column=column, kind=kind, n=n)
+
+
+def make_table(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str]) -> None:
+    """A table of three rows, its columns of exactly the types that a header says."""
+    listed = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns.items())
+    connection.execute(f"CREATE TABLE {name} ({listed})")
+    for n in range(ROWS):
+        values = ", ".join(sample(column, kind, n) for column, kind in columns.items())
+        connection.execute(f"INSERT INTO {name} VALUES ({values})")
+
+
+def fill(connection: duckdb.DuckDBPyConnection, name: str, stage: str, values: str) -> None:
+    """A table that a stage reads, with rows of our own."""
+    columns = load_header(stage).reads[name]
+    listed = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns.items())
+    connection.execute(f"CREATE TABLE {name} ({listed})")
+    connection.execute(f"INSERT INTO {name} VALUES {values}")
+
+
+def values_of(stage: str) -> dict[str, Any]:
+    """A value for each parameter of a stage."""
+    kinds = {"TIMESTAMP": datetime(2024, 2, 1)}
+    return {name: kinds[kind] for name, kind in load_header(stage).parameters.items()}
+
+
+# --- headers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_header_is_what_duckdb_parses(sql: duckdb.DuckDBPyConnection, stage: str) -> None:
+    """A stage yields the columns and types that its header says, in that order, from what it says that it reads."""
+    header = load_header(stage)
+    for name, columns in header.reads.items():
+        make_table(sql, name, columns)
+    described = sql.execute(f"DESCRIBE {load_stage(stage).sql}", values_of(stage)).fetchall()
+    assert header.yields == {row[0]: row[1] for row in described}
+    assert list(header.yields) == [row[0] for row in described]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_alone(sql: duckdb.DuckDBPyConnection, stage: str) -> None:
+    """A stage needs no other stage: three rows in, and as many out as there should be."""
+    for name, columns in load_header(stage).reads.items():
+        make_table(sql, name, columns)
+    rows = sql.execute(load_stage(stage).sql, values_of(stage)).fetchall()
+    expected = {"conflicts": 0, "repeated_keys": 0, "observations": 2 * ROWS, "readings": ROWS}
+    assert expected.get(stage, ROWS) == len(rows)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_parameters_of_a_header_are_those_of_the_text(stage: str) -> None:
+    """`params:` names every $parameter of the text and no other."""
+    assert set(load_header(stage).parameters) == parameter_names(load_stage(stage).sql)
+
+
+@pytest.mark.parametrize(("stage", "table"), [(stage, table) for stage in STAGES for table in load_header(stage).reads])
+def test_a_stage_reads_all_that_its_header_says(sql: duckdb.DuckDBPyConnection, stage: str, table: str) -> None:
+    """`reads:` names no table that the stage does not need: without any one of them it does not run."""
+    for name, columns in load_header(stage).reads.items():
+        if name != table:
+            make_table(sql, name, columns)
+    with pytest.raises(duckdb.CatalogException, match=f"Table with name {table} does not exist"):
+        sql.execute(load_stage(stage).sql, values_of(stage))
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "functions"])
+def test_a_header_says_why_in_one_sentence(stage: str) -> None:
+    """`why:` is one line, with words in it and without a full stop."""
+    why = load_header(stage).why
+    assert len(why.split()) >= 5
+    assert not why.endswith(".")
+
+
+# --- stages on small tables ------------------------------------------------------------------------------------------
+
+
+def test_verdicts_keep_the_first_to_enter(sql: duckdb.DuckDBPyConnection) -> None:
+    """The first to enter is kept, equal content is a duplicate, each other content is one conflict (R8)."""
+    rows = [
+        ("2024-01-02", "2024-01-01", "b", "conflict"),
+        ("2024-01-01", "2024-01-01", "a", "kept"),
+        ("2024-01-03", "2024-01-01", "b", "duplicate"),
+        ("2024-01-04", "2024-01-01", "a", "duplicate"),
+        ("2024-01-01", "2024-01-02", "c", "conflict"),
+        ("2024-01-01", None, "d", "conflict"),
+    ]
+    times = [", ".join(f"TIMESTAMP '{t}'" if t else "NULL" for t in row[:2]) for row in rows]
+    values = ", ".join(f"('w', 'u', 'e', {t}, '{row[2]}')" for t, row in zip(times, rows, strict=True))
+    fill(sql, "suspects", "verdicts", values)
+    query = f"SELECT content, verdict, kept_content FROM ({load_stage('verdicts').sql}) ORDER BY content, verdict"
+    assert sorted((row[2], row[3], "a") for row in rows) == sql.sql(query).fetchall()
+
+
+def test_spans_hold_until_the_next_level(sql: duckdb.DuckDBPyConnection) -> None:
+    """A level holds to the next, or to the end; of levels at one instant only the last does (R13, R14)."""
+    levels = [
+        ("00:00", "00:00", "a", 5),
+        ("02:00", "00:00", "b", 1),
+        ("02:00", "00:00", "a", 7),
+        ("02:00", "00:00", "b", 0),
+    ]
+    moment = "TIMESTAMP '2024-01-31 {}'".format
+    values = ", ".join(f"({KEY}, {moment(r)}, {moment(m)}, '{i}', {level})" for r, m, i, level in levels)
+    fill(sql, "levels", "spans", values)
+    spans = load_stage("spans").sql
+    query = f"SELECT id, level::INTEGER, strftime(held_until, '%d %H') FROM ({spans}) ORDER BY recorded_at, id, level"
+    expected = [("a", 5, "31 02"), ("a", 7, "31 02"), ("b", 0, "31 02"), ("b", 1, "01 00")]
+    assert expected == sql.execute(query, values_of("spans")).fetchall()
+
+
+def test_weighted_sees_no_level_of_no_length(sql: duckdb.DuckDBPyConnection) -> None:
+    """Extremes are of levels in effect, the count is of records in the window, the carried one is flagged."""
+    moment = "TIMESTAMP '{}'".format
+    pieces = [
+        ("2023-12-01", "a", 4, 4, 10, False),
+        ("2024-01-01", "b", 9, 9, 0, False),
+        ("2024-01-01", "c", -2, -2, 30, True),
+    ]
+    values = ", ".join(
+        f"({KEY}, {moment(r)}, {moment(r)}, '{i}', {level}, {high}, 0.5, 0, {moment('2024-01-01')}, {held}, {ends})"
+        for r, i, level, high, held, ends in pieces
+    )
+    fill(sql, "pieces", "weighted", values)
+    (row,) = sql.sql(load_stage("weighted").sql).to_arrow_table().to_pylist()
+    names = ("high_us", "low_us", "peak", "lowest", "record_count", "carried", "max_metered_at")
+    expected = (4 * 10 - 2 * 30, 20, 4, -2, 2, True, datetime(2024, 1, 1))
+    assert dict(zip(names, expected, strict=True)) == {name: row[name] for name in names}
+    assert row["last"]["id"] == "c"
+
+
+def test_repeated_keys_are_those_seen_twice(sql: duckdb.DuckDBPyConnection) -> None:
+    """A key is workspace, universe and id together, and a row without a key repeats none (R8)."""
+    keys = ["'w', 'u', 'e', FALSE", "'w', 'u', 'e', FALSE", "'w', 'v', 'e', FALSE", "'x', 'u', NULL, TRUE"]
+    values = ", ".join(f"({key})" for key in [*keys, keys[-1]])
+    fill(sql, "arrivals", "repeated_keys", values)
+    assert sql.sql("SELECT hash('w', 'u', 'e')").fetchall() == sql.sql(load_stage("repeated_keys").sql).fetchall()
+
+
+def test_readings_ids_are_of_the_whole_key(sql: duckdb.DuckDBPyConnection) -> None:
+    """Keys that run together when written one behind the other still have ids of their own (R21)."""
+    day, instant = "TIMESTAMP '2024-01-02'", "TIMESTAMP '2024-01-01 00:00:00.000001'"
+    windows = f"(0, TIMESTAMP '2024-01-01', {day}), (1, TIMESTAMP '2024-01-01', {instant})"
+    fill(sql, "windows", "readings", windows)
+    keys = ["'w', 'u', 's', NULL", "'wu', '', 's', NULL", "'', 'wu', 's', NULL", "NULL, 'wu', 's', NULL"]
+    keys += ["'w', 'u', 's', '{}'", """'w', 'u', 's', '{"a":""}'""", """'w', 'u', 's', '{"":"a"}'"""]
+    rest = "'seats', 'sum', {window}, 1, NULL, NULL, 1, FALSE, TIMESTAMP '2024-01-01', NULL, NULL, NULL"
+    values = ", ".join(f"({key}, {rest.format(window=window)})" for key in keys for window in (0, 1))
+    fill(sql, "totals", "readings", values)
+    ids = [row[0] for row in sql.execute(load_stage("readings").sql, {"clock": datetime(2024, 2, 1)}).fetchall()]
+    assert 2 * (len(keys) - 1) == len(set(ids))
+    assert {32} == {len(found) for found in ids}
+
+
+# --- macros ----------------------------------------------------------------------------------------------------------
+
+MACROS = [
+    ("is_quantity('+1.e-5')", True),
+    ("is_quantity('.')", False),
+    ("is_quantity('1e')", False),
+    ("is_quantity('')", False),
+    ("quantity_fault('1_0', 20, 18)", "quantity-syntax"),
+    ("quantity_fault('1e20', 20, 18)", "quantity-too-large"),
+    ("quantity_fault('99999999999999999999', 20, 18)", None),
+    ("quantity_fault('1e-19', 20, 18)", "quantity-too-fine"),
+    ("quantity_fault('1.0000000000000000000000', 20, 18)", None),
+    ("quantity_fault('0e99999999999999999999', 20, 18)", None),
+    ("quantity_plain('-0012.3400e1')", "-123.4"),
+    ("quantity_plain('-0.00')", "0"),
+    ("quantity_plain('5e-3')", "0.005"),
+    ("quantity_plain('5e3')", "5000"),
+    ("plain_text(CAST('-1.500' AS DECIMAL(10, 3)))", "-1.5"),
+    ("plain_text(CAST('100' AS DECIMAL(10, 0)))", "100"),
+    ("plain_text(CAST('0.00' AS DECIMAL(10, 2)))", "0"),
+    ("plain_text(CAST('100' AS HUGEINT))", "100"),
+    ("point_text('5', 3)", "0.005"),
+    ("point_text('12500', 3)", "12.5"),
+    ("point_text('100', 0)", "100"),
+    ("parts_text(12::HUGEINT, 5::HUGEINT, 3, 2)", "120.05"),
+    ("parts_text(0::HUGEINT, -5::HUGEINT, 3, 2)", "-0.05"),
+    ("parts_text(-12::HUGEINT, 0::HUGEINT, 0, 0)", "-12"),
+    ("sum_of_parts(12::HUGEINT, 5::HUGEINT, power_of_ten(3))", 12005),
+    ("sum_of_parts(12::HUGEINT, -5::HUGEINT, power_of_ten(3))", 11995),
+    ("sum_of_parts(power_of_ten(35), 0::HUGEINT, power_of_ten(3))", None),
+    ("unscaled(CAST('-1.50' AS DECIMAL(10, 2)))", -150),
+    ("unscaled(CAST('-0.05' AS DECIMAL(2, 2)))", -5),
+    ("power_of_ten(0)", 1),
+    ("power_of_ten(38)", 10**38),
+    ("is_time('2024-01-31T23:59:59.5+23:59')", True),
+    ("is_time('2024-01-31T24:00:00Z')", False),
+    ("is_time('2024-01-31')", False),
+    ("time_of_text('2024-02-30T00:00:00Z', 'UTC')", None),
+    ("time_of_text('2024-01-31T23:30:00.1234569-01:00', 'UTC')", datetime(2024, 2, 1, 0, 30, 0, 123456)),
+    ("time_of_text('2024-01-31t00:30:00+01:00', 'UTC')", datetime(2024, 1, 30, 23, 30)),
+    ("time_of_text('1969-12-31T23:59:59.9999999z', 'UTC')", datetime(1969, 12, 31, 23, 59, 59, 999999)),
+    ("time_of_text('2024-07-01 00:00:00', 'Europe/Berlin')", datetime(2024, 6, 30, 22)),
+    ("time_of_text('2024-07-01 00:00:00', 'UTC')", datetime(2024, 7, 1)),
+    ("time_is_cut('2024-01-31T00:00:00.1234567Z')", True),
+    ("time_is_cut('2024-01-31T00:00:00.1234560Z')", False),
+    ("time_is_naive('2024-01-31T00:00:00')", True),
+    ("time_is_naive('2024-01-31T00:00:00+00:00')", False),
+    ("time_text(TIMESTAMP '2024-01-31 00:00:00.120')", "2024-01-31T00:00:00.12Z"),
+    ("time_text(TIMESTAMP '2024-01-31')", "2024-01-31T00:00:00Z"),
+    ("encoded('é')", "2:é"),
+    ("encoded('')", "0:"),
+    ("encoded(NULL)", "-"),
+    ("digest('')", "e3b0c44298fc1c149afbf4c8996fb924"),
+    ("CAST(in_order(MAP {'b': '1', 'a': '2', 'c': NULL}) AS VARCHAR)", "{a=2, b=1}"),
+    ("has_fragile_number('{\"a\": 1.5}')", True),
+    ('has_fragile_number(\'{"a": "1.5", "b": 15}\')', False),
+    ("has_fragile_number('[-0]')", True),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), MACROS, ids=[expression for expression, _ in MACROS])
+def test_a_macro_gives_its_value(shared_sql: duckdb.DuckDBPyConnection, expression: str, expected: object) -> None:
+    """A macro of functions.sql, on a constant and on a column, gives the value that its comment promises."""
+    assert [(expected,)] == shared_sql.sql(f"SELECT {expression}").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("number", "scale", "expected"),
+    [
+        ("2.5", 0, "2"),
+        ("3.5", 0, "4"),
+        ("-2.5", 0, "-2"),
+        ("-3.5", 0, "-4"),
+        ("2.51", 0, "3"),
+        ("0.25", 1, "0.2"),
+        ("9.95", 1, "10.0"),
+    ],
+)
+def test_half_even_mends_a_cast(shared_sql: duckdb.DuckDBPyConnection, number: str, scale: int, expected: str) -> None:
+    """A cast rounds half away from zero; half_even takes back what it must not have rounded up (R16)."""
+    decimal = f"CAST('{number}' AS DECIMAL(10, 3))"
+    last_digit = f"CAST('{10**-scale if scale else 1}' AS DECIMAL(10, {scale}))"
+    call = f"half_even({decimal}, CAST({decimal} AS DECIMAL(10, {scale})), {3 - scale}, {last_digit})"
+    assert [(expected,)] == shared_sql.sql(f"SELECT CAST({call} AS VARCHAR)").fetchall()
+
+
+def test_macros_take_columns(sql: duckdb.DuckDBPyConnection) -> None:
+    """A macro over a column, NULL among its rows, treats each row as it treats a constant."""
+    sql.execute("CREATE TABLE texts AS SELECT unnest(['1e2', NULL, 'x', '-0.50']) AS text")
+    query = "SELECT is_quantity(text), quantity_fault(text, 2, 1), time_of_text(text, 'UTC'), encoded(text) FROM texts"
+    expected = [
+        (True, "quantity-too-large", None, "3:1e2"),
+        (None, None, None, "-"),
+        (False, "quantity-syntax", None, "1:x"),
+        (True, None, None, "5:-0.50"),
+    ]
+    assert expected == sql.sql(query).fetchall()
+
+
+# --- JSON, every digit kept ------------------------------------------------------------------------------------------
+
+KEYS = ("a", "b~/", 'q"', "é", "\\", "1.5", "n\n0")
+NUMBERS = (
+    "0",
+    "-0",
+    "-0.0",
+    "1",
+    "-7",
+    "1.50",
+    "1e3",
+    "1E+2",
+    "-2.5e-7",
+    "12345678901234567890.123456789012345678",
+    "9007199254740993",
+    "1e400",
+)
+
+
+class Number(str):
+    """A JSON number as it is spelled."""
+
+
+def spell(value: Any, blank: str) -> str:
+    """A value as JSON text, numbers as they are spelled, with a blank wherever one is allowed."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        members = f"{blank},{blank}".join(f"{json.dumps(k)}{blank}:{blank}{spell(v, blank)}" for k, v in value.items())
+        return f"{{{blank}{members}{blank}}}"
+    if isinstance(value, list):
+        return f"[{blank}{f'{blank},{blank}'.join(spell(item, blank) for item in value)}{blank}]"
+    return json.dumps(value, ensure_ascii=isinstance(value, str) and len(value) % 2 == 0)
+
+
+json_texts = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufdd0\ufdd1"), max_size=8),
+    st.sampled_from(("1.5", ":1.5", "[1.50,-0]", '",1.5,"', "\\", '\\"', ",12345678901234567890", "null", "")),
+)
+scalars = st.one_of(st.sampled_from(NUMBERS).map(Number), json_texts, st.booleans(), st.none())
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(json_texts, inner, max_size=3)),
+    max_leaves=6,
+)
+documents = st.tuples(st.dictionaries(st.sampled_from(KEYS), values), st.sampled_from(("", " ", "\t", "\n ")))
+
+
+def text_of(value: Any) -> Any:
+    """What SQL makes of a parsed JSON value: text, NULL for null, and a nested value as JSON to be parsed again."""
+    if value is None or isinstance(value, str):
+        return value
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else ("json", value)
+
+
+def read_back(text: str | None, expected: Any) -> Any:
+    """The text that SQL gave, parsed where a nested value was expected."""
+    return ("json", exactly(text)) if isinstance(expected, tuple) and text is not None else text
+
+
+def exactly(text: str) -> Any:
+    """JSON text with every number as it is spelled."""
+    return json.loads(text, parse_float=str, parse_int=str)
+
+
+def json_table(connection: duckdb.DuckDBPyConnection, lines: Sequence[str]) -> None:
+    """JSON texts as the table `lines`."""
+    connection.register("lines", pa.table({"n": range(len(lines)), "line": pa.array(lines, pa.string())}))
+
+
+@settings(max_examples=12)
+@given(st.lists(documents, min_size=40, max_size=40))
+def test_json_texts_keep_every_digit(
+    shared_sql: duckdb.DuckDBPyConnection, found: list[tuple[dict[str, Any], str]]
+) -> None:
+    """Values at pointers are what Python's json finds there, numbers as they were sent, nested ones included."""
+    lines = [spell(document, blank) for document, blank in found]
+    json_table(shared_sql, lines)
+    pointers = ", ".join(literal("/" + key.replace("~", "~0").replace("/", "~1")) for key in KEYS)
+    rows = shared_sql.sql(f"SELECT json_texts(line, [{pointers}]) FROM lines ORDER BY n").fetchall()
+    for line, (actual,) in zip(lines, rows, strict=True):
+        expected = [text_of(exactly(line).get(key)) for key in KEYS]
+        assert expected == [read_back(text, value) for text, value in zip(actual, expected, strict=True)]
+
+
+@settings(max_examples=12)
+@given(st.lists(documents, min_size=40, max_size=40))
+def test_json_members_keep_every_digit(
+    shared_sql: duckdb.DuckDBPyConnection, found: list[tuple[dict[str, Any], str]]
+) -> None:
+    """All members of an object, by name, are what Python's json finds, numbers spelled as they were sent."""
+    lines = [spell(document, blank) for document, blank in found]
+    json_table(shared_sql, lines)
+    table = shared_sql.sql("SELECT json_members(line) AS members FROM lines ORDER BY n").to_arrow_table()
+    for line, actual in zip(lines, table.column(0).to_pylist(maps_as_pydicts="strict"), strict=True):
+        expected = {key: text_of(value) for key, value in exactly(line).items()}
+        assert expected == {key: read_back(text, expected.get(key)) for key, text in actual.items()}
+
+
+def test_a_mark_beside_a_fragile_number_is_seen(shared_sql: duckdb.DuckDBPyConnection) -> None:
+    """JSON that holds the mark of numbers is told from JSON that does not, so that it can be rejected."""
+    query = 'SELECT has_number_mark(\'{"a": "\ufdd0", "b": 1.5}\'), has_number_mark(\'{"a": 1.5}\')'
+    assert shared_sql.sql(query).fetchall() == [(True, False)]

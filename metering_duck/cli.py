@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from metering_duck import __version__
-from metering_duck.errors import ConfigError, Interrupted, MeteringError, RejectedEvents
+from metering_duck.errors import ConfigError, Interrupted, MeteringError, RejectedEvents, visible
 
 if TYPE_CHECKING:
     from metering_duck.results import Result
@@ -384,8 +384,8 @@ def _run(work: Callable[[Any], None], given: Mapping[str, Any]) -> None:
 
 
 def _fail(error: MeteringError, code: int) -> None:
-    for line in str(error).splitlines():
-        click.echo(f"error: {line}", err=True)
+    for line in str(error).split("\n"):
+        click.echo(f"error: {visible(line)}", err=True)
     sys.exit(code)
 
 

@@ -32,7 +32,7 @@ from metering_duck.statements import select
 TIME_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", *NANOSECONDS, *WITH_OFFSET)
 TIMES = ("time", "recorded_at", "metered_at")
 BAGS = ("properties", "dimensions")
-ENTRIES = re.compile(r'STRUCT\("?key"? .*, "?value"? .*\)\[\]')
+ENTRIES = re.compile(r'STRUCT\(("?key"? .*, "?value"? .*|"?value"? .*, "?key"? .*)\)\[\]')
 Types = Mapping[str, str]
 
 
@@ -44,7 +44,9 @@ def columns_layout(
     Raises: SchemaError for a column that is missing or of a wrong type.
     """
     columns = _find(layout, types, where, mapping)
-    taken = {column.sql for column in columns.values()}
+    names = RECORD_NAMES if layout.is_records else EVENT_NAMES
+    taken = {identifier(column) for column in mapping.columns.values()}
+    taken |= {identifier(alias) for name in columns for alias in (name, *names[name]) if name not in mapping.columns}
     if layout.is_records and "measurement" in struct_types:
         for name in ("quantity", "unit", "aggregation"):
             if name in struct_types["measurement"]:
@@ -73,12 +75,22 @@ def _find(layout: Layout, types: Types, where: str, mapping: FieldMap) -> dict[s
             continue
         column = mapping.column_of(name, aliases, types, where)
         if column is not None:
-            columns[name] = _checked(name, column, types[column], where)
+            spellings = (
+                [column] if name in mapping.columns else [a for a in dict.fromkeys((*aliases, name)) if a in types]
+            )
+            columns[name] = _either([_checked(name, spelling, types[spelling], where) for spelling in spellings])
         elif not may_lack(name, types, generates_ids=layout.generates_ids):
             missing.append(name)
     if missing:
         raise_missing(missing, where, list(types), names)
     return columns
+
+
+def _either(spellings: list[Column]) -> Column:
+    """A field that files spell in several ways, where their types agree."""
+    first = spellings[0]
+    same = [column.sql for column in spellings if column.type == first.type]
+    return first if len(same) == 1 else Column(f"coalesce({', '.join(same)})", first.type)
 
 
 def _checked(name: str, column: str, kind: str, where: str) -> Column:
@@ -114,7 +126,7 @@ def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struc
     """Properties in one column: a STRUCT, a MAP, a list of entries, or JSON text."""
     kind, sql = held.type, held.sql
     if ENTRIES.fullmatch(kind):
-        sql, kind = f"map_from_entries({sql})", "MAP"
+        return _entries(layout, sql)
     if kind.startswith("STRUCT") and not kind.endswith("]"):
         fields = next(fields for name, fields in struct_types.items() if identifier(name) == sql)
         return _flat(layout, {n: Column(f"{sql}.{identifier(n)}", t) for n, t in fields.items()}, where)
@@ -161,6 +173,22 @@ def _unbundled(layout: Layout, types: Types, where: str, fields: Types | None) -
         ordered = f'coalesce({window}.start <= {window}."end", FALSE)'
         faults.append(Fault(f"{window} IS NOT NULL AND NOT {ordered}", "window-invalid", f"CAST({window} AS VARCHAR)"))
     return replace(layout, relation=f"({rows})", columns=columns, faults=(*layout.faults, *faults))
+
+
+def _entries(layout: Layout, sql: str) -> Layout:
+    """Properties as a LIST of STRUCT(key, value), as Polars has them."""
+    keys = f"list_transform({sql}, lambda e: e.key)"
+    pairs = f"list_transform({sql}, lambda e: {{'key': CAST(e.key AS VARCHAR), 'value': CAST(e.value AS VARCHAR)}})"
+    faults = (
+        Fault(f"len(list_filter({keys}, lambda k: k IS NULL)) > 0", "properties-invalid", f"CAST({sql} AS VARCHAR)"),
+        Fault(f"len({keys}) <> len(list_distinct({keys}))", "property-repeated", f"CAST({sql} AS VARCHAR)"),
+    )
+    return replace(
+        layout,
+        property_sql=lambda name: f"CAST(list_filter({sql}, lambda e: e.key = {literal(name)})[1].value AS VARCHAR)",
+        properties_sql=f"in_order(map_from_entries({pairs}))",
+        faults=(*layout.faults, *faults),
+    )
 
 
 def _json_text(layout: Layout, text: str, types: Types) -> Layout:

@@ -33,7 +33,11 @@ PRECISION_MAX = 38
 SCALE_DEFAULT = 18
 
 
-def _plain_text(text: str) -> str:
+def plain_text(text: str) -> str:
+    """The text, if it is Unicode text.
+
+    Raises: ValueError for a lone surrogate, which crashes DuckDB's client.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -41,16 +45,27 @@ def _plain_text(text: str) -> str:
     return text
 
 
+def check_text(text: str, where: str) -> None:
+    """Refuse what is not Unicode text.
+
+    Raises: ConfigError with `where`.
+    """
+    try:
+        plain_text(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {text!r} {error}.") from None
+
+
 def _some_text(text: str) -> str:
     if not text:
         raise ValueError("is empty; some text is required")
-    return _plain_text(text)
+    return plain_text(text)
 
 
 def _unit(text: str) -> str:
     if not text:
         raise ValueError('is empty; a unit is required, e.g. "tokens"')
-    return _plain_text(text)
+    return plain_text(text)
 
 
 def _moment(value: object) -> datetime:

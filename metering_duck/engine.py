@@ -7,6 +7,7 @@ there. Its configuration is locked before any SQL that was made from a config ru
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from metering_duck.stages import Query, load_text
 
 Progress = Callable[[str, float], None]
 BATCH_ROWS = 65_536
+_SIZE = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|bytes|%)", re.IGNORECASE)
 _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
@@ -61,6 +63,10 @@ class Engine:
     ) -> None:
         if temp_dir is not None and not Path(temp_dir).is_dir():
             raise ConfigError(f"temp-dir: found no directory {temp_dir}; expected one that exists.")
+        if memory_limit is not None and not _SIZE.fullmatch(str(memory_limit)):
+            raise ConfigError(f"memory-limit: found {memory_limit!r}; expected a size such as 4GB.")
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise ConfigError(f"threads: found {threads!r}; expected a whole number above 0.")
         self.directory = Path(tempfile.mkdtemp(prefix="metering-duck-", dir=temp_dir)).resolve()
         self.connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false"})
         self.lock = threading.RLock()

@@ -83,3 +83,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = get_close_matches(name, known, n=1)
     return f'did you mean "{close[0]}"?' if close else f"known: {first_few(known)}."
+
+
+def visible(text: str) -> str:
+    """Text in which control characters, which could steer a terminal, are shown as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)

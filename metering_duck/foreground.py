@@ -23,6 +23,7 @@ def run_interruptibly(work: Callable[[Any], None], *, show_progress: bool) -> No
     waits for standard input, say) is left behind by leaving the process, its unfinished files removed first.
     """
     failure: list[BaseException] = []
+    done = threading.Event()
     bar = _Bar() if show_progress else None
 
     def job() -> None:
@@ -30,16 +31,19 @@ def run_interruptibly(work: Callable[[Any], None], *, show_progress: bool) -> No
             work(bar.report if bar else None)
         except BaseException as error:
             failure.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=job, name="metering-duck")
     previous = signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
     try:
         thread.start()
-        while thread.is_alive():
-            thread.join(0.05)
+        # A KeyboardInterrupt inside Thread.join leaves Python 3.11 believing that the thread has ended.
+        while not done.wait(0.05):
+            pass
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _stop(thread)
+        _stop(done)
         raise Interrupted("run: was interrupted; nothing was written.") from None
     finally:
         if bar:
@@ -53,16 +57,16 @@ def _as_keyboard_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _stop(thread: threading.Thread) -> None:
+def _stop(done: threading.Event) -> None:
     """Interrupt every engine until the thread ends, or leave without it."""
     from metering_duck.engine import interrupt_all, remove_directories
     from metering_duck.writing import remove_partial_files
 
     deadline = time.monotonic() + STOP_WITHIN_SECONDS
-    while thread.is_alive() and time.monotonic() < deadline:
+    while not done.is_set() and time.monotonic() < deadline:
         interrupt_all()
-        thread.join(0.05)
-    if thread.is_alive():
+        done.wait(0.05)
+    if not done.is_set():
         remove_partial_files()
         remove_directories()
         with contextlib.suppress(OSError):

@@ -103,7 +103,7 @@ def _rows_of(given: Any, scratch: Path) -> Input:
         given.sink_parquet(path)
         return Files((str(path),), "parquet")
     if home == "pandas":
-        return Rows(pa.Table.from_pandas(given, preserve_index=False), name, rereadable=True)
+        return Rows(_pandas_table(given), name, rereadable=True)
     if isinstance(given, pa.RecordBatch):
         return Rows(pa.Table.from_batches([given]), name, rereadable=True)
     if isinstance(given, pa.Table):
@@ -125,9 +125,23 @@ def _rows_of(given: Any, scratch: Path) -> Input:
     )
 
 
+def _pandas_table(frame: Any) -> pa.Table:
+    """A frame as Arrow; a column of mixed objects has no type there."""
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, TypeError) as error:
+        raise SourceError(
+            f"a pandas DataFrame: cannot be read ({str(error).splitlines()[0]}); expected one type in each column. "
+            'hint: frame.astype({"COLUMN": "string"})'
+        ) from None
+
+
 def _lines_of(given: Iterable[Any]) -> pa.Table:
     """Objects as JSON text, written by the standard library: a number keeps the digits its Python value has."""
-    texts = [json.dumps(_as_dict(item), default=_json_text, ensure_ascii=True) for item in given]
+    try:
+        texts = [json.dumps(_as_dict(item), default=_json_text, ensure_ascii=True) for item in given]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SourceError(f"input: found an object that JSON cannot hold ({error}); expected text for names.") from None
     return pa.table({"line": pa.array(texts, pa.string())})
 
 
@@ -247,7 +261,7 @@ def format_of(path: str) -> str:
     first = _first_bytes(path)
     if first.startswith(b"PAR1"):
         return "parquet"
-    if first.startswith(b"ARROW1"):
+    if first.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return "arrow"
     text = first.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"["):

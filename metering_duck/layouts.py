@@ -93,7 +93,9 @@ class TimeColumn:
     @property
     def text_sql(self) -> str:
         """The moment as its sender wrote it, or as RFC 3339."""
-        return self.column.sql if self.is_text else f"time_text({self.moment_sql})"
+        if self.is_text:
+            return self.column.sql
+        return f"coalesce(time_text({self.moment_sql}), CAST({self.column.sql} AS VARCHAR))"
 
     @property
     def given_sql(self) -> str:
@@ -186,6 +188,7 @@ class Layout:
     json: Json | None = None
     is_records: bool = False
     generates_ids: bool = False
+    has_metered_at: bool = True
 
     def column(self, name: str) -> Column:
         """A field's column; an absent optional one is NULL."""
@@ -212,6 +215,7 @@ class Layout:
             "event_id": self.column("source_event_id" if self.is_records else "id").text_sql,
             "type": self.column("type").text_sql,
             "time_text": time.text_sql,
+            "time_given": time.given_sql,
             "recorded_at": time.moment_sql,
             "time_cut": time.cut_sql,
             "time_naive": time.naive_sql,
@@ -238,7 +242,7 @@ class Layout:
         required |= {"event_id": "source-event", "unit": "unit"} if self.is_records else {"type": "type"}
         faults = [Fault(f"coalesce({name}, '') = ''", f"{what}-missing", name) for name, what in required.items()]
         faults += [
-            Fault("recorded_at IS NULL AND coalesce(time_text, '') = ''", "time-missing", "time_text"),
+            Fault("NOT time_given", "time-missing", "time_text"),
             Fault("recorded_at IS NULL", "time-invalid", "time_text"),
             Fault(f"recorded_at = {ZERO_TIME}", "time-missing", "time_text"),
             Fault("metered_invalid", "metered-at-invalid", "metered_text"),
@@ -255,7 +259,9 @@ class Layout:
             ),
             "content_text": f"CAST(to_json({struct({**content, 'properties': 'properties'})}) AS VARCHAR)",
         }
-        return select(columns, source, star="* EXCLUDE (early_reason, early_text, metered_text, metered_invalid)")
+        return select(
+            columns, source, star="* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid)"
+        )
 
 
 def map_sql(values: Mapping[str, str]) -> str:

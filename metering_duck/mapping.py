@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from metering_duck.config import check_text
 from metering_duck.errors import ConfigError, SchemaError, did_you_mean
 
 OPTIONAL = {"metered_at", "aggregation", "properties", "dimensions", "observations"}
@@ -32,6 +33,8 @@ class FieldMap:
             self._add(key, value, fields, names)
 
     def _add(self, key: str, value: Any, fields: Mapping[str, str], names: Names) -> None:
+        for text in (key, *([value] if isinstance(value, str) else [])):
+            check_text(text, "map")
         head, _, rest = key.partition(".")
         if head == self.bag and (rest or not isinstance(value, str) or "," in value):
             self._add_properties(rest, value)

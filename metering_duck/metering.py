@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from metering_duck import aggregations
 from metering_duck.compiler import Compiler, Selection
-from metering_duck.config import ConfigLike, MeteringConfig, load_config
+from metering_duck.config import ConfigLike, MeteringConfig, check_text, load_config
 from metering_duck.contract import EVENT_SCHEMA, REASONS
 from metering_duck.decimals import DIGITS_MAX
 from metering_duck.engine import Progress
@@ -220,6 +220,7 @@ def _names(given: Names, what: str) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or not name:
             raise ConfigError(f"{what}: found {name!r}; expected text that is not empty.")
+        check_text(name, what)
     return tuple(dict.fromkeys(names))
 
 

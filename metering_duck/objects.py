@@ -53,6 +53,7 @@ def objects_layout(layout: Layout, keys: Sequence[str], where: str, mapping: Fie
         json=json,
         keyless=(Fault("object IS NULL", "json-invalid", "line"),),
         faults=object_faults("object", "line"),
+        has_metered_at="metered_at" in mapping.constants or not keys or _is_named("metered_at", keys, mapping),
     )
     if layout.is_records:
         layout = _with_observations(layout)
@@ -60,6 +61,10 @@ def objects_layout(layout: Layout, keys: Sequence[str], where: str, mapping: Fie
         texts = {name: json.column(f"property {name}").sql for name in mapping.properties}
         return replace(layout, property_sql=lambda name: texts.get(name, ABSENT), properties_sql=map_sql(texts))
     return _with_properties(layout, json, keys, mapping)
+
+
+def _is_named(name: str, keys: Sequence[str], mapping: FieldMap) -> bool:
+    return mapping.column_of(name, EVENT_NAMES[name], keys, "") is not None
 
 
 def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap) -> dict[str, tuple[str, ...]]:

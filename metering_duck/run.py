@@ -81,7 +81,7 @@ class Run:
             found = find_input(given, engine.directory)
             engine.lock_down(found.paths if isinstance(found, Files) else [])
             layout = open_source(engine, found, records=records, map=map, zone=zone or "UTC", generate_ids=generate_ids)
-            if as_of is not None and "metered_at" not in layout.columns:
+            if as_of is not None and not (layout.has_metered_at and "metered_at" in layout.columns):
                 raise SchemaError(
                     found.name,
                     "metered_at",

@@ -132,7 +132,7 @@ def _json_objects(found: Files) -> str:
     """An array, or objects written over several lines."""
     layout = "'array'" if found.format == "json" else "'unstructured'"
     objects = _reader("read_json_objects", found, format=layout, maximum_object_size=str(LINE_BYTES_MAX))
-    return f"(SELECT json AS line, {FILE_COLUMN} FROM {objects})"
+    return f"(SELECT CAST(json AS VARCHAR) AS line, {FILE_COLUMN} FROM {objects})"
 
 
 def _rows(engine: Engine, found: Rows) -> str:

@@ -55,12 +55,12 @@ class Query:
 
 
 def _indented(sql: str) -> str:
-    """The SQL four columns further right, except inside a text literal that spans lines."""
-    lines, inside = [], False
-    for line in sql.split("\n"):
-        lines.append(line if inside or not line else "    " + line)
-        inside ^= line.count("'") % 2 == 1
-    return "\n".join(lines)
+    """The SQL four columns further right, except inside quotes that span lines."""
+    pieces, end = [], 0
+    for token in _TOKEN.finditer(sql):
+        pieces += [sql[end : token.start()].replace("\n", "\n    "), token.group()]
+        end = token.end()
+    return "    " + "".join([*pieces, sql[end:].replace("\n", "\n    ")])
 
 
 def parameter_names(sql: str) -> set[str]:

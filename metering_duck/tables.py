@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from metering_duck.errors import visible
+
 if TYPE_CHECKING:
     from metering_duck.results import Result
 
@@ -92,11 +94,6 @@ def make_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Tab
     for row in rows:
         table.add_row(*(Text("" if row[name] is None else visible(str(row[name]))) for name in columns))
     return table
-
-
-def visible(text: str) -> str:
-    """Text in which control characters, which could steer a terminal, are shown as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def print_check(report: Mapping[str, Any]) -> None:

@@ -7,8 +7,10 @@ that mends it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+
+import pyarrow as pa
 
 from metering_duck.errors import SchemaError
 from metering_duck.layouts import (
@@ -63,6 +65,21 @@ def columns_layout(
         rest = {} if layout.is_records else {n: Column(identifier(n), t) for n, t in types.items()}
         return _flat(layout, {n: column for n, column in rest.items() if column.sql not in taken}, where)
     return _bag(layout, held, types, where, bag, struct_types)
+
+
+def check_names(fields: Iterable[pa.Field], where: str) -> None:
+    """Refuse names that differ only in case, which SQL cannot tell apart; in STRUCTs too.
+
+    Raises: SchemaError.
+    """
+    seen: dict[str, str] = {}
+    for field in fields:
+        other = seen.setdefault(field.name.lower(), field.name)
+        if other != field.name:
+            hint = "rename one of them"
+            raise SchemaError(where, field.name, found=f"{other} beside it", expected="names that differ", hint=hint)
+        if pa.types.is_struct(field.type):
+            check_names(field.type, where)
 
 
 def _find(layout: Layout, types: Types, where: str, mapping: FieldMap) -> dict[str, Column]:
@@ -149,7 +166,7 @@ def _unbundled(layout: Layout, types: Types, where: str, fields: Types | None) -
     if fields is None:
         expected = "a LIST of STRUCT(quantity, unit, …)"
         raise SchemaError(
-            where, "observations", found=listed.type, expected=expected, hint="metering-duck schema MeterRecordBundle"
+            where, "observations", found=listed.type, expected=expected, hint="records in CSV must be flat"
         )
     observation, place = _unused("observation", types), _unused("place", types)
     rows = select(

@@ -17,6 +17,7 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictInt,
@@ -26,7 +27,7 @@ from pydantic import (
 )
 
 from metering_duck import aggregations
-from metering_duck.errors import ConfigError, did_you_mean
+from metering_duck.errors import ConfigError, a_kind, did_you_mean
 from metering_duck.times import parse_time
 
 PRECISION_MAX = 38
@@ -68,7 +69,10 @@ def _unit(text: str) -> str:
     return plain_text(text)
 
 
-def _moment(value: object) -> datetime:
+def _moment(value: object) -> datetime | None:
+    """RFC 3339 text through our own reader: pydantic's takes numbers too."""
+    if value is None:
+        return None
     try:
         return parse_time(value, "it")
     except ConfigError as error:
@@ -82,6 +86,7 @@ def _aggregation(name: str) -> str:
         raise ValueError(str(error).removeprefix("it: ")) from None
 
 
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 SomeText = Annotated[StrictStr, AfterValidator(_some_text)]
 Aggregation = Annotated[StrictStr, AfterValidator(_aggregation)]
 
@@ -154,12 +159,12 @@ class Entry(Model):
         serialization_alias="workspaceID",
     )
     type: SomeText | None = Field(default=None, validation_alias=AliasChoices("type", "eventType", "event_type"))
-    effective_from: Annotated[datetime, AfterValidator(_moment)] | None = Field(
+    effective_from: Moment = Field(
         default=None,
         validation_alias=AliasChoices("effectiveFrom", "effective_from"),
         serialization_alias="effectiveFrom",
     )
-    effective_to: Annotated[datetime, AfterValidator(_moment)] | None = Field(
+    effective_to: Moment = Field(
         default=None,
         validation_alias=AliasChoices("effectiveTo", "effective_to"),
         serialization_alias="effectiveTo",
@@ -167,15 +172,6 @@ class Entry(Model):
     measurements: Annotated[tuple[Measurement, ...], Field(min_length=1)] = Field(
         validation_alias=AliasChoices("measurements", "observations")
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_times(cls, data: Any) -> Any:
-        """RFC 3339 text goes through our own reader: pydantic's would take numbers and naive text too."""
-        if not isinstance(data, Mapping):
-            return data
-        names = ("effectiveFrom", "effective_from", "effectiveTo", "effective_to")
-        return {k: (_moment(v) if k in names and v is not None else v) for k, v in data.items()}
 
     @model_validator(mode="after")
     def _in_effect_some_time(self) -> Entry:
@@ -247,6 +243,8 @@ def load_config(config: ConfigLike) -> MeteringConfig:
         return _from_json(dict(config), "config")
     if isinstance(config, str) and config.lstrip().startswith("{"):
         return _from_json(_parse_json(config, "config"), "config")
+    if not isinstance(config, str | os.PathLike):
+        raise ConfigError(f"config: found {a_kind(config)}; expected a path, a dict or a MeteringConfig.")
     path = Path(config)
     return _from_json(_parse_json(_read_text(path), str(path)), str(path))
 
@@ -257,7 +255,8 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError:
         raise ConfigError(f"{path}: found no such file; expected a config in JSON. hint: --config FILE") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); expected a config in JSON, UTF-8.") from None
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read ({why}); expected a config in JSON, UTF-8.") from None
 
 
 def _parse_json(text: str, where: str) -> Any:
@@ -281,7 +280,10 @@ def _from_json(data: Any, where: str) -> MeteringConfig:
     if isinstance(data, list):
         data = {"entries": data}
     if not isinstance(data, dict):
-        raise ConfigError(f"{where}: found {type(data).__name__}; expected an object with measurements or entries.")
+        found = json.dumps(data)
+        raise ConfigError(f"{where}: found {found}; expected an object with measurements or entries.")
+    if {"measurements", "observations"} <= set(data):
+        raise ConfigError(f"{where}: found measurements and observations; expected one of them.")
     catalog = next((data[key] for key in ("entries", "catalog") if key in data), None)
     wrapped = catalog is None
     if wrapped:
@@ -317,6 +319,14 @@ def _sentence(fault: Any, where: str, data: dict[str, Any], wrapped: bool) -> st
     return f"{where}: {path}{': ' if path else ''}{_what_is_wrong(fault, location)}"
 
 
+EXPECTED = {
+    "tuple_type": "a list",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "int_type": "a whole number",
+    "less_than_equal": "at most {le}",
+    "greater_than_equal": "at least {ge}",
+}
 KNOWN_KEYS = {
     "filter": ["property", "equals"],
     "measurements": ["sourceProperty", "unit", "filter", "aggregation", "precision", "scale", "resultScale"],
@@ -328,7 +338,8 @@ KNOWN_KEYS = {
 def _what_is_wrong(fault: Any, location: list[Any]) -> str:
     kind = fault["type"]
     if kind == "value_error":
-        return str(fault["ctx"]["error"]) + "."
+        text = str(fault["ctx"]["error"])
+        return text if text.endswith((".", "?")) else f"{text}."
     if kind == "missing":
         return "is missing; it is required."
     if kind == "extra_forbidden":
@@ -340,7 +351,8 @@ def _what_is_wrong(fault: Any, location: list[Any]) -> str:
     if kind == "string_type":
         found = json.dumps(fault["input"], default=str)
         return f"found {found}; expected text. hint: property values are text, write it in quotes."
-    return f"found {json.dumps(fault['input'], default=str)}; {fault['msg']}."
+    expected = EXPECTED.get(kind, fault["msg"]).format(**fault.get("ctx", {}))
+    return f"found {json.dumps(fault['input'], default=str)}; expected {expected}."
 
 
 def utc(moment: datetime) -> datetime:

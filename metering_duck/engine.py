@@ -118,7 +118,8 @@ class Engine:
 
     def interrupt(self) -> None:
         """Stop what is running, from another thread; it raises Interrupted there."""
-        self.connection.interrupt()
+        with contextlib.suppress(duckdb.Error):
+            self.connection.interrupt()
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -199,9 +200,33 @@ class Engine:
                 "hint: a larger --memory-limit, fewer --threads, or a --temp-dir with more room"
             ) from None
         except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException, pa.ArrowInvalid) as error:
-            raise SourceError(f"input: {_first_line(error)}; expected a file that can be read to its end.") from None
+            raise SourceError(_unreadable(str(error))) from None
         except duckdb.Error as error:
             raise StageError(name, sql, parameters, _first_line(error)) from error
+
+
+def _unreadable(text: str) -> str:
+    """What DuckDB says of a file it cannot read, in our words: which file, which line, what is wrong."""
+    line = re.search(r"CSV Error on Line: (\d+)", text)
+    path = re.search(r"^\s*file = (.+)$", text, re.MULTILINE) or re.search(
+        r"[\"']((?:/|[A-Za-z]:\\)[^\"'\n]+)[\"']", text
+    )
+    if path is None:
+        path = re.search(r": (/\S+)$", text, re.MULTILINE)
+    where = path.group(1) if path else "input"
+    if line is None:
+        why = re.sub(r"^(\w+ )+Error: ", "", _first_line(Exception(text))).removesuffix(f": {where}")
+        return f"{where}: cannot be read ({why}); expected a file that can be read to its end."
+    if "unicode" in text.lower():
+        return f"{where}: line {line.group(1)} is not UTF-8; expected text in UTF-8."
+    counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
+    if counts:
+        expected, found = counts.groups()
+        return f"{where}: line {line.group(1)} has {found} columns; expected {expected}, as in its header."
+    reason = next(
+        (row.strip().rstrip(".") for row in text.splitlines()[1:] if row.strip() and ":" not in row), "not CSV"
+    )
+    return f"{where}: line {line.group(1)} cannot be read ({reason}); expected CSV."
 
 
 def _first_line(error: BaseException) -> str:

@@ -85,6 +85,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f'did you mean "{close[0]}"?' if close else f"known: {first_few(known)}."
 
 
+def a_kind(value: object) -> str:
+    """ "an int", "a list": the kind of thing a value is; None is None."""
+    if value is None:
+        return "None"
+    if isinstance(value, bytes):
+        return "bytes"
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
 def visible(text: str) -> str:
     """Text in which control characters, which could steer a terminal, are shown as escapes."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)

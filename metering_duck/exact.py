@@ -12,13 +12,14 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from metering_duck.errors import ConfigError
+from metering_duck.errors import ConfigError, SchemaError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PRECISION, SCALE, DIGITS = 38, 18, 34
 _QUANTITY = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?", re.ASCII)
+SPLIT_COLUMNS = ("split_id", "part_key", "total", "weight")
 _EXPONENT_MAX = 10**6
 
 
@@ -157,6 +158,15 @@ def allocate_column(splits: Any) -> pa.Table:
             raise ConfigError("splits: found no table; expected Arrow, Polars, pandas or DuckDB rows.")
         engine.lock_down([])
         engine.connection.register("splits", found.data)
+        lacking = [name for name in SPLIT_COLUMNS if name not in found.data.schema.names]
+        if lacking:
+            raise SchemaError(
+                "splits",
+                ", ".join(lacking),
+                found=f"no such columns among {', '.join(found.data.schema.names)}",
+                expected="one for each",
+                hint="split_id and part_key text, total DECIMAL(38, 18), weight BIGINT",
+            )
         faults = [
             "count(DISTINCT total) > 1",
             "count(total) < count(*)",

@@ -7,7 +7,9 @@ read here beyond the first bytes.
 from __future__ import annotations
 
 import contextlib
+import csv
 import glob
+import io
 import json
 import os
 import shutil
@@ -22,7 +24,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from metering_duck.errors import SourceError, first_few
+from metering_duck.errors import SourceError, a_kind, first_few
 
 FORMATS = {
     ".parquet": "parquet",
@@ -38,6 +40,7 @@ FORMATS = {
 }
 COMPRESSIONS = (".gz", ".zst")
 FIRST_BYTES = 65_536
+EXPECTED = "paths, an Arrow, Polars, pandas or DuckDB table, or a list of dicts"
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ def find_input(given: Any, scratch: Path) -> Input:
         given = [given]
     if isinstance(given, Sequence) and given and all(isinstance(item, str | os.PathLike) for item in given):
         return find_files([os.fspath(item) for item in given], scratch)
+    if isinstance(given, bytes | bytearray):
+        raise SourceError(f"input: found bytes; expected {EXPECTED}.")
     if isinstance(given, Sequence | Iterable) and not hasattr(given, "__arrow_c_stream__") and _is_plain(given):
         return Lines(_lines_of(given), f"a {type(given).__name__} of objects")
     return _rows_of(given, scratch)
@@ -120,9 +125,8 @@ def _rows_of(given: Any, scratch: Path) -> Input:
         return Rows(given.to_reader(), name, rereadable=False)
     if hasattr(given, "to_batches") and hasattr(given, "schema"):
         return Rows(pa.RecordBatchReader.from_batches(given.schema, given.to_batches()), name, rereadable=False)
-    raise SourceError(
-        f"input: found {name}; expected paths, an Arrow, Polars, pandas or DuckDB table, or a list of dicts."
-    )
+    found = name if home in ("polars", "pandas", "pyarrow", "duckdb", "_duckdb") else a_kind(given)
+    raise SourceError(f"input: found {found}; expected {EXPECTED}.")
 
 
 def _pandas_table(frame: Any) -> pa.Table:
@@ -140,8 +144,11 @@ def _lines_of(given: Iterable[Any]) -> pa.Table:
     """Objects as JSON text, written by the standard library: a number keeps the digits its Python value has."""
     try:
         texts = [json.dumps(_as_dict(item), default=_json_text, ensure_ascii=True) for item in given]
-    except (TypeError, ValueError, RecursionError) as error:
-        raise SourceError(f"input: found an object that JSON cannot hold ({error}); expected text for names.") from None
+    except TypeError as error:
+        kind = str(error).rpartition(" ")[2]
+        raise SourceError(f"input: found a key of type {kind} in an object; expected text.") from None
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"input: found an object that JSON cannot hold ({error}); expected plain values.") from None
     return pa.table({"line": pa.array(texts, pa.string())})
 
 
@@ -150,7 +157,7 @@ def _as_dict(item: Any) -> Any:
         return item
     if hasattr(item, "to_json_dict"):
         return item.to_json_dict()
-    raise SourceError(f"input: found a {type(item).__name__} in a list; expected dicts or EventPayload objects.")
+    raise SourceError(f"input: found {a_kind(item)} in a list; expected dicts or EventPayload objects.")
 
 
 def _json_text(value: Any) -> Any:
@@ -186,6 +193,9 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Files:
             f"input: found files of several formats, {shown}; expected one. hint: name them apart, e.g. '*.parquet'"
         )
     kind = next(iter(formats))
+    for path in paths if kind == "json" else ():
+        if not _is_whole_array(path):
+            raise SourceError(f"{path}: found a JSON array that does not end; expected it to end with ].")
     label = "standard input" if spooled == ["-"] and len(paths) == 1 else None
     return Files(paths, kind, _partition_keys(paths) if kind in ("parquet", "csv") else (), label)
 
@@ -241,10 +251,14 @@ def _suffix(name: str) -> str:
     return Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
 
 
-def _first_bytes(path: str) -> bytes:
+def _open(path: str) -> Any:
     compression = {".gz": "gzip", ".zst": "zstd"}.get(Path(path.lower()).suffix)
+    return pa.input_stream(path, compression=compression)
+
+
+def _first_bytes(path: str) -> bytes:
     try:
-        with pa.input_stream(path, compression=compression) as stream:
+        with _open(path) as stream:
             return bytes(stream.read(FIRST_BYTES))
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{path}: cannot be read ({str(error).splitlines()[0]}); expected a readable file.") from None
@@ -271,10 +285,44 @@ def format_of(path: str) -> str:
     return "ndjson" if known == "json" else "csv"
 
 
-def delimiter_of(path: str) -> str:
-    """The CSV delimiter: of comma, tab, semicolon and bar the one that the header has most of."""
-    header = _first_bytes(path).split(b"\n", 1)[0]
-    return max(",\t;|", key=lambda mark: header.count(mark.encode()))
+def csv_header(path: str) -> tuple[str, tuple[str, ...]]:
+    """A CSV file's delimiter and its columns: of comma, tab, semicolon and bar the one that the first line has most of.
+
+    Raises: SourceError for a file without a header, or with a column twice.
+    """
+    text = _first_bytes(path).removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
+    first = text.split("\n", 1)[0]
+    delimiter = max(",\t;|", key=first.count)
+    names = tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), ()))
+    if not any(names):
+        raise SourceError(f"{path}: is empty; expected a header line with the columns' names.")
+    for n, name in enumerate(names):
+        if name.lower() in (other.lower() for other in names[:n]):
+            raise SourceError(
+                f"{path}: column {name!r}: found it twice; expected names that differ, also without case."
+            )
+    return delimiter, names
+
+
+def parquet_schema(path: str) -> pa.Schema:
+    """A Parquet file's columns."""
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(
+            f"{path}: cannot be read ({str(error).splitlines()[0].rstrip('.')}); expected a Parquet file."
+        ) from None
+
+
+def _is_whole_array(path: str) -> bool:
+    """Whether a JSON array ends: DuckDB takes one that is cut off behind a comma."""
+    with _open(path) as stream:
+        last = b""
+        while block := stream.read(1 << 20):
+            last = bytes(block).rstrip() or last
+    return last.endswith(b"]")
 
 
 def _partition_keys(paths: Sequence[str]) -> tuple[str, ...]:

@@ -115,7 +115,8 @@ def aggregate(
     Source: metering-spec "Aggregation Strategies", R10–R22.
     """
     if (events is None) == (records is None):
-        raise ConfigError("aggregate: found events and records both or neither; expected one of them.")
+        found = "neither events nor records" if events is None else "events and records"
+        raise ConfigError(f"aggregate: found {found}; expected one of them.")
     if events is not None and config is None:
         raise ConfigError("config: found none; expected one, since events were given. hint: --config FILE")
     loaded = None if config is None else load_config(config)

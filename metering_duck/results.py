@@ -127,6 +127,8 @@ class Result:
 
     def _settle(self) -> Accounting:
         """Compute what is not computed yet."""
+        if not self._finalizer.alive:
+            raise ConfigError("result: is closed; expected an open one. hint: read it inside its with statement")
         with self._lock:
             if self._accounting is None:
                 self._accounting = self._plan.prepare()

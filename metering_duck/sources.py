@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from metering_duck.columns import columns_layout, is_scalar
+from metering_duck.columns import check_names, columns_layout, is_scalar
 from metering_duck.engine import Engine
-from metering_duck.errors import SourceError
-from metering_duck.inputs import Files, Input, Lines, Rows, delimiter_of
+from metering_duck.errors import SchemaError, SourceError
+from metering_duck.inputs import Files, Input, Lines, Rows, csv_header, parquet_schema
 from metering_duck.layouts import ABSENT, EVENT_NAMES, NO_PROPERTIES, RECORD_NAMES, Layout
 from metering_duck.mapping import FieldMap
 from metering_duck.objects import objects_layout
@@ -41,6 +41,8 @@ def open_source(
     Raises: SchemaError for a column that is missing or of a wrong type; SourceError for what cannot be read.
     """
     mapping = FieldMap(map, RECORD_NAMES if records else EVENT_NAMES)
+    if isinstance(found, Files) and found.format == "parquet" and len(found.paths) > 1:
+        _check_drift(engine, found)
     relation, is_json = _relation(engine, found)
     layout = Layout(relation, {}, NO_PROPERTIES, zone=zone, is_records=records, generates_ids=generate_ids)
     label = found.label if isinstance(found, Files) else None
@@ -74,6 +76,27 @@ def _take_plain_column(engine: Engine, relation: str, types: Mapping[str, str], 
         mapping.take_property(column, column)
 
 
+# Types that DuckDB would bring together by changing values: digits of whole numbers, or what a time means.
+APPROXIMATE = {"DOUBLE", "FLOAT"}
+MOMENTS = ("TIMESTAMP", "DATE")
+
+
+def _check_drift(engine: Engine, found: Files) -> None:
+    """Refuse a column whose types in several files have no common type that keeps every value."""
+    rows = engine.rows(
+        "SELECT name, list(DISTINCT duckdb_type ORDER BY duckdb_type) AS types, "
+        "arg_min(file_name, duckdb_type) AS one, arg_max(file_name, duckdb_type) AS other "
+        f"FROM parquet_schema({literal_list(found.paths)}) "
+        "WHERE duckdb_type IS NOT NULL AND num_children IS NULL GROUP BY name HAVING len(types) > 1 ORDER BY name"
+    )
+    for name, types, one, other in rows:
+        numbers = bool(APPROXIMATE & set(types)) and not set(types) <= APPROXIMATE
+        if numbers or any(kind.startswith(MOMENTS) for kind in types):
+            shown = f"{' and '.join(types)}"
+            hint = "write the files anew with one type, or read them apart"
+            raise SchemaError(f"{one}, {other}", name, found=shown, expected="one type in all files", hint=hint)
+
+
 def _relation(engine: Engine, found: Input) -> tuple[str, bool]:
     """SQL that can stand behind FROM, and whether it is JSON in a column `line`."""
     if isinstance(found, Lines):
@@ -95,22 +118,35 @@ def _reader(function: str, found: Files, **options: str) -> str:
 
 
 def _parquet(found: Files) -> str:
+    """Files together by name. Names that differ only in case are refused, since SQL cannot tell them apart."""
+    check_names(parquet_schema(found.paths[0]), found.paths[0])
     return _reader("read_parquet", found, union_by_name="true")
 
 
 def _csv(found: Files) -> str:
-    """Every column is text: a sniffed type would lose digits."""
-    return _reader(
-        "read_csv",
-        found,
-        header="true",
-        all_varchar="true",
-        allow_quoted_nulls="false",
-        delim=literal(delimiter_of(found.paths[0])),
-        quote="'\"'",
-        escape="'\"'",
-        union_by_name="true",
-    )
+    """Files of one header and delimiter together, others beside them by name; every column is text.
+
+    Nothing is sniffed: a sniffed type would lose digits, and a sniffed header may be any row.
+    """
+    by_header: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for path in found.paths:
+        by_header.setdefault(csv_header(path), []).append(path)
+    readers = []
+    for (delimiter, header), paths in by_header.items():
+        types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
+        reader = _reader(
+            "read_csv",
+            replace(found, paths=tuple(paths)),
+            columns=f"{{{types}}}",
+            header="true",
+            auto_detect="false",
+            allow_quoted_nulls="false",
+            delim=literal(delimiter),
+            quote="'\"'",
+            escape="'\"'",
+        )
+        readers.append(f"SELECT * FROM {reader}")
+    return f"({' UNION ALL BY NAME '.join(readers)})"
 
 
 def _ndjson(found: Files) -> str:
@@ -124,6 +160,7 @@ def _ndjson(found: Files) -> str:
         header="false",
         auto_detect="false",
         max_line_size=str(LINE_BYTES_MAX),
+        strict_mode="false",
     )
     return f"(SELECT line, {FILE_COLUMN} FROM {lines} WHERE trim(line, {BLANK}) <> '')"
 
@@ -137,6 +174,7 @@ def _json_objects(found: Files) -> str:
 
 def _rows(engine: Engine, found: Rows) -> str:
     """A table as it is; a stream first goes into a table of the engine's, which spills: it is read more than once."""
+    check_names(found.data.schema, found.name)
     engine.connection.register("input_rows", found.data)
     if found.rereadable:
         return "input_rows"

@@ -92,7 +92,10 @@ def make_windows(start: object, end: object, every: str | None) -> Windows:
     Source: R11.
     """
     if start is None or end is None:
-        raise ConfigError("window: found no start and end; expected both. hint: --start 2024-01-01 --end 2024-02-01")
+        lacking = " and ".join(name for name, bound in (("start", start), ("end", end)) if bound is None)
+        hint = "--start 2024-01-01 --end 2024-02-01"
+        expected = "both" if start is None and end is None else "start and end"
+        raise ConfigError(f"window: found no {lacking}; expected {expected}. hint: {hint}")
     first, last = parse_time(start, "start"), parse_time(end, "end")
     if first >= last:
         kind = "empty" if first == last else "inverted"

@@ -224,7 +224,7 @@ WITH
 input AS (
     SELECT
         *
-    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
+    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
 ),
 -- the JSON that is an object
 objects AS (
@@ -250,6 +250,7 @@ named AS (
         texts[7] AS event_id,
         texts[8] AS type,
         texts[10] AS time_text,
+        coalesce(texts[10], '') <> '' AS time_given,
         time_of_text(texts[10], 'UTC') AS recorded_at,
         time_is_cut(texts[10]) IS TRUE AS time_cut,
         (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
@@ -268,10 +269,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
         (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -295,7 +296,7 @@ WITH
 input AS (
     SELECT
         *
-    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
+    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
 ),
 -- the JSON that is an object
 objects AS (
@@ -321,6 +322,7 @@ named AS (
         texts[7] AS event_id,
         texts[8] AS type,
         texts[10] AS time_text,
+        coalesce(texts[10], '') <> '' AS time_given,
         time_of_text(texts[10], 'UTC') AS recorded_at,
         time_is_cut(texts[10]) IS TRUE AS time_cut,
         (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
@@ -339,10 +341,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
         (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -389,7 +391,7 @@ WITH
 input AS (
     SELECT
         *
-    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
+    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
 ),
 -- the JSON that is an object
 objects AS (
@@ -415,6 +417,7 @@ named AS (
         texts[7] AS event_id,
         texts[8] AS type,
         texts[10] AS time_text,
+        coalesce(texts[10], '') <> '' AS time_given,
         time_of_text(texts[10], 'UTC') AS recorded_at,
         time_is_cut(texts[10]) IS TRUE AS time_cut,
         (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
@@ -433,10 +436,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
         (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),

@@ -235,7 +235,8 @@ named AS (
         "id" AS id,
         "id" AS event_id,
         "type" AS type,
-        time_text(CASE WHEN isfinite("time") THEN "time" AT TIME ZONE 'UTC' END) AS time_text,
+        coalesce(time_text(CASE WHEN isfinite("time") THEN "time" AT TIME ZONE 'UTC' END), CAST("time" AS VARCHAR)) AS time_text,
+        "time" IS NOT NULL AS time_given,
         CASE WHEN isfinite("time") THEN "time" AT TIME ZONE 'UTC' END AS recorded_at,
         FALSE AS time_cut,
         FALSE AS time_naive,
@@ -254,10 +255,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
         (coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -292,7 +293,8 @@ named AS (
         "id" AS id,
         "id" AS event_id,
         "type" AS type,
-        time_text(CASE WHEN isfinite("time") THEN "time" AT TIME ZONE 'UTC' END) AS time_text,
+        coalesce(time_text(CASE WHEN isfinite("time") THEN "time" AT TIME ZONE 'UTC' END), CAST("time" AS VARCHAR)) AS time_text,
+        "time" IS NOT NULL AS time_given,
         CASE WHEN isfinite("time") THEN "time" AT TIME ZONE 'UTC' END AS recorded_at,
         FALSE AS time_cut,
         FALSE AS time_naive,
@@ -311,10 +313,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
         (coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -372,7 +374,8 @@ named AS (
         "id" AS id,
         "id" AS event_id,
         "type" AS type,
-        time_text(CASE WHEN isfinite("time") THEN "time" AT TIME ZONE 'UTC' END) AS time_text,
+        coalesce(time_text(CASE WHEN isfinite("time") THEN "time" AT TIME ZONE 'UTC' END), CAST("time" AS VARCHAR)) AS time_text,
+        "time" IS NOT NULL AS time_given,
         CASE WHEN isfinite("time") THEN "time" AT TIME ZONE 'UTC' END AS recorded_at,
         FALSE AS time_cut,
         FALSE AS time_naive,
@@ -391,10 +394,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
         (coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN recorded_at IS NULL AND coalesce(time_text, '') = '' THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),

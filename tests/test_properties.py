@@ -316,7 +316,17 @@ def test_windows_equal_the_oracle(every: str, events: list[Event]) -> None:
 def test_as_of_equals_the_oracle(events: list[Event], as_of: str) -> None:
     """Only what had entered by the cut-off counts, conflicts decided among it too (R24)."""
     config = measuring("latest", "count", "time-weighted-avg")
-    expect_readings(events, config, start=START, end=END, as_of=as_of)
+    entered = {
+        "id": "e0",
+        "workspaceID": "w1",
+        "universeID": "entered",
+        "type": "call",
+        "subject": "customer:1",
+        "time": "2024-01-31T00:00:00Z",
+        "meteredAt": "2024-01-31T00:00:01Z",
+        "properties": {"q": "1"},
+    }
+    expect_readings([entered, *events], config, start=START, end=END, as_of=as_of)
 
 
 @settings(BATCHES, max_examples=3)

@@ -198,10 +198,8 @@ def _reading(ordered: list[Row], aggregation: str, start: int, end: int) -> Answ
 
 
 def time_weighted(ordered: list[Row], inside: list[Row], start: int, end: int) -> Answer | None:
-    """R14: each level holds until the next; the last one before the window counts from its start, if it holds."""
+    """R14: each level holds until the next; the last one before the window counts from its start."""
     before = [row for row in ordered if row.recorded_us < start][-1:]
-    if before and inside and inside[0].recorded_us == start:
-        before = []
     seen = before + inside
     if not seen:
         return None

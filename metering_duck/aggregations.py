@@ -6,7 +6,7 @@ also at the record before the window (R14, R19). compiler.py knows how each is c
 
 from __future__ import annotations
 
-from metering_duck.errors import ConfigError, did_you_mean
+from metering_duck.errors import ConfigError, a_kind, did_you_mean
 
 COUNTERS = ("sum", "max", "min", "latest", "count")
 GAUGES = ("time-weighted-avg", "peak-state", "min-state", "final-state")
@@ -19,6 +19,8 @@ def canonical(name: str, where: str) -> str:
 
     Raises: ConfigError, with `where`, when there is no such aggregation.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: found {a_kind(name)}; expected the name of an aggregation.")
     name_known = OTHER_NAMES.get(name, name)
     if name_known in COUNTERS or name_known in GAUGES:
         return name_known

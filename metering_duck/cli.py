@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,11 +60,13 @@ INPUT = options(
         help="Where a field is: subject=customer_id, universe_id=\"'production'\" for a constant, "
         "properties=A,B or properties.tokens=A for columns that are properties.",
     ),
-    click.option("--assume-timezone", metavar="ZONE", help="The zone of times without an offset; UTC if not given."),
+    click.option(
+        "--assume-timezone", metavar="ZONE", help="The zone of event times without an offset; UTC if not given."
+    ),
     click.option("--generate-ids", is_flag=True, help="Events have no id: make one from each row, equal rows apart."),
     click.option("--workspace", metavar="NAME", multiple=True, help="Only this workspace. May be repeated."),
     click.option("--universe", metavar="NAME", multiple=True, help="Only this universe. May be repeated."),
-    click.option("--as-of", metavar="TIME", help="Use only what had entered (metered_at) by this time."),
+    click.option("--as-of", metavar="TIME", help="Use only what had entered by this time; needs a metered_at column."),
 )
 OUTPUT = options(
     click.option(
@@ -132,7 +134,7 @@ def meter(events: tuple[str, ...], **given: Any) -> None:
     def work(progress: Any) -> None:
         from metering_duck.metering import meter as run
 
-        _check_targets(given)
+        _check_targets(given, events)
         with run(_inputs(events), _config(given), bundled=given["bundled"], **_run_options(given, progress)) as result:
             _finish(result, given)
 
@@ -161,7 +163,7 @@ def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -
     def work(progress: Any) -> None:
         from metering_duck.metering import aggregate as run
 
-        _check_targets(given)
+        _check_targets(given, events or records)
         source: dict[str, Any] = {"records": _inputs(records)} if records else {"events": _inputs(events)}
         chosen = {key: given[key] for key in (*WINDOW_KEYS, "bundled")}
         with run(config=given["config"], **source, **chosen, **_run_options(given, progress)) as result:
@@ -300,15 +302,23 @@ def _run_options(given: Mapping[str, Any], progress: Any) -> dict[str, Any]:
     return {**_input_options(given), **{key: given[key] for key in keys}, "progress": progress}
 
 
-def _check_targets(given: Mapping[str, Any]) -> None:
-    """Find out before the work whether its results can be written."""
+def _check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
+    """Find out before the work whether its results can be written, each in a file of its own that is no input."""
+    from metering_duck.inputs import same_files
     from metering_duck.writing import check_target
 
-    for name in ("rejects", "conflicts"):
-        if given[name]:
-            check_target(Path(given[name]))
-    if given["output"] and given["output"] != "-" and not given["format_"]:
-        check_target(Path(given["output"]))
+    targets = {f"--{name}": given[name] for name in ("output", "rejects", "conflicts", "summary") if given[name]}
+    if targets.get("--output") == "-":
+        del targets["--output"]
+    for name, target in targets.items():
+        if name in ("--rejects", "--conflicts") or (name == "--output" and not given["format_"]):
+            check_target(Path(target))
+    taken = same_files([*inputs, *([given["config"]] if given["config"] else [])])
+    for name, target in targets.items():
+        path = str(Path(target).resolve())
+        if path in taken and not path.startswith("/dev/"):
+            raise ConfigError(f"{name}: found {target}, which is {taken[path]}; expected a file of its own.")
+        taken[path] = name
 
 
 def _finish(result: Result, given: Mapping[str, Any]) -> None:

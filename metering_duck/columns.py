@@ -53,7 +53,8 @@ def columns_layout(
         for name in ("quantity", "unit", "aggregation"):
             if name in struct_types["measurement"]:
                 columns.setdefault(name, Column(f'CAST("measurement".{name} AS VARCHAR)'))
-    layout = replace(layout, columns=columns)
+    quantity = columns.get("quantity", Column(ABSENT))
+    layout = replace(layout, columns=columns, quantity_type=quantity.type)
     if "observations" in columns:
         layout = _unbundled(layout, types, where, struct_types.get("observations"))
     bag = "dimensions" if layout.is_records else "properties"
@@ -189,7 +190,13 @@ def _unbundled(layout: Layout, types: Types, where: str, fields: Types | None) -
         window = f'{observation}."window"'
         ordered = f'coalesce({window}.start <= {window}."end", FALSE)'
         faults.append(Fault(f"{window} IS NOT NULL AND NOT {ordered}", "window-invalid", f"CAST({window} AS VARCHAR)"))
-    return replace(layout, relation=f"({rows})", columns=columns, faults=(*layout.faults, *faults))
+    return replace(
+        layout,
+        relation=f"({rows})",
+        columns=columns,
+        faults=(*layout.faults, *faults),
+        quantity_type=fields.get("quantity", ""),
+    )
 
 
 def _entries(layout: Layout, sql: str) -> Layout:

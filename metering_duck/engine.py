@@ -27,6 +27,8 @@ from metering_duck.stages import Query, load_text
 Progress = Callable[[str, float], None]
 BATCH_ROWS = 65_536
 _SIZE = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|bytes|%)", re.IGNORECASE)
+# What well-made SQL never raises, whatever the data; all else is the data's.
+OUR_BUGS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.SyntaxException)
 _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
@@ -199,10 +201,10 @@ class Engine:
                 f"run: memory is used up ({_first_line(error)}); expected to spill to {self.directory.parent}. "
                 "hint: a larger --memory-limit, fewer --threads, or a --temp-dir with more room"
             ) from None
-        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException, pa.ArrowInvalid) as error:
-            raise SourceError(_unreadable(str(error))) from None
-        except duckdb.Error as error:
+        except OUR_BUGS as error:
             raise StageError(name, sql, parameters, _first_line(error)) from error
+        except (duckdb.Error, pa.ArrowException) as error:
+            raise SourceError(_unreadable(str(error))) from None
 
 
 def _unreadable(text: str) -> str:

@@ -186,6 +186,9 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Files:
         for path in ([_spool(pattern, scratch)] if pattern in spooled else _expand(pattern))
     ]
     paths = tuple(dict.fromkeys(os.path.abspath(path) for path in found))
+    for path in paths:
+        if "*" in path or "?" in path:
+            raise SourceError(f"{path}: found * or ? in the name of a file; expected a name without. hint: rename it")
     formats = {format_of(path): path for path in reversed(paths)}
     if len(formats) > 1:
         shown = ", ".join(f"{kind} ({Path(path).name})" for kind, path in sorted(formats.items()))
@@ -198,6 +201,12 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Files:
             raise SourceError(f"{path}: found a JSON array that does not end; expected it to end with ].")
     label = "standard input" if spooled == ["-"] and len(paths) == 1 else None
     return Files(paths, kind, _partition_keys(paths) if kind in ("parquet", "csv") else (), label)
+
+
+def same_files(patterns: Sequence[str]) -> dict[str, str]:
+    """Real path → "an input", for every file that the patterns name directly or by a glob."""
+    named = [path for pattern in patterns for path in ([pattern] if os.path.exists(pattern) else glob.glob(pattern))]
+    return {os.path.realpath(path): "an input" for path in named}
 
 
 def _expand(pattern: str) -> list[str]:

@@ -45,6 +45,7 @@ NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
 WITH_OFFSET = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 # What Go writes for a time that was never set.
 ZERO_TIME = "TIMESTAMP '0001-01-01 00:00:00'"
+LAST_TIME = "TIMESTAMP '9999-12-31 23:59:59.999999'"
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,7 @@ class Layout:
     is_records: bool = False
     generates_ids: bool = False
     has_metered_at: bool = True
+    quantity_type: str = ""
 
     def column(self, name: str) -> Column:
         """A field's column; an absent optional one is NULL."""
@@ -243,7 +245,11 @@ class Layout:
         faults = [Fault(f"coalesce({name}, '') = ''", f"{what}-missing", name) for name, what in required.items()]
         faults += [
             Fault("NOT time_given", "time-missing", "time_text"),
-            Fault("recorded_at IS NULL", "time-invalid", "time_text"),
+            Fault(
+                f"recorded_at IS NULL OR recorded_at NOT BETWEEN {ZERO_TIME} AND {LAST_TIME}",
+                "time-invalid",
+                "time_text",
+            ),
             Fault(f"recorded_at = {ZERO_TIME}", "time-missing", "time_text"),
             Fault("metered_invalid", "metered-at-invalid", "metered_text"),
         ]

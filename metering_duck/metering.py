@@ -15,7 +15,7 @@ from metering_duck import aggregations
 from metering_duck.compiler import Compiler, Selection
 from metering_duck.config import ConfigLike, MeteringConfig, check_text, load_config
 from metering_duck.contract import EVENT_SCHEMA, REASONS
-from metering_duck.decimals import DIGITS_MAX
+from metering_duck.decimals import DIGITS_MAX, DecimalType, common_type
 from metering_duck.engine import Progress
 from metering_duck.errors import ConfigError
 from metering_duck.records import RecordCompiler
@@ -268,6 +268,10 @@ def _warnings(config: MeteringConfig) -> list[str]:
             warnings.append(
                 f"{path}.filter: tests the property it measures; only {measurement.filter.equals!r} is ever counted."
             )
+    try:
+        common_type((DecimalType(m.integer_digits, m.scale) for _, m in config.measurements), "measurements")
+    except ConfigError as error:
+        warnings.append(str(error))
     return warnings
 
 

@@ -7,6 +7,7 @@ DECIMAL that the records have.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -58,12 +59,18 @@ class RecordCompiler:
             by_unit.setdefault(measurement.unit, []).append(measurement)
         return dict(sorted(by_unit.items()))
 
+    def _default_shape(self) -> Shape:
+        """The input's own DECIMAL where the quantity is one, else DECIMAL(38, 18)."""
+        match = re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", self.layout.quantity_type)
+        return (DecimalType(PRECISION_MAX - int(match.group(2)), int(match.group(2))), None) if match else DEFAULT_SHAPE
+
     def _shapes(self) -> dict[Shape, list[str]]:
         """DECIMAL → the units that the config gives it; a unit it does not name, or gives several, has the default."""
-        shapes: dict[Shape, list[str]] = {DEFAULT_SHAPE: []}
+        default = self._default_shape()
+        shapes: dict[Shape, list[str]] = {default: []}
         for unit, measurements in self._measurements().items():
             own = {(DecimalType(m.integer_digits, m.scale), m.result_scale) for m in measurements}
-            shapes.setdefault(own.pop() if len(own) == 1 else DEFAULT_SHAPE, []).append(unit)
+            shapes.setdefault(own.pop() if len(own) == 1 else default, []).append(unit)
         return shapes
 
     def _aggregation_sql(self) -> str:

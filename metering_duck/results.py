@@ -279,6 +279,10 @@ class Result:
         """Give back memory and temporary files; the result cannot be read afterwards."""
         self._finalizer()
 
+    def __repr__(self) -> str:
+        """What it is, and what it found if it has been read."""
+        return f"<Result of {self.shape}s: {self._accounting or 'not read yet'}>"
+
     def interrupt(self) -> None:
         """Stop a read that runs in another thread; it raises Interrupted there."""
         self._engine.interrupt()

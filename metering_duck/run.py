@@ -258,7 +258,7 @@ class Run:
             raise QuantityOverflow(
                 f"reading: found a {aggregation} of {unit!r} for {subject!r} in [{start}, {end}) with more digits than "
                 "its DECIMAL; expected at most 38, those behind the point included. "
-                'hint: "scale": 9 in the measurement together with --scale 9, or a larger unit'
+                'hint: "scale": 0 in the measurement together with --scale 0, or a larger unit'
             )
 
     def script_text(self, queries: Iterable[Query]) -> str:

@@ -132,7 +132,14 @@ def _csv(found: Files) -> str:
     for path in found.paths:
         by_header.setdefault(csv_header(path), []).append(path)
     readers = []
+    (_, first), *_ = by_header
     for (delimiter, header), paths in by_header.items():
+        if not set(first) & set(header):
+            hint = "give it a header line, or read it apart"
+            columns = ", ".join(header[:5])
+            raise SchemaError(
+                paths[0], columns, found="a header of its own", expected="columns as in the others", hint=hint
+            )
         types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
         reader = _reader(
             "read_csv",

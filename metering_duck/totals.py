@@ -14,7 +14,7 @@ from itertools import groupby
 from metering_duck.aggregations import COUNTERS
 from metering_duck.compiler import Slot
 from metering_duck.config import SCALE_DEFAULT
-from metering_duck.counters import counted_query, counter_stages
+from metering_duck.counters import UNIT_COLUMN, counted_query, counter_stages
 from metering_duck.decimals import DecimalType, Rounding, common_type
 from metering_duck.gauges import gauge_reading_stages, gauged_queries
 from metering_duck.stages import Query, Stage, load_stage
@@ -65,13 +65,14 @@ class Totals:
     def series(self) -> list[Series]:
         """The slots by unit and aggregation, in a fixed order."""
 
-        def key(slot: Slot) -> tuple[str, str]:
-            return slot.unit_sql, str(slot.aggregation)
+        def key(slot: Slot) -> tuple[str, str, int]:
+            # Where the unit is a column of records, each slot has units of its own.
+            return slot.unit_sql, str(slot.aggregation), slot.index if slot.unit_sql == UNIT_COLUMN else 0
 
         made = []
-        for (unit, aggregation), group in groupby(sorted(self.slots, key=key), key=key):
+        for (unit, aggregation, _), group in groupby(sorted(self.slots, key=key), key=key):
             slots = tuple(group)
-            made.append(Series(unit, aggregation, slots, common_type((s.decimal for s in slots), f"unit {unit}")))
+            made.append(Series(unit, aggregation, slots, common_type((s.decimal for s in slots), f"the unit {unit}")))
         return made
 
     @property

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from metering_duck.errors import ConfigError, did_you_mean
 from metering_duck.stages import Stage
 from metering_duck.times import format_time, parse_time
 
 CALENDAR_UNITS = ("hour", "day", "week", "month", "year")
+WINDOWS_MAX = 10_000_000
+LENGTH_US_MAX = 315_576_000_000_000_000
 _ISO_8601 = re.compile(
     r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d{1,6})?)S)?)?", re.ASCII
 )
@@ -120,6 +122,9 @@ def make_windows(start: object, end: object, every: str | None) -> Windows:
     if bool(in_months) == bool(length_us):
         found = "months together with days or hours" if in_months else "no length"
         raise ConfigError(f"every: found {every!r}, {found}; expected either months and years, or weeks to seconds.")
-    if in_months > 120_000 or length_us > 315_576_000_000_000_000:
+    if in_months > 120_000 or length_us > LENGTH_US_MAX:
         raise ConfigError(f"every: found {every!r}; expected at most ten thousand years.")
+    length = timedelta(microseconds=length_us) if length_us else timedelta(days=28) * in_months
+    if (last - first) / length > WINDOWS_MAX:
+        raise ConfigError(f"every: found {every!r}, which cuts more than {WINDOWS_MAX:,} windows; expected fewer.")
     return Windows(first, last, months=in_months or None, length_us=length_us or None)

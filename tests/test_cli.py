@@ -324,14 +324,18 @@ def test_a_suffix_that_names_no_format_is_an_error(option: str) -> None:
     assert "error: out.xlsx: found the suffix '.xlsx'; expected a format. hint: known: .json, " in done.stderr
 
 
-def test_the_output_may_be_an_input(folder: Path) -> None:
-    """Writing over the file that is read is safe: it is replaced when all is read."""
+def test_no_target_is_an_input_or_another_target(folder: Path) -> None:
+    """An output over an input, the config or another output is refused before anything is read; all stay."""
     good(*METER, "-o", "records.parquet")
-    good("aggregate", "--records", "records.parquet", *WINDOW, "-o", "records.parquet")
-
-    assert ["100", "2.5"] == [
-        f"{q.normalize():f}" for q in parquet.read_table(folder / "records.parquet")["quantity"].to_pylist()
+    before = (folder / "records.parquet").read_bytes()
+    found = [
+        run("aggregate", "--records", "records.parquet", *WINDOW, "-o", "records.parquet"),
+        run(*METER, "-o", "a.csv", "--rejects", "./a.csv"),
+        run(*METER, "-o", "a.csv", "--summary", "config.json"),
     ]
+
+    assert [2, 2, 2] == [result.exit_code for result in found]
+    assert (before, False) == ((folder / "records.parquet").read_bytes(), (folder / "a.csv").exists())
 
 
 # --- the files beside the rows ---------------------------------------------------------------------------------------

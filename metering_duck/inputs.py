@@ -186,9 +186,6 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Files:
         for path in ([_spool(pattern, scratch)] if pattern in spooled else _expand(pattern))
     ]
     paths = tuple(dict.fromkeys(os.path.abspath(path) for path in found))
-    for path in paths:
-        if "*" in path or "?" in path:
-            raise SourceError(f"{path}: found * or ? in the name of a file; expected a name without. hint: rename it")
     formats = {format_of(path): path for path in reversed(paths)}
     if len(formats) > 1:
         shown = ", ".join(f"{kind} ({Path(path).name})" for kind, path in sorted(formats.items()))

@@ -421,7 +421,7 @@ CALLS: dict[str, Case] = {
         QuantityOverflow,
         "reading: found a sum of 'x' for 'c:1' in [2024-01-01T00:00:00Z, 2024-02-01T00:00:00Z) with more digits "
         "than its "
-        'DECIMAL; expected at most 38, those behind the point included. hint: "scale": 9 in the measurement '
+        'DECIMAL; expected at most 38, those behind the point included. hint: "scale": 0 in the measurement '
         "together with "
         "--scale 9, or a larger unit",
     ),

@@ -423,7 +423,7 @@ CALLS: dict[str, Case] = {
         "than its "
         'DECIMAL; expected at most 38, those behind the point included. hint: "scale": 0 in the measurement '
         "together with "
-        "--scale 9, or a larger unit",
+        "--scale 0, or a larger unit",
     ),
     "stage": (
         lambda: compile_sql(CONFIG, stage="judgd"),

@@ -15,15 +15,14 @@ import pyarrow as pa
 from metering_duck.errors import SchemaError
 from metering_duck.layouts import (
     ABSENT,
-    EVENT_NAMES,
     NANOSECONDS,
     NO_PROPERTIES,
-    RECORD_NAMES,
     WITH_OFFSET,
     Column,
     Fault,
     Json,
     Layout,
+    field_names,
     map_sql,
 )
 from metering_duck.mapping import FieldMap, may_lack, raise_missing
@@ -46,7 +45,7 @@ def columns_layout(
     Raises: SchemaError for a column that is missing or of a wrong type.
     """
     columns = _find(layout, types, where, mapping)
-    names = RECORD_NAMES if layout.is_records else EVENT_NAMES
+    names = field_names(records=layout.is_records)
     taken = {identifier(column) for column in mapping.columns.values()}
     taken |= {identifier(alias) for name in columns for alias in (name, *names[name]) if name not in mapping.columns}
     if layout.is_records and "measurement" in struct_types:
@@ -85,7 +84,7 @@ def check_names(fields: Iterable[pa.Field], where: str) -> None:
 
 def _find(layout: Layout, types: Types, where: str, mapping: FieldMap) -> dict[str, Column]:
     """Each field's column or constant."""
-    names = RECORD_NAMES if layout.is_records else EVENT_NAMES
+    names = field_names(records=layout.is_records)
     columns, missing = {}, []
     for name, aliases in names.items():
         if name in mapping.constants:

@@ -40,11 +40,6 @@ class Slot:
         """The fraction digits of its quantities."""
         return self.decimal.scale
 
-    @property
-    def limits_sql(self) -> str:
-        """The digits before and behind the point, as quantity_fault takes them."""
-        return f"{self.decimal.integer_digits}, {self.decimal.scale}"
-
 
 @dataclass(frozen=True)
 class Placed:

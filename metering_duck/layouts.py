@@ -39,6 +39,13 @@ RECORD_NAMES = {
     "dimensions": ("dimensions",),
     "observations": ("observations",),
 }
+
+
+def field_names(*, records: bool) -> dict[str, tuple[str, ...]]:
+    """Field → its spellings, of records or of events."""
+    return RECORD_NAMES if records else EVENT_NAMES
+
+
 ABSENT = "CAST(NULL AS VARCHAR)"
 NO_PROPERTIES = "MAP([]::VARCHAR[], []::VARCHAR[])"
 NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")

@@ -13,11 +13,11 @@ from metering_duck.layouts import (
     ABSENT,
     EVENT_NAMES,
     NO_PROPERTIES,
-    RECORD_NAMES,
     Column,
     Fault,
     Json,
     Layout,
+    field_names,
     json_pointer,
     map_sql,
 )
@@ -69,7 +69,7 @@ def _is_named(name: str, keys: Sequence[str], mapping: FieldMap) -> bool:
 
 def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap) -> dict[str, tuple[str, ...]]:
     """Each field's places in an object: every spelling is tried, since lines may differ."""
-    names = RECORD_NAMES if layout.is_records else EVENT_NAMES
+    names = field_names(records=layout.is_records)
     pointers, missing = {}, []
     for name, aliases in names.items():
         if name in BAGS or name in mapping.constants:
@@ -91,7 +91,7 @@ def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: F
     bag = "dimensions" if layout.is_records else "properties"
     held = mapping.columns.get(bag) or (bag if bag in keys or layout.is_records or not keys else None)
     if held is None:
-        names = RECORD_NAMES if layout.is_records else EVENT_NAMES
+        names = field_names(records=layout.is_records)
         taken = {alias for name, aliases in names.items() for alias in (name, *aliases)} | set(mapping.columns.values())
         others = f"lambda e: NOT list_contains({literal_list(sorted(taken))}, e.key)"
         members = f"in_order(map_from_entries(list_filter(map_entries(json_members(object)), {others})))"

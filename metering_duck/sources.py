@@ -12,7 +12,7 @@ from metering_duck.columns import check_names, columns_layout, is_scalar
 from metering_duck.engine import Engine
 from metering_duck.errors import SchemaError, SourceError
 from metering_duck.inputs import Files, Input, Lines, Rows, csv_header, parquet_schema
-from metering_duck.layouts import ABSENT, EVENT_NAMES, NO_PROPERTIES, RECORD_NAMES, Layout
+from metering_duck.layouts import ABSENT, NO_PROPERTIES, Layout, field_names
 from metering_duck.mapping import FieldMap
 from metering_duck.objects import objects_layout
 from metering_duck.quote import identifier, literal, literal_list
@@ -40,7 +40,7 @@ def open_source(
 
     Raises: SchemaError for a column that is missing or of a wrong type; SourceError for what cannot be read.
     """
-    mapping = FieldMap(map, RECORD_NAMES if records else EVENT_NAMES)
+    mapping = FieldMap(map, field_names(records=records))
     if isinstance(found, Files) and found.format == "parquet" and len(found.paths) > 1:
         _check_drift(engine, found)
     relation, is_json = _relation(engine, found)

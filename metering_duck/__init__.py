@@ -20,8 +20,9 @@ if TYPE_CHECKING:
         SourceError,
         StageError,
     )
-    from metering_duck.metering import aggregate, check, compile_sql, meter
+    from metering_duck.metering import aggregate, check, compile_sql, meter, periods
     from metering_duck.results import Accounting, Result
+    from metering_duck.rollups import rollup
 
 __version__ = "0.1.0"
 
@@ -38,8 +39,9 @@ _HOMES = {
         "SourceError",
         "StageError",
     ),
-    "metering": ("aggregate", "check", "compile_sql", "meter"),
+    "metering": ("aggregate", "check", "compile_sql", "meter", "periods"),
     "results": ("Accounting", "Result"),
+    "rollups": ("rollup",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -69,6 +71,8 @@ __all__ = [
     "json_schema",
     "load_config",
     "meter",
+    "periods",
+    "rollup",
 ]
 
 

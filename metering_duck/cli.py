@@ -29,6 +29,12 @@ WINDOW_KEYS = (
     "start",
     "end",
     "every",
+    "timezone",
+    "anchor",
+    "windows",
+    "subscriptions",
+    "whole_periods",
+    "fill",
     "group_by",
     "subject",
     "across_workspaces",
@@ -36,6 +42,7 @@ WINDOW_KEYS = (
     "digits",
 )
 
+_NO_FILES = {"rejects": None, "conflicts": None, "summary": None, "config": None}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -68,7 +75,7 @@ INPUT = options(
     click.option("--universe", metavar="NAME", multiple=True, help="Only this universe. May be repeated."),
     click.option("--as-of", metavar="TIME", help="Use only what had entered by this time; needs a metered_at column."),
 )
-OUTPUT = options(
+FORMAT = options(
     click.option(
         "--format",
         "format_",
@@ -77,32 +84,61 @@ OUTPUT = options(
         help="Default: the suffix of -o; else table on a terminal, ndjson when piped.",
     ),
     click.option("-o", "--output", metavar="FILE", help="Write here instead of to standard output."),
+)
+OUTPUT = options(
+    FORMAT,
     click.option("--bundled", is_flag=True, help="One row per event or key, its measurements bundled."),
     click.option("--rejects", metavar="FILE", help="Write the rejected events here, with their reasons."),
     click.option("--conflicts", metavar="FILE", help="Write the events in conflict here, with both contents."),
     click.option("--summary", metavar="FILE", help="Write the accounting here, as JSON."),
 )
-RUN = options(
-    click.option("--clock", metavar="TIME", help="The run's clock: created_at, and metered_at where there is none."),
+CLOCK = click.option("--clock", metavar="TIME", help="The run's clock: created_at, and metered_at where there is none.")
+MACHINE = options(
     click.option("--threads", type=click.IntRange(min=1), envvar="METERING_DUCK_THREADS", help="Default: all cores."),
     click.option("--memory-limit", metavar="SIZE", envvar="METERING_DUCK_MEMORY_LIMIT", help="For example 4GB."),
     click.option("--temp-dir", metavar="DIR", envvar="METERING_DUCK_TEMP_DIR", help="Where to spill what is larger."),
-    click.option(
-        "--strict", is_flag=True, help="Exit with 3, and write no rows, if anything is rejected or in conflict."
-    ),
-    click.option("--quiet", "-q", is_flag=True, help="No accounting, notices or progress on standard error."),
 )
+STRICT = click.option(
+    "--strict", is_flag=True, help="Exit with 3, and write no rows, if anything is rejected or in conflict."
+)
+QUIET = click.option("--quiet", "-q", is_flag=True, help="No accounting, notices or progress on standard error.")
+RUN = options(CLOCK, MACHINE, STRICT, QUIET)
+ENGINE = options(CLOCK, MACHINE, QUIET)
 EVENTS = click.argument("events", nargs=-1, metavar="EVENTS...")
-WINDOW = options(
-    click.option("--aggregation", metavar="NAME", help="For all measurements; else each measurement's own."),
+PERIODS = options(
     click.option("--start", metavar="TIME", help="The window's start, included: 2024-01-01 or RFC 3339."),
     click.option("--end", metavar="TIME", help="The window's end, not included."),
-    click.option("--every", metavar="LENGTH", help="Cut the window: hour, day, week, month, year (UTC), or PT15M."),
-    click.option("--group-by", metavar="DIMENSION", multiple=True, help="A reading per value. May be repeated."),
-    click.option("--subject", metavar="ID", multiple=True, help="Only readings of this subject. May be repeated."),
-    click.option("--across-workspaces", is_flag=True, help="One reading for a subject of several workspaces."),
+    click.option(
+        "--every", metavar="LENGTH", help="Cut the window: hour, day, week, week-sunday, month, quarter, year, or PT15M."
+    ),
+    click.option("--timezone", metavar="ZONE", help="Whose calendar and clocks: Europe/Berlin. UTC if not given."),
+    click.option("--anchor", metavar="TIME", help="Cut at the anchor and so many steps from it, not at the calendar's."),
+    click.option("--windows", metavar="FILE", help="Windows as a table: start, end, and universe, subject if each has own."),
+    click.option(
+        "--subscriptions",
+        metavar="FILE",
+        help="Each subject's own periods: universe, subject, anchor, interval, zone, starts, ends.",
+    ),
+    click.option("--whole-periods", is_flag=True, help="The periods that begin in the window, none of them cut."),
+)
+ACROSS = click.option("--across-workspaces", is_flag=True, help="One reading for a subject of several workspaces.")
+ROUNDING = options(
     click.option("--scale", type=int, metavar="N", help="Fraction digits of a result; 18 if not given."),
     click.option("--digits", type=int, metavar="N", help="Round averages to N significant digits (at most 34)."),
+)
+WINDOW = options(
+    click.option("--aggregation", metavar="NAME", help="For all measurements; else each measurement's own."),
+    PERIODS,
+    click.option("--fill", type=click.Choice(("none", "zero", "carry")), default="none", help="A row for every window."),
+    click.option("--group-by", metavar="DIMENSION", multiple=True, help="A reading per value. May be repeated."),
+    click.option("--subject", metavar="ID", multiple=True, help="Only readings of this subject. May be repeated."),
+    ACROSS,
+    ROUNDING,
+)
+ROLLUP = options(
+    click.option("--drop", metavar="DIMENSION", multiple=True, help="Add up over it; '*' for all. May be repeated."),
+    ACROSS,
+    ROUNDING,
 )
 
 
@@ -172,6 +208,51 @@ def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -
     _run(work, given)
 
 
+@cli.command(short_help="The windows that aggregate would cut.")
+@options(PERIODS, FORMAT)
+def periods(format_: str | None, output: str | None, **given: Any) -> None:
+    """Print the windows that aggregate would cut with the same options, in UTC and as local clocks show them.
+
+    \b
+    metering-duck periods --start 2024-03-01 --end 2024-04-01 --every day --timezone Europe/Berlin
+    metering-duck periods --subscriptions subscriptions.csv --start 2024-01-01 --end 2025-01-01
+    """
+
+    def work(_: Any) -> None:
+        from metering_duck.metering import periods as run
+
+        _check_targets({"output": output, "format_": format_} | _NO_FILES, [])
+        with run(**given) as result:
+            _write(result, {"format_": format_, "output": output})
+
+    _run(work, {"quiet": True})
+
+
+@cli.command(short_help="Readings into those of longer windows, exactly.")
+@click.argument("readings", nargs=-1, metavar="READINGS...")
+@options(PERIODS, ROLLUP, FORMAT, ENGINE)
+def rollup(readings: tuple[str, ...], **given: Any) -> None:
+    """Combine readings into those of longer windows, fewer dimensions or all workspaces: exactly what the events give.
+
+    READINGS are files of any format that aggregate writes, but --bundled ones; globs, folders, or - for standard input.
+
+    \b
+    metering-duck rollup days.parquet --every month --timezone Europe/Berlin -o months.parquet
+    metering-duck rollup days.ndjson --start 2024-01-01 --end 2024-02-01 --drop region
+    """
+
+    def work(progress: Any) -> None:
+        from metering_duck.rollups import rollup as run
+
+        output = {"output": given["output"], "format_": given["format_"], "quiet": given["quiet"], "strict": False}
+        _check_targets(output | _NO_FILES, [*readings, *filter(None, (given["windows"], given["subscriptions"]))])
+        chosen = {key: value for key, value in given.items() if key not in output}
+        with run(_inputs(readings, "READINGS"), **chosen, progress=progress) as result:
+            _finish(result, output | _NO_FILES)
+
+    _run(work, given)
+
+
 @cli.command(short_help="Lint a config; with events, show what would be rejected.")
 @click.argument("config_and_events", nargs=-1, metavar="CONFIG [EVENTS...]")
 @options(CONFIG, INPUT, RUN)
@@ -225,7 +306,7 @@ def compile_(config_and_events: tuple[str, ...], stage: str | None, **given: Any
     def work(_: Any) -> None:
         from metering_duck.metering import compile_sql
 
-        chosen = {key: given[key] for key in WINDOW_KEYS if given[key] not in (None, (), False)}
+        chosen = {key: given[key] for key in WINDOW_KEYS if given[key] not in (None, (), False, "none")}
         source = _input_options(given) | {"clock": given["clock"]}
         click.echo(compile_sql(config, list(events) or None, stage=stage, **chosen, **source), nl=False)
 
@@ -276,10 +357,10 @@ def _config_first(arguments: tuple[str, ...], given: Mapping[str, Any]) -> tuple
     return arguments[0], arguments[1:]
 
 
-def _inputs(paths: tuple[str, ...]) -> list[str]:
+def _inputs(paths: tuple[str, ...], what: str = "EVENTS") -> list[str]:
     if not paths:
         raise click.UsageError(
-            "Missing argument 'EVENTS...'. hint: name a file, a folder, a glob, or - for standard input."
+            f"Missing argument '{what}...'. hint: name a file, a folder, a glob, or - for standard input."
         )
     return list(paths)
 

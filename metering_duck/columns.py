@@ -31,7 +31,7 @@ from metering_duck.quote import identifier, literal
 from metering_duck.statements import select
 
 TIME_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", *NANOSECONDS, *WITH_OFFSET)
-TIMES = ("time", "recorded_at", "metered_at")
+TIMES = ("time", "recorded_at", "metered_at", "window_start", "window_end")
 BAGS = ("properties", "dimensions")
 ENTRIES = re.compile(r'STRUCT\(("?key"? .*, "?value"? .*|"?value"? .*, "?key"? .*)\)\[\]')
 Types = Mapping[str, str]
@@ -49,7 +49,7 @@ def columns_layout(
     taken = {identifier(column) for column in mapping.columns.values()}
     taken |= {identifier(alias) for name in columns for alias in (name, *names[name]) if name not in mapping.columns}
     if layout.is_records and "measurement" in struct_types:
-        for name in ("quantity", "unit", "aggregation"):
+        for name in ("quantity", "unit", "aggregation", "value"):
             if name in struct_types["measurement"]:
                 columns.setdefault(name, Column(f'CAST("measurement".{name} AS VARCHAR)'))
     quantity = columns.get("quantity", Column(ABSENT))
@@ -178,8 +178,11 @@ def _unbundled(layout: Layout, types: Types, where: str, fields: Types | None) -
         star="*",
     )
     columns = dict(layout.columns)
-    for name in ("quantity", "unit", "aggregation"):
+    for name in ("quantity", "unit", "aggregation", "value"):
         columns[name] = Column(f"CAST({observation}.{name} AS VARCHAR)" if name in fields else ABSENT)
+    if "window" in fields:
+        for bound in ("start", "end"):
+            columns[f"window_{bound}"] = Column(f'CAST({observation}."window"."{bound}" AS TIMESTAMP)', "TIMESTAMP")
     id_sql = columns["id"].text_sql
     columns["id"] = Column(
         f"CASE WHEN {id_sql} <> '' THEN {id_sql} || '[' || CAST({place} AS VARCHAR) || ']' ELSE {id_sql} END"

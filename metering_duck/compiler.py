@@ -11,34 +11,70 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 
-from metering_duck.config import Entry, Measurement, MeteringConfig, utc
-from metering_duck.decimals import DecimalType
+from metering_duck.aggregations import Aggregation
+from metering_duck.config import Entry, Measurement, MeteringConfig, Span, utc
+from metering_duck.decimals import HALF_EVEN, DecimalType
 from metering_duck.errors import ConfigError
+from metering_duck.extents import added_sql, bounds_sql, converted_sql, unreadable_sql
+from metering_duck.filters import condition_sql
 from metering_duck.layouts import Layout
 from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage, load_stage
 from metering_duck.statements import case, names, select
 
 SETTLED_ONLY = ("content", "verdict", "kept_content", "kept_metered_at")
+TEXT_DECIMAL = DecimalType(20, 18)
 REJECT_IDENTITY = ("workspace_id", "universe_id", "id", "type", "subject")
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). `unit_sql` is a literal, or a column of records."""
+    """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). `unit_sql` is a literal, or a column of records.
+
+    With several source properties, `added`, there is a q_N_0, v_N_0, … for each. A span is start_N and end_N, and
+    `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text.
+    """
 
     index: int
     unit_sql: str
-    aggregation: str | None
+    aggregation: Aggregation | None
     decimal: DecimalType
     result_scale: int | None = None
+    rounding: str = HALF_EVEN
+    added: tuple[str, ...] = ()
+    factor: Fraction = Fraction(1)
+    span: Span | None = None
+    times_duration: str | None = None
+    inner_column: str = ""
+    of_record: bool = False
 
     @property
     def scale(self) -> int:
         """The fraction digits of its quantities."""
         return self.decimal.scale
+
+    @property
+    def counts_texts(self) -> bool:
+        """Whether its texts are told apart and are no quantities."""
+        return self.aggregation is not None and self.aggregation.function == "unique-count"
+
+    @property
+    def text_sql(self) -> str:
+        """The text that unique-count tells apart."""
+        return f"value_{self.index}" if self.of_record else f"q_{self.index}"
+
+    @property
+    def texts(self) -> list[str]:
+        """What its q and v columns are numbered."""
+        return [f"{self.index}_{n}" for n in range(len(self.added))] if self.added else [str(self.index)]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its quantity is one text as it is."""
+        return not (self.added or self.counts_texts or self.times_duration) and self.factor == 1
 
 
 @dataclass(frozen=True)
@@ -69,9 +105,7 @@ def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed
     for number, entry in enumerate(config.entries):
         taken: set[int] = set()
         for measurement in entry.measurements:
-            own = aggregation or measurement.aggregation
-            decimal = DecimalType(measurement.integer_digits, measurement.scale)
-            wanted = Slot(-1, literal(measurement.unit), own, decimal, measurement.result_scale)
+            wanted = _slot(measurement, aggregation)
             free = (s for s in slots if s.index not in taken and replace(s, index=-1) == wanted)
             slot = next(free, None)
             if slot is None:
@@ -80,6 +114,25 @@ def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed
             taken.add(slot.index)
             placed.append(Placed(slot, number, next(paths)[0], measurement))
     return placed
+
+
+def _slot(measurement: Measurement, chosen: str | None) -> Slot:
+    """What a measurement needs of its slot."""
+    aggregation = measurement.aggregated(chosen)
+    counts_texts = aggregation is not None and aggregation.function == "unique-count"
+    decimal = DecimalType(measurement.integer_digits, measurement.scale)
+    return Slot(
+        -1,
+        literal(measurement.unit),
+        aggregation,
+        TEXT_DECIMAL if counts_texts else decimal,
+        measurement.result_scale,
+        measurement.rounding,
+        measurement.source_property if len(measurement.source_property) > 1 else (),
+        measurement.factor,
+        measurement.span,
+        measurement.times_duration,
+    )
 
 
 @dataclass(frozen=True)
@@ -95,7 +148,12 @@ class Compiler:
     @cached_property
     def placed(self) -> list[Placed]:
         """The measurements in their slots."""
-        return place(self.config, self.aggregation)
+        return [replace(p, slot=self._with_inner(p.slot)) for p in place(self.config, self.aggregation)]
+
+    def _with_inner(self, slot: Slot) -> Slot:
+        """A slot that knows where its inner dimension is."""
+        by = slot.aggregation.by if slot.aggregation else None
+        return replace(slot, inner_column=self.property_sql(by)) if by else slot
 
     @cached_property
     def slots(self) -> list[Slot]:
@@ -105,9 +163,11 @@ class Compiler:
     @cached_property
     def properties(self) -> list[str]:
         """Every property that the config or the grouping names, in order; the Nth is column p_N."""
-        named = {p.measurement.source_property for p in self.placed}
-        named |= {p.measurement.filter.property for p in self.placed if p.measurement.filter}
-        return sorted(named | set(self.group_by))
+        measurements = [measurement for _, measurement in self.config.measurements]
+        named = {name for measurement in measurements for name in measurement.properties}
+        named = named.union(*(measurement.filter.properties for measurement in measurements if measurement.filter))
+        inner = {found.by for m in measurements if (found := m.aggregated(self.aggregation)) and found.by}
+        return sorted(named | inner | set(self.group_by))
 
     def property_sql(self, name: str) -> str:
         """The column that holds a property's text."""
@@ -127,6 +187,7 @@ class Compiler:
                 "projected", "each measurement's text where it applies: its filter first (R2)", self._projected_sql()
             ),
             *quantified_stages(self.slots),
+            *self._converted(),
             Stage("judged", "an event is metered, unmatched or rejected as a whole (R3, R9)", self._judged_sql()),
         ]
 
@@ -139,8 +200,9 @@ class Compiler:
         for slot in self.slots:
             here = [(self._applies_sql(p), p) for p in self.placed if p.slot == slot]
             columns[f"a_{slot.index}"] = " OR ".join(f"({applies})" for applies, _ in here)
-            texts = [(applies, self.property_sql(p.measurement.source_property)) for applies, p in here]
-            columns[f"q_{slot.index}"] = case(texts)
+            for n, text in enumerate(slot.texts):
+                found = [(applies, self.property_sql(p.measurement.source_property[n])) for applies, p in here]
+                columns[f"q_{text}"] = case(found)
         columns["dimensions"] = self._dimensions_sql()
         return select(columns, "matched", star="*")
 
@@ -148,9 +210,7 @@ class Compiler:
         """When a measurement applies (R2). Never NULL."""
         applies = f"entry IS NOT DISTINCT FROM {placed.entry}"
         chosen = placed.measurement.filter
-        if chosen is None:
-            return applies
-        return f"{applies} AND {self.property_sql(chosen.property)} IS NOT DISTINCT FROM {literal(chosen.equals)}"
+        return applies if chosen is None else f"{applies} AND {condition_sql(chosen, self.property_sql)}"
 
     def _dimensions_sql(self) -> str:
         """The group-by dimensions; what an entry measures is no dimension there (R6)."""
@@ -166,18 +226,66 @@ class Compiler:
             values[name] = case({f"entry IN ({', '.join(measured)})": "NULL"}, column) if measured else column
         return dimensions_sql(values)
 
+    def _converted(self) -> list[Stage]:
+        """The spans, and the quantities that are not one text as it is; no stage where there is none."""
+        stages = []
+        spans = {slot.index: bounds_sql(slot.span, self.property_sql) for slot in self.slots if slot.span}
+        if spans:
+            columns = {f"start_{n}": start for n, (start, _) in spans.items()}
+            columns |= {f"end_{n}": end for n, (_, end) in spans.items()}
+            why = "from when to when a quantity extends; NULL where that cannot be read"
+            stages.append(Stage("extended", why, select(columns, "quantified", star="*")))
+        converted = {f"v_{slot.index}": self._conversion_sql(slot) for slot in self.slots if not slot.is_plain}
+        if converted:
+            source = "extended" if spans else "quantified"
+            replaced = {f"v_{s.index}" for s in self.slots if not s.added and not s.counts_texts}
+            new = {name: sql for name, sql in converted.items() if name not in replaced}
+            old = ", ".join(f"{sql} AS {name}" for name, sql in converted.items() if name in replaced)
+            why = "quantities added, converted, or counted as texts; NULL where the result does not fit"
+            stages.append(Stage("converted", why, select(new, source, star=f"* REPLACE ({old})" if old else "*")))
+        return stages
+
+    def _conversion_sql(self, slot: Slot) -> str:
+        n = slot.index
+        if slot.counts_texts:
+            return case({f"q_{n} IS NOT NULL": f"CAST(1 AS {slot.decimal.sql})"})
+        value = added_sql([f"v_{text}" for text in slot.texts], slot.decimal) if slot.added else f"v_{n}"
+        if slot.factor == 1 and not slot.times_duration:
+            return value
+        length = f"CAST(epoch_us(end_{n}) - epoch_us(start_{n}) AS HUGEINT)" if slot.times_duration else None
+        return converted_sql(value, slot.factor, length, slot.times_duration, slot.decimal)
+
+    def _faults(self, placed: Placed) -> list[tuple[str, str, str, str]]:
+        """What can be wrong with a measurement, in order: when, with which property, which text, and the reason."""
+        slot, measurement = placed.slot, placed.measurement
+        faults = []
+        if measurement.span:
+            for name in measurement.span.properties:
+                text = self.property_sql(name)
+                faults.append((f"{text} IS NULL", name, text, "'span-missing'"))
+                faults.append((unreadable_sql(measurement.span, name, self.property_sql), name, text, "'span-invalid'"))
+            last = measurement.span.properties[-1]
+            faults.append((f"start_{slot.index} IS NULL", last, self.property_sql(last), "'span-invalid'"))
+        for name, text in zip(measurement.source_property, slot.texts, strict=True):
+            when = f"q_{text} IS NULL" if slot.counts_texts or not slot.added else f"v_{text} IS NULL"
+            faults.append((when, name, f"q_{text}", "CAST(NULL AS VARCHAR)"))
+        first = measurement.source_property[0]
+        return [*faults, ("TRUE", first, f"q_{slot.texts[0]}", "CAST(NULL AS VARCHAR)")]
+
     def _judged_sql(self) -> str:
-        faults = [
-            (f"entry = {p.entry} AND a_{p.slot.index} AND v_{p.slot.index} IS NULL", str(n))
-            for n, p in enumerate(self.placed)
-        ]
+        faults = []
+        for n, p in enumerate(self.placed):
+            index = p.slot.index
+            missing = f"(v_{index} IS NULL OR start_{index} IS NULL)" if p.slot.span else f"v_{index} IS NULL"
+            faults.append((f"entry = {p.entry} AND a_{index} AND {missing}", str(n)))
         status = {
             "reason IS NOT NULL OR faulty IS NOT NULL": "'rejected'",
             "entry IS NULL": "'unmatched-entry'",
             f"NOT ({' OR '.join(f'a_{slot.index}' for slot in self.slots)})": "'unmatched-filter'",
         }
         columns = {"faulty": case({"reason IS NULL": case(faults)}), "status": case(status, "'metered'")}
-        return select(columns, "quantified", star="*")
+        source = self._converted()[-1].name if self._converted() else "quantified"
+        return select(columns, source, star="*")
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected event: who it was, which measurement, the offending text, and why (R3)."""
@@ -185,11 +293,18 @@ class Compiler:
         def of_fault(values: Iterable[str]) -> str:
             return case(((str(n), value) for n, value in enumerate(values)), of="faulty")
 
+        found = [self._faults(p) for p in self.placed]
+
+        def first_of(place: int) -> list[str]:
+            values = [[(f[0], literal(f[1]) if place == 1 else f[place]) for f in faults] for faults in found]
+            return [each[0][1] if len({v for _, v in each}) == 1 else case(each) for each in values]
+
         faults = {
             "measurement": of_fault(literal(p.path) for p in self.placed),
-            "source_property": of_fault(literal(p.measurement.source_property) for p in self.placed),
+            "source_property": of_fault(first_of(1)),
             "unit": of_fault(literal(p.measurement.unit) for p in self.placed),
-            "faulty_text": of_fault(f"q_{p.slot.index}" for p in self.placed),
+            "faulty_text": of_fault(first_of(2)),
+            "known_reason": of_fault(first_of(3)),
             "integer_digits": of_fault(str(p.slot.decimal.integer_digits) for p in self.placed),
             "fraction_digits": of_fault(str(p.slot.scale) for p in self.placed),
         }
@@ -260,11 +375,14 @@ def deduplication_queries(arrivals: Sequence[Stage]) -> tuple[Query, Query]:
 def quantified_stages(slots: Sequence[Slot]) -> list[Stage]:
     """From q_N to v_N: plain digits that fit are cast; other spellings are first written plainly; the rest is NULL."""
     why = "each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits"
-    plain = select({f"v_{s.index}": _plain_sql(s) for s in slots}, "projected", star="*")
-    left = " OR ".join(f"(q_{s.index} IS NOT NULL AND v_{s.index} IS NULL)" for s in slots) or "FALSE"
-    texts = ", ".join(f"q_{s.index}" for s in slots)
+    parsed = [(text, slot) for slot in slots if not slot.counts_texts or slot.of_record for text in slot.texts]
+    plain = select({f"v_{text}": _plain_sql(text, s.decimal) for text, s in parsed}, "projected", star="*")
+    left = " OR ".join(f"(q_{text} IS NOT NULL AND v_{text} IS NULL)" for text, _ in parsed) or "FALSE"
+    texts = ", ".join(f"q_{text}" for text, _ in parsed)
     respelled = case({left: f"list_transform([{texts}], lambda t: quantity_respelled(t))"}, "CAST([] AS VARCHAR[])")
-    exact = ", ".join(f"coalesce(v_{s.index}, {_respelled_sql(n, s)}) AS v_{s.index}" for n, s in enumerate(slots))
+    exact = ", ".join(
+        f"coalesce(v_{text}, {_respelled_sql(n, s.decimal)}) AS v_{text}" for n, (text, s) in enumerate(parsed)
+    )
     replaced = f" REPLACE ({exact})" if exact else ""
     return [
         Stage("plain", why, plain),
@@ -279,17 +397,17 @@ def quantified_stages(slots: Sequence[Slot]) -> list[Stage]:
     ]
 
 
-def _plain_sql(slot: Slot) -> str:
-    whole, fraction, text = max(slot.decimal.integer_digits, 1), slot.scale, f"q_{slot.index}"
+def _plain_sql(number: str, decimal: DecimalType) -> str:
+    whole, fraction, text = max(decimal.integer_digits, 1), decimal.scale, f"q_{number}"
     digits = f"[+-]?[0-9]{{1,{whole}}}" + (f"(\\.[0-9]{{0,{fraction}}})?" if fraction else "\\.?")
-    return case({f"regexp_full_match({text}, '{digits}')": f"TRY_CAST({text} AS {slot.decimal.sql})"})
+    return case({f"regexp_full_match({text}, '{digits}')": f"TRY_CAST({text} AS {decimal.sql})"})
 
 
-def _respelled_sql(place: int, slot: Slot) -> str:
+def _respelled_sql(place: int, decimal: DecimalType) -> str:
     """A respelled text has no zero that says nothing, so that its digits can be counted."""
-    whole, fraction, text = max(slot.decimal.integer_digits, 1), slot.scale, f"respelled[{place + 1}]"
+    whole, fraction, text = max(decimal.integer_digits, 1), decimal.scale, f"respelled[{place + 1}]"
     digits = f"-?[0-9]{{1,{whole}}}" + (f"(\\.[0-9]{{1,{fraction}}})?" if fraction else "")
-    return case({f"regexp_full_match({text}, '{digits}')": f"TRY_CAST({text} AS {slot.decimal.sql})"})
+    return case({f"regexp_full_match({text}, '{digits}')": f"TRY_CAST({text} AS {decimal.sql})"})
 
 
 def dimensions_sql(values: Mapping[str, str]) -> str:
@@ -312,9 +430,8 @@ def rejects_query(judged: Sequence[Stage], faults: Mapping[str, str]) -> Query:
         "judged",
         where=["status = 'rejected'"],
     )
-    why = case(
-        {"faulty_text IS NULL": "'source-missing'"}, "quantity_fault(faulty_text, integer_digits, fraction_digits)"
-    )
+    fault = "coalesce(quantity_fault(faulty_text, integer_digits, fraction_digits), 'quantity-too-large')"
+    why = f"coalesce(known_reason, {case({'faulty_text IS NULL': literal('source-missing')}, fault)})"
     columns = names((*REJECT_IDENTITY, '"time"', "measurement", "source_property", "unit"))
     columns |= {
         "text": case({"reason IS NOT NULL": "reason_text"}, "faulty_text"),

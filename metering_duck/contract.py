@@ -39,6 +39,8 @@ REASONS = {
     "metered-at-invalid": "metered_at is no RFC 3339 time that exists",
     "source-missing": "the measured property is absent (R3)",
     "quantity-syntax": "the text is not a quantity (R4)",
+    "span-missing": "a property that says the span is absent",
+    "span-invalid": "the span is no time or duration, or ends before it starts",
     "quantity-too-large": "more integer digits than the DECIMAL has (R5)",
     "quantity-too-fine": "more fraction digits than the DECIMAL has (R5)",
 }
@@ -72,11 +74,12 @@ class EventPayload(Contract):
 
 
 class Quantity(Contract):
-    """A quantity and its unit; `aggregation` when the measurement names its own."""
+    """A quantity and its unit; `aggregation` when the measurement names its own, `value` the text of a unique-count."""
 
     quantity: QuantityText
     unit: Text
     aggregation: str | None = None
+    value: str | None = None
 
 
 class Window(Contract):
@@ -93,7 +96,7 @@ class Observation(Quantity):
 
 
 class MeterRecord(Contract):
-    """One measurement of one event (R7)."""
+    """One measurement of one event (R7); `window` is its span, where it has one."""
 
     id: Text
     workspace_id: Text
@@ -104,6 +107,7 @@ class MeterRecord(Contract):
     recorded_at: datetime
     source_event_id: Text = Field(alias="sourceEventID")
     metered_at: datetime
+    window: Window | None = None
 
 
 class MeterRecordBundle(Contract):
@@ -121,9 +125,10 @@ class MeterRecordBundle(Contract):
 
 
 class State(Contract):
-    """What lets readings of adjacent windows combine exactly (R15, R20)."""
+    """What lets readings of adjacent windows combine exactly (R15, R20); `prorated`: it holds parts of split records."""
 
     carried: bool | None = None
+    prorated: bool | None = None
     numerator: str | None = None
     divisor_us: int | None = None
     last_recorded_at: datetime | None = None
@@ -132,7 +137,7 @@ class State(Contract):
 
 
 class MeterReading(Contract):
-    """What one subject used of one unit in one window (R10)."""
+    """What one subject used of one unit in one window (R10); a filled one has no `max_metered_at`."""
 
     id: Text
     workspace_id: Text | None = None
@@ -143,7 +148,7 @@ class MeterReading(Contract):
     window: Window
     dimensions: dict[str, str] = {}
     record_count: int
-    max_metered_at: datetime
+    max_metered_at: datetime | None = None
     created_at: datetime
     state: State | None = None
 
@@ -167,7 +172,7 @@ class MeterReadingBundle(Contract):
     dimensions: dict[str, str] = {}
     computed_values: list[ComputedValue]
     record_count: int
-    max_metered_at: datetime
+    max_metered_at: datetime | None = None
     created_at: datetime
 
 
@@ -225,7 +230,13 @@ TEXT_MAP = pa.map_(pa.string(), pa.string())
 DECIMAL = pa.decimal128(38, 18)
 _WINDOW = pa.struct([("start", TIME), ("end", TIME)])
 _OBSERVATION = pa.struct(
-    [("quantity", DECIMAL), ("unit", pa.string()), ("aggregation", pa.string()), ("window", _WINDOW)]
+    [
+        ("quantity", DECIMAL),
+        ("unit", pa.string()),
+        ("aggregation", pa.string()),
+        ("window", _WINDOW),
+        ("value", pa.string()),
+    ]
 )
 
 EVENT_SCHEMA = pa.schema(
@@ -249,7 +260,16 @@ _RECORD_HEAD = [
 ]
 _RECORD_TAIL = [("dimensions", TEXT_MAP), ("source_event_id", pa.string()), ("metered_at", TIME)]
 RECORD_SCHEMA = pa.schema(
-    [*_RECORD_HEAD, ("quantity", DECIMAL), ("unit", pa.string()), ("aggregation", pa.string()), *_RECORD_TAIL]
+    [
+        *_RECORD_HEAD,
+        ("quantity", DECIMAL),
+        ("unit", pa.string()),
+        ("aggregation", pa.string()),
+        *_RECORD_TAIL,
+        ("window_start", TIME),
+        ("window_end", TIME),
+        ("value", pa.string()),
+    ]
 )
 RECORD_BUNDLE_SCHEMA = pa.schema([*_RECORD_HEAD, ("observations", pa.list_(_OBSERVATION)), *_RECORD_TAIL])
 READING_SCHEMA = pa.schema(
@@ -273,6 +293,7 @@ READING_SCHEMA = pa.schema(
         ("last_recorded_at", TIME),
         ("last_metered_at", TIME),
         ("last_event_id", pa.string()),
+        ("prorated", pa.bool_()),
     ]
 )
 REJECT_SCHEMA = pa.schema(

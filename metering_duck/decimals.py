@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from metering_duck.config import SCALE_DEFAULT
 from metering_duck.errors import ConfigError
+from metering_duck.quote import literal
 
 DIGITS_MAX = 38
 PART_DIGITS = 19
 WHOLE_DIGITS_MAX = 20
+HALF_EVEN = "half-even"
 
 
 @dataclass(frozen=True, order=True)
@@ -75,7 +77,9 @@ def common_type(types: Iterable[DecimalType], where: str) -> DecimalType:
 
 
 def from_unscaled_sql(integer: str, scale: int) -> str:
-    """An integer of at most 38 digits, counted in units of 10^-scale, as DECIMAL(38, scale)."""
+    """An integer of at most 38 digits, counted in units of 10^-scale, as DECIMAL(38, scale), of no scale below 0."""
+    if scale < 0:
+        return f"TRY({integer} * power_of_ten({-scale}))"
     whole = f"CAST({integer} AS DECIMAL({DIGITS_MAX}, 0))"
     return f"({whole} * {last_digit_sql(scale)})" if scale else whole
 
@@ -87,18 +91,22 @@ def last_digit_sql(scale: int) -> str:
 
 @dataclass(frozen=True)
 class Rounding:
-    """How results are rounded: to `scale` fraction digits, or, with `digits`, averages to so many significant ones,
-    which makes every quantity of the run plain text (R16). `column_scale` is that of the column they stand in."""
+    """How results are rounded: by `mode` to `scale` fraction digits, or, with `digits`, averages to so many significant
+    ones, which makes every quantity of the run plain text (R16). `column_scale` is that of the column they stand in."""
 
     scale: int = SCALE_DEFAULT
     digits: int | None = None
     column_scale: int = SCALE_DEFAULT
+    mode: str = HALF_EVEN
 
     def quantity_sql(self, value: str, scale: int) -> str:
-        """An exact DECIMAL(38, scale) as a quantity, half to even where digits go; NULL if it does not fit."""
+        """An exact DECIMAL(38, scale) as a quantity, rounded where digits go; NULL if it does not fit."""
         if self.digits is not None:
             return f"plain_text({value})"
-        if self.scale < scale:
+        if self.scale < scale and (self.scale < 0 or self.mode != HALF_EVEN):
+            whole = f"rounded_off(unscaled({value}), {min(scale - self.scale, DIGITS_MAX)}, {literal(self.mode)})"
+            value = from_unscaled_sql(whole, self.scale)
+        elif self.scale < scale:
             cast = f"TRY_CAST({value} AS DECIMAL({DIGITS_MAX}, {self.scale}))"
             value = f"half_even({value}, {cast}, {scale - self.scale}, {last_digit_sql(self.scale)})"
         return self._in_column_sql(value)

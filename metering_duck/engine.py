@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -205,6 +205,18 @@ class Engine:
             raise StageError(name, sql, parameters, _first_line(error)) from error
         except (duckdb.Error, pa.ArrowException) as error:
             raise SourceError(_unreadable(str(error))) from None
+
+
+def pattern_faults(patterns: Iterable[str]) -> dict[str, str]:
+    """Regular expression → why RE2 cannot read it, of those that it cannot."""
+    faults = {}
+    with duckdb.connect(":memory:") as connection:
+        for pattern in patterns:
+            try:
+                connection.execute("SELECT regexp_matches('', $pattern)", {"pattern": pattern})
+            except duckdb.Error as error:
+                faults[pattern] = _first_line(error).partition("Error: ")[2]
+    return faults
 
 
 def _unreadable(text: str) -> str:

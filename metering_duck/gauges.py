@@ -1,6 +1,6 @@
-"""Gauges: time-weighted-avg, peak-state, min-state and final-state, over levels that hold until the next (R14, R19).
+"""Gauges: averages, integrals and states over levels that hold until the next (R14, R19).
 
-    judged → levels → spans (LEAD) → pieces (cut at the windows they touch) → weighted    = gauged_N
+    placed → levels → spans (LEAD) → pieces (cut at the windows they touch) → weighted    = gauged_N
     gauged_N → carried_N → numerators_N → averages_N → gauge_N
 
 Linear in rows and windows. The carried-in level needs no search: a span that began before the window reaches into it.
@@ -9,13 +9,14 @@ Linear in rows and windows. The carried-in level needs no search: a span that be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from metering_duck.aggregations import AVERAGE, INTEGRALS, KNOWN_AVERAGE
 from metering_duck.compiler import Slot
 from metering_duck.counters import KEY, last_columns
 from metering_duck.decimals import DecimalType, Rounding
 from metering_duck.quote import literal
+from metering_duck.quotients import Quotient, numerator_text_sql
 from metering_duck.stages import Query, Stage, load_stage
 from metering_duck.statements import case, names, select
 
@@ -24,37 +25,62 @@ if TYPE_CHECKING:
     from metering_duck.windows import Windows
 
 STATES = {"'peak-state'": "peak", "'min-state'": "lowest", "'final-state'": "last.quantity"}
-IS_AVERAGE = "aggregation = 'time-weighted-avg'"
+DIVISORS = {
+    literal(AVERAGE): "epoch_us(window_end) - epoch_us(window_start)",
+    literal(KNOWN_AVERAGE): "nullif(known_us, 0)",
+    **{literal(name): str(divisor) for name, divisor in INTEGRALS.items()},
+}
+IS_QUOTIENT = f"aggregation IN ({', '.join(DIVISORS)})"
 
 
 def gauged_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
     """`gauged_N` for each DECIMAL among the gauges, from `judged`."""
-    return [Query(f"gauged_{n}", (*judged, *_gauged_stages(totals, group))) for n, group in enumerate(totals.gauges)]
+    return [
+        Query(f"{totals.prefix}gauged_{n}", (*judged, *_gauged_stages(totals, group)))
+        for n, group in enumerate(totals.gauges)
+    ]
 
 
 def _gauged_stages(totals: Totals, group: Sequence[Series]) -> list[Stage]:
-    levels = [_levels_sql(totals, series, slot) for series in group for slot in series.slots]
     return [
-        Stage("levels", "every level a gauge was set to before the end, one row each", "\nUNION ALL\n".join(levels)),
+        totals.windows.placed_stage(),
+        *_levels_stages(totals, group),
         load_stage("spans"),
-        totals.windows.stage,
         Stage("pieces", "each span cut at the windows it touches", _pieces_sql(totals.windows, group[0].decimal)),
         load_stage("weighted"),
     ]
+
+
+def _levels_stages(totals: Totals, group: Sequence[Series]) -> list[Stage]:
+    """`levels`: as they were sent, or as running sums of deltas."""
+    sent = {deltas: _union(totals, [s for s in group if s.aggregation.deltas == deltas]) for deltas in (False, True)}
+    why = "every level a gauge was set to before the last window's end, one row each"
+    if not sent[True]:
+        return [Stage("levels", why, sent[False])]
+    deltas = [Stage("deltas", "every change of a level, one row each", sent[True]), load_stage("running")]
+    levels = [select({}, "running", star="*"), *([sent[False]] if sent[False] else [])]
+    return [*deltas, Stage("levels", why, "\nUNION ALL\n".join(levels))]
+
+
+def _union(totals: Totals, group: Sequence[Series]) -> str:
+    return "\nUNION ALL\n".join(_levels_sql(totals, series, slot) for series in group for slot in series.slots)
 
 
 def _levels_sql(totals: Totals, series: Series, slot: Slot) -> str:
     columns = {
         **names(KEY),
         "workspace_id": totals.workspace_sql,
+        "dimensions": totals.dimensions_sql,
         "unit": series.unit_sql,
-        "aggregation": literal(series.aggregation),
+        "aggregation": literal(series.aggregation.name),
         "recorded_at": "recorded_at",
         "metered_at": "metered_at",
         "id": "event_id",
         "level": f"CAST(v_{slot.index} AS {series.decimal.wide_sql})",
+        **names(("window_index", "last_index", "last_end")),
     }
-    return select(columns, "judged", where=[*totals.shown, f"v_{slot.index} IS NOT NULL", "recorded_at < $end"])
+    where = [*totals.shown, f"v_{slot.index} IS NOT NULL", "window_index IS NOT NULL"]
+    return select(columns, "placed", where=where)
 
 
 def _pieces_sql(windows: Windows, decimal: DecimalType) -> str:
@@ -63,76 +89,47 @@ def _pieces_sql(windows: Windows, decimal: DecimalType) -> str:
     columns = {
         "level_high": high,
         "level_low": low,
-        "window_index": "windows.window_index",
+        "window_index": f"{windows.name}.window_index",
         "window_start": "window_start",
         "held_us": "epoch_us(least(held_until, window_end)) - epoch_us(greatest(recorded_at, window_start))",
         "holds_at_end": "held_until >= window_end AND held_until > recorded_at",
     }
-    touching = ["(held_until >= $start OR recorded_at >= $start)"]
+    touching = ["held_until >= window_start"]
     if windows.is_one:
-        return select(columns, "spans\nCROSS JOIN windows", star="spans.*", where=touching)
-    first = windows.index_sql("greatest(recorded_at, $start)")
-    last = windows.index_sql("greatest(least(held_until, $end - to_microseconds(1)), $start)")
-    indexes = f"unnest(range(CAST({first} AS BIGINT), CAST({last} AS BIGINT) + 1))"
-    touched = select({"window_index": indexes}, "spans", star="*", where=touching).replace("\n", "\n    ")
-    source = f"(\n    {touched}\n) AS touched\nJOIN windows ON windows.window_index = touched.window_index"
-    return select(columns, source, star="touched.* EXCLUDE (window_index)")
+        source = f"spans\nJOIN {windows.name} ON {windows.name}.window_index = spans.window_index"
+        return select(columns, source, star="spans.* EXCLUDE (window_index)", where=touching)
+    indexes = {"touched_index": "unnest(range(window_index, until_index + 1))"}
+    touched = select(indexes, "spans", star="* EXCLUDE (window_index)").replace("\n", "\n    ")
+    source = f"(\n    {touched}\n) AS touched\nJOIN {windows.name} ON {windows.name}.window_index = touched_index"
+    return select(columns, source, star="touched.* EXCLUDE (touched_index)", where=touching)
 
 
 def gauge_reading_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
     """From `gauged_N` to `gauge_N`: averages by their quotient, states as they are. `series` stands for its group."""
     decimal, rounding = series.decimal, totals.rounding(series)
-    base = f"power_of_ten({decimal.low_digits})"
+    source = f"{totals.prefix}gauged_{n}\nJOIN {totals.windows.name} USING (window_index)"
     low = f"unscaled(CAST(low_us AS {decimal.low_sql}))"
-    carried = {"high_carried": f"CAST(high_us AS HUGEINT) + {low} // {base}", "low_carried": f"{low} % {base}"}
-    over, under = "high_carried > 0 AND low_carried < 0", "high_carried < 0 AND low_carried > 0"
-    numerators = {
-        "high": f"high_carried + {case({over: '-1', under: '1'}, '0')}",
-        "low": f"low_carried + {case({over: base, under: f'-{base}'}, '0')}",
-        "base": base,
-        "divisor": "CAST(epoch_us(window_end) - epoch_us(window_start) AS HUGEINT)",
-        "scale": str(decimal.scale),
-        "result_scale": str(rounding.scale),
-    }
-    stages = [
-        Stage(
-            f"carried_{n}",
-            "the numerator's two parts, the lower one below its base",
-            select(carried, f"gauged_{n}\nJOIN windows USING (window_index)", star="*"),
-        ),
-        Stage(
-            f"numerators_{n}",
-            "Σ level × microseconds as high × base + low, both of one sign (R15)",
-            select(numerators, f"carried_{n}", star="*"),
-        ),
-        _reading(load_stage("averages"), f"averages_{n}", "numerators", f"numerators_{n}"),
-    ]
-    if totals.digits is not None:
-        divided = f"(SELECT *, {totals.digits} AS digits FROM averages_{n})"
-        stages.append(_reading(load_stage("significant"), f"significant_{n}", "divided", divided))
+    stages = Quotient(source, "high_us", low, case(DIVISORS, DIVISORS[literal(AVERAGE)], of="aggregation")).stages(str(n), decimal, rounding)
     final = _gauge_sql(rounding, stages[-1].name, decimal)
     return [*stages, Stage(f"gauge_{n}", "the gauges of one DECIMAL, one row per reading", final)]
 
 
-def _reading(stage: Stage, name: str, was: str, source: str) -> Stage:
-    """A stage of sql/ that reads another relation than its file says, under another name."""
-    return replace(stage, name=name, sql=stage.sql.replace(f"FROM {was}\n", f"FROM {source}\n"))
-
-
 def _gauge_sql(rounding: Rounding, source: str, decimal: DecimalType) -> str:
     state = case(STATES, of="aggregation")
-    numerator = f"parts_text(high, low, {decimal.low_digits}, {decimal.scale})"
     columns = {
         **names(KEY),
         "unit": "unit",
         "aggregation": "aggregation",
         "window_index": "window_index",
-        "quantity": case({IS_AVERAGE: rounding.average_sql}, rounding.quantity_sql(state, decimal.scale)),
-        "numerator": case({IS_AVERAGE: numerator}, rounding.exact_text_sql(state, decimal.scale)),
-        "divisor_us": case({IS_AVERAGE: "CAST(divisor AS BIGINT)"}),
+        "quantity": case({IS_QUOTIENT: rounding.average_sql}, rounding.quantity_sql(state, decimal.scale)),
+        "numerator": case(
+            {IS_QUOTIENT: numerator_text_sql(decimal)}, rounding.exact_text_sql(state, decimal.scale)
+        ),
+        "divisor_us": case({IS_QUOTIENT: "CAST(divisor AS BIGINT)"}),
         "record_count": "record_count",
         "carried": "carried",
+        "prorated": "FALSE",
         "max_metered_at": "max_metered_at",
         **last_columns("CASE WHEN aggregation = 'final-state' THEN last END"),
     }
-    return select(columns, source, where=[f"({IS_AVERAGE} OR {state} IS NOT NULL)"])
+    return select(columns, source, where=[f"({IS_QUOTIENT} AND divisor IS NOT NULL OR {state} IS NOT NULL)"])

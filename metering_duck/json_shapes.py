@@ -38,18 +38,19 @@ _SCOPE = (
 _ORIGIN = (("sourceEventID", _text("source_event_id")), ("meteredAt", _time("metered_at")))
 _COUNTED = (
     ("recordCount", "CAST(record_count AS VARCHAR)"),
-    ("maxMeteredAt", _time("max_metered_at")),
+    ("maxMeteredAt", _time("max_metered_at"), "?"),
     ("createdAt", _time("created_at")),
 )
 _STATE_SQL = _object_sql(
     ("carried", "CASE WHEN carried THEN 'true' END", "?"),
+    ("prorated", "CASE WHEN prorated THEN 'true' END", "?"),
     ("numerator", _text("numerator"), "?"),
     ("divisorUs", "CAST(divisor_us AS VARCHAR)", "?"),
     ("lastRecordedAt", _time("last_recorded_at"), "?"),
     ("lastMeteredAt", _time("last_metered_at"), "?"),
     ("lastEventID", _text("last_event_id"), "?"),
 )
-_HAS_STATE = "carried OR numerator IS NOT NULL OR divisor_us IS NOT NULL OR last_recorded_at IS NOT NULL"
+_HAS_STATE = "carried OR prorated OR numerator IS NOT NULL OR divisor_us IS NOT NULL OR last_recorded_at IS NOT NULL"
 
 
 def _measurement(prefix: str = "") -> tuple[tuple[str, str] | tuple[str, str, str], ...]:
@@ -57,6 +58,7 @@ def _measurement(prefix: str = "") -> tuple[tuple[str, str] | tuple[str, str, st
         ("quantity", _quantity(f"{prefix}quantity")),
         ("unit", _text(f"{prefix}unit")),
         ("aggregation", _text(f"{prefix}aggregation"), "?"),
+        ("value", _text(f"{prefix}value"), "?"),
     )
 
 
@@ -67,7 +69,7 @@ def _list_sql(column: str, item: str) -> str:
 _OBSERVATION_WINDOW = _object_sql(("start", _time('o."window".start')), ("end", _time('o."window"."end"')))
 LIST_SQL = {
     "observations": _list_sql("observations", _object_sql(*_measurement("o."), ("window", _OBSERVATION_WINDOW))),
-    "computed_values": _list_sql("computed_values", _object_sql(*_measurement("o."))),
+    "computed_values": _list_sql("computed_values", _object_sql(*_measurement("o.")[:3])),
 }
 JSON_SQL = {
     "record": _object_sql(
@@ -76,6 +78,7 @@ JSON_SQL = {
         _DIMENSIONS,
         ("recordedAt", _time("recorded_at")),
         *_ORIGIN,
+        ("window", f"CASE WHEN window_start IS NOT NULL THEN {_WINDOW_SQL} END", "?"),
     ),
     "record-bundle": _object_sql(
         *_SCOPE,

@@ -38,7 +38,12 @@ RECORD_NAMES = {
     "metered_at": EVENT_NAMES["metered_at"],
     "dimensions": ("dimensions",),
     "observations": ("observations",),
+    "window_start": ("window_start", "windowStart"),
+    "window_end": ("window_end", "windowEnd"),
+    "value": ("value",),
 }
+
+EXTENT = ("window_start", "window_end", "value")
 
 
 def field_names(*, records: bool) -> dict[str, tuple[str, ...]]:
@@ -96,7 +101,7 @@ class TimeColumn:
 
     def _zoned(self, naive: str) -> str:
         finite = case({f"isfinite({naive})": naive})
-        return finite if self.zone == "UTC" else f"({finite} AT TIME ZONE {literal(self.zone)}) AT TIME ZONE 'UTC'"
+        return finite if self.zone == "UTC" else f"moment_of({finite}, {literal(self.zone)})"
 
     @property
     def text_sql(self) -> str:
@@ -236,7 +241,9 @@ class Layout:
             "early_text": case((fault.condition, fault.text) for fault in early),
         }
         if self.is_records:
-            columns |= {name: self.column(name).text_sql for name in ("quantity", "unit", "aggregation")}
+            columns |= {name: self.column(name).text_sql for name in ("quantity", "unit", "aggregation", "value")}
+            for name in ("window_start", "window_end"):
+                columns[name] = TimeColumn(self.column(name), self.zone).moment_sql
         columns |= {f"p_{n}": self._property_sql(name, properties) for n, name in enumerate(properties)}
         columns["properties"] = case(((fault.condition, "NULL") for fault in early), self.properties_sql)
         return columns
@@ -263,7 +270,8 @@ class Layout:
         keyless = [f"early_reason = {literal(fault.reason)}" for fault in self.keyless]
         keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id")]
         content = {"type": "type", "subject": "subject", "time": "coalesce(time_text(recorded_at), time_text)"}
-        content |= names(("quantity", "unit")) if self.is_records else {}
+        if self.is_records:
+            content |= names(("quantity", "unit", *(name for name in EXTENT if name in self.columns)))
         columns = {
             "keyless": f"({' OR '.join(keyless)}) IS TRUE",
             "reason": f"coalesce(early_reason, {case((f.condition, literal(f.reason)) for f in faults)})",

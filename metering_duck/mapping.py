@@ -11,7 +11,16 @@ from typing import Any, NoReturn
 from metering_duck.config import check_text
 from metering_duck.errors import ConfigError, SchemaError, did_you_mean
 
-OPTIONAL = {"metered_at", "aggregation", "properties", "dimensions", "observations"}
+OPTIONAL = {
+    "metered_at",
+    "aggregation",
+    "properties",
+    "dimensions",
+    "observations",
+    "window_start",
+    "window_end",
+    "value",
+}
 SHOWN_COLUMNS = 12
 EXAMPLES = {"workspace_id": "'acme'", "universe_id": "'production'", "type": "'api.request'", "unit": "'tokens'"}
 Names = Mapping[str, tuple[str, ...]]

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from metering_duck import aggregations
+from metering_duck.calendars import check_zone
 from metering_duck.compiler import Compiler, Selection
 from metering_duck.config import ConfigLike, MeteringConfig, check_text, load_config
 from metering_duck.contract import EVENT_SCHEMA, REASONS
 from metering_duck.decimals import DIGITS_MAX, DecimalType, common_type
-from metering_duck.engine import Progress
+from metering_duck.engine import Progress, pattern_faults
 from metering_duck.errors import ConfigError
 from metering_duck.records import RecordCompiler
 from metering_duck.results import Result
-from metering_duck.run import Machine, Moment, Run
+from metering_duck.run import Machine, Moment, Periods, Run
+from metering_duck.schedules import listed_pairs
 from metering_duck.statements import select
 from metering_duck.totals import Totals
 from metering_duck.windows import make_windows
@@ -56,7 +57,7 @@ def meter(
     SQL:    repeated_keys, verdicts, and the stages `compile_sql` shows.
     Source: metering-spec "Metered usage record", R1–R9.
     """
-    loaded = load_config(config)
+    loaded = _load(config)
     machine = Machine(threads, memory_limit, temp_dir, progress)
     selection = Selection(_names(workspace, "workspace"), _names(universe, "universe"), as_of=as_of is not None)
     run = Run.open(
@@ -85,6 +86,12 @@ def aggregate(
     start: Moment = None,
     end: Moment = None,
     every: str | None = None,
+    timezone: str | None = None,
+    anchor: Moment = None,
+    windows: Any = None,
+    subscriptions: Any = None,
+    whole_periods: bool = False,
+    fill: str = "none",
     group_by: Names = None,
     workspace: Names = None,
     universe: Names = None,
@@ -107,7 +114,10 @@ def aggregate(
     """Aggregate events (with a config) or records (which need none) into readings.
 
     Shape:  one row per workspace, universe, subject, unit, aggregation, dimensions and window (READING_SCHEMA; R10).
-    Units:  `start` and `end` are half-open, UTC; `every` cuts them: hour, day, week, month, year, or ISO 8601.
+    Units:  `start` and `end` are half-open, on the clocks of `timezone` where they have no offset; `every` cuts them:
+            hour, day, week, week-sunday, month, quarter, year, or an ISO 8601 duration, from an `anchor` if there is one.
+            `windows` lists windows instead; `subscriptions` gives each subject its own periods. `whole_periods` keeps
+            the periods that begin in the window and cuts none. `fill` is none, zero or carry.
     Exact:  sums and extremes as they are; averages rounded once, half to even, to `scale` fraction digits (18), or to
             `digits` significant ones, which makes quantity a text.
     Raises: ConfigError, SchemaError, SourceError; on reading also QuantityOverflow; RejectedEvents when `strict`.
@@ -119,9 +129,9 @@ def aggregate(
         raise ConfigError(f"aggregate: found {found}; expected one of them.")
     if events is not None and config is None:
         raise ConfigError("config: found none; expected one, since events were given. hint: --config FILE")
-    loaded = None if config is None else load_config(config)
+    loaded = None if config is None else _load(config)
     chosen = None if aggregation is None else aggregations.canonical(aggregation, "aggregation")
-    windows = make_windows(start, end, every)
+    periods_given = _periods(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
     _check_result_shape(scale, digits)
     groups, subjects = _names(group_by, "group_by"), _names(subject, "subject")
     selection = Selection(_names(workspace, "workspace"), _names(universe, "universe"), subjects, as_of is not None)
@@ -133,6 +143,7 @@ def aggregate(
         records if events is None else events,
         selection,
         records=events is None,
+        periods=periods_given,
         clock=clock,
         as_of=as_of,
         map=map,
@@ -140,17 +151,45 @@ def aggregate(
         generate_ids=generate_ids,
     )
     try:
-        shape = Totals((), windows, across_workspaces, len(subjects), scale, digits)
-        run.parameters |= windows.parameters | {f"subject_{n}": name for n, name in enumerate(subjects)}
+        shape = Totals((), run.windows, across_workspaces, len(subjects), scale, digits, fill)
+        run.parameters |= {f"subject_{n}": name for n, name in enumerate(subjects)}
         if loaded is not None and records is None:
             return run.readings(
                 Compiler(loaded, run.layout, selection, chosen, groups), shape, bundled=bundled, strict=strict
             )
-        of_records = RecordCompiler(loaded, run.layout, selection, chosen, groups)
+        of_records = RecordCompiler(loaded, run.layout, selection, chosen, groups, (chosen,) if chosen else ())
         return run.readings(of_records, shape, bundled=bundled, strict=strict)
     except BaseException:
         run.engine.close()
         raise
+
+
+def periods(
+    *,
+    start: Moment = None,
+    end: Moment = None,
+    every: str | None = None,
+    timezone: str | None = None,
+    anchor: Moment = None,
+    windows: Any = None,
+    subscriptions: Any = None,
+    whole_periods: bool = False,
+) -> Result:
+    """The windows that aggregate() would cut with the same arguments, so that a person can check them.
+
+    Shape:  one row per subject and window: universe_id and subject (NULL where windows are for all), window_index from
+            0, window_start and window_end in UTC, local_start and local_end as the clocks of `zone` show them.
+    Units:  hours, rounded to 6 digits; length_us is exact.
+    Raises: ConfigError for an unknown zone or interval, and for periods that are inverted or overlap; SchemaError.
+    SQL:    windows.
+    Source: R11; RFC 5545, 3.3.5, for local times that clocks skip or show twice.
+    """
+    given = _periods(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
+    run = Run.open(
+        Machine(), EVENT_SCHEMA.empty_table(), Selection(), clock=None, as_of=None, map=None, zone=None,
+        generate_ids=False, periods=given,
+    )
+    return run.periods()
 
 
 def check(config: ConfigLike, events: Any = None, **options: Any) -> dict[str, Any]:
@@ -161,7 +200,7 @@ def check(config: ConfigLike, events: Any = None, **options: Any) -> dict[str, A
     Raises: SchemaError and SourceError for events that cannot be read at all; ConfigError only for other options.
     """
     try:
-        loaded = load_config(config)
+        loaded = _load(config)
     except ConfigError as error:
         return {"problems": error.problems, "warnings": [], "measurements": 0}
     report: dict[str, Any] = {
@@ -195,8 +234,9 @@ def compile_sql(
     Raises: ConfigError; for an unknown `stage`, with the stages there are.
     """
     given = EVENT_SCHEMA.empty_table() if events is None else events
-    if options.get("start") is None and options.get("end") is None:
-        windowed = ("aggregation", "every", "group_by", "subject", "across_workspaces", "scale", "digits")
+    listed = options.get("windows") is not None or options.get("subscriptions") is not None
+    if options.get("start") is None and options.get("end") is None and not listed:
+        windowed = ("aggregation", "every", "timezone", "anchor", "group_by", "subject", "across_workspaces", "scale", "digits")
         for name in windowed:
             if options.get(name) is not None:
                 raise ConfigError(f"{name}: found it without a window; expected start and end beside it.")
@@ -210,6 +250,25 @@ def compile_sql(
                 script.replace("FROM input_rows", "FROM read_parquet('events.parquet')") if events is None else script
             )
         return result.stage_sql(stage)
+
+
+def _load(config: ConfigLike) -> MeteringConfig:
+    """A config whose regular expressions RE2 can read, which only the engine knows.
+
+    Raises: ConfigError.
+    """
+    loaded = load_config(config)
+    filters = [(f"{path}.filter", m.filter) for path, m in loaded.measurements if m.filter]
+    patterns = dict(found for path, chosen in filters for found in chosen.patterns(path))
+    faults = pattern_faults(set(patterns.values())) if patterns else {}
+    problems = [
+        f"{path}: found {pattern!r}; expected a regular expression as RE2 reads it. hint: {faults[pattern]}"
+        for path, pattern in patterns.items()
+        if pattern in faults
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return loaded
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------
@@ -245,12 +304,29 @@ def _need_aggregations(config: MeteringConfig, chosen: str | None) -> None:
 
 def _zone(name: str | None) -> str | None:
     """An IANA zone that exists; None is none given."""
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name).key
-    except (KeyError, ValueError, OSError):
-        raise ConfigError(f'assume-timezone: found "{name}"; expected an IANA zone such as Europe/Berlin.') from None
+    return None if name is None else check_zone(name, "assume-timezone")
+
+
+def _periods(
+    start: Moment,
+    end: Moment,
+    every: str | None,
+    timezone: str | None,
+    anchor: Moment,
+    windows: Any,
+    subscriptions: Any,
+    whole: bool,
+) -> Periods:
+    """The windows that a call asks for."""
+    if windows is not None and subscriptions is not None:
+        raise ConfigError("windows: found subscriptions beside them; expected one of the two.")
+    if windows is not None and every is not None:
+        raise ConfigError("windows: found every beside them; expected one of the two.")
+    listed = windows is not None or subscriptions is not None
+    made = make_windows(start, end, every, timezone=timezone, anchor=anchor, whole=whole, bounded=listed)
+    if windows is not None:
+        return Periods(made, "windows", listed_pairs(windows))
+    return Periods(made, "subscriptions", subscriptions) if listed else Periods(made)
 
 
 def _warnings(config: MeteringConfig) -> list[str]:
@@ -264,10 +340,9 @@ def _warnings(config: MeteringConfig) -> list[str]:
                 f"{path}: has the unit {measurement.unit!r} of {seen[key]}; where both match, they make one reading."
             )
         seen.setdefault(key, path)
-        if measurement.filter and measurement.filter.property == measurement.source_property:
-            warnings.append(
-                f"{path}.filter: tests the property it measures; only {measurement.filter.equals!r} is ever counted."
-            )
+        chosen = measurement.filter
+        if chosen and (chosen.property,) == measurement.source_property and chosen.equals is not None:
+            warnings.append(f"{path}.filter: tests the property it measures; only {chosen.equals!r} is ever counted.")
     try:
         common_type((DecimalType(m.integer_digits, m.scale) for _, m in config.measurements), "measurements")
     except ConfigError as error:

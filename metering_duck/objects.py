@@ -25,7 +25,9 @@ from metering_duck.mapping import FieldMap, may_lack, raise_missing
 from metering_duck.quote import literal, literal_list
 
 BAGS = ("properties", "dimensions", "observations")
-NESTED = ("quantity", "unit", "aggregation")
+NESTED = {name: ("measurement", name) for name in ("quantity", "unit", "aggregation", "value")}
+NESTED |= {"window_start": ("window", "start"), "window_end": ("window", "end")}
+OBSERVED = ("quantity", "unit", "aggregation", "window_start", "window_end", "value")
 
 
 def object_faults(json: str, text: str) -> tuple[Fault, ...]:
@@ -79,7 +81,7 @@ def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap
         if column is None and not may_lack(name, keys, generates_ids=layout.generates_ids):
             missing.append(name)
         spelled = (mapped,) if mapped else tuple(dict.fromkeys((*aliases, name)))
-        nested = (json_pointer("measurement", name),) if name in NESTED else ()
+        nested = (json_pointer(*NESTED[name]),) if name in NESTED else ()
         pointers[name] = (*(json_pointer(alias) for alias in spelled), *nested)
     if missing:
         raise_missing(missing, where, keys, names)
@@ -112,7 +114,7 @@ def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: F
 def _with_observations(layout: Layout) -> Layout:
     """A bundled record's quantity and unit are its observation's; the observation's place makes its id unique."""
     columns = dict(layout.columns)
-    for n, name in enumerate(NESTED):
+    for n, name in enumerate(OBSERVED):
         columns[name] = Column(f"CASE WHEN bundled THEN observed[{n + 1}] ELSE {columns[name].sql} END")
     id_sql = columns["id"].sql
     columns["id"] = Column(f"CASE WHEN coalesce({id_sql}, '') <> '' THEN {id_sql} || place_text ELSE {id_sql} END")

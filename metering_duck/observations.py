@@ -57,8 +57,11 @@ def _observation_sql(placed: Placed, decimal: DecimalType, identity: str) -> str
         {
             "quantity": f"CAST(v_{slot.index} AS {decimal.wide_sql})",
             "unit": slot.unit_sql,
-            "aggregation": literal(slot.aggregation) if slot.aggregation else "CAST(NULL AS VARCHAR)",
+            "aggregation": literal(slot.aggregation.text) if slot.aggregation else "CAST(NULL AS VARCHAR)",
             "measurement": literal(identity),
+            "window_start": f"start_{slot.index}" if slot.span else "CAST(NULL AS TIMESTAMP)",
+            "window_end": f"end_{slot.index}" if slot.span else "CAST(NULL AS TIMESTAMP)",
+            "value": f"q_{slot.index}" if slot.counts_texts else "CAST(NULL AS VARCHAR)",
         }
     )
     return case({f"a_{slot.index}": observation})
@@ -83,7 +86,8 @@ def _records() -> list[Stage]:
     unnested = select({"o": "unnest(observations)"}, "observed", star="*")
     identity = "digest(encoded(workspace_id) || encoded(universe_id) || encoded(id) || encoded(o.measurement))"
     measured = {"quantity": "o.quantity", "unit": "o.unit", "aggregation": "o.aggregation"}
-    columns = {"id": identity, **_SCOPE, **measured, **_ORIGIN}
+    extent = {name: f"o.{name} AT TIME ZONE 'UTC'" for name in ("window_start", "window_end")}
+    columns = {"id": identity, **_SCOPE, **measured, **_ORIGIN, **extent, "value": "o.value"}
     order = ("workspace_id", "universe_id", "unnested.id", "o.measurement")
     return [
         Stage("unnested", "one row per event and measurement (R7)", unnested),
@@ -92,9 +96,9 @@ def _records() -> list[Stage]:
 
 
 def _bundles() -> Stage:
-    moment = "recorded_at AT TIME ZONE 'UTC'"
-    window = struct({"start": moment, "end": moment})
-    observation = struct({"quantity": "o.quantity", "unit": "o.unit", "aggregation": "o.aggregation", "window": window})
+    bounds = {bound: f"coalesce(o.window_{bound}, recorded_at) AT TIME ZONE 'UTC'" for bound in ("start", "end")}
+    measured = {name: f"o.{name}" for name in ("quantity", "unit", "aggregation")}
+    observation = struct({**measured, "window": struct(bounds), "value": "o.value"})
     observations = {"observations": f"list_transform(observations, lambda o: {observation})"}
     columns = {"id": "id", **_SCOPE, **observations, **_ORIGIN}
     order = ("workspace_id", "universe_id", "observed.id")
@@ -109,10 +113,12 @@ def measurement_identities(placed: Iterable[Placed]) -> dict[str, str]:
     identities = {}
     for p in placed:
         chosen = p.measurement.filter
+        sources = p.measurement.source_property
         parts = [
-            p.measurement.source_property,
+            *([""] if len(sources) > 1 else []),
+            *sources,
             p.measurement.unit,
-            *((chosen.property, chosen.equals) if chosen else ()),
+            *(chosen.identity if chosen else ()),
         ]
         text = "".join(f"{len(part.encode())}:{part}" for part in parts)
         count = seen[p.entry, text] = seen.get((p.entry, text), 0) + 1

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from metering_duck import aggregations
+from metering_duck.aggregations import Aggregation
 from metering_duck.compiler import (
     Selection,
     Slot,
@@ -50,8 +51,9 @@ class RecordCompiler:
 
     @property
     def properties(self) -> list[str]:
-        """The dimensions that are grouped by; the Nth is column p_N."""
-        return sorted(set(self.group_by))
+        """The dimensions that are grouped by, and inner ones; the Nth is column p_N."""
+        inner = {by for text in self.found if (by := aggregations.parse(text, "records").by)}
+        return sorted(inner | set(self.group_by))
 
     def _measurements(self) -> dict[str, list[Measurement]]:
         by_unit: dict[str, list[Measurement]] = {}
@@ -76,22 +78,27 @@ class RecordCompiler:
     def _aggregation_sql(self) -> str:
         """The aggregation of a record: the call's, else its own, else its unit's in the config."""
         if self.aggregation:
-            return literal(self.aggregation)
+            return case(self._as_chosen(), literal(self.aggregation), of="aggregation")
         other_names = [(literal(name), literal(known)) for name, known in aggregations.OTHER_NAMES.items()]
         own = case(other_names, "nullif(aggregation, '')", of="aggregation")
         of_unit = [
-            (literal(unit), literal(measurements[0].aggregation))
+            (literal(unit), literal(found[0].text))
             for unit, measurements in self._measurements().items()
-            if measurements[0].aggregation and len({m.aggregation for m in measurements}) == 1
+            if len(found := list({a for m in measurements if (a := m.aggregated())})) == 1
         ]
         return f"coalesce({own}, {case(of_unit, of='unit')})"
 
     @property
     def slots(self) -> list[Slot]:
         """One slot for each aggregation and DECIMAL."""
-        chosen = [self.aggregation] if self.aggregation else sorted(set(self.found))
-        pairs = [(name, shape) for name in chosen for shape in self._shapes()]
-        return [Slot(n, UNIT_COLUMN, name, *shape) for n, (name, shape) in enumerate(pairs)]
+        pairs = [(text, shape) for text in sorted(set(self.found)) for shape in self._shapes()]
+        return [self._slot(n, aggregations.parse(text, "records"), *shape) for n, (text, shape) in enumerate(pairs)]
+
+    def _slot(self, number: int, aggregation: Aggregation, decimal: DecimalType, result_scale: int | None) -> Slot:
+        inner = f"p_{self.properties.index(aggregation.by)}" if aggregation.by else ""
+        return Slot(
+            number, UNIT_COLUMN, aggregation, decimal, result_scale, inner_column=inner, of_record=True
+        )
 
     def arrivals(self) -> list[Stage]:
         """From the input to `arrivals`: one row per record read."""
@@ -114,7 +121,9 @@ class RecordCompiler:
         ]
         columns = {
             "shape": case(shapes, "0"),
-            "dimensions": dimensions_sql({name: f"p_{n}" for n, name in enumerate(self.properties)}),
+            "dimensions": dimensions_sql(
+                {name: f"p_{n}" for n, name in enumerate(self.properties) if name in self.group_by}
+            ),
         }
         sql = select(columns, "accepted", star=f"* REPLACE ({self._aggregation_sql()} AS aggregation)")
         return [
@@ -128,14 +137,30 @@ class RecordCompiler:
         texts = {}
         for slot in self.slots:
             shape = shapes.index((slot.decimal, slot.result_scale))
-            applies = f"aggregation = {literal(str(slot.aggregation))} AND shape = {shape}"
+            text = slot.aggregation.text if slot.aggregation else ""
+            applies = f"aggregation = {literal(text)} AND shape = {shape}"
             texts[f"q_{slot.index}"] = case({applies: "quantity"})
+            if slot.aggregation and slot.aggregation.prorated:
+                texts |= {f"start_{slot.index}": "window_start", f"end_{slot.index}": "window_end"}
+            if slot.counts_texts:
+                texts[f"value_{slot.index}"] = "value"
         return select(texts, "chosen", star="*")
 
     def _judged_sql(self) -> str:
         measured = " OR ".join(f"v_{slot.index} IS NOT NULL" for slot in self.slots) or "FALSE"
         columns = {"status": case({f"reason IS NOT NULL OR NOT ({measured})": "'rejected'"}, "'metered'")}
         return select(columns, "quantified", star="*")
+
+    def _as_chosen(self) -> list[tuple[str, str]]:
+        """What records say of their quantities stays true under an aggregation that is chosen for all: deltas, spans."""
+        chosen = aggregations.parse(str(self.aggregation), "aggregation")
+        if chosen.is_gauge and not chosen.deltas:
+            deltas = literal(replace(chosen, deltas=True).text)
+            names = [replace(chosen, function=name, deltas=True, outer=None, per=None, by=None).text for name in aggregations.GAUGES]
+            return [(literal(name), deltas) for name in names]
+        if chosen.function == "sum" and not chosen.prorated:
+            return [(literal("prorated-sum"), literal(replace(chosen, prorated=True).text))]
+        return []
 
     def aggregations_query(self) -> Query:
         """Which aggregations the records have, each with a unit: to be run when none is chosen for all."""
@@ -160,7 +185,7 @@ class RecordCompiler:
                 f"{', '.join((*aggregations.COUNTERS, *aggregations.GAUGES))}. hint: --aggregation sum"
             )
         found = tuple(aggregations.canonical(str(name), f"records of {unit!r}: aggregation") for name, unit in rows)
-        return replace(self, found=found or ("sum",))
+        return replace(self, found=found or (self.aggregation or "sum",))
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected record."""
@@ -170,6 +195,7 @@ class RecordCompiler:
             "source_property": case({"reason IS NULL": "'quantity'"}),
             "unit": "unit",
             "faulty_text": "quantity",
+            "known_reason": "CAST(NULL AS VARCHAR)",
             "integer_digits": case(((str(n), str(t.integer_digits)) for n, t in enumerate(shapes)), of="shape"),
             "fraction_digits": case(((str(n), str(t.scale)) for n, t in enumerate(shapes)), of="shape"),
         }

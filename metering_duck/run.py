@@ -14,10 +14,11 @@ from typing import Any
 from metering_duck.compiler import Compiler, Selection, deduplication_queries
 from metering_duck.engine import Engine, Overflow, Progress
 from metering_duck.errors import QuantityOverflow, SchemaError, SourceError
-from metering_duck.inputs import Files, find_input
+from metering_duck.inputs import Files, Input, find_input
 from metering_duck.layouts import Layout
 from metering_duck.observations import records_query
 from metering_duck.records import RecordCompiler
+from metering_duck.schedules import Schedule, check_windows
 from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.sources import open_source
 from metering_duck.stages import Query, Stage, load_stage, load_text, with_values
@@ -29,6 +30,23 @@ from metering_duck.windows import Windows
 Moment = str | datetime | None
 Judge = Compiler | RecordCompiler
 NO_WINDOW = Windows(datetime(1, 1, 1, tzinfo=UTC), datetime(1, 1, 2, tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class Periods:
+    """The windows of a call before any table is read: what bounds and cuts them, and the table, if there is one."""
+
+    windows: Windows
+    kind: str = ""
+    given: Any = None
+
+    def found(self, engine: Engine) -> Input | None:
+        """Where the table is."""
+        return find_input(self.given, engine.directory) if self.kind else None
+
+    def opened(self, engine: Engine, found: Input | None) -> Windows:
+        """The windows, with those of the table."""
+        return self.windows if found is None else Schedule(self.kind, found).opened(engine, self.windows)
 
 
 @dataclass(frozen=True)
@@ -52,6 +70,7 @@ class Run:
     def __init__(self, engine: Engine, layout: Layout, parameters: dict[str, object], *, zone_given: bool) -> None:
         self.engine, self.layout, self.parameters, self.zone_given = engine, layout, parameters, zone_given
         self.compiler: Judge
+        self.windows = NO_WINDOW
         self.repeated = False
         self.exact = False
 
@@ -68,6 +87,7 @@ class Run:
         zone: str | None,
         generate_ids: bool,
         records: bool = False,
+        periods: Periods | None = None,
     ) -> Run:
         """Find the input, allow its files, lock the engine, and learn the input's layout."""
         now = datetime.now(UTC) if clock is None else parse_time(clock, "clock")
@@ -79,7 +99,8 @@ class Run:
         engine = machine.engine()
         try:
             found = find_input(given, engine.directory)
-            engine.lock_down(found.paths if isinstance(found, Files) else [])
+            table = periods.found(engine) if periods else None
+            engine.lock_down([path for one in (found, table) if isinstance(one, Files) for path in one.paths])
             layout = open_source(engine, found, records=records, map=map, zone=zone or "UTC", generate_ids=generate_ids)
             if as_of is not None and not (layout.has_metered_at and "metered_at" in layout.columns):
                 raise SchemaError(
@@ -89,15 +110,25 @@ class Run:
                     expected="when each event entered, for --as-of",
                     hint="--map metered_at=COLUMN",
                 )
-            return cls(engine, layout, parameters, zone_given=zone is not None)
+            run = cls(engine, layout, parameters, zone_given=zone is not None)
+            if periods:
+                run.windows = periods.opened(engine, table)
+                run.parameters |= run.windows.parameters
+                run.fill_windows(run.windows)
+            return run
         except BaseException:
             engine.close()
             raise
 
+    def fill_windows(self, windows: Windows) -> None:
+        """Fill `windows` and what looks them up, and refuse those that overlap."""
+        for query in windows.queries():
+            self.engine.fill(self.query(query))
+            if query.name == windows.name:
+                check_windows(self.engine, windows)
+
     def with_found_aggregations(self, compiler: RecordCompiler) -> RecordCompiler:
-        """Records: where no aggregation is chosen for all, look which ones they have."""
-        if compiler.aggregation is not None:
-            return compiler
+        """Records: look which aggregations they have, or what the one that is chosen for all becomes for each."""
         table = self.engine.table(self.query(compiler.aggregations_query()))
         return compiler.with_found([(row["aggregation"], row["unit"]) for row in table.to_pylist()])
 
@@ -185,6 +216,32 @@ class Run:
         """Fill `counted`, adding sums in two parts if one passes 38 digits on its way."""
         self.engine.fill(self.query(totals.counted(self.compiler.judged(repeated=self.repeated))))
 
+    def periods(self) -> Result:
+        """A result whose rows are the windows."""
+        length = "epoch_us(window_end) - epoch_us(window_start)"
+        columns = {
+            **names(("universe_id", "subject")),
+            "window_index": "row_number() OVER (PARTITION BY universe_id, subject ORDER BY window_start) - 1",
+            **{bound: f"{bound} AT TIME ZONE 'UTC'" for bound in ("window_start", "window_end")},
+            "local_start": "clock_text(window_start, zone)",
+            "local_end": "clock_text(window_end, zone)",
+            "zone": "zone",
+            "hours": f"decimal_division(CAST({length} AS DECIMAL(18, 0)), CAST(3600000000 AS DECIMAL(10, 0)), 6)",
+            "length_us": length,
+        }
+        order = ("universe_id", "subject", f"{self.windows.name}.window_start")
+        stage = Stage("periods", "the windows, as clocks show them", select(columns, self.windows.name, order_by=order))
+        rows = self.query(Query("periods", (stage,)))
+
+        def none() -> Query:
+            return Query("none", (Stage("none", "no row", select({}, self.windows.name, star="*", where=["FALSE"])),))
+
+        def script() -> list[Query]:
+            return [*self.windows.queries(), rows]
+
+        plan = Plan("period", lambda: Accounting(0, 0, 0, 0, 0, 0), none, none, script, self.script_text, lambda _: [], rows)
+        return Result(self.engine, plan)
+
     # --- results ----------------------------------------------------------------------------------------------------
 
     def records(self, compiler: Compiler, *, bundled: bool, strict: bool) -> Result:
@@ -213,10 +270,17 @@ class Run:
             return replace(shape, slots=tuple(self.compiler.slots), exact=self.exact)
 
         def compute() -> None:
-            self.count_events(totals())
-            for query in totals().gauged(self.compiler.judged(repeated=self.repeated)):
+            judged = self.compiler.judged(repeated=self.repeated)
+            windows = self.windows.name
+            for query in totals().queries(judged):
                 self.engine.fill(self.query(query))
-            self.engine.fill(self.query(totals().readings()))
+                if query.name.endswith("_windows"):
+                    windows = query.name
+                if query.name.endswith("_totals"):
+                    self._check_overflow(query.name, windows)
+                    windows = self.windows.name
+            for query in totals().readings(judged):
+                self.engine.fill(self.query(query))
 
         def prepare() -> Accounting:
             self.deduplicate()
@@ -224,19 +288,18 @@ class Run:
                 compute()
             except Overflow:
                 self.exact = True
-                compute()
-            self._check_overflow()
+                self._compute_exactly(compute)
+            self._check_overflow("readings")
             plan.rows = reading_rows(bundled=bundled)
             return self.accounting()
 
         def script() -> list[Query]:
             judged = self.compiler.judged(repeated=True)
-            counted = totals().counted(judged)
             return [
+                *self.windows.queries(),
                 *self.deduplication(),
-                counted,
-                *totals().gauged(judged),
-                totals().readings(),
+                *totals().queries(judged),
+                *totals().readings(judged),
                 reading_rows(bundled=bundled),
             ]
 
@@ -248,12 +311,25 @@ class Run:
         rows = script()[-1]
         return Plan(shape, prepare, self.rejects, self.conflicts, script, self.script_text, self.notices, rows)
 
-    def _check_overflow(self) -> None:
+    def _compute_exactly(self, compute: Callable[[], None]) -> None:
+        """What still has more than 38 digits when it is added in parts is a running sum of deltas (R18)."""
+        try:
+            compute()
+        except Overflow as error:
+            raise QuantityOverflow(
+                f"levels: found a running sum of more than 38 digits ({error}); expected at most 38, those behind the "
+                'point included. hint: "scale": 0 in the measurement, or a larger unit'
+            ) from None
+
+    def _check_overflow(self, table: str, windows: str | None = None) -> None:
         """A reading whose quantity does not fit is no reading, but an error that says whose (R18)."""
-        bounds = {name: f"time_text({name} AT TIME ZONE 'UTC')" for name in ("window_start", "window_end")}
-        columns = names(("aggregation", "unit", "subject")) | bounds
-        order = ("universe_id", "workspace_id", "subject", "unit", "readings.window_start")
-        sql = select(columns, "readings", where=["quantity IS NULL"], order_by=order)
+        source = f"{table}\nJOIN {windows} USING (window_index)" if windows else table
+        zone = "" if windows else " AT TIME ZONE 'UTC'"
+        bounds = {name: f"time_text({name}{zone})" for name in ("window_start", "window_end")}
+        columns = {name: f"{table}.{name}" for name in ("aggregation", "unit", "subject")} | bounds
+        order = ("universe_id", "workspace_id", "subject", "unit", "window_start")
+        where = [f"{table}.quantity IS NULL"]
+        sql = select(columns, source, where=where, order_by=[f"{windows if n == 4 and windows else table}.{name}" for n, name in enumerate(order)])
         for aggregation, unit, subject, start, end in self.engine.rows(f"{sql}\nLIMIT 1"):
             raise QuantityOverflow(
                 f"reading: found a {aggregation} of {unit!r} for {subject!r} in [{start}, {end}) with more digits than "

@@ -43,13 +43,13 @@ def open_source(
     mapping = FieldMap(map, field_names(records=records))
     if isinstance(found, Files) and found.format == "parquet" and len(found.paths) > 1:
         _check_drift(engine, found)
-    relation, is_json = _relation(engine, found)
+    relation, is_json = relation_of(engine, found)
     layout = Layout(relation, {}, NO_PROPERTIES, zone=zone, is_records=records, generates_ids=generate_ids)
     label = found.label if isinstance(found, Files) else None
     file_sql = literal(label) if label else FILE_COLUMN
     if is_json:
         layout = replace(layout, file_sql=file_sql)
-        return objects_layout(layout, _first_keys(engine, relation), found.name, mapping)
+        return objects_layout(layout, first_keys(engine, relation), found.name, mapping)
     types = engine.describe(relation)
     if types.pop(FILE_COLUMN, None):
         layout = replace(layout, file_sql=file_sql)
@@ -97,16 +97,16 @@ def _check_drift(engine: Engine, found: Files) -> None:
             raise SchemaError(f"{one}, {other}", name, found=shown, expected="one type in all files", hint=hint)
 
 
-def _relation(engine: Engine, found: Input) -> tuple[str, bool]:
-    """SQL that can stand behind FROM, and whether it is JSON in a column `line`."""
+def relation_of(engine: Engine, found: Input, name: str = "input") -> tuple[str, bool]:
+    """SQL that can stand behind FROM, and whether it is JSON in a column `line`; `name` begins that of what is kept."""
     if isinstance(found, Lines):
-        engine.connection.register("input_lines", found.table)
-        return f"(SELECT line, {ABSENT} AS {FILE_COLUMN} FROM input_lines)", True
+        engine.connection.register(f"{name}_lines", found.table)
+        return f"(SELECT line, {ABSENT} AS {FILE_COLUMN} FROM {name}_lines)", True
     if isinstance(found, Rows):
-        return _rows(engine, found), False
+        return _rows(engine, found, name), False
     readers = {"parquet": _parquet, "csv": _csv, "ndjson": _ndjson, "json": _json_objects, "objects": _json_objects}
     if found.format == "arrow":
-        return _rows(engine, Rows(_arrow_reader(found.paths), found.name, rereadable=False)), False
+        return _rows(engine, Rows(_arrow_reader(found.paths), found.name, rereadable=False), name), False
     return readers[found.format](found), found.format in ("ndjson", "json", "objects")
 
 
@@ -179,16 +179,16 @@ def _json_objects(found: Files) -> str:
     return f"(SELECT CAST(json AS VARCHAR) AS line, {FILE_COLUMN} FROM {objects})"
 
 
-def _rows(engine: Engine, found: Rows) -> str:
+def _rows(engine: Engine, found: Rows, name: str) -> str:
     """A table as it is; a stream first goes into a table of the engine's, which spills: it is read more than once."""
     check_names(found.data.schema, found.name)
-    engine.connection.register("input_rows", found.data)
+    engine.connection.register(f"{name}_rows", found.data)
     if found.rereadable:
-        return "input_rows"
-    rows = Stage("rows", "a stream, kept so that it can be read twice", select({}, "input_rows", star="*"))
-    engine.fill(Query("input_spooled", (rows,)))
-    engine.connection.unregister("input_rows")
-    return "input_spooled"
+        return f"{name}_rows"
+    rows = Stage("rows", "a stream, kept so that it can be read twice", select({}, f"{name}_rows", star="*"))
+    engine.fill(Query(f"{name}_spooled", (rows,)))
+    engine.connection.unregister(f"{name}_rows")
+    return f"{name}_spooled"
 
 
 def _arrow_reader(paths: tuple[str, ...]) -> pa.RecordBatchReader:
@@ -216,7 +216,7 @@ def _arrow_batches(path: str) -> Iterator[pa.RecordBatch]:
     return iter(opened)
 
 
-def _first_keys(engine: Engine, relation: str) -> list[str]:
+def first_keys(engine: Engine, relation: str) -> list[str]:
     """The names that the first objects have."""
     first = f"(SELECT line FROM {relation} LIMIT {SAMPLE_ROWS})"
     rows = engine.rows(

@@ -8,7 +8,8 @@ is there, what it reads and yields, and its parameters; the others are made by c
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -61,6 +62,14 @@ def _indented(sql: str) -> str:
         pieces += [sql[end : token.start()].replace("\n", "\n    "), token.group()]
         end = token.end()
     return "    " + "".join([*pieces, sql[end:].replace("\n", "\n    ")])
+
+
+def reading(stage: Stage, relations: Mapping[str, str], name: str | None = None) -> Stage:
+    """A stage that reads other relations than it says, each in place of another, under another name if one is given."""
+    sql = stage.sql
+    for was, source in relations.items():
+        sql = re.sub(rf"\b(FROM|JOIN) {was}\b", lambda match, s=source: f"{match.group(1)} {s}", sql)  # type: ignore[misc]
+    return replace(stage, name=name or stage.name, sql=sql)
 
 
 def parameter_names(sql: str) -> set[str]:

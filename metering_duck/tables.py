@@ -41,6 +41,7 @@ SHOWN = {
         "quantity",
         "record_count",
     ),
+    "period": ("universe_id", "subject", "window_index", "window_start", "window_end", "local_start", "zone", "hours"),
     "reading-bundle": (
         "workspace_id",
         "universe_id",
@@ -52,7 +53,7 @@ SHOWN = {
         "record_count",
     ),
 }
-NUMBERS = ("quantity", "record_count", "count", "events")
+NUMBERS = ("quantity", "record_count", "count", "events", "window_index", "hours")
 
 
 def console(width: int | None = None) -> Console:
@@ -83,6 +84,8 @@ def _result_table(result: Result, count: int) -> Table:
     columns = SHOWN[result.shape]
     if not any(row.get("dimensions") not in (None, "{}") for row in rows):
         columns = tuple(name for name in columns if name != "dimensions")
+    if result.shape == "period" and not any(row["subject"] for row in rows):
+        columns = tuple(name for name in columns if name not in ("universe_id", "subject"))
     return make_table(rows, columns)
 
 

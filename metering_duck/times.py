@@ -6,7 +6,9 @@ Everything here is UTC microseconds (R11). Times in data are read by SQL (sql/fu
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from metering_duck.errors import ConfigError
 
@@ -31,6 +33,40 @@ def parse_time(value: object, where: str) -> datetime:
         return datetime.fromisoformat(text + zone).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ConfigError(f'{where}: found "{value}" ({error}); expected a time that exists.') from None
+
+
+@dataclass(frozen=True)
+class Local:
+    """A time on the clocks of a zone, and the moment that it is, in UTC.
+
+    A local time that occurs twice is the first; one that clocks skip is taken by the offset before (RFC 5545, 3.3.5).
+    """
+
+    clock: datetime
+    moment: datetime
+
+    @property
+    def clock_sql(self) -> str:
+        """SQL for what the clocks show."""
+        return f"TIMESTAMP '{self.clock.isoformat(sep=' ')}'"
+
+    @property
+    def moment_sql(self) -> str:
+        """SQL for the moment, in UTC."""
+        return f"TIMESTAMP '{self.moment.replace(tzinfo=None).isoformat(sep=' ')}'"
+
+
+def parse_local(value: object, where: str, zone: str) -> Local:
+    """A time from a datetime or RFC 3339 text; without an offset it is what the clocks of `zone` show.
+
+    Raises: ConfigError that names `where`.
+    """
+    moment = parse_time(value, where)
+    naive = value.tzinfo is None if isinstance(value, datetime) else _RFC3339.fullmatch(str(value))[4] is None  # type: ignore[index]
+    if naive:
+        clock = moment.replace(tzinfo=None)
+        return Local(clock, clock.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC))
+    return Local(moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None), moment)
 
 
 def format_time(moment: datetime) -> str:

@@ -1,27 +1,36 @@
 """Totals: how judged events become readings. Which unit is which kind, and the queries that run, in their order.
 
-judged → counted                    (counters.py: one scan, conditional aggregates, still wide)
-judged → levels → gauged_N          (gauges.py: spans, cut at windows, weighted)
-counted, gauged_N → readings        (one row per unit at last)
+judged → counted                      (counters.py: one scan, conditional aggregates, still wide)
+judged → levels → gauged_N            (gauges.py: spans, cut at windows, weighted)
+judged → values_seen → valued_N       (values.py: percentiles, split spans, the outer of two levels)
+counted, gauged_N, valued_N → totals → readings        (one row per unit at last)
+
+Of two levels the inner one is a Totals of its own, whose tables begin with `inner_N_`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 
-from metering_duck.aggregations import COUNTERS
+from metering_duck.aggregations import AVERAGE, INTEGRALS, Aggregation
+from metering_duck.calendars import parse_interval
 from metering_duck.compiler import Slot
 from metering_duck.config import SCALE_DEFAULT
-from metering_duck.counters import UNIT_COLUMN, counted_query, counter_stages
-from metering_duck.decimals import DecimalType, Rounding, common_type
+from metering_duck.counters import KEY, UNIT_COLUMN, counted_query, counter_stages
+from metering_duck.decimals import DIGITS_MAX, HALF_EVEN, DecimalType, Rounding, common_type
+from metering_duck.errors import ConfigError
 from metering_duck.gauges import gauge_reading_stages, gauged_queries
-from metering_duck.stages import Query, Stage, load_stage
-from metering_duck.statements import names, select, struct
+from metering_duck.quote import literal
+from metering_duck.stages import Query, Stage, load_stage, reading
+from metering_duck.statements import case, names, select, struct
+from metering_duck.values import value_stages, valued_queries
 from metering_duck.windows import Windows
 
 SCOPE_ORDER = ("universe_id", "workspace_id NULLS FIRST", "subject")
+FILLS = ("none", "zero", "carry")
 
 
 @dataclass(frozen=True)
@@ -29,9 +38,10 @@ class Series:
     """What makes the readings of one unit under one aggregation (R10): its slots, all held in one DECIMAL."""
 
     unit_sql: str
-    aggregation: str
+    aggregation: Aggregation
     slots: tuple[Slot, ...]
     decimal: DecimalType
+    rounding: str
 
     @property
     def result_scale(self) -> int:
@@ -45,12 +55,34 @@ class Series:
         return " ".join(self.unit_sql.split())
 
 
+def _series(unit: str, slots: tuple[Slot, ...]) -> Series:
+    """Slots of one unit and of aggregations of one name, if they mean the same."""
+    made = sorted({slot.aggregation for slot in slots if slot.aggregation}, key=lambda a: a.text)
+    if len({replace(aggregation, prorated=False) for aggregation in made}) > 1:
+        found = " and ".join(f'"{aggregation.text}"' for aggregation in made)
+        raise ConfigError(f"the unit {unit}: found {found}; expected one of them. hint: give each a unit of its own")
+    roundings = sorted({slot.rounding for slot in slots})
+    if len(roundings) > 1:
+        raise ConfigError(
+            f"the unit {unit}: found the roundings {' and '.join(roundings)}; expected one. "
+            "hint: give each a unit of its own"
+        )
+    decimal = common_type((slot.decimal for slot in slots), f"the unit {unit}")
+    if made[-1].outer:
+        # Inner readings are values of the widest scale that a reading has.
+        scale = max(decimal.scale, SCALE_DEFAULT)
+        decimal = DecimalType(DIGITS_MAX - scale, scale)
+    prorated = next((aggregation for aggregation in made if aggregation.prorated), made[0])
+    return Series(unit, prorated, slots, decimal, roundings[0])
+
+
 @dataclass(frozen=True)
 class Totals:
     """The shape of an aggregation: its slots, windows, and options.
 
     `subjects` is how many the readings are limited to, 0 for all. `exact` adds sums in two parts, for the rare one that
-    passes 38 digits on its way. `scale` and `digits` are as in aggregate().
+    passes 38 digits on its way. `scale`, `digits` and `fill` are as in aggregate(). `prefix` begins the names of its
+    tables, `inner_column` is the property that an inner dimension is in.
     """
 
     slots: tuple[Slot, ...]
@@ -59,41 +91,48 @@ class Totals:
     subjects: int = 0
     scale: int | None = None
     digits: int | None = None
+    fill: str = "none"
     exact: bool = False
+    prefix: str = ""
+    inner_column: str = ""
 
-    @property
+    @cached_property
     def series(self) -> list[Series]:
         """The slots by unit and aggregation, in a fixed order."""
 
         def key(slot: Slot) -> tuple[str, str, int]:
             # Where the unit is a column of records, each slot has units of its own.
-            return slot.unit_sql, str(slot.aggregation), slot.index if slot.unit_sql == UNIT_COLUMN else 0
+            name = slot.aggregation.name if slot.aggregation else ""
+            return slot.unit_sql, name, slot.index if slot.unit_sql == UNIT_COLUMN else 0
 
-        made = []
-        for (unit, aggregation, _), group in groupby(sorted(self.slots, key=key), key=key):
-            slots = tuple(group)
-            made.append(Series(unit, aggregation, slots, common_type((s.decimal for s in slots), f"the unit {unit}")))
-        return made
+        return [_series(unit, tuple(group)) for (unit, _, _), group in groupby(sorted(self.slots, key=key), key=key)]
 
     @property
     def counters(self) -> list[Series]:
-        """The series that look at a window's records only (R12)."""
-        return [series for series in self.series if series.aggregation in COUNTERS]
+        """The series that look at a window's records only, each whole (R12)."""
+        return [series for series in self.series if series.aggregation.is_counter]
 
     @property
     def gauges(self) -> list[list[Series]]:
-        """The series that see levels (R14, R19), those of one DECIMAL and one result scale together."""
-        by_type: dict[tuple[DecimalType, int], list[Series]] = {}
+        """The series that see levels (R14, R19), those of one DECIMAL and one rounding together."""
+        by_type: dict[tuple[DecimalType, int, str], list[Series]] = {}
         for series in self.series:
-            if series.aggregation not in COUNTERS:
-                by_type.setdefault((series.decimal, series.result_scale), []).append(series)
+            if series.aggregation.is_gauge and not series.aggregation.outer:
+                by_type.setdefault((series.decimal, series.result_scale, series.rounding), []).append(series)
         return list(by_type.values())
+
+    @property
+    def valued(self) -> list[Series]:
+        """The series that need a row for each value."""
+        gauged = [series for group in self.gauges for series in group]
+        return [series for series in self.series if not series.aggregation.is_counter and series not in gauged]
 
     def rounding(self, series: Series) -> Rounding:
         """As asked for the call, else as its measurements say (R16); all in one column."""
         if self.scale is not None:
-            return Rounding(self.scale, column_scale=self.scale)
-        return Rounding(series.result_scale, self.digits, max(s.result_scale for s in self.series))
+            return Rounding(self.scale, column_scale=self.scale, mode=series.rounding)
+        column_scale = max(0, *(s.result_scale for s in self.series))
+        return Rounding(series.result_scale, self.digits, column_scale, series.rounding)
 
     @property
     def shown(self) -> list[str]:
@@ -106,26 +145,135 @@ class Totals:
         """The workspace of a reading; across workspaces there is none (R10)."""
         return "CAST(NULL AS VARCHAR)" if self.across_workspaces else "workspace_id"
 
+    @property
+    def dimensions_sql(self) -> str:
+        """The dimensions of a reading; with an inner one, a list of those and the inner one."""
+        return f"CAST(json_array(dimensions, {self.inner_column}) AS VARCHAR)" if self.inner_column else "dimensions"
+
+    # --- two levels -------------------------------------------------------------------------------------------------
+
+    def inner_of(self, series: Series) -> Totals:
+        """The inner totals of a series of two levels."""
+        number = self.valued.index(series)
+        prefix = f"{self.prefix}inner_{number}_"
+        aggregation, by = series.aggregation, series.slots[0].inner_column
+        slots = tuple(
+            replace(s, aggregation=s.aggregation.inner if s.aggregation else None, result_scale=None, rounding=HALF_EVEN)
+            for s in series.slots
+        )
+        windows = self.windows if aggregation.by else inner_windows(self.windows, str(aggregation.per), f"{prefix}windows")
+        return replace(
+            self, slots=slots, windows=windows, scale=None, digits=None, fill="none", prefix=prefix, inner_column=by
+        )
+
+    # --- the queries ------------------------------------------------------------------------------------------------
+
+    def queries(self, judged: Sequence[Stage]) -> list[Query]:
+        """All that runs from `judged` to `totals`, in order; `counted` comes first, with the books in it."""
+        inner = [query for series in self.valued if series.aggregation.outer for query in self._inner(series, judged)]
+        return [
+            self.counted(judged),
+            *gauged_queries(self, judged),
+            *inner,
+            *valued_queries(self, judged),
+        ]
+
+    def _inner(self, series: Series, judged: Sequence[Stage]) -> list[Query]:
+        inner = self.inner_of(series)
+        windows = [] if inner.windows.name == self.windows.name else inner.windows.queries()
+        return [*windows, *inner.queries(judged), Query(f"{inner.prefix}totals", tuple(inner.totals_stages()))]
+
     def counted(self, judged: Sequence[Stage]) -> Query:
         """`counted`: what became of every event, and every counter's aggregates."""
         return counted_query(self, judged)
 
-    def gauged(self, judged: Sequence[Stage]) -> list[Query]:
-        """`gauged_N`: what each window sees of the levels, one query for each DECIMAL among the gauges."""
-        return gauged_queries(self, judged)
-
-    def readings(self) -> Query:
-        """`readings`: one row per key (R10), with its id, its window and its exact state."""
-        counters = counter_stages(self)
+    def totals_stages(self) -> list[Stage]:
+        """Up to `totals`: every reading without its identity."""
+        counters, values = counter_stages(self), value_stages(self)
         gauges = [gauge_reading_stages(self, n, group[0]) for n, group in enumerate(self.gauges)]
-        lasts = [*counters, *(stages[-1] for stages in gauges)]
-        totals = Stage(
-            "totals",
-            "counters and gauges, one row per reading",
-            "\nUNION ALL\n".join(f"SELECT * FROM {stage.name}" for stage in lasts),
+        lasts = [stage for stage in (*counters, *values) if stage.name.split("_")[0] in ("counter", "value")]
+        lasts += [stages[-1] for stages in gauges]
+        union = "\nUNION ALL\n".join(f"SELECT * FROM {stage.name}" for stage in lasts)
+        totals = Stage("totals", "counters, gauges and the others, one row per reading", union)
+        return [*counters, *values, *(stage for stages in gauges for stage in stages), totals]
+
+    def readings(self, judged: Sequence[Stage]) -> list[Query]:
+        """`readings`: one row per key (R10), with its id, its window and its exact state; dense where that is asked."""
+        identified = load_stage("readings")
+        if self.fill == "none":
+            return [Query("readings", (*self.totals_stages(), identified))]
+        dense = Stage("dense", "a row for every key and window", self._dense_sql())
+        keys = Stage("filled_keys", "every key that has a record", self._keys_sql())
+        return [
+            Query("filled_keys", (*judged, keys)),
+            Query("readings", (*self.totals_stages(), dense, reading(identified, {"totals": "dense"}))),
+        ]
+
+    def _keys_sql(self) -> str:
+        """The key of every record, whatever its window."""
+        keys = []
+        for series in self.series:
+            for slot in series.slots:
+                columns = names(KEY) | {
+                    "workspace_id": self.workspace_sql,
+                    "unit": series.unit_sql,
+                    "aggregation": literal(series.aggregation.name),
+                }
+                keys.append(select(columns, "judged", where=[*self.shown, f"v_{slot.index} IS NOT NULL"]))
+        return "\nUNION\n".join(keys)
+
+    def _dense_sql(self) -> str:
+        """Where there is no reading: zero, or the quantity of the window before."""
+        key = (*KEY, "unit", "aggregation")
+        same = "\n    AND ".join(f"totals.{name} IS NOT DISTINCT FROM filled_keys.{name}" for name in key)
+        by_subject = f"JOIN {self.windows.name} USING (universe_id, subject)"
+        windows = by_subject if self.windows.by_subject else f"CROSS JOIN {self.windows.name}"
+        there = "totals.window_index IS NOT NULL"
+        zero = "'0'" if self.digits is not None else "0"
+        divisors = {literal(AVERAGE): "epoch_us(window_end) - epoch_us(window_start)"}
+        divisors |= {literal(name): str(divisor) for name, divisor in INTEGRALS.items()}
+
+        def kept(column: str, otherwise: str) -> str:
+            before = f"last_value(totals.{column} IGNORE NULLS) OVER so_far"
+            value = f"coalesce({before}, {otherwise})" if self.fill == "carry" else otherwise
+            return case({there: f"totals.{column}"}, value)
+
+        carried = "coalesce(last_value(totals.quantity IGNORE NULLS) OVER so_far IS NOT NULL, FALSE)"
+        columns = {name: f"filled_keys.{name}" for name in key} | {
+            "window_index": f"{self.windows.name}.window_index",
+            "quantity": kept("quantity", zero),
+            "numerator": case({there: "totals.numerator", f"filled_keys.aggregation IN ({', '.join(divisors)})": "'0'"}),
+            "divisor_us": case({there: "totals.divisor_us"}, case(divisors, of="filled_keys.aggregation")),
+            "record_count": "coalesce(totals.record_count, 0)",
+            "carried": case({there: "totals.carried"}, carried if self.fill == "carry" else "FALSE"),
+            "prorated": "coalesce(totals.prorated, FALSE)",
+            "max_metered_at": kept("max_metered_at", "NULL"),
+            **{name: f"totals.{name}" for name in ("last_recorded_at", "last_metered_at", "last_event_id")},
+        }
+        joined = (
+            f"filled_keys\n{windows}\nLEFT JOIN totals\n"
+            f"    ON totals.window_index = {self.windows.name}.window_index\n    AND {same}"
         )
-        before = [self.windows.stage, *counters, *(stage for stages in gauges for stage in stages)]
-        return Query("readings", (*before, totals, load_stage("readings")))
+        partition = ", ".join(f"filled_keys.{name}" for name in key)
+        over = f"WINDOW so_far AS (PARTITION BY {partition} ORDER BY {self.windows.name}.window_index)"
+        return select(columns, joined) + f"\n{over}"
+
+
+def inner_windows(outer: Windows, per: str, name: str) -> Windows:
+    """Each window of `outer` cut by an interval: a calendar's boundaries, or steps from that window's start."""
+    interval = parse_interval(per, "aggregation")
+    columns = {
+        "universe_id": "universe_id",
+        "subject": "subject",
+        "outer_index": "window_index",
+        "zone": "zone",
+        "unit": literal(interval.unit),
+        "step": f"CAST({interval.step} AS BIGINT)",
+        "origin": interval.origin_sql("window_start", "zone"),
+        "starts": "window_start",
+        "ends": "window_end",
+    }
+    return Windows(None, None, None, outer.zone, None, False, select(columns, outer.name), outer.by_subject, name)
 
 
 def reading_rows(*, bundled: bool) -> Query:

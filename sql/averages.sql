@@ -1,6 +1,6 @@
--- why: the quotient numerator / divisor by long division over integers, rounded half to even once (R15, R16)
--- reads: numerators(high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER)
--- yields: high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER, negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, rounded HUGEINT
+-- why: the quotient numerator / divisor by long division over integers, rounded once (R15, R16)
+-- reads: numerators(high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER, rounding VARCHAR)
+-- yields: high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER, rounding VARCHAR, negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, rounded HUGEINT
 -- params:
 WITH positive AS (
     SELECT
@@ -13,10 +13,13 @@ WITH positive AS (
 divided AS (
     SELECT
         *,
-        (a // divisor) * base + ((a % divisor) * base + b) // divisor AS quotient,
+        CASE
+            WHEN a // divisor < power_of_ten(38) // base
+                THEN (a // divisor) * base + ((a % divisor) * base + b) // divisor
+        END AS quotient,
         ((a % divisor) * base + b) % divisor AS remainder,
         greatest(result_scale - scale, 0) AS more_digits,
-        power_of_ten(greatest(scale - result_scale, 0)) AS dropped
+        power_of_ten(least(greatest(scale - result_scale, 0), 38)) AS dropped
     FROM positive
 ),
 lengthened AS (
@@ -60,6 +63,12 @@ SELECT
         a, b, more_digits, dropped, first_step, second_step, digits_1, remainder_1, floor_digits, dropped_digits, rest,
         beyond_half
     ),
-    (floor_digits + CASE WHEN beyond_half > 0 OR (beyond_half = 0 AND floor_digits % 2 = 1) THEN 1 ELSE 0 END)
+    (floor_digits + CASE
+        WHEN rest = 0 AND dropped_digits = 0 THEN 0
+        WHEN rounding = 'ceiling' THEN CASE WHEN negative THEN 0 ELSE 1 END
+        WHEN rounding = 'floor' THEN CASE WHEN negative THEN 1 ELSE 0 END
+        WHEN beyond_half > 0 OR (beyond_half = 0 AND (rounding = 'half-up' OR floor_digits % 2 = 1)) THEN 1
+        ELSE 0
+    END)
         * CASE WHEN negative THEN -1 ELSE 1 END AS rounded
 FROM compared

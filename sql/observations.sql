@@ -26,7 +26,7 @@ texts AS (
         *,
         json_extract_string(
             observation,
-            ['/quantity', '/unit', '/aggregation', '/window/start', '/window/end']
+            ['/quantity', '/unit', '/aggregation', '/window/start', '/window/end', '/value']
         ) AS marked
     FROM unnested
 )
@@ -34,7 +34,7 @@ SELECT
     * EXCLUDE (observation, place, marked),
     coalesce(json_type(observation, '/window') IS NOT NULL, FALSE) AS has_window,
     CASE
-        WHEN observation IS NULL THEN CAST([NULL, NULL, NULL, NULL, NULL] AS VARCHAR[])
+        WHEN observation IS NULL THEN CAST([NULL, NULL, NULL, NULL, NULL, NULL] AS VARCHAR[])
         WHEN has_fragile_number(object) THEN list_transform(marked, lambda value: unmarked(value))
         ELSE marked
     END AS observed,

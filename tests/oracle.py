@@ -9,17 +9,33 @@ in even if another replaces it at the window's very start (for no time: it is fl
 from __future__ import annotations
 
 import json
-import re
-from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from itertools import pairwise
+from math import floor
 from typing import Any
 
-Row = dict[str, Any]
-OTHER_NAMES = {"sum-events": "sum", "max-event": "max", "min-event": "min", "latest-event": "latest"}
+from oracle_filters import passes
+from oracle_readings import GAUGES, OTHER_NAMES, aggregation_of, readings
+from oracle_values import UNIT_US, Row, quantity_of, rounded, significant, text_of_time, time_of
+
+__all__ = [
+    "GAUGES",
+    "OTHER_NAMES",
+    "Books",
+    "Row",
+    "in_order",
+    "meter",
+    "plain_reading",
+    "plain_record",
+    "quantity_of",
+    "readings",
+    "rounded",
+    "significant",
+    "text_of_time",
+    "time_of",
+]
 IDENTITY = {
     "id": "id",
     "workspace_id": "workspaceID",
@@ -27,72 +43,8 @@ IDENTITY = {
     "subject": "subject",
     "type": "type",
 }
-GAUGES = ("time-weighted-avg", "peak-state", "min-state", "final-state")
-MICROSECOND = timedelta(microseconds=1)
-QUANTITY = re.compile(r"([+-]?)(?=\.?[0-9])([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
-TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3])(:[0-5]\d:[0-5]\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
-DURATION = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
-
-
-# --- texts to values -------------------------------------------------------------------------------------------------
-
-
-def time_of(text: str | None) -> datetime | None:
-    """RFC 3339 text as a moment, digits finer than a microsecond cut; None when there is no such moment (R11)."""
-    match = TIME.fullmatch(text or "")
-    if match is None or text == "0001-01-01T00:00:00Z":
-        return None
-    date, hour, rest, fraction, offset = match.groups()
-    zone = "+00:00" if offset is None or offset in "Zz" else offset
-    try:
-        return datetime.fromisoformat(f"{date}T{hour}{rest}.{(fraction or '')[:6]:0<6}{zone}").astimezone(UTC)
-    except ValueError:
-        return None
-
-
-def text_of_time(moment: datetime) -> str:
-    """A moment as RFC 3339 text without idle zeros."""
-    whole = moment.strftime("%Y-%m-%dT%H:%M:%S")
-    return whole + (f".{moment.microsecond:06d}".rstrip("0") if moment.microsecond else "") + "Z"
-
-
-def quantity_of(text: str, precision: int = 38, scale: int = 18) -> Fraction | str:
-    """A quantity's exact value, or the reason why the text is none that fits (R4, R5)."""
-    match = QUANTITY.fullmatch(text)
-    if match is None:
-        return "quantity-syntax"
-    sign, whole, fraction, exponent = match.groups()
-    digits = int(whole + fraction)
-    if digits == 0:
-        return Fraction(0)
-    power = int(exponent or 0) - len(fraction)
-    if power > 10_000:
-        return "quantity-too-large"
-    if power < -10_000:
-        return "quantity-too-fine"
-    value = digits * Fraction(10) ** power
-    if value >= Fraction(10) ** (precision - scale):
-        return "quantity-too-large"
-    if (value * 10**scale).denominator != 1:
-        return "quantity-too-fine"
-    return -value if sign == "-" else value
-
-
-def rounded(value: Fraction, scale: int = 18) -> Fraction:
-    """Half to even, once (R16)."""
-    return Fraction(round(value * 10**scale), 10**scale)
-
-
-def significant(value: Fraction, digits: int) -> Fraction:
-    """Half to even, once, to so many significant digits (R16)."""
-    if value == 0:
-        return value
-    places = 0
-    while abs(value) * Fraction(10) ** places >= 10**digits:
-        places -= 1
-    while abs(value) * Fraction(10) ** places < 10 ** (digits - 1):
-        places += 1
-    return round(value * Fraction(10) ** places) / Fraction(10) ** places
+EPOCHS_US = {"epoch-seconds": 1_000_000, "epoch-milliseconds": 1_000, "epoch-microseconds": 1}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # --- events to records -----------------------------------------------------------------------------------------------
@@ -235,188 +187,115 @@ def meter_event(row: Row, config: Mapping[str, Any], books: Books) -> None:
         books.unmatched_entry.append(row["id"])
         return
     measurements = entry.get("measurements") or entry["observations"]
-    applying = [m for m in measurements if applies(m, row["properties"])]
+    applying = [m for m in measurements if applies(m, row)]
     if not applying:
         books.unmatched_filter.append(row["id"])
         return
-    values = []
+    measured_rows = []
     for measurement in applying:
-        text = row["properties"].get(measurement["sourceProperty"])
-        precision = measurement.get("precision", 38)
-        scale = measurement.get("scale", 18 if precision >= 18 else 0)
-        value = "source-missing" if text is None else quantity_of(text, precision, scale)
-        if isinstance(value, str):
-            source = {"source_property": measurement["sourceProperty"], "unit": measurement["unit"]}
-            books.rejects.append({**identity, **source, "text": text, "reason": value})
+        found = measure(measurement, row)
+        if found.get("reason"):
+            books.rejects.append({**identity, "unit": measurement["unit"], **found})
             return
-        values.append(value)
-    measured = {m["sourceProperty"] for m in measurements}
-    for measurement, value in zip(applying, values, strict=True):
-        aggregation = measurement.get("aggregation")
+        measured_rows.append(found)
+    measured = {name for m in measurements for name in measured_properties(m)}
+    for measurement, found in zip(applying, measured_rows, strict=True):
         books.records.append(
             {
                 **{name: row[name] for name in ("workspace_id", "universe_id", "subject", "recorded_at", "metered_at")},
-                "quantity": value,
+                **found,
                 "unit": measurement["unit"],
-                "aggregation": OTHER_NAMES.get(aggregation, aggregation),
+                "aggregation": aggregation_of(measurement),
                 "dimensions": {key: text for key, text in row["properties"].items() if key not in measured},
                 "source_event_id": row["id"],
             }
         )
 
 
-def applies(measurement: Mapping[str, Any], properties: Mapping[str, str]) -> bool:
+# --- one measurement of one event ------------------------------------------------------------------------------------
+
+
+def source_properties(measurement: Mapping[str, Any]) -> list[str]:
+    """The properties that a measurement adds up, mostly one."""
+    sources = measurement["sourceProperty"]
+    return [sources] if isinstance(sources, str) else list(sources)
+
+
+def measured_properties(measurement: Mapping[str, Any]) -> list[str]:
+    """Every property that a measurement reads: its quantity's and its span's. None of them is a dimension (R6)."""
+    span = measurement.get("span") or {}
+    return source_properties(measurement) + [span[bound] for bound in ("start", "end", "duration") if bound in span]
+
+
+def measure(measurement: Mapping[str, Any], row: Row) -> Row:
+    """A measurement's quantity, span and value, or the reason why the event is rejected (R3–R5), the span's first."""
+    precision = measurement.get("precision", 38)
+    scale = measurement.get("scale", 18 if precision >= 18 else 0)
+    start = end = None
+    if "span" in measurement:
+        spanned = span_of(measurement["span"], row)
+        if isinstance(spanned[0], str):
+            return {"source_property": spanned[1], "text": row["properties"].get(spanned[1]), "reason": spanned[0]}
+        start, end = spanned
+    quantity = Fraction(0)
+    value = None
+    for name in source_properties(measurement):
+        text = row["properties"].get(name)
+        if (aggregation_of(measurement) or "").partition(" ")[0].endswith("unique-count"):
+            found = "source-missing" if text is None else Fraction(1)
+            value = text
+        else:
+            found = "source-missing" if text is None else quantity_of(text, precision, scale)
+        if isinstance(found, str):
+            return {"source_property": name, "text": text, "reason": found}
+        quantity += found
+    quantity *= Fraction(str(measurement.get("multiply", 1))) / Fraction(str(measurement.get("divide", 1)))
+    if "timesDuration" in measurement:
+        quantity *= Fraction((end - start) // timedelta(microseconds=1), UNIT_US[measurement["timesDuration"]])
+    return {"quantity": rounded(quantity, scale), "value": value, "window_start": start, "window_end": end}
+
+
+def span_of(span: Mapping[str, Any], row: Row) -> tuple[Any, Any]:
+    """A record's span; or the reason why it has none, and the property at fault."""
+    found: dict[str, Any] = {}
+    for bound in ("start", "end", "duration"):
+        if bound in span:
+            text = row["properties"].get(span[bound])
+            if text is None:
+                return "span-missing", span[bound]
+            found[bound] = length_of(text, span["unit"]) if bound == "duration" else span_time(text, span)
+            if found[bound] is None:
+                return "span-invalid", span[bound]
+    start, end, length, at = found.get("start"), found.get("end"), found.get("duration"), row["recorded_at"]
+    if length is not None and start is None and end is None:
+        start, end = (at - length, at) if span.get("eventTime") == "end" else (at, at + length)
+    elif length is not None:
+        start, end = (start, start + length) if start is not None else (end - length, end)
+    start, end = at if start is None else start, at if end is None else end
+    return (start, end) if start <= end else ("span-invalid", span.get("end") or span.get("start"))
+
+
+def span_time(text: str, span: Mapping[str, Any]) -> datetime | None:
+    """A span's bound, by how its times are written; digits finer than a microsecond are cut (R11)."""
+    kind = span.get("times", "rfc3339")
+    if kind == "rfc3339":
+        return time_of(text)
+    number = quantity_of(text)
+    return None if isinstance(number, str) else EPOCH + timedelta(microseconds=floor(number * EPOCHS_US[kind]))
+
+
+def length_of(text: str, unit: str) -> timedelta | None:
+    """A duration, none when it is negative or no number; digits finer than a microsecond are cut."""
+    number = quantity_of(text)
+    if isinstance(number, str) or number < 0:
+        return None
+    return timedelta(microseconds=floor(number * UNIT_US[unit]))
+
+
+def applies(measurement: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     """Whether a measurement's filter hits (R2)."""
     chosen = measurement.get("filter")
-    return chosen is None or properties.get(chosen["property"]) == chosen["equals"]
-
-
-# --- windows ---------------------------------------------------------------------------------------------------------
-
-
-def windows(start: str, end: str, every: str | None = None) -> list[tuple[datetime, datetime]]:
-    """`[start, end)` whole, or cut back to back (R11)."""
-    first, last = time_of(start), time_of(end)
-    assert first is not None
-    assert last is not None
-    cuts = [first]
-    while every is not None and (cut := boundary(first, every, len(cuts))) < last:
-        cuts.append(cut)
-    return list(pairwise([*cuts, last]))
-
-
-def boundary(start: datetime, every: str, count: int) -> datetime:
-    """Where the window number `count` begins: at the calendar's boundaries, or so many durations after the start."""
-    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    if every == "hour":
-        return start.replace(minute=0, second=0, microsecond=0) + timedelta(hours=count)
-    if every == "day":
-        return midnight + timedelta(days=count)
-    if every == "week":
-        return midnight - timedelta(days=start.weekday()) + timedelta(weeks=count)
-    if every == "month":
-        return add_months(midnight.replace(day=1), count)
-    if every == "year":
-        return midnight.replace(year=start.year + count, month=1, day=1)
-    match = DURATION.fullmatch(every)
-    assert match is not None
-    years, months, weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    length = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-    return add_months(start, count * (12 * years + months)) + count * length
-
-
-def add_months(moment: datetime, months: int) -> datetime:
-    """So many months later, on the month's last day where it is shorter."""
-    year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
-    return moment.replace(year=year, month=month + 1, day=min(moment.day, monthrange(year, month + 1)[1]))
-
-
-# --- records to readings ---------------------------------------------------------------------------------------------
-
-
-def readings(
-    records: Iterable[Row],
-    *,
-    start: str,
-    end: str,
-    aggregation: str | None = None,
-    every: str | None = None,
-    group_by: Sequence[str] = (),
-    across_workspaces: bool = False,
-    subjects: Sequence[str] = (),
-    scale: int = 18,
-    digits: int | None = None,
-) -> list[Row]:
-    """Records → readings, one per key and window that has any (R10–R22).
-
-    All quantities are rounded to `scale`; with `digits` only averages are, and what needs no rounding is left exact.
-    """
-    series: dict[tuple[Any, ...], list[Row]] = {}
-    for record in records:
-        if subjects and record["subject"] not in subjects:
-            continue
-        name = aggregation or record["aggregation"]
-        workspace = None if across_workspaces else record["workspace_id"]
-        dimensions = tuple((g, record["dimensions"][g]) for g in sorted(set(group_by)) if g in record["dimensions"])
-        scope = (workspace, record["universe_id"], record["subject"], record["unit"])
-        key = (*scope, OTHER_NAMES.get(name, name), dimensions)
-        series.setdefault(key, []).append(record)
-    made = []
-    for key, same in series.items():
-        for window in windows(start, end, every):
-            reading = read_window(sorted(same, key=order), key[4], window)
-            if reading is None:
-                continue
-            value = reading["exact"] / (reading["divisor_us"] or 1)
-            if digits is None:
-                quantity = rounded(value, scale)
-            else:
-                quantity = significant(value, digits) if reading["divisor_us"] else value
-            names = ("workspace_id", "universe_id", "subject", "unit", "aggregation")
-            made.append(
-                {
-                    **dict(zip(names, key, strict=False)),
-                    "window_start": window[0],
-                    "window_end": window[1],
-                    "dimensions": dict(key[5]),
-                    "quantity": quantity,
-                    **reading,
-                }
-            )
-    return made
-
-
-def order(record: Row) -> tuple[Any, ...]:
-    """The last in this order wins (R13)."""
-    return record["recorded_at"], record["metered_at"], record["source_event_id"], record["quantity"]
-
-
-def read_window(ordered: Sequence[Row], aggregation: str, window: tuple[datetime, datetime]) -> Row | None:
-    """One key's reading in one window: its exact value, or for an average its numerator and divisor."""
-    start, end = window
-    inside = [r for r in ordered if start <= r["recorded_at"] < end]
-    held = held_levels(ordered, window) if aggregation in GAUGES else []
-    carried = [r for r in ordered if r["recorded_at"] < start][-1:] if aggregation in GAUGES else []
-    if not inside and not carried:
-        return None
-    reading: Row = {
-        "exact": None,
-        "divisor_us": None,
-        "record_count": len(inside),
-        "carried": bool(carried),
-        "max_metered_at": max(r["metered_at"] for r in inside + carried),
-        "last": None,
-    }
-    last = held[-1][0] if aggregation == "final-state" else inside[-1] if aggregation == "latest" else None
-    if last is not None:
-        reading["last"] = (last["recorded_at"], last["metered_at"], last["source_event_id"])
-    if aggregation == "time-weighted-avg":
-        reading["exact"] = sum((r["quantity"] * microseconds for r, microseconds in held), Fraction(0))
-        reading["divisor_us"] = (end - start) // MICROSECOND
-        return reading
-    reading["exact"] = {
-        "sum": lambda: sum((r["quantity"] for r in inside), Fraction(0)),
-        "max": lambda: max(r["quantity"] for r in inside),
-        "min": lambda: min(r["quantity"] for r in inside),
-        "count": lambda: Fraction(len(inside)),
-        "latest": lambda: inside[-1]["quantity"],
-        "peak-state": lambda: max(r["quantity"] for r, _ in held),
-        "min-state": lambda: min(r["quantity"] for r, _ in held),
-        "final-state": lambda: held[-1][0]["quantity"],
-    }[aggregation]()
-    return reading
-
-
-def held_levels(ordered: Sequence[Row], window: tuple[datetime, datetime]) -> list[tuple[Row, int]]:
-    """The levels that were in effect in a window, each with its microseconds there (R14)."""
-    start, end = window
-    held = []
-    for n, level in enumerate(ordered):
-        until = ordered[n + 1]["recorded_at"] if n + 1 < len(ordered) else end
-        overlap = min(until, end) - max(level["recorded_at"], start)
-        if overlap > timedelta(0):
-            held.append((level, overlap // MICROSECOND))
-    return held
+    return chosen is None or passes(chosen, row)
 
 
 # --- the engine's rows, to be compared with the oracle's -------------------------------------------------------------
@@ -432,12 +311,14 @@ def plain_reading(row: Row) -> Row:
         "quantity": quantity,
         "exact": quantity if row["numerator"] is None else Fraction(row["numerator"]),
         "last": None if last == (None, None, None) else last,
+        "prorated": row.get("prorated", False),
     }
 
 
 def plain_record(row: Row) -> Row:
     """An engine's record in the oracle's words."""
-    return {**{k: v for k, v in row.items() if k != "id"}, "quantity": Fraction(row["quantity"])}
+    found = {**{k: v for k, v in row.items() if k != "id"}, "quantity": Fraction(row["quantity"])}
+    return {"value": None, "window_start": None, "window_end": None, **found}
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:

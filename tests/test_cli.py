@@ -31,7 +31,7 @@ from metering_duck.contract import MODELS
 
 CLOCK = ["--clock", "2024-06-01T00:00:00Z"]
 WINDOW = ["--start", "2024-01-01", "--end", "2024-02-01"]
-COMMANDS = ("aggregate", "check", "compile", "demo", "meter", "schema")
+COMMANDS = ("aggregate", "check", "compile", "demo", "meter", "periods", "rollup", "schema")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("METERING_DUCK_")}
 METERED = "6 read = 2 metered + 1 unmatched + 1 duplicate + 1 conflict + 1 rejected (1 quantity-syntax)\n"
 HEAD = "id,workspace_id,universe_id,type,subject,time,tokens,region,metered_at\n"
@@ -626,7 +626,7 @@ def test_compile_without_a_window_is_the_sql_of_meter() -> None:
     script = good("compile", "--config", "config.json")
     done = run("compile", "--config", "config.json", "--every", "day")
 
-    assert ("read_parquet('events.parquet')" in script, "window_start" in script) == (True, False)
+    assert ("read_parquet('events.parquet')" in script, "CREATE OR REPLACE TEMP TABLE windows" in script) == (True, False)
     assert (2, True) == (done.exit_code, done.stderr.startswith("error: every: "))
 
 

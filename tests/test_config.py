@@ -287,7 +287,15 @@ def test_every_name_of_an_aggregation_is_one(name: str) -> None:
     """Each name, and each other name, works in a config and in a call, and the reading has the one name (R19)."""
     own = aggregate([event()], {"measurements": [{**M, "aggregation": name}]}, clock=CLOCK, **WINDOW).to_dicts()
     called = aggregate([event()], {"measurements": [M]}, aggregation=name, clock=CLOCK, **WINDOW).to_dicts()
-    plain = {"sum-events": "sum", "max-event": "max", "min-event": "min", "latest-event": "latest"}.get(name, name)
+    others = {
+        "sum-events": "sum",
+        "max-event": "max",
+        "min-event": "min",
+        "latest-event": "latest",
+        "integral-seconds": "integral",
+        "median": "p50-interpolated",
+    }
+    plain = others.get(name, name)
 
     assert own == called
     assert [plain] == [r["aggregation"] for r in own]

@@ -55,7 +55,10 @@ RECORD: Event = {
 M = {"sourceProperty": "q", "unit": "x", "aggregation": "sum"}
 CONFIG = {"measurements": [M]}
 WINDOW = {"start": "2024-01-01", "end": "2024-02-01"}
-AGGREGATIONS = "sum, max, min, latest, count, time-weighted-avg, peak-state, min-state, final-state"
+AGGREGATIONS = (
+    "sum, max, min, latest, first, count, avg, unique-count, time-weighted-avg, time-weighted-avg-known, peak-state, "
+    "min-state, final-state, integral, integral-hours"
+)
 SUFFIXES = ".parquet, .pq, .ndjson, .jsonl, .json, .csv, .tsv, .arrow, .feather, .ipc"
 ALL_MAPS = (
     "--map \"workspace_id='acme'\" --map \"universe_id='production'\" --map id=COLUMN --map \"type='api.request'\" "
@@ -214,7 +217,7 @@ CONFIGS: dict[str, tuple[Any, str]] = {
     ),
     "half a filter": (
         lambda: config_of(filter={"property": "a"}),
-        "config: measurements[0].filter.equals: is missing; it is required.",
+        'config: measurements[0].filter: found "property" alone; expected a condition beside it, such as "equals".',
     ),
     "a filter of another kind": (
         lambda: config_of(filter=[]),
@@ -233,7 +236,7 @@ CONFIGS: dict[str, tuple[Any, str]] = {
         lambda: config_of(aggregation=""),
         "config: measurements[0].aggregation: found nothing; expected an aggregation. hint: known: sum, max, "
         "min, latest, "
-        "count, and 8 more.",
+        "first, and 21 more.",
     ),
     "too much precision": (
         lambda: config_of(precision=39),
@@ -304,15 +307,15 @@ OPTIONS: dict[str, tuple[Event, str]] = {
     ),
     "every": (
         {"every": "dya"},
-        "every: found 'dya'; expected hour, day, week, month, year or an ISO 8601 duration such as PT15M. hint: "
+        "every: found 'dya'; expected hour, day, week, month, quarter, year, week-sunday or an ISO 8601 duration such as PT15M. hint: "
         "did you mean "
         '"day"?',
     ),
     "every in words": (
         {"every": "fortnight"},
-        "every: found 'fortnight'; expected hour, day, week, month, year or an ISO 8601 duration such as PT15M. "
+        "every: found 'fortnight'; expected hour, day, week, month, quarter, year, week-sunday or an ISO 8601 duration such as PT15M. "
         "hint: known: "
-        "hour, day, week, month, year.",
+        "hour, day, week, month, quarter, and 8 more.",
     ),
     "every of two kinds": (
         {"every": "P1MT1H"},
@@ -330,7 +333,7 @@ OPTIONS: dict[str, tuple[Event, str]] = {
     ),
     "aggregation far off": (
         {"aggregation": "xyz"},
-        'aggregation: found "xyz"; expected an aggregation. hint: known: sum, max, min, latest, count, and 8 more.',
+        'aggregation: found "xyz"; expected an aggregation. hint: known: sum, max, min, latest, first, and 21 more.',
     ),
     "scale": ({"scale": 39}, "scale: found 39; expected 0 to 38 fraction digits."),
     "digits": ({"digits": 35}, "digits: found 35; expected 1 to 34 significant digits."),

@@ -231,12 +231,12 @@ def test_sql_and_python_divide_alike(
         quotient = exact.quotient(Fraction(numerator, 10**scale), divisor, scale=result_scale)
         if abs(numerator) // divisor >= 10**38 or abs(Fraction(quotient)) >= 10 ** (38 - result_scale):
             continue
-        rows.append((*in_parts(numerator, 10**19), 10**19, divisor, scale, result_scale))
+        rows.append((*in_parts(numerator, 10**19), 10**19, divisor, scale, result_scale, "half-even"))
         expected.append(int(Fraction(quotient) * 10**result_scale))
         significant.append(
             (digits, exact.format(exact.quotient(Fraction(numerator, 10**scale), divisor, digits=digits)))
         )
-    columns = "high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER"
+    columns = "high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER, rounding VARCHAR"
     found = run_stage(sql, "averages", "numerators", rows, columns)
     assert expected == [int(row["rounded"]) for row in found]
     names = ("negative", "quotient", "remainder", "divisor", "scale")

@@ -27,7 +27,10 @@ SAMPLES = {
     "MAP(VARCHAR, VARCHAR)": "MAP {{'region': 'eu {n}'}}",
 }
 SAMPLES_BY_COLUMN = {
+    "cell_us": "86400000000",
     "dimensions": """'{{"region": "eu {n}"}}'""",
+    "exact_text": "'{n}.50'",
+    "filled": "FALSE",
     "object": """'{{"observations": [{{"quantity": "{n}.50", "unit": "seats"}}, {{"quantity": 1234567890123456}}]}}'""",
 }
 KEY = "'w', 'u', 's', NULL, 'seats', 'a'"
@@ -99,7 +102,8 @@ def test_a_stage_runs_alone(sql: duckdb.DuckDBPyConnection, stage: str) -> None:
     for name, columns in load_header(stage).reads.items():
         make_table(sql, name, columns)
     rows = sql.execute(load_stage(stage).sql, values_of(stage)).fetchall()
-    expected = {"conflicts": 0, "repeated_keys": 0, "observations": 2 * ROWS, "readings": ROWS}
+    expected = {"conflicts": 0, "repeated_keys": 0, "observations": 2 * ROWS, "windows": 0, "window_grid": 1, "window_cells": 3}
+    expected |= {"overlapping": 0, "straddling": 0, "missing": 0, "gaps": 4, "exact_parts": 2}
     assert expected.get(stage, ROWS) == len(rows)
 
 
@@ -156,7 +160,8 @@ def test_spans_hold_until_the_next_level(sql: duckdb.DuckDBPyConnection) -> None
         ("02:00", "00:00", "b", 0),
     ]
     moment = "TIMESTAMP '2024-01-31 {}'".format
-    values = ", ".join(f"({KEY}, {moment(r)}, {moment(m)}, '{i}', {level})" for r, m, i, level in levels)
+    last = "0, 0, TIMESTAMP '2024-02-01'"
+    values = ", ".join(f"({KEY}, {moment(r)}, {moment(m)}, '{i}', {level}, {last})" for r, m, i, level in levels)
     fill(sql, "levels", "spans", values)
     spans = load_stage("spans").sql
     query = f"SELECT id, level::INTEGER, strftime(held_until, '%d %H') FROM ({spans}) ORDER BY recorded_at, id, level"
@@ -199,12 +204,58 @@ def test_readings_ids_are_of_the_whole_key(sql: duckdb.DuckDBPyConnection) -> No
     fill(sql, "windows", "readings", windows)
     keys = ["'w', 'u', 's', NULL", "'wu', '', 's', NULL", "'', 'wu', 's', NULL", "NULL, 'wu', 's', NULL"]
     keys += ["'w', 'u', 's', '{}'", """'w', 'u', 's', '{"a":""}'""", """'w', 'u', 's', '{"":"a"}'"""]
-    rest = "'seats', 'sum', {window}, 1, NULL, NULL, 1, FALSE, TIMESTAMP '2024-01-01', NULL, NULL, NULL"
+    rest = "'seats', 'sum', {window}, 1, NULL, NULL, 1, FALSE, FALSE, TIMESTAMP '2024-01-01', NULL, NULL, NULL"
     values = ", ".join(f"({key}, {rest.format(window=window)})" for key in keys for window in (0, 1))
     fill(sql, "totals", "readings", values)
     ids = [row[0] for row in sql.execute(load_stage("readings").sql, {"clock": datetime(2024, 2, 1)}).fetchall()]
     assert 2 * (len(keys) - 1) == len(set(ids))
     assert {32} == {len(found) for found in ids}
+
+
+def test_gaps_are_where_a_known_level_has_no_reading(sql: duckdb.DuckDBPyConnection) -> None:
+    """Before a first reading that was carried in, between two, and behind the last; counters and --fill have none."""
+    day = "TIMESTAMP '2024-01-{:02}'".format
+    rows = [(2, 3, True, True, False), (3, 4, True, True, False), (6, 7, True, True, False), (9, 10, False, True, True)]
+    values = ", ".join(f"({KEY}, {day(a)}, {day(b)}, {c}, {g}, {f})" for a, b, c, g, f in rows)
+    fill(sql, "finer", "gaps", values)
+    query = f"SELECT gap_start, gap_end FROM ({load_stage('gaps').sql}) WHERE isfinite(gap_end) ORDER BY gap_start"
+    days = [(datetime(1, 1, 1), datetime(2024, 1, 2)), (datetime(2024, 1, 4), datetime(2024, 1, 6))]
+    assert days == sql.sql(query).fetchall()
+    assert [(datetime(2024, 1, 7),)] == sql.sql(
+        f"SELECT gap_start FROM ({load_stage('gaps').sql}) WHERE NOT isfinite(gap_end)"
+    ).fetchall()
+
+
+def test_exact_parts_hold_57_digits(sql: duckdb.DuckDBPyConnection) -> None:
+    """A numerator of 56 digits and a fraction is two whole numbers of one sign, in units of the series' last digit."""
+    text = "-" + "9" * 38 + "." + "5" * 19
+    moment = "TIMESTAMP '2024-01-01'"
+    state = f"FALSE, 1, NULL, TRUE, {moment}, NULL, NULL, NULL, 0, TRUE, FALSE"
+    later = state.replace("TRUE", "FALSE", 1)
+    fill(sql, "rekeyed", "exact_parts", f"({KEY}, {moment}, '{text}', {state}), ({KEY}, {moment}, '7', {later})")
+    fill(sql, "series_scales", "exact_parts", "('seats', 'a', 19)")
+    fill(sql, "windows", "exact_parts", f"(0, {moment}, {moment})")
+    rows = sql.sql(f"SELECT high, low, carried FROM ({load_stage('exact_parts').sql}) ORDER BY high").fetchall()
+    assert rows == [(-int("9" * 38), -int("5" * 19), True), (7, 0, False)]
+
+
+def test_combined_adds_picks_and_divides(sql: duckdb.DuckDBPyConnection) -> None:
+    """Averages add, extremes and the last one pick; a carry between the two parts keeps them of one sign."""
+    moment = "TIMESTAMP '2024-01-{:02}'".format
+    kinds = ("avg", "max", "latest")
+    values = ", ".join(
+        f"('w', 'u', 's', NULL, 'seats', '{kind}', 0, 60, 0, {high}, {low}, FALSE, {count}, NULL, FALSE, {moment(1)}, "
+        f"{moment(day)}, {moment(1)}, 'e{day}')"
+        for kind in kinds
+        for high, low, count, day in ((0, 3, 2, 1), (-2 if kind == "avg" else 0, -8 if kind == "avg" else -3, 3, 2))
+    )
+    fill(sql, "exact_parts", "combined", values)
+    query = f"SELECT aggregation, high, low, divisor, last_event_id FROM ({load_stage('combined').sql}) ORDER BY 1"
+    assert sql.sql(query).fetchall() == [
+        ("avg", -2, -5, 5, None),
+        ("latest", 0, -3, 1, "e2"),
+        ("max", 0, 3, 1, None),
+    ]
 
 
 # --- macros ----------------------------------------------------------------------------------------------------------

@@ -19,19 +19,38 @@ CREATE OR REPLACE TEMP MACRO quantity_parts(text) AS
 CREATE OR REPLACE TEMP MACRO quantity_digits(text) AS
     trim(quantity_parts(text).whole || quantity_parts(text).fraction, '0');
 
--- How many digits the decimal point stands after the first digit that counts. An exponent of more than 18 digits
--- is as good as any number beyond every DECIMAL.
+-- How many digits the decimal point stands after the first digit that counts. An exponent beyond INTEGER
+-- is as good as any number beyond every DECIMAL and every filter.
 CREATE OR REPLACE TEMP MACRO quantity_point(text) AS
     CASE
         WHEN quantity_parts(text).exponent = '' THEN 0
         ELSE coalesce(
-            TRY_CAST(quantity_parts(text).exponent AS BIGINT),
+            TRY_CAST(quantity_parts(text).exponent AS INTEGER),
             CASE WHEN starts_with(quantity_parts(text).exponent, '-') THEN -1000000000000 ELSE 1000000000000 END
         )
     END
     + strlen(quantity_parts(text).whole)
     - strlen(quantity_parts(text).whole || quantity_parts(text).fraction)
     + strlen(ltrim(quantity_parts(text).whole || quantity_parts(text).fraction, '0'));
+
+-- The sign of a quantity: -1, 0 or 1.
+CREATE OR REPLACE TEMP MACRO quantity_sign(text) AS
+    CASE WHEN quantity_digits(text) = '' THEN 0 WHEN quantity_parts(text).sign = '-' THEN -1 ELSE 1 END;
+
+-- A quantity as a key that sorts as its value does, whatever its number of digits; those of a negative one turned round.
+CREATE OR REPLACE TEMP MACRO quantity_key(text) AS
+    {
+        'sign': quantity_sign(text),
+        'point': quantity_sign(text) * quantity_point(text),
+        'digits': CASE
+            WHEN quantity_sign(text) < 0 THEN translate(quantity_digits(text), '0123456789', '9876543210') || '~'
+            ELSE quantity_digits(text)
+        END
+    };
+
+-- Whether a text is a quantity in plain digits that DECIMAL(38, 18) holds.
+CREATE OR REPLACE TEMP MACRO is_short(text) AS
+    regexp_full_match(text, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?');
 
 -- R5: why a text is no DECIMAL of so many digits before and after its point; NULL when it is one.
 CREATE OR REPLACE TEMP MACRO quantity_fault(text, integer_digits, fraction_digits) AS
@@ -119,20 +138,22 @@ CREATE OR REPLACE TEMP MACRO unscaled(number) AS
 CREATE OR REPLACE TEMP MACRO power_of_ten(exponent) AS
     CAST('1' || repeat('0', exponent) AS HUGEINT);
 
+-- R16: an integer without its last `dropped` digits, rounded by its mode.
+CREATE OR REPLACE TEMP MACRO rounded_off(number, dropped, mode) AS
+    number // power_of_ten(dropped)
+    + CASE
+        WHEN number % power_of_ten(dropped) = 0 THEN 0
+        WHEN mode = 'ceiling' THEN CASE WHEN number > 0 THEN 1 ELSE 0 END
+        WHEN mode = 'floor' THEN CASE WHEN number < 0 THEN -1 ELSE 0 END
+        WHEN abs(number % power_of_ten(dropped)) > power_of_ten(dropped) // 2 THEN sign(number)
+        WHEN abs(number % power_of_ten(dropped)) < power_of_ten(dropped) // 2 THEN 0
+        WHEN mode = 'half-up' OR (number // power_of_ten(dropped)) % 2 <> 0 THEN sign(number)
+        ELSE 0
+    END;
+
 -- RFC 3339, the offset optional, a blank for the T allowed.
 CREATE OR REPLACE TEMP MACRO is_time(text) AS
     regexp_full_match(text, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?');
-
--- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
-CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
-    CASE
-        WHEN NOT is_time(text) THEN NULL
-        WHEN text[-1] IN ('Z', 'z') THEN clock_of_text(text)
-        WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
-        WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)
-        WHEN zone = 'UTC' THEN clock_of_text(text)
-        ELSE (clock_of_text(text) AT TIME ZONE zone) AT TIME ZONE 'UTC'
-    END;
 
 -- The date and time of day, without the offset.
 CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS
@@ -144,19 +165,108 @@ CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS
 CREATE OR REPLACE TEMP MACRO offset_of_text(text) AS
     to_hours(CAST(substr(text, strlen(text) - 4, 2) AS BIGINT)) + to_minutes(CAST(right(text, 2) AS BIGINT));
 
--- Whether digits finer than a microsecond were cut.
-CREATE OR REPLACE TEMP MACRO time_is_cut(text) AS
-    regexp_matches(text, '\.[0-9]{6}[0-9]*[1-9]');
+-- What the clocks of a zone show at a moment in UTC.
+CREATE OR REPLACE TEMP MACRO local_clock(moment, zone) AS
+    CASE WHEN zone = 'UTC' THEN moment ELSE (moment AT TIME ZONE 'UTC') AT TIME ZONE zone END;
+
+-- A local time as a moment by the offset that held a day before.
+CREATE OR REPLACE TEMP MACRO moment_by_offset_before(local, zone) AS
+    local - (
+        local_clock((local AT TIME ZONE zone) AT TIME ZONE 'UTC' - to_days(1), zone)
+        - ((local AT TIME ZONE zone) AT TIME ZONE 'UTC' - to_days(1))
+    );
+
+-- The moment at which clocks show a local time: the first of two, and where clocks skip it, by the offset before.
+CREATE OR REPLACE TEMP MACRO moment_of(local, zone) AS
+    CASE
+        WHEN zone = 'UTC' THEN local
+        WHEN local_clock(moment_by_offset_before(local, zone), zone) = local THEN moment_by_offset_before(local, zone)
+        ELSE (local AT TIME ZONE zone) AT TIME ZONE 'UTC'
+    END;
+
+-- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
+-- Without an offset it is what the clocks of the zone show.
+CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
+    CASE
+        WHEN NOT is_time(text) THEN NULL
+        WHEN text[-1] IN ('Z', 'z') THEN clock_of_text(text)
+        WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
+        WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)
+        WHEN zone = 'UTC' THEN clock_of_text(text)
+        ELSE moment_of(clock_of_text(text), zone)
+    END;
 
 -- Whether a text names no offset.
 CREATE OR REPLACE TEMP MACRO time_is_naive(text) AS
     NOT regexp_matches(text, '([Zz]|[+-][0-9]{2}:[0-9]{2})$');
+
+-- A bare date is its midnight.
+CREATE OR REPLACE TEMP MACRO with_clock(text) AS
+    CASE WHEN regexp_full_match(text, '[0-9]{4}-[0-9]{2}-[0-9]{2}') THEN text || 'T00:00:00' ELSE text END;
+
+-- What the clocks of a zone show at a time that people wrote; NULL when there is none.
+CREATE OR REPLACE TEMP MACRO clock_in_zone(text, zone) AS
+    CASE
+        WHEN NOT is_time(with_clock(text)) THEN NULL
+        WHEN time_is_naive(with_clock(text)) THEN clock_of_text(with_clock(text))
+        ELSE local_clock(time_of_text(with_clock(text), 'UTC'), zone)
+    END;
+
+-- A quantity's text, counted in units of so many microseconds, as whole microseconds, finer ones cut toward the past.
+CREATE OR REPLACE TEMP MACRO whole_us(text, unit_us) AS
+    TRY_CAST(floor(TRY(
+        CAST(quantity_respelled(text) AS DECIMAL(38, 15)) * CAST(unit_us AS DECIMAL(12, 0))
+    )) AS BIGINT);
+
+-- A duration of at most ten thousand years; NULL when there is none.
+CREATE OR REPLACE TEMP MACRO length_us(text, unit_us) AS
+    CASE WHEN whole_us(text, unit_us) BETWEEN 0 AND 315576000000000000 THEN whole_us(text, unit_us) END;
+
+-- The moment so many units after 1970 began; NULL when there is none.
+CREATE OR REPLACE TEMP MACRO moment_since_1970(text, unit_us) AS
+    CASE
+        WHEN whole_us(text, unit_us) BETWEEN -62135596800000000 AND 253402300799999999
+            THEN make_timestamp(whole_us(text, unit_us))
+    END;
+
+-- number × numerator / divisor, rounded half to even once (R16): over two parts, so that nothing overflows on its way.
+CREATE OR REPLACE TEMP MACRO scaled_parts(number, numerator, divisor) AS
+    {
+        'whole': ((number // power_of_ten(19)) * numerator // divisor) * power_of_ten(19)
+            + (((number // power_of_ten(19)) * numerator % divisor) * power_of_ten(19)
+                + (number % power_of_ten(19)) * numerator) // divisor,
+        'rest': (((number // power_of_ten(19)) * numerator % divisor) * power_of_ten(19)
+                + (number % power_of_ten(19)) * numerator) % divisor
+    };
+
+CREATE OR REPLACE TEMP MACRO scaled(number, numerator, divisor) AS
+    (scaled_parts(abs(number), abs(numerator), divisor).whole
+        + CASE
+            WHEN 2 * scaled_parts(abs(number), abs(numerator), divisor).rest > divisor THEN 1
+            WHEN 2 * scaled_parts(abs(number), abs(numerator), divisor).rest = divisor
+                AND scaled_parts(abs(number), abs(numerator), divisor).whole % 2 = 1 THEN 1
+            ELSE 0
+        END)
+    * CASE WHEN (number < 0) <> (numerator < 0) THEN -1 ELSE 1 END;
+
+-- Whether digits finer than a microsecond were cut.
+CREATE OR REPLACE TEMP MACRO time_is_cut(text) AS
+    regexp_matches(text, '\.[0-9]{6}[0-9]*[1-9]');
 
 -- A moment as RFC 3339 text, with as many fraction digits as it has.
 CREATE OR REPLACE TEMP MACRO time_text(moment) AS
     strftime(moment, '%Y-%m-%dT%H:%M:%S')
     || CASE WHEN epoch_us(moment) % 1000000 = 0 THEN '' ELSE rtrim(strftime(moment, '.%f'), '0') END
     || 'Z';
+
+-- What the clocks of a zone show at a moment, as RFC 3339 text with the offset.
+CREATE OR REPLACE TEMP MACRO clock_text(moment, zone) AS
+    rtrim(time_text(local_clock(moment, zone)), 'Z')
+    || CASE WHEN local_clock(moment, zone) < moment THEN '-' ELSE '+' END
+    || strftime(
+        TIMESTAMP '2000-01-01' + to_microseconds(abs(epoch_us(local_clock(moment, zone)) - epoch_us(moment))),
+        '%H:%M'
+    );
 
 -- Whether JSON text may hold a number that a parser would change: DuckDB reads one with a fraction, an exponent or
 -- more than 15 digits as a DOUBLE, and -0 as 0. May say so of a number inside a string, which costs time and no truth.
@@ -217,6 +327,106 @@ CREATE OR REPLACE TEMP MACRO encoded(text) AS
 -- The first 16 bytes of SHA-256, in hex (R21).
 CREATE OR REPLACE TEMP MACRO digest(text) AS
     left(sha256(text), 32);
+
+CREATE OR REPLACE TEMP TABLE windows AS
+WITH
+-- how the windows are cut, and between which moments
+calendars AS (
+    SELECT
+        CAST(NULL AS VARCHAR) AS universe_id,
+        CAST(NULL AS VARCHAR) AS subject,
+        CAST(NULL AS BIGINT) AS outer_index,
+        'UTC' AS zone,
+        'month' AS unit,
+        CAST(1 AS BIGINT) AS step,
+        date_trunc('month', local_clock(TIMESTAMP '2024-01-01 00:00:00', 'UTC')) AS origin,
+        CAST(NULL AS TIMESTAMP) AS starts,
+        CAST(NULL AS TIMESTAMP) AS ends,
+        TIMESTAMP '2024-01-01 00:00:00' AS first_at,
+        TIMESTAMP '2024-03-01 00:00:00' AS last_at,
+        FALSE AS whole
+    FROM (VALUES (0)) AS once(n)
+),
+-- the windows of each calendar: boundary n is always so many steps from the origin, never from the boundary before it
+windows AS (
+    WITH bounded AS (
+        SELECT
+            *,
+            row_number() OVER () AS calendar_index,
+            greatest(starts, first_at) AS from_at,
+            least(ends, last_at) AS until_at
+        FROM calendars
+    ),
+    guessed AS (
+        SELECT
+            *,
+            CASE unit
+                WHEN 'month' THEN date_diff('month', origin, local_clock(from_at, zone)) // step
+                WHEN 'day' THEN date_diff('day', origin, local_clock(from_at, zone)) // step
+                WHEN 'microsecond' THEN (epoch_us(from_at) - epoch_us(origin)) // step
+                ELSE 0
+            END AS first_number,
+            CASE unit
+                WHEN 'month' THEN date_diff('month', origin, local_clock(until_at, zone)) // step
+                WHEN 'day' THEN date_diff('day', origin, local_clock(until_at, zone)) // step
+                WHEN 'microsecond' THEN (epoch_us(until_at) - epoch_us(origin)) // step
+                ELSE 0
+            END AS last_number
+        FROM bounded
+        WHERE from_at < until_at
+    ),
+    numbered AS (
+        SELECT
+            *,
+            unnest(range(CAST(first_number AS BIGINT) - 2, CAST(last_number AS BIGINT) + 3)) AS number
+        FROM guessed
+    ),
+    boundaries AS (
+        SELECT
+            *,
+            CASE unit
+                WHEN 'month' THEN moment_of(origin + to_months(CAST(number * step AS INTEGER)), zone)
+                WHEN 'day' THEN moment_of(origin + to_days(CAST(number * step AS INTEGER)), zone)
+                WHEN 'microsecond' THEN origin + to_microseconds(number * step)
+                WHEN 'all' THEN CASE WHEN number <= 0 THEN from_at ELSE until_at END
+            END AS boundary
+        FROM numbered
+    ),
+    periods AS (
+        SELECT
+            *,
+            boundary AS period_start,
+            lead(boundary) OVER (PARTITION BY calendar_index ORDER BY number) AS period_end
+        FROM boundaries
+    ),
+    clipped AS (
+        SELECT
+            universe_id,
+            subject,
+            outer_index,
+            zone,
+            whole,
+            first_at,
+            last_at,
+            greatest(period_start, starts, CASE WHEN NOT whole THEN first_at END) AS window_start,
+            least(period_end, ends, CASE WHEN NOT whole THEN last_at END) AS window_end
+        FROM periods
+        WHERE period_end IS NOT NULL
+    )
+    SELECT
+        row_number() OVER (ORDER BY universe_id, subject, window_start, window_end) - 1 AS window_index,
+        universe_id,
+        subject,
+        outer_index,
+        zone,
+        window_start,
+        window_end
+    FROM clipped
+    WHERE window_start < window_end
+        AND (NOT whole OR coalesce(window_start >= first_at, TRUE) AND coalesce(window_start < last_at, TRUE))
+)
+-- the result
+SELECT * FROM windows;
 
 CREATE OR REPLACE TEMP TABLE repeated_keys AS
 WITH
@@ -502,7 +712,7 @@ judged AS (
         CASE WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected' WHEN entry IS NULL THEN 'unmatched-entry' WHEN NOT (a_0 OR a_1) THEN 'unmatched-filter' ELSE 'metered' END AS status
     FROM quantified
 ),
--- which rows make readings: metered, of a subject that is asked for, inside the window
+-- which rows make readings: metered, of a subject that is asked for, inside a window
 windowed AS (
     SELECT
         *,
@@ -642,7 +852,17 @@ judged AS (
         CASE WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected' WHEN entry IS NULL THEN 'unmatched-entry' WHEN NOT (a_0 OR a_1) THEN 'unmatched-filter' ELSE 'metered' END AS status
     FROM quantified
 ),
--- every level a gauge was set to before the end, one row each
+-- the window that each row is in, or is before
+placed AS (
+    SELECT
+        *,
+        CASE WHEN recorded_at < TIMESTAMP '2024-03-01 00:00:00' THEN CAST(date_diff('month', TIMESTAMP '2024-01-01 00:00:00', greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')) AS BIGINT) ELSE NULL END AS window_index,
+        coalesce(recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AND recorded_at < TIMESTAMP '2024-03-01 00:00:00', FALSE) AS in_window,
+        CAST(date_diff('month', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-03-01 00:00:00' - to_microseconds(1)) AS BIGINT) AS last_index,
+        TIMESTAMP '2024-03-01 00:00:00' AS last_end
+    FROM judged
+),
+-- every level a gauge was set to before the last window's end, one row each
 levels AS (
     SELECT
         workspace_id,
@@ -654,11 +874,14 @@ levels AS (
         recorded_at,
         metered_at,
         event_id AS id,
-        CAST(v_1 AS DECIMAL(38, 18)) AS level
-    FROM judged
+        CAST(v_1 AS DECIMAL(38, 18)) AS level,
+        window_index,
+        last_index,
+        last_end
+    FROM placed
     WHERE status = 'metered'
         AND v_1 IS NOT NULL
-        AND recorded_at < TIMESTAMP '2024-03-01 00:00:00'
+        AND window_index IS NOT NULL
     UNION ALL
     SELECT
         workspace_id,
@@ -670,38 +893,32 @@ levels AS (
         recorded_at,
         metered_at,
         event_id AS id,
-        CAST(v_0 AS DECIMAL(38, 18)) AS level
-    FROM judged
+        CAST(v_0 AS DECIMAL(38, 18)) AS level,
+        window_index,
+        last_index,
+        last_end
+    FROM placed
     WHERE status = 'metered'
         AND v_0 IS NOT NULL
-        AND recorded_at < TIMESTAMP '2024-03-01 00:00:00'
+        AND window_index IS NOT NULL
 ),
 -- a level holds from its time to the next record's (R14), in the order of R13; of one event's equals the greater is last
 spans AS (
     SELECT
-        *,
-        coalesce(
-            lead(recorded_at) OVER (
-                PARTITION BY workspace_id, universe_id, subject, dimensions, unit, aggregation
-                ORDER BY recorded_at, metered_at, id, level
-            ),
-            TIMESTAMP '2024-03-01 00:00:00'
-        ) AS held_until
+        * EXCLUDE (last_index, last_end),
+        coalesce(lead(recorded_at) OVER by_series, last_end) AS held_until,
+        coalesce(lead(window_index) OVER by_series, last_index) AS until_index
     FROM levels
-    WHERE recorded_at < TIMESTAMP '2024-03-01 00:00:00'
-),
--- the windows, back to back from the start to the end
-windows AS (
-    SELECT
-        CAST(i AS BIGINT) AS window_index,
-        greatest(date_trunc('month', TIMESTAMP '2024-01-01 00:00:00') + (i) * INTERVAL 1 month, TIMESTAMP '2024-01-01 00:00:00') AS window_start,
-        least(date_trunc('month', TIMESTAMP '2024-01-01 00:00:00') + (i + 1) * INTERVAL 1 month, TIMESTAMP '2024-03-01 00:00:00') AS window_end
-    FROM range(CAST(date_diff('month', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-03-01 00:00:00' - to_microseconds(1)) + 1 AS BIGINT)) AS counted(i)
+    WINDOW
+        by_series AS (
+            PARTITION BY workspace_id, universe_id, subject, dimensions, unit, aggregation
+            ORDER BY recorded_at, metered_at, id, level
+        )
 ),
 -- each span cut at the windows it touches
 pieces AS (
     SELECT
-        touched.* EXCLUDE (window_index),
+        touched.* EXCLUDE (touched_index),
         CAST(trunc(level) AS DECIMAL(20, 0)) AS level_high,
         level - CAST(trunc(level) AS DECIMAL(20, 0)) AS level_low,
         windows.window_index AS window_index,
@@ -710,12 +927,12 @@ pieces AS (
         held_until >= window_end AND held_until > recorded_at AS holds_at_end
     FROM (
         SELECT
-            *,
-            unnest(range(CAST(date_diff('month', TIMESTAMP '2024-01-01 00:00:00', greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')) AS BIGINT), CAST(date_diff('month', TIMESTAMP '2024-01-01 00:00:00', greatest(least(held_until, TIMESTAMP '2024-03-01 00:00:00' - to_microseconds(1)), TIMESTAMP '2024-01-01 00:00:00')) AS BIGINT) + 1)) AS window_index
+            * EXCLUDE (window_index),
+            unnest(range(window_index, until_index + 1)) AS touched_index
         FROM spans
-        WHERE (held_until >= TIMESTAMP '2024-01-01 00:00:00' OR recorded_at >= TIMESTAMP '2024-01-01 00:00:00')
     ) AS touched
-    JOIN windows ON windows.window_index = touched.window_index
+    JOIN windows ON windows.window_index = touched_index
+    WHERE held_until >= window_start
 )
 -- what each window sees of the levels: Σ level × microseconds in two parts that cannot overflow (R15), the extremes, the last
 SELECT
@@ -728,6 +945,7 @@ SELECT
     window_index,
     CAST(sum(level_high * CAST(held_us AS DECIMAL(18, 0))) AS DECIMAL(38, 0)) AS high_us,
     sum(level_low * CAST(held_us AS DECIMAL(18, 0))) AS low_us,
+    CAST(sum(held_us) AS BIGINT) AS known_us,
     max(CASE WHEN held_us > 0 THEN level END) AS peak,
     min(CASE WHEN held_us > 0 THEN level END) AS lowest,
     max(CASE WHEN holds_at_end THEN {
@@ -748,36 +966,29 @@ GROUP BY
 
 CREATE OR REPLACE TEMP TABLE readings AS
 WITH
--- the windows, back to back from the start to the end
-windows AS (
-    SELECT
-        CAST(i AS BIGINT) AS window_index,
-        greatest(date_trunc('month', TIMESTAMP '2024-01-01 00:00:00') + (i) * INTERVAL 1 month, TIMESTAMP '2024-01-01 00:00:00') AS window_start,
-        least(date_trunc('month', TIMESTAMP '2024-01-01 00:00:00') + (i + 1) * INTERVAL 1 month, TIMESTAMP '2024-03-01 00:00:00') AS window_end
-    FROM range(CAST(date_diff('month', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-03-01 00:00:00' - to_microseconds(1)) + 1 AS BIGINT)) AS counted(i)
-),
 -- the numerator's two parts, the lower one below its base
 carried_0 AS (
     SELECT
         *,
         CAST(high_us AS HUGEINT) + unscaled(CAST(low_us AS DECIMAL(38, 18))) // power_of_ten(18) AS high_carried,
-        unscaled(CAST(low_us AS DECIMAL(38, 18))) % power_of_ten(18) AS low_carried
+        unscaled(CAST(low_us AS DECIMAL(38, 18))) % power_of_ten(18) AS low_carried,
+        CAST(CASE aggregation WHEN 'time-weighted-avg' THEN epoch_us(window_end) - epoch_us(window_start) WHEN 'time-weighted-avg-known' THEN nullif(known_us, 0) WHEN 'integral' THEN 1000000 WHEN 'integral-hours' THEN 3600000000 ELSE epoch_us(window_end) - epoch_us(window_start) END AS HUGEINT) AS divisor
     FROM gauged_0
     JOIN windows USING (window_index)
 ),
--- Σ level × microseconds as high × base + low, both of one sign (R15)
+-- the numerator as high × base + low, both of one sign (R15)
 numerators_0 AS (
     SELECT
         *,
         high_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN -1 WHEN high_carried < 0 AND low_carried > 0 THEN 1 ELSE 0 END AS high,
         low_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18) WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18) ELSE 0 END AS low,
         power_of_ten(18) AS base,
-        CAST(epoch_us(window_end) - epoch_us(window_start) AS HUGEINT) AS divisor,
         18 AS scale,
-        18 AS result_scale
+        18 AS result_scale,
+        'half-even' AS rounding
     FROM carried_0
 ),
--- the quotient numerator / divisor by long division over integers, rounded half to even once (R15, R16)
+-- the quotient numerator / divisor by long division over integers, rounded once (R15, R16)
 averages_0 AS (
     WITH positive AS (
         SELECT
@@ -790,10 +1001,13 @@ averages_0 AS (
     divided AS (
         SELECT
             *,
-            (a // divisor) * base + ((a % divisor) * base + b) // divisor AS quotient,
+            CASE
+                WHEN a // divisor < power_of_ten(38) // base
+                    THEN (a // divisor) * base + ((a % divisor) * base + b) // divisor
+            END AS quotient,
             ((a % divisor) * base + b) % divisor AS remainder,
             greatest(result_scale - scale, 0) AS more_digits,
-            power_of_ten(greatest(scale - result_scale, 0)) AS dropped
+            power_of_ten(least(greatest(scale - result_scale, 0), 38)) AS dropped
         FROM positive
     ),
     lengthened AS (
@@ -837,7 +1051,13 @@ averages_0 AS (
             a, b, more_digits, dropped, first_step, second_step, digits_1, remainder_1, floor_digits, dropped_digits, rest,
             beyond_half
         ),
-        (floor_digits + CASE WHEN beyond_half > 0 OR (beyond_half = 0 AND floor_digits % 2 = 1) THEN 1 ELSE 0 END)
+        (floor_digits + CASE
+            WHEN rest = 0 AND dropped_digits = 0 THEN 0
+            WHEN rounding = 'ceiling' THEN CASE WHEN negative THEN 0 ELSE 1 END
+            WHEN rounding = 'floor' THEN CASE WHEN negative THEN 1 ELSE 0 END
+            WHEN beyond_half > 0 OR (beyond_half = 0 AND (rounding = 'half-up' OR floor_digits % 2 = 1)) THEN 1
+            ELSE 0
+        END)
             * CASE WHEN negative THEN -1 ELSE 1 END AS rounded
     FROM compared
 ),
@@ -851,19 +1071,20 @@ gauge_0 AS (
         unit,
         aggregation,
         window_index,
-        CASE WHEN aggregation = 'time-weighted-avg' THEN TRY_CAST((CAST(rounded AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18))) AS DECIMAL(38, 18)) ELSE TRY_CAST(CASE aggregation WHEN 'peak-state' THEN peak WHEN 'min-state' THEN lowest WHEN 'final-state' THEN last.quantity END AS DECIMAL(38, 18)) END AS quantity,
-        CASE WHEN aggregation = 'time-weighted-avg' THEN parts_text(high, low, 18, 18) ELSE CAST(NULL AS VARCHAR) END AS numerator,
-        CASE WHEN aggregation = 'time-weighted-avg' THEN CAST(divisor AS BIGINT) END AS divisor_us,
+        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN TRY_CAST((CAST(rounded AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18))) AS DECIMAL(38, 18)) ELSE TRY_CAST(CASE aggregation WHEN 'peak-state' THEN peak WHEN 'min-state' THEN lowest WHEN 'final-state' THEN last.quantity END AS DECIMAL(38, 18)) END AS quantity,
+        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN parts_text(high, low, 18, 18) ELSE CAST(NULL AS VARCHAR) END AS numerator,
+        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN CAST(divisor AS BIGINT) END AS divisor_us,
         record_count,
         carried,
+        FALSE AS prorated,
         max_metered_at,
         (CASE WHEN aggregation = 'final-state' THEN last END).recorded_at AS last_recorded_at,
         (CASE WHEN aggregation = 'final-state' THEN last END).metered_at AS last_metered_at,
         (CASE WHEN aggregation = 'final-state' THEN last END).id AS last_event_id
     FROM averages_0
-    WHERE (aggregation = 'time-weighted-avg' OR CASE aggregation WHEN 'peak-state' THEN peak WHEN 'min-state' THEN lowest WHEN 'final-state' THEN last.quantity END IS NOT NULL)
+    WHERE (aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') AND divisor IS NOT NULL OR CASE aggregation WHEN 'peak-state' THEN peak WHEN 'min-state' THEN lowest WHEN 'final-state' THEN last.quantity END IS NOT NULL)
 ),
--- counters and gauges, one row per reading
+-- counters, gauges and the others, one row per reading
 totals AS (
     SELECT * FROM gauge_0
 ),
@@ -911,7 +1132,8 @@ readings AS (
         carried,
         last_recorded_at AT TIME ZONE 'UTC' AS last_recorded_at,
         last_metered_at AT TIME ZONE 'UTC' AS last_metered_at,
-        last_event_id
+        last_event_id,
+        prorated
     FROM placed
 )
 -- the result

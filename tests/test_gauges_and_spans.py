@@ -1,0 +1,520 @@
+"""Levels over time and usage over time: integrals, deltas, known divisors, spans, proration, conversions, rounding."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import oracle
+import oracle_readings
+import pytest
+from comparing import BATCHES, CLOCK, Event, event, expect_readings, measuring, readings_of, worlds_strategy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import metering_duck
+from metering_duck import ConfigError
+
+START, END = "2024-01-31T00:00:00Z", "2024-03-02T12:00:00Z"
+WINDOW = {"start": START, "end": END}
+TIMES = (
+    "2023-11-05T00:00:00Z",
+    "2024-01-30T23:59:59.999999Z",
+    START,
+    "2024-01-31T00:00:00.000001Z",
+    "2024-02-01T06:30:00.000001Z",
+    "2024-02-01T06:30:00Z",
+    "2024-02-29T21:17:11.5Z",
+    "2024-03-01T00:00:00Z",
+    "2024-03-02T11:59:59.999999Z",
+    END,
+    "2024-05-01T00:00:00Z",
+)
+LEVELS = oracle_readings.LEVELS
+CUTS = (
+    {},
+    {"every": "day"},
+    {"every": "week"},
+    {"every": "PT31H"},
+    {"every": "month", "timezone": "Europe/Berlin", "anchor": "2024-01-15"},
+)
+
+
+# --- levels ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("aggregation", ["integral", "integral-seconds", "integral-hours", "time-weighted-avg-known"])
+@settings(BATCHES)
+@given(events=worlds_strategy(TIMES), cut=st.sampled_from(CUTS))
+def test_levels_over_time_equal_the_oracle(aggregation: str, events: list[Event], cut: dict[str, str]) -> None:
+    """Integrals and averages over the known time see the carried level and end where a level does."""
+    expect_readings(events, measuring(aggregation), **WINDOW, **cut)
+
+
+@settings(BATCHES)
+@given(worlds_strategy(TIMES), st.sampled_from(CUTS), st.sampled_from(("region", None)))
+def test_levels_of_deltas_equal_the_oracle(events: list[Event], cut: dict[str, str], group_by: str | None) -> None:
+    """Changes add up to levels in the order of R13, from the first record ever, for every gauge."""
+    groups = {} if group_by is None else {"group_by": (group_by,)}
+    expect_readings(events, measuring(*LEVELS, values="deltas"), **WINDOW, **cut, **groups)
+
+
+@settings(BATCHES)
+@given(worlds_strategy(TIMES, workspaces=("w",)))
+def test_deltas_are_the_levels_of_their_running_sum(events: list[Event]) -> None:
+    """Events that say the change give the readings of events that say the new level."""
+    ordered = sorted(events, key=lambda e: (oracle.time_of(e["time"]), e.get("meteredAt") or CLOCK, e["id"]))
+    sums: dict[tuple[str, str], Fraction] = {}
+    levels = []
+    for change in ordered:
+        key = (change["universeID"], change["subject"])
+        sums[key] = sums.get(key, Fraction(0)) + oracle.quantity_of(change["properties"]["q"])
+        level = f"{Decimal(int(sums[key] * 10**18)).scaleb(-18):f}"
+        levels.append({**change, "properties": {**change["properties"], "q": level}})
+    shown = ("quantity", "numerator", "divisor_us", "record_count", "carried", "max_metered_at", "last_event_id", "id")
+    rows = [
+        [{name: row[name] for name in shown} for row in readings_of(given_events, config, **WINDOW, every="week")]
+        for given_events, config in (
+            (levels, measuring(*LEVELS)),
+            (events, measuring(*LEVELS, values="deltas")),
+            (events, measuring(*(f"{name}-of-deltas" for name in LEVELS))),
+        )
+    ]
+    assert rows[0] == rows[1]
+    assert rows[0] == rows[2]
+
+
+def test_an_integral_is_level_times_time() -> None:
+    """Ten seats for half a day and four for the other half are 168 seat-hours, with their exact parts beside them."""
+    events = [event(1, "2024-01-01T00:00:00Z", q="10"), event(2, "2024-01-01T12:00:00Z", q="4")]
+    day = {"start": "2024-01-01", "end": "2024-01-02"}
+    seconds, hours = readings_of(events, measuring("integral", "integral-hours"), **day)
+    assert ("integral", Decimal(168 * 3_600)) == (seconds["aggregation"], seconds["quantity"])
+    assert ("integral-hours", Decimal(168)) == (hours["aggregation"], hours["quantity"])
+    assert [str(168 * 3_600_000_000)] * 2 == [seconds["numerator"], hours["numerator"]]
+    assert [1_000_000, 3_600_000_000] == [seconds["divisor_us"], hours["divisor_us"]]
+
+
+def test_an_integral_is_the_average_times_the_window() -> None:
+    """Integrals of adjacent windows add up, and have the average's numerator."""
+    events = [event(n, f"2024-01-0{n}T07:30:00Z", q=f"{n}.1") for n in (1, 3, 4)]
+    cut = {"start": "2024-01-01", "end": "2024-01-08"}
+    config = measuring("integral-hours", "time-weighted-avg")
+    (whole, average), days = readings_of(events, config, **cut), readings_of(events, config, **cut, every="day")
+    assert whole["numerator"] == average["numerator"]
+    parts = [Fraction(row["numerator"]) for row in days if row["aggregation"] == "integral-hours"]
+    assert Fraction(whole["numerator"]) == sum(parts)
+    assert [24 * 3_600_000_000] * 7 == [row["divisor_us"] for row in days if row["aggregation"] == "time-weighted-avg"]
+
+
+def test_the_known_time_is_what_an_average_may_divide_by() -> None:
+    """Thirty seats from the middle of a month average to 15 over the month, and to 30 over the time they are known."""
+    events = [event(1, "2024-01-16T12:00:00Z", q="30")]
+    month = {"start": "2024-01-01", "end": "2024-02-01"}
+    known = measuring("time-weighted-avg", divisor="known")
+    (over_all,) = readings_of(events, measuring("time-weighted-avg", divisor="window"), **month)
+    (over_known,) = readings_of(events, known, **month)
+    (called,) = readings_of(events, measuring("sum"), aggregation="time-weighted-avg-known", **month)
+    assert [Decimal(15), Decimal(30)] == [over_all["quantity"], over_known["quantity"]]
+    assert over_known == called
+    assert "time-weighted-avg-known" == over_known["aggregation"]
+    assert over_all["divisor_us"] == 2 * over_known["divisor_us"]
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        {"aggregation": "sum", "values": "deltas"},
+        {"aggregation": "sum-of-deltas"},
+        {"aggregation": "peak-state", "divisor": "known"},
+        {"aggregation": "max", "span": {"start": "a"}, "proration": "by-time"},
+        {"aggregation": "sum", "proration": "by-time"},
+        {"aggregation": "sum", "timesDuration": "hours"},
+        {"aggregation": "sum", "span": {}},
+        {"aggregation": "sum", "span": {"start": "a", "end": "b", "duration": "c", "unit": "hours"}},
+        {"aggregation": "sum", "span": {"duration": "c"}},
+        {"aggregation": "sum", "span": {"duration": "c", "unit": "weeks"}},
+        {"aggregation": "sum", "divide": "0"},
+        {"aggregation": "sum", "rounding": "up"},
+        {"aggregation": "sum", "sourceProperty": []},
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_refused(measured: dict[str, Any]) -> None:
+    """Deltas of a counter, a known divisor of no average, a split of no sum or of no span, and the like."""
+    config = {"measurements": [{"sourceProperty": "q", "unit": "x", **measured}]}
+    with pytest.raises(ConfigError):
+        metering_duck.load_config(config)
+
+
+# --- spans -----------------------------------------------------------------------------------------------------------
+
+BEGINS = tuple(time for time in TIMES if time < "2024-03-01")
+ENDS = tuple(time for time in TIMES if time > "2024-01-31")
+BAD_TIMES = ("", "x", "2024-02-30T00:00:00Z", "1704067200")
+DURATIONS = ("0", "1", "90", "1e3", "12.5", "86400", "0.000001")
+SPANS = (
+    {"start": "begin", "end": "end"},
+    {"start": "begin"},
+    {"end": "end"},
+    {"duration": "length", "unit": "seconds"},
+    {"duration": "length", "unit": "hours", "eventTime": "end"},
+    {"duration": "length", "unit": "minutes", "eventTime": "start"},
+    {"start": "begin", "duration": "length", "unit": "days"},
+    {"end": "end", "duration": "length", "unit": "hours"},
+)
+
+
+def spanning_strategy(*, bad: bool = False) -> st.SearchStrategy[list[Event]]:
+    """Worlds whose events say when their usage began, ended and how long it took."""
+    worse = BAD_TIMES if bad else ()
+    lengths = (*DURATIONS, "-1", "x") if bad else DURATIONS
+    properties = {
+        "begin": st.sampled_from(BEGINS + worse[:2]),
+        "end": st.sampled_from(ENDS + worse),
+        "length": st.sampled_from(lengths),
+    }
+    found = worlds_strategy(TIMES, size=10, properties=properties)
+    if not bad:
+        return found
+    return found.map(
+        lambda events: [
+            {**e, "properties": {k: v for k, v in e["properties"].items() if k == "q" or (len(k) + n) % 7}}
+            for n, e in enumerate(events)
+        ]
+    )
+
+
+def spanned(span: dict[str, str], aggregation: str = "sum", **measured: Any) -> Event:
+    """A config that measures q over a span."""
+    return measuring(aggregation, span=span, **measured)
+
+
+@pytest.mark.parametrize("span", SPANS, ids=str)
+@settings(BATCHES, max_examples=2)
+@given(events=spanning_strategy(bad=True))
+def test_records_carry_their_span(span: dict[str, str], events: list[Event]) -> None:
+    """A record says from when to when its usage was; an event without a span that can be read is rejected."""
+    config = spanned(span)
+    books = oracle.meter(events, config, clock=CLOCK)
+    with metering_duck.meter(events, config, clock=CLOCK) as result:
+        records = [oracle.plain_record(row) for row in result.to_dicts()]
+        rejects = sorted((row["universe_id"], row["id"], row["reason"]) for row in result.rejects.to_pylist())
+    kept = ("universe_id", "source_event_id", "quantity", "recorded_at", "window_start", "window_end", "aggregation")
+
+    def shown(rows: list[oracle.Row]) -> list[oracle.Row]:
+        return oracle.in_order({name: row[name] for name in kept} for row in rows)
+
+    assert shown(books.records) == shown(records)
+    assert sorted((row["universe_id"], row["id"], row["reason"]) for row in books.rejects) == rejects
+
+
+@settings(BATCHES)
+@given(spanning_strategy(bad=True), st.sampled_from(SPANS))
+def test_a_span_alone_counts_at_the_events_time(events: list[Event], span: dict[str, str]) -> None:
+    """Without proration a span changes no reading, but for the events that it rejects."""
+    expect_readings(events, measuring("sum", "max", "time-weighted-avg", span=span), **WINDOW, every="week")
+
+
+@pytest.mark.parametrize("span", SPANS, ids=str)
+@settings(BATCHES, max_examples=2)
+@given(events=spanning_strategy(bad=True), cut=st.sampled_from(CUTS))
+def test_prorated_readings_equal_the_oracle(span: dict[str, str], events: list[Event], cut: dict[str, str]) -> None:
+    """A quantity is split over the windows by time, by largest remainder, what lies outside being parts too (R26)."""
+    expect_readings(events, spanned(span, proration="by-time"), **WINDOW, **cut)
+
+
+@settings(BATCHES)
+@given(spanning_strategy(), st.sampled_from(SPANS[:2]))
+def test_prorated_readings_of_windows_with_gaps_equal_the_oracle(events: list[Event], span: dict[str, str]) -> None:
+    """What lies between two windows is one part, as is what lies before the first and after the last."""
+    windows = [
+        ("2024-02-01T06:30:00.000001Z", "2024-02-05T00:00:00Z"),
+        ("2024-01-31T00:00:00Z", "2024-02-01T06:30:00Z"),
+        ("2024-02-05T00:00:00Z", "2024-02-05T00:00:01Z"),
+        ("2024-02-29T23:00:00Z", "2024-03-30T23:00:00Z"),
+    ]
+    expect_readings(events, spanned(span, proration="by-time"), windows=windows)
+    expect_readings(events, spanned(span, proration="by-time", scale=2, divide=7), windows=windows)
+
+
+@settings(BATCHES)
+@given(spanning_strategy(), st.sampled_from(SPANS), st.sampled_from(("hour", "day", "P1M")))
+def test_the_parts_of_a_split_are_the_whole(events: list[Event], span: dict[str, str], every: str) -> None:
+    """Over windows that cover every span, the parts add up to the quantities, to the last digit (R26)."""
+    wide = {"start": "2022-01-01", "end": "2028-01-01"} if every != "hour" else {"start": START, "end": "2024-02-09"}
+    inside = [e for e in events if covered(e, span, wide)]
+    totals: dict[tuple[str, ...], Decimal] = {}
+    for row in readings_of(inside, spanned(span, proration="by-time"), every=every, **wide):
+        key = (row["workspace_id"], row["universe_id"], row["subject"])
+        totals[key] = totals.get(key, Decimal(0)) + row["quantity"]
+    sums: dict[tuple[str, ...], Decimal] = {}
+    for row in oracle.meter(inside, spanned(span), clock=CLOCK).records:
+        key = (row["workspace_id"], row["universe_id"], row["subject"])
+        sums[key] = sums.get(key, Decimal(0)) + Decimal(int(row["quantity"] * 10**18)).scaleb(-18)
+    assert sums == totals
+
+
+def covered(given_event: Event, span: dict[str, str], wide: dict[str, str]) -> bool:
+    """Whether an event's span lies inside a period."""
+    (record,) = oracle.meter([given_event], spanned(span), clock=CLOCK).records or [None]
+    first, last = (oracle.time_of(f"{wide[name][:10]}T00:00:00Z") for name in ("start", "end"))
+    return bool(record) and first <= record["window_start"] and record["window_end"] < last
+
+
+@pytest.mark.parametrize(
+    ("total", "scale", "expected"),
+    [
+        ("10", 2, ["3.34", "3.33", "3.33"]),
+        ("-10", 2, ["-3.34", "-3.33", "-3.33"]),
+        ("0.01", 2, ["0.01", "0", "0"]),
+        ("0.000000000000000002", 18, ["0.000000000000000001", "0.000000000000000001", "0"]),
+        ("1", 18, ["0.333333333333333334", "0.333333333333333333", "0.333333333333333333"]),
+        ("0", 18, ["0", "0", "0"]),
+        ("9", 0, ["3", "3", "3"]),
+    ],
+)
+def test_a_quantity_over_three_days_is_split_by_largest_remainder(total: str, scale: int, expected: list[str]) -> None:
+    """Equal days get equal parts, and what is left over goes to the earlier ones."""
+    given_event = event(1, "2024-01-09T00:00:00Z", q=total, a="2024-01-01T00:00:00Z", b="2024-01-04T00:00:00Z")
+    config = spanned({"start": "a", "end": "b"}, proration="by-time", scale=scale)
+    rows = readings_of([given_event], config, start="2024-01-01", end="2024-02-01", every="day")
+    assert [Decimal(text) for text in expected] == [row["quantity"] for row in rows]
+    assert [(True, 1, "sum")] * 3 == [(row["prorated"], row["record_count"], row["aggregation"]) for row in rows]
+
+
+def test_a_split_follows_days_of_23_hours() -> None:
+    """Forty-seven units over two local days, one of them of 23 hours, are 23 and 24."""
+    given_event = event(1, "2024-04-02T00:00:00Z", q="47", d="47")
+    span = {"end": "b", "duration": "d", "unit": "hours"}
+    given_event["properties"]["b"] = "2024-04-02T00:00:00+02:00"
+    cut = {"start": "2024-03-31", "end": "2024-04-02", "every": "day", "timezone": "Europe/Berlin"}
+    rows = readings_of([given_event], spanned(span, proration="by-time"), **cut)
+    assert [Decimal(23), Decimal(24)] == [row["quantity"] for row in rows]
+
+
+def test_a_span_of_no_length_counts_whole_at_its_start() -> None:
+    """A span that begins and ends at a window's start is in that window, whole, and was not split."""
+    given_event = event(1, "2024-01-09T00:00:00Z", q="7", a="2024-01-02T00:00:00Z", b="2024-01-02T00:00:00Z")
+    config = spanned({"start": "a", "end": "b"}, proration="by-time")
+    (row,) = readings_of([given_event], config, start="2024-01-01", end="2024-02-01", every="day")
+    assert (Decimal(7), False, oracle.time_of("2024-01-02T00:00:00Z")) == (
+        row["quantity"],
+        row["prorated"],
+        row["window_start"],
+    )
+
+
+def test_a_span_inside_one_window_was_not_split() -> None:
+    """A reading that holds whole records alone says so."""
+    given_event = event(1, "2024-01-09T00:00:00Z", q="7", a="2024-01-02T00:00:00Z", b="2024-01-03T00:00:00Z")
+    config = spanned({"start": "a", "end": "b"}, proration="by-time")
+    rows = readings_of([given_event], config, start="2024-01-01", end="2024-02-01", every="day")
+    assert [(Decimal(7), False)] == [(row["quantity"], row["prorated"]) for row in rows]
+
+
+@pytest.mark.parametrize("times", ["epoch-seconds", "epoch-milliseconds", "epoch-microseconds"])
+def test_spans_may_be_in_epochs(times: str) -> None:
+    """Seconds, milliseconds and microseconds since 1970 are times as good as RFC 3339."""
+    unit = {"epoch-seconds": 1, "epoch-milliseconds": 1_000, "epoch-microseconds": 1_000_000}[times]
+    first = oracle.time_of("2024-01-01T00:00:00Z")
+    bounds = [int(first.timestamp()) * unit, int((first + timedelta(hours=3)).timestamp()) * unit]
+    given_event = event(1, "2024-01-09T00:00:00Z", q="7", a=str(bounds[0]), b=str(bounds[1]))
+    config = spanned({"start": "a", "end": "b", "times": times})
+    with metering_duck.meter([given_event], config, clock=CLOCK) as result:
+        (record,) = result.to_dicts()
+    assert (first, first + timedelta(hours=3)) == (record["window_start"], record["window_end"])
+
+
+@pytest.mark.parametrize("bundled", [False, True], ids=["flat", "bundled"])
+@settings(BATCHES, max_examples=2)
+@given(events=spanning_strategy())
+def test_records_need_no_config(bundled: bool, events: list[Event]) -> None:
+    """Records carry how they are to be aggregated: spans and splits, deltas, two levels, texts that are counted."""
+    same = {"sourceProperty": "q", "span": SPANS[0]}
+    config = {
+        "measurements": [
+            {**same, "unit": "split", "aggregation": "sum", "proration": "by-time"},
+            {**same, "unit": "whole", "aggregation": "sum"},
+            {**same, "unit": "levels", "aggregation": "peak-state", "values": "deltas"},
+            {**same, "unit": "known", "aggregation": "time-weighted-avg", "divisor": "known"},
+            {**same, "unit": "hourly", "aggregation": "sum-of-max", "innerWindow": "hour"},
+            {**same, "unit": "by place", "aggregation": "max-of-sum", "innerDimension": "krn"},
+            {**same, "unit": "texts", "aggregation": "unique-count"},
+            {**same, "unit": "rank", "aggregation": "p95"},
+        ]
+    }
+    cut = {**WINDOW, "every": "week", "group_by": "region"}
+    expected = readings_of(events, config, **cut)
+    with metering_duck.meter(events, config, clock=CLOCK, bundled=bundled) as result:
+        records, table = result.to_dicts(), result.to_arrow()
+    for given_records in (records, table):
+        with metering_duck.aggregate(records=given_records, clock=CLOCK, **cut) as result:
+            assert expected == result.to_dicts()
+
+
+# --- conversions and rounding ----------------------------------------------------------------------------------------
+
+
+CONVERSIONS = (
+    {"divide": "3"},
+    {"multiply": "2.5", "divide": 7},
+    {"multiply": -1},
+    {"divide": "1000000", "scale": 6},
+    {"multiply": "0.1", "scale": 2},
+    {"timesDuration": "hours", "span": SPANS[0]},
+    {"timesDuration": "days", "span": SPANS[6], "divide": "3", "scale": 9},
+    {"sourceProperty": ["q", "r"]},
+    {"sourceProperty": ["q", "r"], "multiply": "0.333333333333333333"},
+)
+
+
+@pytest.mark.parametrize("measured", CONVERSIONS, ids=str)
+@settings(BATCHES, max_examples=2)
+@given(data=st.data())
+def test_conversions_equal_the_oracle(measured: dict[str, Any], data: st.DataObject) -> None:
+    """Quantities are added, multiplied, divided and taken times their duration, then rounded once, half to even."""
+    quantities = ("0", "1", "-1", "3", "2.5", ".12", "-0.05", "0.15", "33.33")
+    properties = {"begin": st.sampled_from(BEGINS), "end": st.sampled_from(ENDS), "length": st.sampled_from(DURATIONS)}
+    properties["r"] = st.sampled_from((*quantities, "x"))
+    events = data.draw(worlds_strategy(TIMES, size=8, quantities=quantities, properties=properties))
+    config = measuring("sum", "max", "latest", "time-weighted-avg", **measured)
+    expect_readings(events, config, **WINDOW, every="week")
+
+
+def test_every_source_must_be_there() -> None:
+    """An event that lacks one of the properties that are added is rejected, not counted in part (R3)."""
+    events = [event(1, "2024-02-01T00:00:00Z", q="1", r="2"), event(2, "2024-02-01T00:00:00Z", q="1")]
+    (row,) = expect_readings(events, measuring("sum", sourceProperty=["q", "r"]), **WINDOW)
+    assert (Fraction(3), 1) == (row["quantity"], row["record_count"])
+
+
+ROUNDINGS = (
+    ("half-even", 0),
+    ("half-up", 0),
+    ("ceiling", 2),
+    ("floor", 2),
+    ("half-up", -2),
+    ("half-even", -1),
+    ("ceiling", -3),
+    ("floor", -1),
+)
+
+
+@pytest.mark.parametrize(("mode", "scale"), ROUNDINGS)
+@settings(BATCHES, max_examples=2)
+@given(data=st.data())
+def test_rounding_modes_equal_the_oracle(mode: str, scale: int, data: st.DataObject) -> None:
+    """Sums and averages are rounded once, in the mode and to the digits that the measurement asks for (R16)."""
+    quantities = (
+        "0",
+        "0.5",
+        "-0.5",
+        "1.5",
+        "2.5",
+        "-2.5",
+        "50",
+        "150",
+        "-150",
+        "5",
+        "15",
+        "-25",
+        "0.005",
+        "-0.015",
+        "1e3",
+    )
+    events = data.draw(worlds_strategy(TIMES, size=12, quantities=quantities))
+    config = measuring("sum", "max", "avg", "time-weighted-avg", "integral-hours", rounding=mode, resultScale=scale)
+    expect_readings(events, config, **WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("half-even", [200, -200, 200, -200, 300, 0, 0]),
+        ("half-up", [200, -200, 300, -300, 300, 0, 0]),
+        ("ceiling", [200, -100, 300, -200, 300, 100, 0]),
+        ("floor", [100, -200, 200, -300, 200, 0, -100]),
+    ],
+)
+def test_hundreds_by_every_mode(mode: str, expected: list[int]) -> None:
+    """150, 250, 250.000000000000000001 and 1 on both sides of zero, to hundreds; the exact value stays beside them."""
+    texts = ("150", "-150", "250", "-250", "250.000000000000000001", "1", "-1")
+    events = [event(n, "2024-02-01T00:00:00Z", q=text, subject=f"customer:{n}") for n, text in enumerate(texts)]
+    rows = readings_of(events, measuring("sum", rounding=mode, resultScale=-2), **WINDOW)
+    assert [Decimal(number) for number in expected] == [row["quantity"] for row in rows]
+    assert list(texts) == [row["numerator"] for row in rows]
+
+
+def test_gigabyte_hours_are_levels_by_their_time() -> None:
+    """Bytes that were held for a time, as gigabyte-hours: a conversion and a duration, rounded once."""
+    given_event = event(1, "2024-02-01T00:00:00Z", q="1500000000", seconds="5400")
+    span = {"duration": "seconds", "unit": "seconds"}
+    config = measuring("sum", span=span, timesDuration="hours", divide="1000000000", scale=3)
+    assert [Decimal("2.25")] == [row["quantity"] for row in readings_of([given_event], config, **WINDOW)]
+
+
+# --- the ends of the range, and the same bytes -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("precision", "scale", "quantities"),
+    [
+        (38, 0, ("9" * 27, "-" + "9" * 27, "1", "-7")),
+        (38, 37, ("9." + "9" * 37, "-9." + "9" * 37, "1e-37", "-7e-37")),
+        (38, 20, ("9" * 10 + "." + "9" * 20, "-" + "9" * 10 + "." + "9" * 20, "1e-20", "-7e-20")),
+        (10, 2, ("99999999.99", "-99999999.99", "0.01", "-0.07")),
+        (1, 0, ("9", "-9", "1", "-7")),
+    ],
+)
+def test_other_decimals_are_exact_too(precision: int, scale: int, quantities: tuple[str, ...]) -> None:
+    """Averages, ranks and integrals are exact in the DECIMAL that a measurement declares (R5, R15)."""
+    times = (
+        "2024-01-30T00:00:00Z",
+        "2024-02-01T00:00:00.000001Z",
+        "2024-02-11T00:00:00Z",
+        "2024-02-29T23:59:59.999999Z",
+    )
+    events = [event(n, time, q=text) for n, (time, text) in enumerate(zip(times, quantities, strict=True))]
+    shape = {"precision": precision, "scale": scale, "resultScale": min(scale, 20)}
+    names = (
+        "avg",
+        "first",
+        "p50",
+        "p75-interpolated",
+        "unique-count",
+        "time-weighted-avg-known",
+        "peak-state-of-deltas",
+    )
+    expect_readings(events, measuring(*names, **shape), **WINDOW)
+    if precision - scale > 1:
+        expect_readings(events, measuring("integral-hours", **{**shape, "resultScale": min(scale, 15)}), **WINDOW)
+
+
+@settings(BATCHES)
+@given(worlds_strategy(TIMES), st.integers(1, 34), st.integers(0, 20))
+def test_digits_and_scales_equal_the_oracle(events: list[Event], digits: int, scale: int) -> None:
+    """What divides is rounded to so many significant digits, or everything to so many behind the point (R16)."""
+    config = measuring("avg", "first", "integral-hours", "time-weighted-avg-known", "p33", "p33-interpolated")
+    expect_readings(events, config, **WINDOW, digits=digits)
+    expect_readings(events, config, **WINDOW, scale=scale)
+
+
+@settings(BATCHES, max_examples=2)
+@given(spanning_strategy(), st.randoms(use_true_random=False))
+def test_order_and_threads_change_nothing(events: list[Event], chance: Any) -> None:
+    """Splits, deltas, ranks and two levels are the same for events in any order, on any number of threads (R23)."""
+    same = {"sourceProperty": "q", "span": SPANS[0]}
+    config = {
+        "measurements": [
+            {**same, "unit": "split", "aggregation": "sum", "proration": "by-time"},
+            {**same, "unit": "levels", "aggregation": "integral", "values": "deltas"},
+            {**same, "unit": "daily", "aggregation": "avg-of-first", "innerWindow": "day"},
+            {**same, "unit": "rank", "aggregation": "p95-interpolated"},
+        ]
+    }
+    cut = {**WINDOW, "every": "week", "group_by": "region", "timezone": "Europe/Berlin"}
+    shuffled = chance.sample(events, len(events))
+    assert readings_of(events, config, **cut, threads=1) == readings_of(shuffled, config, **cut, threads=2)

@@ -129,18 +129,32 @@ def parse(text: str, where: str) -> Aggregation:
     made = replace(found, per=match[3] if match[2] == "per" else None, by=match[3] if match[2] == "by" else None)
     if match[2] and made.outer is None:
         raise ConfigError(
-            f'{where}: found "{text}"; expected two functions before "{match[2]}". hint: "sum-of-max {match[2]} {match[3]}"'
+            f'{where}: found "{text}"; expected two functions before "{match[2]}". '
+            f'hint: "sum-of-max {match[2]} {match[3]}"'
         )
     if made.per is not None:
         parse_interval(made.per, where)
     return made
 
 
+def check_inner(aggregation: Aggregation, where: str) -> None:
+    """Refuse two levels that do not say what one inner value is of.
+
+    Raises: ConfigError, with `where`.
+    """
+    if aggregation.outer and not (aggregation.per or aggregation.by):
+        raise ConfigError(
+            f'{where}: found "{aggregation.text}"; expected an inner window or dimension. '
+            f'hint: "{aggregation.text} per hour" or "{aggregation.text} by PROPERTY"'
+        )
+
+
 def _parse_name(name: str) -> Aggregation | None:
     one_level = _parse_function(name)
     if one_level is not None:
         return one_level
-    outer, _, inner_name = name.partition("-of-")
+    outer_name, _, inner_name = name.partition("-of-")
+    outer = OTHER_NAMES.get(outer_name, outer_name)
     inner = _parse_function(inner_name)
     if inner is None or not (outer in OUTER or percentile_of(outer)):
         return None

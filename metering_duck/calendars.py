@@ -55,7 +55,11 @@ class Interval:
         if not self.word:
             return starts if self.is_elapsed else local
         shift = f"to_days({self.weekday})"
-        boundary = f"date_trunc('week', {local} - {shift}) + {shift}" if self.weekday else f"date_trunc('{self.word}', {local})"
+        boundary = (
+            f"date_trunc('week', {local} - {shift}) + {shift}"
+            if self.weekday
+            else f"date_trunc('{self.word}', {local})"
+        )
         return f"{starts} - ({local} - {boundary})" if self.is_elapsed else boundary
 
 

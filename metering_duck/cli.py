@@ -109,11 +109,17 @@ PERIODS = options(
     click.option("--start", metavar="TIME", help="The window's start, included: 2024-01-01 or RFC 3339."),
     click.option("--end", metavar="TIME", help="The window's end, not included."),
     click.option(
-        "--every", metavar="LENGTH", help="Cut the window: hour, day, week, week-sunday, month, quarter, year, or PT15M."
+        "--every",
+        metavar="LENGTH",
+        help="Cut the window: hour, day, week, week-sunday, month, quarter, year, or PT15M.",
     ),
     click.option("--timezone", metavar="ZONE", help="Whose calendar and clocks: Europe/Berlin. UTC if not given."),
-    click.option("--anchor", metavar="TIME", help="Cut at the anchor and so many steps from it, not at the calendar's."),
-    click.option("--windows", metavar="FILE", help="Windows as a table: start, end, and universe, subject if each has own."),
+    click.option(
+        "--anchor", metavar="TIME", help="Cut at the anchor and so many steps from it, not at the calendar's."
+    ),
+    click.option(
+        "--windows", metavar="FILE", help="Windows as a table: start, end, and universe, subject if each has own."
+    ),
     click.option(
         "--subscriptions",
         metavar="FILE",
@@ -129,7 +135,9 @@ ROUNDING = options(
 WINDOW = options(
     click.option("--aggregation", metavar="NAME", help="For all measurements; else each measurement's own."),
     PERIODS,
-    click.option("--fill", type=click.Choice(("none", "zero", "carry")), default="none", help="A row for every window."),
+    click.option(
+        "--fill", type=click.Choice(("none", "zero", "carry")), default="none", help="A row for every window."
+    ),
     click.option("--group-by", metavar="DIMENSION", multiple=True, help="A reading per value. May be repeated."),
     click.option("--subject", metavar="ID", multiple=True, help="Only readings of this subject. May be repeated."),
     ACROSS,

@@ -38,6 +38,14 @@ from metering_duck.times import parse_time
 PRECISION_MAX = 38
 SCALE_DEFAULT = 18
 FACTOR_DIGITS = 18
+UNIT_US = {
+    "microseconds": 1,
+    "milliseconds": 1_000,
+    "seconds": 1_000_000,
+    "minutes": 60_000_000,
+    "hours": 3_600_000_000,
+    "days": 86_400_000_000,
+}
 
 
 def check_text(text: str, where: str) -> None:
@@ -98,9 +106,9 @@ def _sources(value: object) -> tuple[str, ...]:
 def _factor(value: object) -> object:
     """A decimal as text, or a whole number, that is not zero."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f"found {json.dumps(value, default=str)}; expected a decimal as text, such as \"1.5\"")
+        raise ValueError(f'found {json.dumps(value, default=str)}; expected a decimal as text, such as "1.5"')
     try:
-        fraction = Fraction(exact.parse(str(value), precision=FACTOR_DIGITS, scale=FACTOR_DIGITS // 2))
+        fraction = Fraction(exact.parse(str(value), precision=2 * FACTOR_DIGITS, scale=FACTOR_DIGITS))
     except ValueError as error:
         raise ValueError(str(error).partition(": ")[2]) from None
     if not fraction:
@@ -227,6 +235,17 @@ class Measurement(Model):
         return self
 
     @model_validator(mode="after")
+    def _factor_is_short(self) -> Measurement:
+        unit_us = UNIT_US[self.times_duration] if self.times_duration else 1
+        numerator, denominator = abs(self.factor).as_integer_ratio()
+        if numerator > 10**FACTOR_DIGITS or denominator * unit_us > 10 ** (FACTOR_DIGITS + (unit_us > 1)):
+            raise ValueError(
+                f"multiply / divide is {self.factor}; expected a fraction of two numbers of at most {FACTOR_DIGITS} "
+                "digits. hint: fewer digits, or another unit"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _span_is_there(self) -> Measurement:
         for key, used in (("proration", self.proration == "by-time"), ("timesDuration", self.times_duration)):
             if used and self.span is None:
@@ -244,12 +263,14 @@ class Measurement(Model):
         if found is None:
             return self
         if found.outer and not (found.per or found.by):
-            raise ValueError(f"the aggregation {found.name} needs innerWindow or innerDimension; expected one of the two")
+            raise ValueError(
+                f"the aggregation {found.name} needs innerWindow or innerDimension; expected one of the two"
+            )
         if (self.inner_window or self.inner_dimension) and not found.outer:
             key = "innerWindow" if self.inner_window else "innerDimension"
             raise ValueError(f'{key} needs an aggregation of two levels, e.g. "sum-of-max"; found {found.name}')
         if self.values == "deltas" and not found.is_gauge:
-            raise ValueError(f'values: deltas are for gauges, such as time-weighted-avg; found {found.name}')
+            raise ValueError(f"values: deltas are for gauges, such as time-weighted-avg; found {found.name}")
         if self.divisor == "known" and found.function != aggregations.KNOWN_AVERAGE:
             raise ValueError(f"divisor: known is for time-weighted-avg; found {found.name}")
         if self.proration == "by-time" and not found.prorated:

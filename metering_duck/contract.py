@@ -125,7 +125,7 @@ class MeterRecordBundle(Contract):
 
 
 class State(Contract):
-    """What lets readings of adjacent windows combine exactly (R15, R20); `prorated`: it holds parts of split records."""
+    """What lets readings of adjacent windows combine exactly (R15, R20); `prorated`: it has parts of split records."""
 
     carried: bool | None = None
     prorated: bool | None = None

@@ -33,7 +33,7 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
     windowed = Stage(
         "windowed",
         "which rows make readings: metered, of a subject that is asked for, inside a window",
-        select({"used": used}, "placed" if slots else "judged", star="*"),
+        select({"used": used} | _scheduled(totals), "placed" if slots else "judged", star="*"),
     )
     columns = {"status": "status", "used": "used", **_key_columns(totals, [slot for slot, _ in slots])}
     aggregates = {
@@ -41,12 +41,25 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
         "times_cut": "count(*) FILTER (time_cut)",
         "times_naive": "count(*) FILTER (time_naive)",
     }
+    if totals.windows.by_subject:
+        aggregates |= {
+            "unscheduled": "count(*) FILTER (NOT scheduled AND status = 'metered')",
+            "unscheduled_subject": "min(subject) FILTER (NOT scheduled AND status = 'metered')",
+        }
     for slot, series in slots:
         aggregates |= _slot_aggregates(slot, series, exact=totals.exact)
     positions = [str(place + 1) for place in range(len(columns))]
     why = "one scan: what became of every event, and the counters of each subject and window"
     counted = Stage("counted", why, select(columns | aggregates, "windowed", group_by=positions))
     return Query(f"{totals.prefix}counted", (*judged, *placed, windowed, counted))
+
+
+def _scheduled(totals: Totals) -> dict[str, str]:
+    """Where each subject has periods of its own, whether a row's subject has any."""
+    if not totals.windows.by_subject:
+        return {}
+    there = f"(SELECT universe_id, subject FROM {totals.windows.name})"
+    return {"scheduled": f"coalesce((universe_id, subject) IN {there}, FALSE)"}
 
 
 def _key_columns(totals: Totals, slots: Sequence[Slot]) -> dict[str, str]:
@@ -164,7 +177,10 @@ def _sum_parts(totals: Totals, series: Series) -> tuple[str, str]:
         high = " + ".join(f"coalesce(CAST(high_{n} AS HUGEINT), 0)" for n in numbers)
         return f"({high})", f"({' + '.join(f'coalesce(unscaled(CAST(low_{n} AS {low_sql})), 0)' for n in numbers)})"
     wholes = [f"unscaled(coalesce(CAST(x_{n} AS {series.decimal.wide_sql}), 0))" for n in numbers]
-    return f"({' + '.join(f'{whole} // {base}' for whole in wholes)})", f"({' + '.join(f'{w} % {base}' for w in wholes)})"
+    return (
+        f"({' + '.join(f'{whole} // {base}' for whole in wholes)})",
+        f"({' + '.join(f'{w} % {base}' for w in wholes)})",
+    )
 
 
 def _record_sql(series: Series, numbers: Sequence[int]) -> str:

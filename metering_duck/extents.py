@@ -9,18 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from metering_duck.config import Span
-from metering_duck.decimals import DIGITS_MAX, DecimalType
+from metering_duck.config import UNIT_US, Span
+from metering_duck.decimals import DIGITS_MAX, DecimalType, last_digit_sql
 from metering_duck.statements import case
 
-UNIT_US = {
-    "microseconds": 1,
-    "milliseconds": 1_000,
-    "seconds": 1_000_000,
-    "minutes": 60_000_000,
-    "hours": 3_600_000_000,
-    "days": 86_400_000_000,
-}
 PropertySql = Callable[[str], str]
 
 
@@ -59,8 +51,8 @@ def _moment_sql(span: Span, text: str) -> str:
 
 def added_sql(values: list[str], decimal: DecimalType) -> str:
     """Quantities added; NULL if their sum does not fit."""
-    wide = [f"CAST({value} AS {decimal.wide_sql})" for value in values]
-    return f"TRY_CAST(TRY({' + '.join(wide)}) AS {decimal.sql})"
+    wide = " + ".join(f"CAST({value} AS {decimal.wide_sql})" for value in values)
+    return _tried(f"TRY_CAST(TRY({wide}) AS {decimal.sql})", values[0])
 
 
 def converted_sql(value: str, factor: Fraction, length_us: str | None, unit: str | None, decimal: DecimalType) -> str:
@@ -71,10 +63,15 @@ def converted_sql(value: str, factor: Fraction, length_us: str | None, unit: str
     divisor = factor.denominator * (UNIT_US[unit] if unit else 1)
     if length_us is None and divisor == 1:
         whole = f"CAST('{factor.numerator}' AS DECIMAL({DIGITS_MAX}, 0))"
-        return f"TRY_CAST(TRY(CAST({value} AS {decimal.wide_sql}) * {whole}) AS {decimal.sql})"
+        return _tried(f"TRY_CAST(TRY(CAST({value} AS {decimal.wide_sql}) * {whole}) AS {decimal.sql})", value)
     numerator = f"CAST('{factor.numerator}' AS HUGEINT)" + (f" * {length_us}" if length_us else "")
     units = f"TRY(scaled(unscaled({value}), {numerator}, CAST('{divisor}' AS HUGEINT)))"
-    last_digit = f"CAST('0.{'1'.rjust(decimal.scale, '0')}' AS DECIMAL({decimal.scale}, {decimal.scale}))"
+    last_digit = last_digit_sql(decimal.scale)
     whole = f"TRY_CAST({units} AS DECIMAL({DIGITS_MAX}, 0))"
     exact = f"TRY({whole} * {last_digit})" if decimal.scale else whole
-    return f"TRY_CAST({exact} AS {decimal.sql})"
+    return _tried(f"TRY_CAST({exact} AS {decimal.sql})", value)
+
+
+def _tried(expression: str, value: str) -> str:
+    """Inside a CASE: what expressions share DuckDB computes before them, outside of TRY, except for parts of a CASE."""
+    return case({f"{value} IS NOT NULL": expression})

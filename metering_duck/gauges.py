@@ -41,6 +41,26 @@ def gauged_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
     ]
 
 
+def widest_levels(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
+    """The first level too large of each DECIMAL that has deltas: unit, subject, moment; about is enough here."""
+    queries = []
+    for group in totals.gauges:
+        stages = _levels_stages(totals, group)
+        if stages[0].name != "deltas":
+            continue
+        key = "workspace_id, universe_id, subject, dimensions, unit, aggregation"
+        level = f"sum(CAST(level AS DOUBLE)) OVER (PARTITION BY {key} ORDER BY recorded_at, metered_at, id)"
+        sums = Stage("sums", "running sums, about", select({"about": f"abs({level})"}, "deltas", star="*"))
+        columns = {**names(("unit", "subject")), "moment": "time_text(recorded_at)"}
+        too_large = select(
+            columns, "sums", where=[f"about >= 1e{38 - group[0].decimal.scale}"], order_by=["recorded_at", "subject"]
+        )
+        placed = totals.windows.placed_stage()
+        last = Stage("widest", "the first level too large", f"{too_large}\nLIMIT 1")
+        queries.append(Query("widest", (*judged, placed, stages[0], sums, last)))
+    return queries
+
+
 def _gauged_stages(totals: Totals, group: Sequence[Series]) -> list[Stage]:
     return [
         totals.windows.placed_stage(),
@@ -109,7 +129,9 @@ def gauge_reading_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
     decimal, rounding = series.decimal, totals.rounding(series)
     source = f"{totals.prefix}gauged_{n}\nJOIN {totals.windows.name} USING (window_index)"
     low = f"unscaled(CAST(low_us AS {decimal.low_sql}))"
-    stages = Quotient(source, "high_us", low, case(DIVISORS, DIVISORS[literal(AVERAGE)], of="aggregation")).stages(str(n), decimal, rounding)
+    stages = Quotient(source, "high_us", low, case(DIVISORS, DIVISORS[literal(AVERAGE)], of="aggregation")).stages(
+        str(n), decimal, rounding
+    )
     final = _gauge_sql(rounding, stages[-1].name, decimal)
     return [*stages, Stage(f"gauge_{n}", "the gauges of one DECIMAL, one row per reading", final)]
 
@@ -122,9 +144,7 @@ def _gauge_sql(rounding: Rounding, source: str, decimal: DecimalType) -> str:
         "aggregation": "aggregation",
         "window_index": "window_index",
         "quantity": case({IS_QUOTIENT: rounding.average_sql}, rounding.quantity_sql(state, decimal.scale)),
-        "numerator": case(
-            {IS_QUOTIENT: numerator_text_sql(decimal)}, rounding.exact_text_sql(state, decimal.scale)
-        ),
+        "numerator": case({IS_QUOTIENT: numerator_text_sql(decimal)}, rounding.exact_text_sql(state, decimal.scale)),
         "divisor_us": case({IS_QUOTIENT: "CAST(divisor AS BIGINT)"}),
         "record_count": "record_count",
         "carried": "carried",

@@ -23,7 +23,7 @@ from metering_duck.results import Result
 from metering_duck.run import Machine, Moment, Periods, Run
 from metering_duck.schedules import listed_pairs
 from metering_duck.statements import select
-from metering_duck.totals import Totals
+from metering_duck.totals import FILLS, Totals
 from metering_duck.windows import make_windows
 
 Names = str | Sequence[str] | None
@@ -115,7 +115,7 @@ def aggregate(
 
     Shape:  one row per workspace, universe, subject, unit, aggregation, dimensions and window (READING_SCHEMA; R10).
     Units:  `start` and `end` are half-open, on the clocks of `timezone` where they have no offset; `every` cuts them:
-            hour, day, week, week-sunday, month, quarter, year, or an ISO 8601 duration, from an `anchor` if there is one.
+            hour, day, week, week-sunday, month, quarter, year, or an ISO 8601 duration, from an `anchor` if given.
             `windows` lists windows instead; `subscriptions` gives each subject its own periods. `whole_periods` keeps
             the periods that begin in the window and cuts none. `fill` is none, zero or carry.
     Exact:  sums and extremes as they are; averages rounded once, half to even, to `scale` fraction digits (18), or to
@@ -133,6 +133,8 @@ def aggregate(
     chosen = None if aggregation is None else aggregations.canonical(aggregation, "aggregation")
     periods_given = _periods(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
     _check_result_shape(scale, digits)
+    if fill not in FILLS:
+        raise ConfigError(f"fill: found {fill!r}; expected one of {', '.join(FILLS)}.")
     groups, subjects = _names(group_by, "group_by"), _names(subject, "subject")
     selection = Selection(_names(workspace, "workspace"), _names(universe, "universe"), subjects, as_of is not None)
     if records is None and loaded is not None:
@@ -186,8 +188,15 @@ def periods(
     """
     given = _periods(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
     run = Run.open(
-        Machine(), EVENT_SCHEMA.empty_table(), Selection(), clock=None, as_of=None, map=None, zone=None,
-        generate_ids=False, periods=given,
+        Machine(),
+        EVENT_SCHEMA.empty_table(),
+        Selection(),
+        clock=None,
+        as_of=None,
+        map=None,
+        zone=None,
+        generate_ids=False,
+        periods=given,
     )
     return run.periods()
 
@@ -236,7 +245,17 @@ def compile_sql(
     given = EVENT_SCHEMA.empty_table() if events is None else events
     listed = options.get("windows") is not None or options.get("subscriptions") is not None
     if options.get("start") is None and options.get("end") is None and not listed:
-        windowed = ("aggregation", "every", "timezone", "anchor", "group_by", "subject", "across_workspaces", "scale", "digits")
+        windowed = (
+            "aggregation",
+            "every",
+            "timezone",
+            "anchor",
+            "group_by",
+            "subject",
+            "across_workspaces",
+            "scale",
+            "digits",
+        )
         for name in windowed:
             if options.get(name) is not None:
                 raise ConfigError(f"{name}: found it without a window; expected start and end beside it.")
@@ -300,6 +319,10 @@ def _need_aggregations(config: MeteringConfig, chosen: str | None) -> None:
         known = ", ".join((*aggregations.COUNTERS, *aggregations.GAUGES))
         fault = f"aggregation: found none; expected one of {known}. hint: --aggregation sum"
         raise ConfigError([f"{path}.{fault}" for path in lacking])
+    for path, measurement in config.measurements:
+        found = measurement.aggregated(chosen)
+        if found is not None:
+            aggregations.check_inner(found, f"{path}.aggregation")
 
 
 def _zone(name: str | None) -> str | None:

@@ -1,6 +1,6 @@
 """Quotients: numerator / divisor over integers in two parts, rounded once (R15, R16); shared by all averages.
 
-A numerator is `high × 10^low_digits + low`, both HUGEINT, counted in units of 10^-scale; so nothing overflows on its way.
+A numerator is `high × 10^low_digits + low`, both HUGEINT, counted in units of 10^-scale: nothing overflows on its way.
 """
 
 from __future__ import annotations

@@ -96,9 +96,7 @@ class RecordCompiler:
 
     def _slot(self, number: int, aggregation: Aggregation, decimal: DecimalType, result_scale: int | None) -> Slot:
         inner = f"p_{self.properties.index(aggregation.by)}" if aggregation.by else ""
-        return Slot(
-            number, UNIT_COLUMN, aggregation, decimal, result_scale, inner_column=inner, of_record=True
-        )
+        return Slot(number, UNIT_COLUMN, aggregation, decimal, result_scale, inner_column=inner, of_record=True)
 
     def arrivals(self) -> list[Stage]:
         """From the input to `arrivals`: one row per record read."""
@@ -152,11 +150,14 @@ class RecordCompiler:
         return select(columns, "quantified", star="*")
 
     def _as_chosen(self) -> list[tuple[str, str]]:
-        """What records say of their quantities stays true under an aggregation that is chosen for all: deltas, spans."""
+        """What records say of their quantities stays true under the one aggregation chosen for all: deltas, spans."""
         chosen = aggregations.parse(str(self.aggregation), "aggregation")
         if chosen.is_gauge and not chosen.deltas:
             deltas = literal(replace(chosen, deltas=True).text)
-            names = [replace(chosen, function=name, deltas=True, outer=None, per=None, by=None).text for name in aggregations.GAUGES]
+            names = [
+                replace(chosen, function=name, deltas=True, outer=None, per=None, by=None).text
+                for name in aggregations.GAUGES
+            ]
             return [(literal(name), deltas) for name in names]
         if chosen.function == "sum" and not chosen.prorated:
             return [(literal("prorated-sum"), literal(replace(chosen, prorated=True).text))]
@@ -185,6 +186,8 @@ class RecordCompiler:
                 f"{', '.join((*aggregations.COUNTERS, *aggregations.GAUGES))}. hint: --aggregation sum"
             )
         found = tuple(aggregations.canonical(str(name), f"records of {unit!r}: aggregation") for name, unit in rows)
+        for text in found:
+            aggregations.check_inner(aggregations.parse(text, "records"), "records: aggregation")
         return replace(self, found=found or (self.aggregation or "sum",))
 
     def rejects(self, *, repeated: bool) -> Query:

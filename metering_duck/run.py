@@ -18,8 +18,8 @@ from metering_duck.inputs import Files, Input, find_input
 from metering_duck.layouts import Layout
 from metering_duck.observations import records_query
 from metering_duck.records import RecordCompiler
-from metering_duck.schedules import Schedule, check_windows
 from metering_duck.results import Accounting, Plan, Result, counted_noun
+from metering_duck.schedules import Schedule, check_windows
 from metering_duck.sources import open_source
 from metering_duck.stages import Query, Stage, load_stage, load_text, with_values
 from metering_duck.statements import names, select
@@ -210,6 +210,14 @@ class Run:
         if accounting.times_cut:
             cut = counted_noun(accounting.times_cut, "time")
             notices.append(f"{cut} had digits finer than a microsecond, cut toward the past (R11).")
+        if self.windows.by_subject:
+            ((events, subject),) = self.engine.rows(
+                "SELECT CAST(sum(unscheduled) AS BIGINT), min(unscheduled_subject) FROM counted"
+            )
+            if events:
+                lost = counted_noun(events, "event")
+                unnamed = f"that no subscription or window names, such as {subject!r}"
+                notices.append(f"{lost} of subjects {unnamed}, made no reading.")
         return notices
 
     def count_events(self, totals: Totals) -> None:
@@ -239,7 +247,9 @@ class Run:
         def script() -> list[Query]:
             return [*self.windows.queries(), rows]
 
-        plan = Plan("period", lambda: Accounting(0, 0, 0, 0, 0, 0), none, none, script, self.script_text, lambda _: [], rows)
+        plan = Plan(
+            "period", lambda: Accounting(0, 0, 0, 0, 0, 0), none, none, script, self.script_text, lambda _: [], rows
+        )
         return Result(self.engine, plan)
 
     # --- results ----------------------------------------------------------------------------------------------------
@@ -288,7 +298,7 @@ class Run:
                 compute()
             except Overflow:
                 self.exact = True
-                self._compute_exactly(compute)
+                self._compute_exactly(compute, totals())
             self._check_overflow("readings")
             plan.rows = reading_rows(bundled=bundled)
             return self.accounting()
@@ -311,14 +321,18 @@ class Run:
         rows = script()[-1]
         return Plan(shape, prepare, self.rejects, self.conflicts, script, self.script_text, self.notices, rows)
 
-    def _compute_exactly(self, compute: Callable[[], None]) -> None:
+    def _compute_exactly(self, compute: Callable[[], None], totals: Totals) -> None:
         """What still has more than 38 digits when it is added in parts is a running sum of deltas (R18)."""
         try:
             compute()
-        except Overflow as error:
+        except Overflow:
+            whose = "a running sum of deltas"
+            for query in totals.widest_levels(self.compiler.judged(repeated=self.repeated)):
+                for row in self.engine.table(self.query(query)).to_pylist():
+                    whose = "a level of {unit!r} for {subject!r} at {moment}".format(**row)
             raise QuantityOverflow(
-                f"levels: found a running sum of more than 38 digits ({error}); expected at most 38, those behind the "
-                'point included. hint: "scale": 0 in the measurement, or a larger unit'
+                f"levels: found {whose} with more digits than its DECIMAL; expected at most 38, those behind the point "
+                'included. hint: "scale": 0 in the measurement, or a larger unit'
             ) from None
 
     def _check_overflow(self, table: str, windows: str | None = None) -> None:
@@ -329,11 +343,17 @@ class Run:
         columns = {name: f"{table}.{name}" for name in ("aggregation", "unit", "subject")} | bounds
         order = ("universe_id", "workspace_id", "subject", "unit", "window_start")
         where = [f"{table}.quantity IS NULL"]
-        sql = select(columns, source, where=where, order_by=[f"{windows if n == 4 and windows else table}.{name}" for n, name in enumerate(order)])
+        sql = select(
+            columns,
+            source,
+            where=where,
+            order_by=[f"{windows if n == 4 and windows else table}.{name}" for n, name in enumerate(order)],
+        )
         for aggregation, unit, subject, start, end in self.engine.rows(f"{sql}\nLIMIT 1"):
+            article = "an" if aggregation[0] in "aiu" else "a"
             raise QuantityOverflow(
-                f"reading: found a {aggregation} of {unit!r} for {subject!r} in [{start}, {end}) with more digits than "
-                "its DECIMAL; expected at most 38, those behind the point included. "
+                f"reading: found {article} {aggregation} of {unit!r} for {subject!r} in [{start}, {end}) with more "
+                "digits than its DECIMAL; expected at most 38, those behind the point included. "
                 'hint: "scale": 0 in the measurement together with --scale 0, or a larger unit'
             )
 

@@ -23,7 +23,9 @@ from metering_duck.times import format_time
 from metering_duck.windows import UNBOUNDED, Windows
 
 SUBJECT = {"universe_id": ("universe", "universe_id", "universeID"), "subject": ("subject",)}
-SUBSCRIPTION = SUBJECT | {"every": ("interval", "every")} | {name: (name,) for name in ("anchor", "zone", "starts", "ends")}
+SUBSCRIPTION = (
+    SUBJECT | {"every": ("interval", "every")} | {name: (name,) for name in ("anchor", "zone", "starts", "ends")}
+)
 LISTED = SUBJECT | {"starts": ("start", "window_start"), "ends": ("end", "window_end"), "zone": ("zone",)}
 REQUIRED = {"subscriptions": ("universe_id", "subject"), "windows": ("starts", "ends")}
 INTERVALS_MAX = 1_000
@@ -87,12 +89,16 @@ class Schedule:
             sql, kind = next(((s, k) for s, (name, k) in types.items() if name in spellings), ("NULL", "VARCHAR"))
             if sql == "NULL" and field in REQUIRED[self.kind]:
                 self._miss(spellings[0], [name for name, _ in types.values()])
-            columns[field] = _text_sql(sql, kind) if field in ("anchor", "starts", "ends") else f"CAST({sql} AS VARCHAR)"
+            columns[field] = (
+                _text_sql(sql, kind) if field in ("anchor", "starts", "ends") else f"CAST({sql} AS VARCHAR)"
+            )
         return select({name: f"nullif(trim({sql}), '')" for name, sql in columns.items()}, relation)
 
     def _miss(self, column: str, names: Sequence[str]) -> None:
         found = f"no such column among {', '.join(names)}"
-        fields = "universe, subject, anchor, interval, zone, starts, ends" if self.kind == "subscriptions" else "start, end"
+        fields = (
+            "universe, subject, anchor, interval, zone, starts, ends" if self.kind == "subscriptions" else "start, end"
+        )
         raise SchemaError(self.kind, column, found=found, expected="one", hint=f"the columns are {fields}")
 
     def _names_subjects(self, engine: Engine, rows: str) -> bool:
@@ -101,7 +107,7 @@ class Schedule:
         ((named, listed),) = engine.rows(sql)
         if named not in (0, listed):
             raise ConfigError(
-                f"windows: found {listed - named} without a subject among {listed}; expected one in all rows or in none."
+                f"windows: found {listed - named} without a subject among {listed}; expected one in all or in none."
             )
         return bool(named)
 
@@ -167,7 +173,9 @@ class _Checks:
         """Every time is one."""
         names = ("anchor", "starts", "ends") if self.kind == "subscriptions" else ("starts", "ends")
         for name in names:
-            bad = self._first({"subject": "subject", name: name}, [f"{name} IS NOT NULL", f"clock_in_zone({name}, 'UTC') IS NULL"])
+            bad = self._first(
+                {"subject": "subject", name: name}, [f"{name} IS NOT NULL", f"clock_in_zone({name}, 'UTC') IS NULL"]
+            )
             if bad:
                 raise ConfigError(
                     f'{self._of(bad[0])}: found the {name} "{bad[1]}"; expected a time such as 2024-01-31 or RFC 3339.'
@@ -184,7 +192,9 @@ class _Checks:
 
     def subjects(self) -> None:
         """Every row names its universe and its subject."""
-        bad = self._first({"universe_id": "universe_id", "subject": "subject"}, ["(universe_id IS NULL OR subject IS NULL)"])
+        bad = self._first(
+            {"universe_id": "universe_id", "subject": "subject"}, ["(universe_id IS NULL OR subject IS NULL)"]
+        )
         if bad:
             raise ConfigError(f"{self._of(bad[1])}: found no universe or no subject in a row; expected both.")
 
@@ -194,19 +204,26 @@ class _Checks:
             bad = None if bound else self._first({"subject": "subject"}, [f"{name}_at IS NULL"])
             if bad:
                 option = name.removesuffix("s")
-                raise ConfigError(f"{self._of(bad[0])}: found no {name}; expected it, or {option} for all. hint: --{option} 2024-01-01")
+                raise ConfigError(
+                    f"{self._of(bad[0])}: found no {name}; expected it, or {option} for all. "
+                    f"hint: --{option} 2024-01-01"
+                )
         bounds = {name: f"time_text({name})" for name in ("starts_at", "ends_at")}
         bad = self._first({"subject": "subject"} | bounds, ["starts_at >= ends_at"])
         if bad:
             kind = "empty" if bad[1] == bad[2] else "inverted"
-            raise ConfigError(f"{self._of(bad[0])}: found the {kind} period [{bad[1]}, {bad[2]}); expected its end after its start.")
+            raise ConfigError(
+                f"{self._of(bad[0])}: found the {kind} period [{bad[1]}, {bad[2]}); expected its end after its start."
+            )
 
     def intervals(self) -> list[str | None]:
         """The intervals that there are."""
         sql = select({"every": "DISTINCT every"}, self.rows)
         found = sorted((row[0] for row in self.engine.rows(sql)), key=lambda text: (text is not None, text))
         if len(found) > INTERVALS_MAX:
-            raise ConfigError(f"{self.kind}: found {len(found)} different intervals; expected at most {INTERVALS_MAX:,}.")
+            raise ConfigError(
+                f"{self.kind}: found {len(found)} different intervals; expected at most {INTERVALS_MAX:,}."
+            )
         return found
 
     def _of(self, subject: str | None) -> str:
@@ -219,9 +236,14 @@ def check_windows(engine: Engine, windows: Windows) -> None:
     Raises: ConfigError.
     """
     table = identifier(windows.name)
-    following = f"lead({{}}) OVER (PARTITION BY universe_id, subject ORDER BY window_start, window_end, window_index)"
+    following = "lead({}) OVER (PARTITION BY universe_id, subject ORDER BY window_start, window_end, window_index)"
     columns = {"subject": "subject", "one": "window_end", "other": following.format("window_start")}
-    overlapping = select({"subject": "subject", "one": "one", "other": "other"}, f"(\n{select(columns, table)}\n)", where=["other < one"], order_by=["subject", "one"])
+    overlapping = select(
+        {"subject": "subject", "one": "one", "other": "other"},
+        f"(\n{select(columns, table)}\n)",
+        where=["other < one"],
+        order_by=["subject", "one"],
+    )
     for subject, one, other in engine.rows(f"{overlapping}\nLIMIT 1"):
         whose = "windows" if subject is None else f"periods of {subject!r}"
         raise ConfigError(

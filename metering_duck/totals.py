@@ -22,7 +22,7 @@ from metering_duck.config import SCALE_DEFAULT
 from metering_duck.counters import KEY, UNIT_COLUMN, counted_query, counter_stages
 from metering_duck.decimals import DIGITS_MAX, HALF_EVEN, DecimalType, Rounding, common_type
 from metering_duck.errors import ConfigError
-from metering_duck.gauges import gauge_reading_stages, gauged_queries
+from metering_duck.gauges import gauge_reading_stages, gauged_queries, widest_levels
 from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage, load_stage, reading
 from metering_duck.statements import case, names, select, struct
@@ -158,10 +158,14 @@ class Totals:
         prefix = f"{self.prefix}inner_{number}_"
         aggregation, by = series.aggregation, series.slots[0].inner_column
         slots = tuple(
-            replace(s, aggregation=s.aggregation.inner if s.aggregation else None, result_scale=None, rounding=HALF_EVEN)
+            replace(
+                s, aggregation=s.aggregation.inner if s.aggregation else None, result_scale=None, rounding=HALF_EVEN
+            )
             for s in series.slots
         )
-        windows = self.windows if aggregation.by else inner_windows(self.windows, str(aggregation.per), f"{prefix}windows")
+        windows = (
+            self.windows if aggregation.by else inner_windows(self.windows, str(aggregation.per), f"{prefix}windows")
+        )
         return replace(
             self, slots=slots, windows=windows, scale=None, digits=None, fill="none", prefix=prefix, inner_column=by
         )
@@ -209,6 +213,10 @@ class Totals:
             Query("readings", (*self.totals_stages(), dense, reading(identified, {"totals": "dense"}))),
         ]
 
+    def widest_levels(self, judged: Sequence[Stage]) -> list[Query]:
+        """The first level of each DECIMAL that a running sum of deltas makes too large, for a message."""
+        return widest_levels(self, judged)
+
     def _keys_sql(self) -> str:
         """The key of every record, whatever its window."""
         keys = []
@@ -220,7 +228,8 @@ class Totals:
                     "aggregation": literal(series.aggregation.name),
                 }
                 keys.append(select(columns, "judged", where=[*self.shown, f"v_{slot.index} IS NOT NULL"]))
-        return "\nUNION\n".join(keys)
+        everything = "\nUNION ALL\n".join(keys)
+        return select({}, f"(\n{everything}\n)", star="DISTINCT *")
 
     def _dense_sql(self) -> str:
         """Where there is no reading: zero, or the quantity of the window before."""
@@ -242,7 +251,9 @@ class Totals:
         columns = {name: f"filled_keys.{name}" for name in key} | {
             "window_index": f"{self.windows.name}.window_index",
             "quantity": kept("quantity", zero),
-            "numerator": case({there: "totals.numerator", f"filled_keys.aggregation IN ({', '.join(divisors)})": "'0'"}),
+            "numerator": case(
+                {there: "totals.numerator", f"filled_keys.aggregation IN ({', '.join(divisors)})": "'0'"}
+            ),
             "divisor_us": case({there: "totals.divisor_us"}, case(divisors, of="filled_keys.aggregation")),
             "record_count": "coalesce(totals.record_count, 0)",
             "carried": case({there: "totals.carried"}, carried if self.fill == "carry" else "FALSE"),

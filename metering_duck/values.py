@@ -1,4 +1,4 @@
-"""Values: aggregations that need a row for each value: percentiles, sums of split spans, and the outer one of two levels.
+"""Values: aggregations that need a row for each value: percentiles, sums of split spans, the outer of two levels.
 
     placed → values_seen                           (each record of a window)
     placed → spanned → … → portions → values_seen  (each part of a span in the windows it overlaps, R26)
@@ -18,7 +18,7 @@ from metering_duck.compiler import Slot
 from metering_duck.counters import KEY, last_columns
 from metering_duck.decimals import from_unscaled_sql
 from metering_duck.quote import literal
-from metering_duck.quotients import Quotient, numerator_text_sql
+from metering_duck.quotients import Quotient
 from metering_duck.stages import Query, Stage, load_stage
 from metering_duck.statements import case, names, select
 
@@ -100,7 +100,10 @@ def _percentile_columns(series: Series, percentile: Percentile) -> dict[str, str
 
 
 def _plain_columns(series: Series) -> dict[str, str]:
-    function, base = series.aggregation.outer or series.aggregation.function, f"power_of_ten({series.decimal.low_digits})"
+    function, base = (
+        series.aggregation.outer or series.aggregation.function,
+        f"power_of_ten({series.decimal.low_digits})",
+    )
     if function in ("sum", "avg"):
         parts = {"high": f"sum(unscaled(quantity) // {base})", "low": f"sum(unscaled(quantity) % {base})"}
         return parts | {"divisor": "count(*)"}
@@ -118,14 +121,21 @@ def _value_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
     stages: list[Stage] = []
     numerator = "CAST(NULL AS VARCHAR)"
     if function == "avg" or (percentile and percentile.interpolated):
-        parts = Quotient(f"(SELECT * RENAME (high AS high_sum, low AS low_sum, divisor AS divided_by) FROM {source})", "high_sum", "low_sum", "divided_by")
+        parts = Quotient(
+            f"(SELECT * RENAME (high AS high_sum, low AS low_sum, divisor AS divided_by) FROM {source})",
+            "high_sum",
+            "low_sum",
+            "divided_by",
+        )
         stages = parts.stages(f"of_value_{n}", decimal, rounding)
         source, quantity = stages[-1].name, rounding.average_sql
     else:
         scale = 0 if function == "count" else decimal.scale
         value = f"CAST(value AS DECIMAL(38, {scale}))"
         if function == "sum":
-            value = from_unscaled_sql(f"sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten({decimal.low_digits}))", scale)
+            value = from_unscaled_sql(
+                f"sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten({decimal.low_digits}))", scale
+            )
         quantity, numerator = rounding.quantity_sql(value, scale), rounding.exact_text_sql(value, scale)
     columns = {
         **names(KEY),
@@ -181,8 +191,8 @@ def _split_stages(totals: Totals, series: Series) -> list[Stage]:
         Stage("spanned", "each quantity and its span, in whole units of the last digit it is split at", spans),
         windows.placed_stage("spanned", moment="span_start", name="begun"),
         windows.placed_stage("begun", moment=last_moment, name="ended", suffix="_of_end"),
-        Stage("pieces", "the part of each span in each window that it overlaps", _overlaps_sql(windows.name)),
-        Stage("cuts", "those, and the parts before, between and behind windows (R26)", _CUTS),
+        Stage("window_parts", "the part of each span in each window that it overlaps", _overlaps_sql(windows.name)),
+        load_stage("cuts"),
         load_stage("portions"),
         Stage("values_seen", "each part as a value of its window", _parts_sql(series)),
     ]
@@ -222,33 +232,10 @@ def _overlaps_sql(windows: str) -> str:
         "window_index": f"{windows}.window_index",
     }
     source = f"(\n    {touched}\n) AS touched\nJOIN {windows} ON {windows}.window_index = touched_index"
-    overlapping = "(part_start < part_end OR (span_start = span_end AND span_start >= window_start AND span_start < window_end))"
+    overlapping = (
+        "(part_start < part_end OR (span_start = span_end AND span_start >= window_start AND span_start < window_end))"
+    )
     return select(columns, source, where=[overlapping])
-
-
-_CUTS = """WITH in_order AS (
-    SELECT
-        *,
-        coalesce(lag(part_end) OVER by_row, span_start) AS open_from,
-        lead(part_start) OVER by_row IS NULL AS is_last
-    FROM pieces
-    WINDOW by_row AS (PARTITION BY row_id ORDER BY part_start)
-),
-listed AS (
-    SELECT row_id, units, span_start, span_end, part_start, part_end, window_index FROM in_order
-    UNION ALL
-    SELECT row_id, units, span_start, span_end, open_from, part_start, NULL FROM in_order WHERE open_from < part_start
-    UNION ALL
-    SELECT row_id, units, span_start, span_end, part_end, span_end, NULL FROM in_order WHERE is_last AND part_end < span_end
-)
-SELECT
-    row_id,
-    units,
-    epoch_us(span_end) - epoch_us(span_start) AS span_us,
-    part_start,
-    epoch_us(part_end) - epoch_us(part_start) AS part_us,
-    window_index
-FROM listed"""
 
 
 def _parts_sql(series: Series) -> str:

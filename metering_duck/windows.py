@@ -158,7 +158,11 @@ class Windows:
             return columns, source
         cells, grid = self._named("window_cells"), self._named("window_grid")
         reached = f"greatest({moment}, {grid}.first_start)"
-        same = "".join(f"    AND cells.{n} = {source}.{n}\n" for n in ("universe_id", "subject")) if self.by_subject else ""
+        same = (
+            "".join(f"    AND cells.{n} = {source}.{n}\n" for n in ("universe_id", "subject"))
+            if self.by_subject
+            else ""
+        )
         joined = (
             f"{source}\nCROSS JOIN {grid}\nLEFT JOIN {cells} AS cells\n"
             f"    ON cells.cell = epoch_us({reached}) // {grid}.cell_us\n{same}"

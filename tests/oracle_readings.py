@@ -228,7 +228,7 @@ def read_series(
     if method.deltas and method.by is None:
         ordered = running(ordered)
     if method.prorated:
-        return prorated(ordered, found, shape.scale)
+        return prorated(ordered, found, shape)
     if method.outer is None:
         return [read_window(ordered, method.inner, window) for window in found]
     return [read_two_levels(ordered, method, window, zone) for window in found]
@@ -354,14 +354,20 @@ def read_two_levels(ordered: Sequence[Row], method: Method, window: Window, zone
 # --- quantities of spans, split by time ------------------------------------------------------------------------------
 
 
-def prorated(records: Sequence[Row], found: Sequence[Window], scale: int) -> list[Row | None]:
+def prorated(records: Sequence[Row], found: Sequence[Window], shape: Shape) -> list[Row | None]:
     """The sum in each window, each record's quantity split over all the time that its span covers (R26)."""
     shares: list[list[tuple[Row, Fraction, bool]]] = [[] for _ in found]
     for record in records:
-        parts = parts_in_windows(record, found, scale)
+        parts = parts_in_windows(record, found, scale_of_parts(record["quantity"], shape))
         for n, part in parts.items():
             shares[n].append((record, part, part_is_split(record, found[n])))
     return [read_parts(share) if share else None for share in shares]
+
+
+def scale_of_parts(quantity: Fraction, shape: Shape) -> int:
+    """Parts have the result's scale, so that they add up as they are shown; or the quantity's, if that is finer."""
+    fits = rounded(quantity, shape.result_scale) == quantity
+    return min(shape.result_scale, shape.scale) if fits else shape.scale
 
 
 def part_is_split(record: Row, window: Window) -> bool:

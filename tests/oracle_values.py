@@ -122,10 +122,10 @@ def significant(value: Fraction, digits: int) -> Fraction:
 
 def parts_of(total: Fraction, weights: list[int], scale: int = 18) -> list[Fraction]:
     """A total in parts at a scale that add up to it: the largest remainders are rounded up, ties to the first (R26)."""
-    sign, units = (-1 if total < 0 else 1), abs(total) * 10**scale
+    sign, units = (-1 if total < 0 else 1), abs(total) * Fraction(10) ** scale
     shares = [units * weight / sum(weights) for weight in weights]
     parts = [floor(share) for share in shares]
     by_remainder = sorted(range(len(parts)), key=lambda n: (parts[n] - shares[n], n))
     for n in by_remainder[: int(units - sum(parts))]:
         parts[n] += 1
-    return [Fraction(sign * part, 10**scale) for part in parts]
+    return [sign * part / Fraction(10) ** scale for part in parts]

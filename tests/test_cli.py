@@ -626,7 +626,10 @@ def test_compile_without_a_window_is_the_sql_of_meter() -> None:
     script = good("compile", "--config", "config.json")
     done = run("compile", "--config", "config.json", "--every", "day")
 
-    assert ("read_parquet('events.parquet')" in script, "CREATE OR REPLACE TEMP TABLE windows" in script) == (True, False)
+    assert ("read_parquet('events.parquet')" in script, "CREATE OR REPLACE TEMP TABLE windows" in script) == (
+        True,
+        False,
+    )
     assert (2, True) == (done.exit_code, done.stderr.startswith("error: every: "))
 
 

@@ -307,13 +307,15 @@ OPTIONS: dict[str, tuple[Event, str]] = {
     ),
     "every": (
         {"every": "dya"},
-        "every: found 'dya'; expected hour, day, week, month, quarter, year, week-sunday or an ISO 8601 duration such as PT15M. hint: "
+        "every: found 'dya'; expected hour, day, week, month, quarter, year, week-sunday or an ISO 8601 duration such "
+        "as PT15M. hint: "
         "did you mean "
         '"day"?',
     ),
     "every in words": (
         {"every": "fortnight"},
-        "every: found 'fortnight'; expected hour, day, week, month, quarter, year, week-sunday or an ISO 8601 duration such as PT15M. "
+        "every: found 'fortnight'; expected hour, day, week, month, quarter, year, week-sunday or an ISO 8601 duration "
+        "such as PT15M. "
         "hint: known: "
         "hour, day, week, month, quarter, and 8 more.",
     ),

@@ -236,7 +236,8 @@ def test_sql_and_python_divide_alike(
         significant.append(
             (digits, exact.format(exact.quotient(Fraction(numerator, 10**scale), divisor, digits=digits)))
         )
-    columns = "high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER, rounding VARCHAR"
+    columns = "high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT"
+    columns += ", scale INTEGER, result_scale INTEGER, rounding VARCHAR"
     found = run_stage(sql, "averages", "numerators", rows, columns)
     assert expected == [int(row["rounded"]) for row in found]
     names = ("negative", "quotient", "remainder", "divisor", "scale")

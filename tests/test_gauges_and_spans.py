@@ -285,6 +285,15 @@ def test_a_quantity_over_three_days_is_split_by_largest_remainder(total: str, sc
     assert [(True, 1, "sum")] * 3 == [(row["prorated"], row["record_count"], row["aggregation"]) for row in rows]
 
 
+@pytest.mark.parametrize(("mode", "scale"), [("half-even", 2), ("half-up", 0), ("ceiling", -1), ("floor", 1)])
+@settings(BATCHES, max_examples=1)
+@given(events=spanning_strategy())
+def test_rounded_parts_equal_the_oracle(mode: str, scale: int, events: list[Event]) -> None:
+    """A quantity that the result's scale can show is split at it; a finer one is split first and then rounded."""
+    config = spanned(SPANS[0], proration="by-time", resultScale=scale, rounding=mode)
+    expect_readings(events, config, **WINDOW, every="week")
+
+
 def test_a_split_follows_days_of_23_hours() -> None:
     """Forty-seven units over two local days, one of them of 23 hours, are 23 and 24."""
     given_event = event(1, "2024-04-02T00:00:00Z", q="47", d="47")

@@ -284,7 +284,7 @@ def test_filled_windows_equal_the_oracle(fill: str, data: st.DataObject) -> None
     """Every key that any metered record has, has a reading in every window: zero, or what the window before it said."""
     events = data.draw(worlds_strategy(TIMES, size=5))
     names = data.draw(
-        st.sampled_from((FILLED, ("time-weighted-avg", "final-state", "integral"), ("sum-of-max per hour",)))
+        st.sampled_from((FILLED, ("time-weighted-avg", "final-state", "integral"), ("sum",), ("sum-of-max per hour",)))
     )
     cut = data.draw(st.sampled_from(({"every": "day"}, {"every": "PT7H"}, {"every": "week", "group_by": ("region",)})))
     options = {**WINDOW, **cut, "fill": fill, "timezone": data.draw(st.sampled_from(("UTC", "Europe/Berlin")))}

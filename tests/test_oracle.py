@@ -315,6 +315,18 @@ def test_a_split_loses_nothing() -> None:
     assert [Fraction("6.67")] == read(measurement, given, start="2023-01-01", end="2024-01-03")
 
 
+@pytest.mark.parametrize(
+    ("quantity", "scale", "expected"),
+    [("10", 0, [4, 3, 3]), ("10", -1, [10, 0, 0]), ("155", -1, [50, 50, 50]), ("-1.25", 1, ["-0.4", "-0.4", "-0.4"])],
+)
+def test_parts_add_up_as_they_are_shown(quantity: str, scale: int, expected: list[str]) -> None:
+    """A quantity that the result's scale can show is split at it; a finer one is split first and then rounded."""
+    measurement = {"aggregation": "sum", "span": {"end": "b"}, "proration": "by-time", "resultScale": scale}
+    given = event(1, "2024-01-01T00:00:00Z", q=quantity, b="2024-01-04T00:00:00Z")
+    cut = {"start": "2024-01-01", "end": "2024-01-04", "every": "day"}
+    assert [Fraction(text) for text in expected] == read(measurement, given, **cut)
+
+
 def test_a_part_is_not_lost_between_windows() -> None:
     """A gap between two windows is one part, before, between or after."""
     span = {"start": "a", "end": "b"}

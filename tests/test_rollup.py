@@ -288,3 +288,12 @@ def test_a_roll_up_may_be_rounded(events: list[Event], scale: int) -> None:
     assert readings_of(events, config, every="month", scale=scale, **WINDOW) == rolled(
         days, every="month", scale=scale, **WINDOW
     )
+
+
+@settings(BATCHES)
+@given(worlds_strategy(TIMES, size=5), st.sampled_from(("zero", "carry")))
+def test_filled_readings_say_nothing(events: list[Event], fill: str) -> None:
+    """What fill put where no record was adds nothing to a roll-up."""
+    config = measuring(*COUNTERS, *GAUGES)
+    days = readings_of(events, config, every="day", fill=fill, **WINDOW)
+    assert readings_of(events, config, every="month", **WINDOW) == rolled(days, every="month", **WINDOW)

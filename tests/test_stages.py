@@ -102,7 +102,14 @@ def test_a_stage_runs_alone(sql: duckdb.DuckDBPyConnection, stage: str) -> None:
     for name, columns in load_header(stage).reads.items():
         make_table(sql, name, columns)
     rows = sql.execute(load_stage(stage).sql, values_of(stage)).fetchall()
-    expected = {"conflicts": 0, "repeated_keys": 0, "observations": 2 * ROWS, "windows": 0, "window_grid": 1, "window_cells": 3}
+    expected = {
+        "conflicts": 0,
+        "repeated_keys": 0,
+        "observations": 2 * ROWS,
+        "windows": 0,
+        "window_grid": 1,
+        "window_cells": 3,
+    }
     expected |= {"overlapping": 0, "straddling": 0, "missing": 0, "gaps": 4, "exact_parts": 2}
     assert expected.get(stage, ROWS) == len(rows)
 

@@ -121,16 +121,9 @@ def test_image_generation_by_group() -> None:
 
 def test_gpu_duty_cycle_averages() -> None:
     """The hourly averages of a gauge with irregular samples are those of plain Fractions, to the last digit."""
-    frame = texts("pod_gpu_duty_cycle_anon.csv.gz")
-    assert 157_417 == frame.height
-    assert frame["timestamp_anon"].str.ends_with(".0").all()
-    events = frame.select(
-        # Ties at one moment are ordered by id (R13): here by value and then by place in the file.
-        id=polars.format("{}-{}", "value", polars.int_range(polars.len()).cast(polars.String).str.zfill(7)),
-        time=polars.from_epoch(polars.col("timestamp_anon").cast(polars.Float64).cast(polars.Int64), time_unit="s"),
-        subject=polars.format("pod:{}", "container_ip"),
-        duty="value",
-    )
+    assert texts("pod_gpu_duty_cycle_anon.csv.gz")["timestamp_anon"].str.ends_with(".0").all()
+    events = duty_cycles()
+    assert 157_417 == events.height
     start, end = datetime(2022, 9, 11, 3, tzinfo=UTC), datetime(2022, 9, 11, 9, tzinfo=UTC)
     subjects = sorted(events["subject"].unique())[::12]
     rows = [
@@ -175,6 +168,63 @@ def test_gpu_duty_cycle_averages() -> None:
     assert expected == actual
     assert (157_417, 157_417) == (accounting.read, accounting.metered)
     assert accounting.balances
+
+
+def duty_cycles() -> polars.DataFrame:
+    """The GPU duty cycles as events; ties at one moment are ordered by id (R13): by value, then place in the file."""
+    return texts("pod_gpu_duty_cycle_anon.csv.gz").select(
+        id=polars.format("{}-{}", "value", polars.int_range(polars.len()).cast(polars.String).str.zfill(7)),
+        time=polars.from_epoch(polars.col("timestamp_anon").cast(polars.Float64).cast(polars.Int64), time_unit="s"),
+        subject=polars.format("pod:{}", "container_ip"),
+        duty="value",
+    )
+
+
+def hourly_numerators(frame: polars.DataFrame, start: int, end: int) -> dict[tuple[str, int], Fraction]:
+    """Subject and hour → Σ level × microseconds, each level cut at the hours that it crosses (R14)."""
+    found: dict[tuple[str, int], Fraction] = defaultdict(Fraction)
+    by_subject: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
+    for row in frame.iter_rows(named=True):
+        moment = moment_us(row["time"].replace(tzinfo=UTC))
+        by_subject[row["subject"]].append((moment, row["id"], row["duty"]))
+    for subject, levels in by_subject.items():
+        levels.sort()
+        for (since, _, duty), (until, *_) in zip(levels, [*levels[1:], (end, "", "")], strict=True):
+            moment, until, level = max(since, start), min(until, end), Fraction(duty)
+            while moment < until:
+                cut = min(until, moment // HOUR_US * HOUR_US + HOUR_US)
+                found[subject, moment // HOUR_US * HOUR_US] += level * (cut - moment)
+                moment = cut
+    return found
+
+
+def test_hours_of_duty_cycles_roll_up_to_the_day() -> None:
+    """All 157,417 readings: each container's hourly averages are those of Fractions, and hours give the day (R20)."""
+    events = duty_cycles()
+    day = datetime(2022, 9, 11, tzinfo=UTC)
+    last = day + timedelta(days=2)
+    start, end = moment_us(day), moment_us(last)
+    assert start <= moment_us(events["time"].min().replace(tzinfo=UTC)) < moment_us(day) + DAY_US
+    assert moment_us(events["time"].max().replace(tzinfo=UTC)) < end
+    config = {"measurements": [{"sourceProperty": "duty", "unit": "percent", "aggregation": "time-weighted-avg"}]}
+    given = {"map": {"workspace_id": "'w'", "universe_id": "'u'", "type": "'gauge'"}, "clock": day}
+    window: dict[str, Any] = {**given, "start": day, "end": last}
+    with metering_duck.aggregate(events, config, every="hour", **window) as hourly:
+        hours = hourly.to_arrow()
+    expected = hourly_numerators(events, start, end)
+    averages = {key: (half_even(total / HOUR_US, 18), total) for key, total in expected.items()}
+    actual = {
+        (row["subject"], moment_us(row["window_start"])): (Fraction(row["quantity"]), Fraction(row["numerator"]))
+        for row in hours.to_pylist()
+    }
+    assert averages == actual
+    with (
+        metering_duck.aggregate(events, config, every="day", **window) as direct,
+        metering_duck.rollup(hours, every="day", start=day, end=last, clock=day) as rolled,
+    ):
+        assert direct.to_dicts() == rolled.to_dicts()
+        assert direct.to_arrow().equals(rolled.to_arrow())
+        assert events["subject"].n_unique() <= direct.count()
 
 
 def rfc3339(us: int) -> str:
@@ -237,3 +287,43 @@ def test_pods_asked_for_by_day() -> None:
         ) as result:
             expected = {label: (Fraction(function(values)), len(values)) for label, values in by_day.items()}
             assert expected == values_by(result, "subject", "window_start")
+
+
+def test_gpu_hours_by_day_are_all_gpu_hours() -> None:
+    """GPUs × hours of every pod, split by day, add up to the total exactly, pod by pod (R26)."""
+    events, expected = [], {}
+    for pod in pods():
+        created, deleted = (int(pod[name]) for name in ("creation_time", "deletion_time"))
+        events.append(
+            {
+                "id": pod["name"],
+                "time": rfc3339(created * 1_000_000),
+                "subject": pod["name"],
+                "gpus": pod["num_gpu"],
+                "begins": str(created),
+                "ends": rfc3339(deleted * 1_000_000),
+                "seconds": str(deleted - created),
+            }
+        )
+        expected[pod["name"]] = half_even(Fraction(int(pod["num_gpu"]) * (deleted - created), 3_600), 18)
+    measured = {
+        "sourceProperty": "gpus",
+        "unit": "gpu-hours",
+        "aggregation": "sum",
+        "span": {"duration": "seconds", "unit": "seconds"},
+        "timesDuration": "hours",
+        "proration": "by-time",
+    }
+    fields = {"workspace_id": "'w'", "universe_id": "'u'", "type": "'pod'"}
+    window: dict[str, Any] = {"map": fields, "start": "1970-01-01", "end": "1971-01-01"}
+    with metering_duck.aggregate(polars.DataFrame(events), {"measurements": [measured]}, every="day", **window) as days:
+        found: dict[str, Fraction] = defaultdict(Fraction)
+        for row in days.to_dicts():
+            found[row["subject"]] += Fraction(row["quantity"])
+            assert row["prorated"] or row["quantity"] == expected[row["subject"]]
+        accounting = days.accounting
+    assert expected == dict(found)
+    assert (8_152, 8_152) == (accounting.read, accounting.metered)
+    whole = {key: value for key, value in measured.items() if key != "proration"}
+    with metering_duck.aggregate(polars.DataFrame(events), {"measurements": [whole]}, **window) as total:
+        assert sum(expected.values()) == sum(Fraction(row["quantity"]) for row in total.to_dicts())

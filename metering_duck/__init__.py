@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from metering_duck import exact
-    from metering_duck.config import Entry, Filter, Measurement, MeteringConfig, load_config
+    from metering_duck.config import Entry, MeteringConfig, load_config
     from metering_duck.contract import AggregateConfig, EventPayload, MeterReading, MeterRecord, json_schema
     from metering_duck.errors import (
         ConfigError,
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         SourceError,
         StageError,
     )
+    from metering_duck.filters import Filter
+    from metering_duck.measurements import Measurement, Span
     from metering_duck.metering import aggregate, check, compile_sql, meter, periods
     from metering_duck.results import Accounting, Result
     from metering_duck.rollups import rollup
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "config": ("Entry", "Filter", "Measurement", "MeteringConfig", "load_config"),
+    "config": ("Entry", "MeteringConfig", "load_config"),
     "contract": ("AggregateConfig", "EventPayload", "MeterReading", "MeterRecord", "json_schema"),
     "errors": (
         "ConfigError",
@@ -39,6 +41,8 @@ _HOMES = {
         "SourceError",
         "StageError",
     ),
+    "filters": ("Filter",),
+    "measurements": ("Measurement", "Span"),
     "metering": ("aggregate", "check", "compile_sql", "meter", "periods"),
     "results": ("Accounting", "Result"),
     "rollups": ("rollup",),
@@ -63,6 +67,7 @@ __all__ = [
     "Result",
     "SchemaError",
     "SourceError",
+    "Span",
     "StageError",
     "aggregate",
     "check",

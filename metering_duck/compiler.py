@@ -15,12 +15,13 @@ from fractions import Fraction
 from functools import cached_property
 
 from metering_duck.aggregations import Aggregation
-from metering_duck.config import Entry, Measurement, MeteringConfig, Span, utc
+from metering_duck.config import Entry, MeteringConfig, utc
 from metering_duck.decimals import HALF_EVEN, DecimalType
 from metering_duck.errors import ConfigError
 from metering_duck.extents import added_sql, bounds_sql, converted_sql, unreadable_sql
 from metering_duck.filters import condition_sql
 from metering_duck.layouts import Layout
+from metering_duck.measurements import Measurement, Span
 from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage, load_stage
 from metering_duck.statements import case, names, select

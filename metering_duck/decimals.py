@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from metering_duck.config import SCALE_DEFAULT
 from metering_duck.errors import ConfigError
+from metering_duck.measurements import SCALE_DEFAULT
 from metering_duck.quote import literal
 
 DIGITS_MAX = 38

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from metering_duck.config import UNIT_US, Span
 from metering_duck.decimals import DIGITS_MAX, DecimalType, last_digit_sql
+from metering_duck.measurements import UNIT_US, Span
 from metering_duck.statements import case
 
 PropertySql = Callable[[str], str]

@@ -22,11 +22,12 @@ from metering_duck.compiler import (
     quantified_stages,
     rejects_query,
 )
-from metering_duck.config import PRECISION_MAX, SCALE_DEFAULT, Measurement, MeteringConfig
+from metering_duck.config import MeteringConfig
 from metering_duck.counters import UNIT_COLUMN
 from metering_duck.decimals import DecimalType
 from metering_duck.errors import ConfigError, first_few
 from metering_duck.layouts import Layout
+from metering_duck.measurements import PRECISION_MAX, SCALE_DEFAULT, Measurement
 from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import case, select

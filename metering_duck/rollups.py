@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from os import PathLike
 from typing import Any
 
-from metering_duck.config import SCALE_DEFAULT
 from metering_duck.counters import KEY
 from metering_duck.decimals import DIGITS_MAX, HALF_EVEN, PART_DIGITS, from_unscaled_sql
 from metering_duck.engine import Engine, Overflow, Progress
@@ -20,6 +19,7 @@ from metering_duck.errors import ConfigError, QuantityOverflow
 from metering_duck.finer import QUOTIENTS, Finer, open_finer
 from metering_duck.inputs import Files, Input, find_input
 from metering_duck.layouts import NO_PROPERTIES, Layout
+from metering_duck.measurements import SCALE_DEFAULT
 from metering_duck.metering import Names, _check_result_shape, _names, _periods
 from metering_duck.quote import literal
 from metering_duck.refusals import Checks

@@ -13,7 +13,7 @@ from typing import Any
 
 from metering_duck.compiler import Compiler, Selection, deduplication_queries
 from metering_duck.engine import Engine, Overflow, Progress
-from metering_duck.errors import QuantityOverflow, SchemaError, SourceError
+from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError
 from metering_duck.inputs import Files, Input, find_input
 from metering_duck.layouts import Layout
 from metering_duck.observations import records_query
@@ -25,7 +25,7 @@ from metering_duck.stages import Query, Stage, load_stage, load_text, with_value
 from metering_duck.statements import names, select
 from metering_duck.times import parse_time
 from metering_duck.totals import Totals, reading_rows
-from metering_duck.windows import Windows
+from metering_duck.windows import WINDOWS_MAX, Windows
 
 Moment = str | datetime | None
 Judge = Compiler | RecordCompiler
@@ -282,6 +282,7 @@ class Run:
         def compute() -> None:
             judged = self.compiler.judged(repeated=self.repeated)
             windows = self.windows.name
+            self._check_inner_windows(totals())
             for query in totals().queries(judged):
                 self.engine.fill(self.query(query))
                 if query.name.endswith("_windows"):
@@ -334,6 +335,16 @@ class Run:
                 f"levels: found {whose} with more digits than its DECIMAL; expected at most 38, those behind the point "
                 'included. hint: "scale": 0 in the measurement, or a larger unit'
             ) from None
+
+    def _check_inner_windows(self, totals: Totals) -> None:
+        """Inner windows are not too many to list."""
+        for text, interval in totals.inner_intervals:
+            length = f"sum((epoch_us(window_end) - epoch_us(window_start)) // {interval.shortest_us} + 1)"
+            ((count,),) = self.engine.rows(select({"inner_windows": length}, self.windows.name))
+            if (count or 0) > WINDOWS_MAX:
+                raise ConfigError(
+                    f'aggregation: found "{text}", which cuts more than {WINDOWS_MAX:,} inner windows; expected fewer.'
+                )
 
     def _check_overflow(self, table: str, windows: str | None = None) -> None:
         """A reading whose quantity does not fit is no reading, but an error that says whose (R18)."""

@@ -20,7 +20,7 @@ from metering_duck.quote import identifier, literal
 from metering_duck.sources import first_keys, relation_of
 from metering_duck.statements import case, select
 from metering_duck.times import format_time
-from metering_duck.windows import UNBOUNDED, Windows
+from metering_duck.windows import UNBOUNDED, WINDOWS_MAX, Windows
 
 SUBJECT = {"universe_id": ("universe", "universe_id", "universeID"), "subject": ("subject",)}
 SUBSCRIPTION = (
@@ -29,7 +29,6 @@ SUBSCRIPTION = (
 LISTED = SUBJECT | {"starts": ("start", "window_start"), "ends": ("end", "window_end"), "zone": ("zone",)}
 REQUIRED = {"subscriptions": ("universe_id", "subject"), "windows": ("starts", "ends")}
 INTERVALS_MAX = 1_000
-TEXT = ("VARCHAR", "JSON")
 CLOCKS = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS")
 
 
@@ -69,7 +68,9 @@ class Schedule:
         moments = f"(\n{select(_moments(windows), rows, star='*')}\n)"
         checks = _Checks(engine, self.kind, moments)
         checks.bounds(windows)
-        columns = _LISTED_COLUMNS if self.kind == "windows" else _subscribed(windows, checks.intervals())
+        intervals = [] if self.kind == "windows" else checks.intervals()
+        columns = _subscribed(windows, intervals) if intervals else _LISTED_COLUMNS
+        checks.count(windows, intervals)
         names = {name: name if by_subject else "CAST(NULL AS VARCHAR)" for name in ("universe_id", "subject")}
         names["outer_index"] = "CAST(NULL AS BIGINT)"
         schedule = select(names | columns | {"starts": "starts_at", "ends": "ends_at"}, moments)
@@ -92,9 +93,12 @@ class Schedule:
             columns[field] = (
                 _text_sql(sql, kind) if field in ("anchor", "starts", "ends") else f"CAST({sql} AS VARCHAR)"
             )
-        return select({name: f"nullif(trim({sql}), '')" for name, sql in columns.items()}, relation)
+        texts = {name: sql if name in SUBJECT else f"trim({sql})" for name, sql in columns.items()}
+        return select({name: f"nullif({sql}, '')" for name, sql in texts.items()}, relation)
 
     def _miss(self, column: str, names: Sequence[str]) -> None:
+        if not names:
+            raise ConfigError(f"{self.kind}: found none; expected at least one.")
         found = f"no such column among {', '.join(names)}"
         fields = (
             "universe, subject, anchor, interval, zone, starts, ends" if self.kind == "subscriptions" else "start, end"
@@ -178,7 +182,8 @@ class _Checks:
             )
             if bad:
                 raise ConfigError(
-                    f'{self._of(bad[0])}: found the {name} "{bad[1]}"; expected a time such as 2024-01-31 or RFC 3339.'
+                    f'{self._of(bad[0])}: found "{bad[1]}" in {self._name(name)}; expected a time such as 2024-01-31 '
+                    "or RFC 3339."
                 )
 
     def zones(self) -> None:
@@ -205,7 +210,7 @@ class _Checks:
             if bad:
                 option = name.removesuffix("s")
                 raise ConfigError(
-                    f"{self._of(bad[0])}: found no {name}; expected it, or {option} for all. "
+                    f"{self._of(bad[0])}: found no {self._name(name)}; expected one in the row, or {option} for all. "
                     f"hint: --{option} 2024-01-01"
                 )
         bounds = {name: f"time_text({name})" for name in ("starts_at", "ends_at")}
@@ -225,6 +230,26 @@ class _Checks:
                 f"{self.kind}: found {len(found)} different intervals; expected at most {INTERVALS_MAX:,}."
             )
         return found
+
+    def count(self, windows: Windows, intervals: Sequence[str | None]) -> None:
+        """The periods are not too many to list."""
+        starts = "greatest(starts_at, $start)" if windows.start else "starts_at"
+        ends = "least(ends_at, $end)" if windows.end else "ends_at"
+        shortest = []
+        for text in intervals:
+            interval = windows.interval if text is None else parse_interval(text, "subscriptions: interval")
+            if interval is not None:
+                when = "every IS NULL" if text is None else f"every = {literal(text)}"
+                shortest.append((when, str(interval.shortest_us)))
+        length = f"greatest(epoch_us({ends}) - epoch_us({starts}), 0)"
+        periods = f"sum(coalesce({length} // {case(shortest, 'NULL')}, 0) + 1)" if shortest else "count(*)"
+        found = self.engine.rows(select({"periods": periods}, self.rows), windows.parameters_in(periods))[0][0] or 0
+        if found > WINDOWS_MAX:
+            raise ConfigError(f"{self.kind}: found more than {WINDOWS_MAX:,} periods; expected fewer.")
+
+    def _name(self, field: str) -> str:
+        """What a table of this kind calls a field."""
+        return LISTED[field][0] if self.kind == "windows" else field
 
     def _of(self, subject: str | None) -> str:
         return f"{self.kind} of {subject!r}" if subject is not None else self.kind

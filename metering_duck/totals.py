@@ -16,13 +16,13 @@ from functools import cached_property
 from itertools import groupby
 
 from metering_duck.aggregations import AVERAGE, INTEGRALS, Aggregation
-from metering_duck.calendars import parse_interval
+from metering_duck.calendars import Interval, parse_interval
 from metering_duck.compiler import Slot
-from metering_duck.config import SCALE_DEFAULT
 from metering_duck.counters import KEY, UNIT_COLUMN, counted_query, counter_stages
 from metering_duck.decimals import DIGITS_MAX, HALF_EVEN, DecimalType, Rounding, common_type
 from metering_duck.errors import ConfigError
 from metering_duck.gauges import gauge_reading_stages, gauged_queries, widest_levels
+from metering_duck.measurements import SCALE_DEFAULT
 from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage, load_stage, reading
 from metering_duck.statements import case, names, select, struct
@@ -169,6 +169,12 @@ class Totals:
         return replace(
             self, slots=slots, windows=windows, scale=None, digits=None, fill="none", prefix=prefix, inner_column=by
         )
+
+    @property
+    def inner_intervals(self) -> list[tuple[str, Interval]]:
+        """Text and inner interval of each aggregation that has one."""
+        made = [series.aggregation for series in self.valued if series.aggregation.per]
+        return [(found.text, parse_interval(found.per, "aggregation")) for found in made]
 
     # --- the queries ------------------------------------------------------------------------------------------------
 

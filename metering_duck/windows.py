@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from metering_duck.calendars import DAY_US, Interval, check_zone, parse_interval
 from metering_duck.errors import ConfigError
 from metering_duck.quote import literal
-from metering_duck.stages import Query, Stage, load_stage, reading
+from metering_duck.stages import Query, Stage, load_stage, parameter_names, reading
 from metering_duck.statements import case, select
 from metering_duck.times import Local, format_time, parse_local
 
@@ -44,6 +44,10 @@ class Windows:
         """The values of $start and $end, naive because SQL's TIMESTAMP is UTC here."""
         bounds = {"start": self.start, "end": self.end}
         return {name: bound.replace(tzinfo=None) for name, bound in bounds.items() if bound is not None}
+
+    def parameters_in(self, sql: str) -> dict[str, object]:
+        """Those of them that the SQL names."""
+        return {name: value for name, value in self.parameters.items() if name in parameter_names(sql)}
 
     @property
     def is_one(self) -> bool:

@@ -9,8 +9,10 @@ import pytest
 from documents import PROJECT, check_document
 
 from metering_duck.aggregations import NAMES
-from metering_duck.config import Entry, Filter, Measurement
+from metering_duck.config import Entry
 from metering_duck.contract import READING_SCHEMA, REASONS, RECORD_SCHEMA
+from metering_duck.filters import Filter
+from metering_duck.measurements import Measurement
 
 DOCS = PROJECT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), PROJECT / "CONTRIBUTING.md", PROJECT / "sql" / "README.md"]

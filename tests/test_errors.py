@@ -691,12 +691,300 @@ def reading(call: Callable[..., Any], *given: Any, **options: Any) -> Callable[[
     return lambda: call(*given, **options)
 
 
+# Windows, and tables of them.
+PERIODS: dict[str, tuple[Event, type[MeteringError], str]] = {
+    "timezone": (
+        {"timezone": "Mars/X"},
+        ConfigError,
+        'timezone: found "Mars/X"; expected an IANA zone such as Europe/Berlin.',
+    ),
+    "anchor": (
+        {"every": "P1M", "anchor": "soon"},
+        ConfigError,
+        "anchor: found 'soon'; expected a time such as \"2024-01-31T00:00:00Z\".",
+    ),
+    "anchor alone": (
+        {"anchor": "2024-01-31"},
+        ConfigError,
+        "anchor: found one without an interval; expected every beside it. hint: --every P1M",
+    ),
+    "too many windows": (
+        {"every": "PT0.001S"},
+        ConfigError,
+        "every: found 'PT0.001S', which cuts more than 10,000,000 windows; expected fewer.",
+    ),
+    "fill": (
+        {"fill": "forward"},
+        ConfigError,
+        "fill: found 'forward'; expected one of none, zero, carry.",
+    ),
+    "windows and subscriptions": (
+        {"windows": [("2024-01-01", "2024-01-02")], "subscriptions": [{"universe": "u", "subject": "c:1"}]},
+        ConfigError,
+        "windows: found subscriptions beside them; expected one of the two.",
+    ),
+    "windows and every": (
+        {"windows": [("2024-01-01", "2024-01-02")], "every": "day"},
+        ConfigError,
+        "windows: found every beside them; expected one of the two.",
+    ),
+    "no window at all": (
+        {"windows": []},
+        ConfigError,
+        "windows: found none; expected at least one.",
+    ),
+    "a window without a start": (
+        {"windows": [{"end": "2024-01-02"}]},
+        SchemaError,
+        "windows: column start: found no such column among end; expected one. hint: the columns are start, end",
+    ),
+    "an inverted window": (
+        {"windows": [("2024-01-05", "2024-01-02")]},
+        ConfigError,
+        "windows: found the inverted period [2024-01-05T00:00:00Z, 2024-01-02T00:00:00Z); expected its end "
+        "after its start.",
+    ),
+    "an empty window": (
+        {"windows": [("2024-01-05", "2024-01-05")]},
+        ConfigError,
+        "windows: found the empty period [2024-01-05T00:00:00Z, 2024-01-05T00:00:00Z); expected its end after"
+        " its start.",
+    ),
+    "windows that overlap": (
+        {"windows": [("2024-01-01", "2024-01-08"), ("2024-01-07", "2024-01-09")]},
+        ConfigError,
+        "windows: found two that overlap, one that ends at 2024-01-08T00:00:00Z and one that starts at "
+        "2024-01-07T00:00:00Z; expected periods that do not.",
+    ),
+    "windows elsewhere": (
+        {"windows": [("2020-01-01", "2020-01-08")]},
+        ConfigError,
+        "windows: found none between start and end; expected at least one.",
+    ),
+    "windows of some subjects": (
+        {
+            "windows": [
+                {"start": "2024-01-01", "end": "2024-01-02", "universe": "u", "subject": "c:1"},
+                {"start": "2024-01-02", "end": "2024-01-03"},
+            ]
+        },
+        ConfigError,
+        "windows: found 1 without a subject among 2; expected one in all or in none.",
+    ),
+    "a window that is no time": (
+        {"windows": [("2024-01-01", "later")]},
+        ConfigError,
+        'windows: found "later" in end; expected a time such as 2024-01-31 or RFC 3339.',
+    ),
+    "a subscription without a universe": (
+        {"subscriptions": [{"subject": "c:1"}]},
+        SchemaError,
+        "subscriptions: column universe: found no such column among subject; expected one. hint: the columns "
+        "are universe, subject, anchor, interval, zone, starts, ends",
+    ),
+    "a subscription of nobody": (
+        {"subscriptions": [{"universe": "u", "subject": ""}]},
+        ConfigError,
+        "subscriptions: found no universe or no subject in a row; expected both.",
+    ),
+    "a subscription's zone": (
+        {"subscriptions": [{"universe": "u", "subject": "c:1", "zone": "Mars/X"}]},
+        ConfigError,
+        "subscriptions of 'c:1': found the zone \"Mars/X\"; expected an IANA zone such as Europe/Berlin.",
+    ),
+    "a subscription's interval": (
+        {"subscriptions": [{"universe": "u", "subject": "c:1", "interval": "moon"}]},
+        ConfigError,
+        "subscriptions: interval: found 'moon'; expected hour, day, week, month, quarter, year, week-sunday "
+        'or an ISO 8601 duration such as PT15M. hint: did you mean "month"?',
+    ),
+    "a subscription's anchor": (
+        {"subscriptions": [{"universe": "u", "subject": "c:1", "anchor": "soon"}]},
+        ConfigError,
+        "subscriptions of 'c:1': found \"soon\" in anchor; expected a time such as 2024-01-31 or RFC 3339.",
+    ),
+    "a subscription's start": (
+        {"subscriptions": [{"universe": "u", "subject": "c:1", "starts": "2024-13-01"}]},
+        ConfigError,
+        "subscriptions of 'c:1': found \"2024-13-01\" in starts; expected a time such as 2024-01-31 or RFC 3339.",
+    ),
+    "an inverted subscription": (
+        {"subscriptions": [{"universe": "u", "subject": "c:1", "starts": "2024-01-05", "ends": "2024-01-02"}]},
+        ConfigError,
+        "subscriptions of 'c:1': found the inverted period [2024-01-05T00:00:00Z, 2024-01-02T00:00:00Z); "
+        "expected its end after its start.",
+    ),
+    "subscriptions that overlap": (
+        {
+            "subscriptions": [
+                {"universe": "u", "subject": "c:1", "starts": "2024-01-01", "ends": "2024-01-12"},
+                {"universe": "u", "subject": "c:1", "starts": "2024-01-11"},
+            ]
+        },
+        ConfigError,
+        "periods of 'c:1': found two that overlap, one that ends at 2024-01-12T00:00:00Z and one that starts "
+        "at 2024-01-11T00:00:00Z; expected periods that do not.",
+    ),
+    "a subscription without bounds": (
+        {"start": None, "subscriptions": [{"universe": "u", "subject": "c:1"}]},
+        ConfigError,
+        "subscriptions of 'c:1': found no starts; expected one in the row, or start for all. hint: --start 2024-01-01",
+    ),
+    "too many periods": (
+        {"subscriptions": [{"universe": "u", "subject": "c:1", "interval": "PT0.1S"}]},
+        ConfigError,
+        "subscriptions: found more than 10,000,000 periods; expected fewer.",
+    ),
+    "too many inner windows": (
+        {"aggregation": "sum-of-max per PT0.1S"},
+        ConfigError,
+        'aggregation: found "sum-of-max per PT0.1S", which cuts more than 10,000,000 inner windows; expected fewer.',
+    ),
+    "two levels of nothing": (
+        {"aggregation": "sum-of-max"},
+        ConfigError,
+        'measurements[0].aggregation: found "sum-of-max"; expected an inner window or dimension. hint: "sum-'
+        'of-max per hour" or "sum-of-max by PROPERTY"',
+    ),
+    "one level per hour": (
+        {"aggregation": "sum per hour"},
+        ConfigError,
+        'aggregation: found "sum per hour"; expected two functions before "per". hint: "sum-of-max per hour"',
+    ),
+    "two levels per moon": (
+        {"aggregation": "sum-of-max per moon"},
+        ConfigError,
+        "aggregation: found 'moon'; expected hour, day, week, month, quarter, year, week-sunday or an ISO "
+        '8601 duration such as PT15M. hint: did you mean "month"?',
+    ),
+}
+
+# One measurement.
+MEASUREMENTS: dict[str, tuple[Event, str]] = {
+    "no source": (
+        {"sourceProperty": []},
+        "config: measurements[0].sourceProperty: is empty; at least one is required.",
+    ),
+    "a source twice": (
+        {"sourceProperty": ["q", "q"]},
+        'config: measurements[0].sourceProperty: found ["q", "q"], a property twice; expected each once.',
+    ),
+    "a factor": (
+        {"multiply": "a"},
+        "config: measurements[0].multiply: found 'a'; expected digits such as 12.50 or 1e3.",
+    ),
+    "a float": (
+        {"multiply": 1.5},
+        'config: measurements[0].multiply: found 1.5; expected a decimal as text, such as "1.5".',
+    ),
+    "zero": (
+        {"divide": "0"},
+        "config: measurements[0].divide: found zero; expected another number.",
+    ),
+    "a long factor": (
+        {"multiply": "1.123456789012345678", "divide": "7000000000000000001"},
+        "config: measurements[0].divide: found '7000000000000000001'; expected at most 18 digits before the point.",
+    ),
+    "a long factor of time": (
+        {"divide": "99999999999", "span": {"start": "s"}, "timesDuration": "hours"},
+        "config: measurements[0]: found 1/99999999999 of multiply and divide; expected a fraction of two "
+        "numbers of at most 18 digits. hint: fewer digits, or another unit.",
+    ),
+    "rounding": (
+        {"rounding": "up"},
+        "config: measurements[0].rounding: found \"up\"; expected 'half-even', 'half-up', 'ceiling' or 'floor'.",
+    ),
+    "values": (
+        {"values": "delta"},
+        "config: measurements[0].values: found \"delta\"; expected 'levels' or 'deltas'.",
+    ),
+    "deltas of a sum": (
+        {"values": "deltas"},
+        "config: measurements[0]: found deltas with sum; expected a gauge, such as time-weighted-avg.",
+    ),
+    "known": (
+        {"divisor": "known"},
+        "config: measurements[0]: found the divisor known with sum; expected time-weighted-avg.",
+    ),
+    "inner of one level": (
+        {"innerWindow": "hour"},
+        'config: measurements[0]: found innerWindow with sum; expected two levels, such as "sum-of-max".',
+    ),
+    "no inner": (
+        {"aggregation": "sum-of-max"},
+        "config: measurements[0]: found sum-of-max alone; expected innerWindow or innerDimension beside it.",
+    ),
+    "both inner": (
+        {"aggregation": "sum-of-max", "innerWindow": "hour", "innerDimension": "k"},
+        "config: measurements[0]: found innerWindow and innerDimension; expected one of the two.",
+    ),
+    "an inner window": (
+        {"aggregation": "sum-of-max", "innerWindow": "moon"},
+        "config: measurements[0].innerWindow: found 'moon'; expected hour, day, week, month, quarter, year, "
+        'week-sunday or an ISO 8601 duration such as PT15M. hint: did you mean "month"?',
+    ),
+    "span": (
+        {"span": 5},
+        "config: measurements[0].span: found 5; expected an object.",
+    ),
+    "a span of nothing": (
+        {"span": {}},
+        "config: measurements[0].span: found no property; expected start, end or duration.",
+    ),
+    "a span of three": (
+        {"span": {"start": "a", "end": "b", "duration": "c", "unit": "hours"}},
+        "config: measurements[0].span: found start, end and duration; expected two of them at most.",
+    ),
+    "a duration without a unit": (
+        {"span": {"duration": "c"}},
+        "config: measurements[0].span: found one of duration and unit; expected both or neither.",
+    ),
+    "a unit": (
+        {"span": {"duration": "c", "unit": "fortnights"}},
+        "config: measurements[0].span.unit: found \"fortnights\"; expected 'microseconds', 'milliseconds', "
+        "'seconds', 'minutes', 'hours' or 'days'.",
+    ),
+    "eventTime": (
+        {"span": {"start": "a", "eventTime": "end"}},
+        "config: measurements[0].span: found eventTime beside start or end; expected it only beside a duration alone.",
+    ),
+    "a key of a span": (
+        {"span": {"begin": "a"}},
+        "config: measurements[0].span.begin: is not a key of this object. hint: known: start, end, duration, "
+        "unit, eventTime, and 1 more.",
+    ),
+    "proration without a span": (
+        {"proration": "by-time"},
+        'config: measurements[0]: found proration without a span; expected one. hint: "span": {"start": '
+        '"from", "end": "to"}.',
+    ),
+    "proration of a maximum": (
+        {"aggregation": "max", "span": {"start": "a"}, "proration": "by-time"},
+        "config: measurements[0]: found proration by-time with max; expected sum.",
+    ),
+    "timesDuration": (
+        {"timesDuration": "hours"},
+        'config: measurements[0]: found timesDuration without a span; expected one. hint: "span": {"start": '
+        '"from", "end": "to"}.',
+    ),
+    "resultScale": (
+        {"resultScale": -39},
+        "config: measurements[0].resultScale: found -39; expected at least -38.",
+    ),
+}
+
+
 CASES: dict[str, Case] = {
     **{
         f"config: {k}": (lambda make=make: load_config(make()), ConfigError, text)
         for k, (make, text) in CONFIGS.items()
     },
     **{f"option: {k}": (reading(run, **options), ConfigError, text) for k, (options, text) in OPTIONS.items()},
+    **{f"periods: {k}": (reading(run, **options), kind, text) for k, (options, kind, text) in PERIODS.items()},
+    **{
+        f"measurement: {k}": (lambda keys=keys: load_config({"measurements": [{**M, **keys}]}), ConfigError, text)
+        for k, (keys, text) in MEASUREMENTS.items()
+    },
     **{f"call: {k}": case for k, case in CALLS.items()},
     **{f"source: {k}": (lambda make=make: metered(make()), kind, text) for k, (make, kind, text) in SOURCES.items()},
     **{f"map: {k}": (reading(metered, [ONE], map=given), SchemaError, text) for k, (given, text) in MAPS.items()},

@@ -85,11 +85,17 @@ CREATE OR REPLACE TEMP MACRO quantity_respelled(text) AS
             THEN quantity_plain(text)
     END;
 
--- R17 for a DECIMAL or HUGEINT.
+-- A number without zeros at the end of its fraction.
+CREATE OR REPLACE TEMP MACRO without_idle_zeros(text) AS
+    CASE WHEN contains(text, '.') THEN rtrim(rtrim(text, '0'), '.') ELSE text END;
+
+-- R17 for a DECIMAL or HUGEINT; DuckDB writes no zero before the point of a DECIMAL that has no digit there.
 CREATE OR REPLACE TEMP MACRO plain_text(number) AS
     CASE
-        WHEN contains(CAST(number AS VARCHAR), '.') THEN rtrim(rtrim(CAST(number AS VARCHAR), '0'), '.')
-        ELSE CAST(number AS VARCHAR)
+        WHEN starts_with(CAST(number AS VARCHAR), '.') THEN without_idle_zeros('0' || CAST(number AS VARCHAR))
+        WHEN starts_with(CAST(number AS VARCHAR), '-.')
+            THEN '-0' || substr(without_idle_zeros(CAST(number AS VARCHAR)), 2)
+        ELSE without_idle_zeros(CAST(number AS VARCHAR))
     END;
 
 -- Digits with zeros before them, so that one stands before the point of `scale` digits.

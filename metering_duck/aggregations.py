@@ -125,7 +125,7 @@ def parse(text: str, where: str) -> Aggregation:
     found = match and _parse_name(match[1])
     if not match or not found:
         shown = f'"{text}"' if text else "nothing"
-        raise ConfigError(f"{where}: found {shown}; expected an aggregation. hint: {did_you_mean(text, NAMES)}")
+        raise ConfigError(f"{where}: found {shown}; {_expected(text)}")
     made = replace(found, per=match[3] if match[2] == "per" else None, by=match[3] if match[2] == "by" else None)
     if match[2] and made.outer is None:
         raise ConfigError(
@@ -135,6 +135,18 @@ def parse(text: str, where: str) -> Aggregation:
     if made.per is not None:
         parse_interval(made.per, where)
     return made
+
+
+def _expected(text: str) -> str:
+    """What would have been an aggregation, to someone who nearly wrote one."""
+    if _PERCENTILE.fullmatch(text):
+        return "expected a percentile above 0 and at most 100, such as p99.9."
+    outer, of, inner = text.split(" ")[0].partition("-of-")
+    if of and _parse_function(inner) is not None:
+        return f'expected {", ".join(OUTER)} or a percentile before "-of-". hint: "max-of-{inner} per hour"'
+    if of and (outer in OUTER or percentile_of(outer)):
+        return f'expected an aggregation behind "-of-". hint: {did_you_mean(inner, NAMES)}'
+    return f"expected an aggregation. hint: {did_you_mean(text, NAMES)}"
 
 
 def check_inner(aggregation: Aggregation, where: str) -> None:

@@ -18,7 +18,7 @@ from metering_duck.aggregations import Aggregation
 from metering_duck.config import Entry, MeteringConfig, utc
 from metering_duck.decimals import HALF_EVEN, DecimalType
 from metering_duck.errors import ConfigError
-from metering_duck.extents import added_sql, bounds_sql, converted_sql, unreadable_sql
+from metering_duck.extents import Conversion, conversion_stages, span_stages, unreadable_sql
 from metering_duck.filters import condition_sql
 from metering_duck.layouts import Layout
 from metering_duck.measurements import Measurement, Span
@@ -188,7 +188,7 @@ class Compiler:
                 "projected", "each measurement's text where it applies: its filter first (R2)", self._projected_sql()
             ),
             *quantified_stages(self.slots),
-            *self._converted(),
+            *self.converted,
             Stage("judged", "an event is metered, unmatched or rejected as a whole (R3, R9)", self._judged_sql()),
         ]
 
@@ -227,34 +227,23 @@ class Compiler:
             values[name] = case({f"entry IN ({', '.join(measured)})": "NULL"}, column) if measured else column
         return dimensions_sql(values)
 
-    def _converted(self) -> list[Stage]:
+    @cached_property
+    def converted(self) -> list[Stage]:
         """The spans, and the quantities that are not one text as it is; no stage where there is none."""
-        stages = []
-        spans = {slot.index: bounds_sql(slot.span, self.property_sql) for slot in self.slots if slot.span}
-        if spans:
-            columns = {f"start_{n}": start for n, (start, _) in spans.items()}
-            columns |= {f"end_{n}": end for n, (_, end) in spans.items()}
-            why = "from when to when a quantity extends; NULL where that cannot be read"
-            stages.append(Stage("extended", why, select(columns, "quantified", star="*")))
-        converted = {f"v_{slot.index}": self._conversion_sql(slot) for slot in self.slots if not slot.is_plain}
-        if converted:
-            source = "extended" if spans else "quantified"
-            replaced = {f"v_{s.index}" for s in self.slots if not s.added and not s.counts_texts}
-            new = {name: sql for name, sql in converted.items() if name not in replaced}
-            old = ", ".join(f"{sql} AS {name}" for name, sql in converted.items() if name in replaced)
-            why = "quantities added, converted, or counted as texts; NULL where the result does not fit"
-            stages.append(Stage("converted", why, select(new, source, star=f"* REPLACE ({old})" if old else "*")))
-        return stages
-
-    def _conversion_sql(self, slot: Slot) -> str:
-        n = slot.index
-        if slot.counts_texts:
-            return case({f"q_{n} IS NOT NULL": f"CAST(1 AS {slot.decimal.sql})"})
-        value = added_sql([f"v_{text}" for text in slot.texts], slot.decimal) if slot.added else f"v_{n}"
-        if slot.factor == 1 and not slot.times_duration:
-            return value
-        length = f"CAST(epoch_us(end_{n}) - epoch_us(start_{n}) AS HUGEINT)" if slot.times_duration else None
-        return converted_sql(value, slot.factor, length, slot.times_duration, slot.decimal)
+        spans = {slot.index: slot.span for slot in self.slots if slot.span}
+        stages = span_stages(spans, self.property_sql, self.layout.zone)
+        texts = {f"v_{s.index}": f"CAST(1 AS {s.decimal.sql})" for s in self.slots if s.counts_texts}
+        if texts:
+            ones = {name: case({f"q_{name[2:]} IS NOT NULL": one}) for name, one in texts.items()}
+            before = stages[-1].name if stages else "quantified"
+            why = "texts that are told apart count one each"
+            stages.append(Stage("told_apart", why, select(ones, before, star="*")))
+        converted = [
+            Conversion(s.index, tuple(f"v_{t}" for t in s.texts), s.factor, s.times_duration, s.decimal)
+            for s in self.slots
+            if not (s.is_plain or s.counts_texts)
+        ]
+        return [*stages, *conversion_stages(converted, stages[-1].name if stages else "quantified")]
 
     def _faults(self, placed: Placed) -> list[tuple[str, str, str, str]]:
         """What can be wrong with a measurement, in order: when, with which property, which text, and the reason."""
@@ -264,7 +253,7 @@ class Compiler:
             for name in measurement.span.properties:
                 text = self.property_sql(name)
                 faults.append((f"{text} IS NULL", name, text, "'span-missing'"))
-                faults.append((unreadable_sql(measurement.span, name, self.property_sql), name, text, "'span-invalid'"))
+                faults.append((unreadable_sql(measurement.span, name, slot.index), name, text, "'span-invalid'"))
             last = measurement.span.properties[-1]
             faults.append((f"start_{slot.index} IS NULL", last, self.property_sql(last), "'span-invalid'"))
         for name, text in zip(measurement.source_property, slot.texts, strict=True):
@@ -285,8 +274,7 @@ class Compiler:
             f"NOT ({' OR '.join(f'a_{slot.index}' for slot in self.slots)})": "'unmatched-filter'",
         }
         columns = {"faulty": case({"reason IS NULL": case(faults)}), "status": case(status, "'metered'")}
-        source = self._converted()[-1].name if self._converted() else "quantified"
-        return select(columns, source, star="*")
+        return select(columns, self.converted[-1].name if self.converted else "quantified", star="*")
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected event: who it was, which measurement, the offending text, and why (R3)."""

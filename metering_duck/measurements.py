@@ -211,8 +211,8 @@ class Measurement(Model):
         numerator, denominator = abs(self.factor).as_integer_ratio()
         if numerator > 10**FACTOR_DIGITS or denominator * unit_us > 10 ** (FACTOR_DIGITS + (unit_us > 1)):
             raise ValueError(
-                f"found {self.factor} of multiply and divide; expected a fraction of two numbers of at most {FACTOR_DIGITS} "
-                "digits. hint: fewer digits, or another unit"
+                f"found {self.factor} of multiply and divide; expected a fraction of two numbers of at most "
+                f"{FACTOR_DIGITS} digits. hint: fewer digits, or another unit"
             )
         return self
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from metering_duck import aggregations
 from metering_duck.calendars import check_zone
-from metering_duck.compiler import Compiler, Selection
+from metering_duck.compiler import Compiler, Selection, place
 from metering_duck.config import ConfigLike, MeteringConfig, check_text, load_config
 from metering_duck.contract import EVENT_SCHEMA, REASONS
 from metering_duck.decimals import DIGITS_MAX, DecimalType, common_type
@@ -20,7 +20,7 @@ from metering_duck.engine import Progress, pattern_faults
 from metering_duck.errors import ConfigError
 from metering_duck.records import RecordCompiler
 from metering_duck.results import Result
-from metering_duck.run import Machine, Moment, Periods, Run
+from metering_duck.run import NO_WINDOW, Machine, Moment, Periods, Run
 from metering_duck.schedules import listed_pairs
 from metering_duck.statements import select
 from metering_duck.totals import FILLS, Totals
@@ -366,6 +366,11 @@ def _warnings(config: MeteringConfig) -> list[str]:
         chosen = measurement.filter
         if chosen and (chosen.property,) == measurement.source_property and chosen.equals is not None:
             warnings.append(f"{path}.filter: tests the property it measures; only {chosen.equals!r} is ever counted.")
+    try:
+        slots = tuple(placed.slot for placed in place(config))
+        _ = Totals(tuple(slot for slot in slots if slot.aggregation), NO_WINDOW).series
+    except ConfigError as error:
+        warnings.append(str(error))
     try:
         common_type((DecimalType(m.integer_digits, m.scale) for _, m in config.measurements), "measurements")
     except ConfigError as error:

@@ -17,7 +17,7 @@ from metering_duck.errors import ConfigError, SchemaError
 from metering_duck.inputs import Input
 from metering_duck.layouts import json_pointer
 from metering_duck.quote import identifier, literal
-from metering_duck.sources import first_keys, relation_of
+from metering_duck.sources import FILE_COLUMN, first_keys, relation_of
 from metering_duck.statements import case, select
 from metering_duck.times import format_time
 from metering_duck.windows import UNBOUNDED, WINDOWS_MAX, Windows
@@ -84,7 +84,8 @@ class Schedule:
             keys = first_keys(engine, relation)
             types = {f"json_extract_string(line, {literal(json_pointer(key))})": (key, "VARCHAR") for key in keys}
         else:
-            types = {identifier(name): (name, kind) for name, kind in engine.describe(relation).items()}
+            found = engine.describe(relation)
+            types = {identifier(name): (name, kind) for name, kind in found.items() if name != FILE_COLUMN}
         columns = {}
         for field, spellings in known.items():
             sql, kind = next(((s, k) for s, (name, k) in types.items() if name in spellings), ("NULL", "VARCHAR"))

@@ -41,7 +41,7 @@ boundaries AS (
             WHEN 'month' THEN moment_of(origin + to_months(CAST(number * step AS INTEGER)), zone)
             WHEN 'day' THEN moment_of(origin + to_days(CAST(number * step AS INTEGER)), zone)
             WHEN 'microsecond' THEN origin + to_microseconds(number * step)
-            WHEN 'all' THEN CASE WHEN number <= 0 THEN from_at ELSE until_at END
+            WHEN 'all' THEN CASE WHEN number <= 0 THEN coalesce(starts, first_at) ELSE coalesce(ends, last_at) END
         END AS boundary
     FROM numbered
 ),

@@ -537,3 +537,13 @@ def test_no_list_of_windows_may_overlap_for_one_subject_alone() -> None:
         bounds(
             windows=[*windows, {"start": "2024-01-03T23:00:00", "end": "2024-01-05", **NAMED, "subject": "customer:2"}]
         )
+
+
+def test_listed_windows_that_begin_inside_are_kept_whole() -> None:
+    """With whole_periods a listed window, and a subscription without an interval, is kept whole or not at all."""
+    listed = [("2024-01-01", "2024-01-15"), ("2024-01-15", "2024-02-01"), ("2024-03-01", "2024-04-01")]
+    call = {"start": "2024-01-10", "end": "2024-03-10", "whole_periods": True}
+    expected = [(f"{start}T00:00:00Z", f"{end}T00:00:00Z") for start, end in listed[1:]]
+    assert expected == bounds(windows=listed, **call)
+    rows = [{"universe": "u", "subject": "customer:1", "starts": start, "ends": end} for start, end in listed]
+    assert expected == bounds(subscriptions=rows, **call)

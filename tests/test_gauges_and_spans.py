@@ -527,3 +527,16 @@ def test_order_and_threads_change_nothing(events: list[Event], chance: Any) -> N
     cut = {**WINDOW, "every": "week", "group_by": "region", "timezone": "Europe/Berlin"}
     shuffled = chance.sample(events, len(events))
     assert readings_of(events, config, **cut, threads=1) == readings_of(shuffled, config, **cut, threads=2)
+
+
+def test_times_of_a_span_are_in_the_zone_of_the_events() -> None:
+    """Under assume_timezone a span's bounds without an offset are local, as the event's own time is."""
+    config = {
+        "measurements": [
+            {"sourceProperty": "q", "unit": "hours", "span": {"start": "begun"}, "timesDuration": "hours"},
+        ]
+    }
+    events = [event(1, "2024-03-31T06:00:00", q="1", begun="2024-03-30T18:00:00")]
+    window = {"start": "2024-03-30", "end": "2024-04-01", "assume_timezone": "Europe/Berlin"}
+    (row,) = readings_of(events, config, aggregation="sum", **window)
+    assert Decimal(11) == row["quantity"]

@@ -220,40 +220,17 @@ CREATE OR REPLACE TEMP MACRO clock_in_zone(text, zone) AS
 
 -- A quantity's text, counted in units of so many microseconds, as whole microseconds, finer ones cut toward the past.
 CREATE OR REPLACE TEMP MACRO whole_us(text, unit_us) AS
-    TRY_CAST(floor(TRY(
-        CAST(quantity_respelled(text) AS DECIMAL(38, 15)) * CAST(unit_us AS DECIMAL(12, 0))
-    )) AS BIGINT);
-
--- A duration of at most ten thousand years; NULL when there is none.
-CREATE OR REPLACE TEMP MACRO length_us(text, unit_us) AS
-    CASE WHEN whole_us(text, unit_us) BETWEEN 0 AND 315576000000000000 THEN whole_us(text, unit_us) END;
-
--- The moment so many units after 1970 began; NULL when there is none.
-CREATE OR REPLACE TEMP MACRO moment_since_1970(text, unit_us) AS
     CASE
-        WHEN whole_us(text, unit_us) BETWEEN -62135596800000000 AND 253402300799999999
-            THEN make_timestamp(whole_us(text, unit_us))
+        WHEN text IS NOT NULL
+            THEN TRY_CAST(floor(TRY(
+                CAST(list_transform([text], lambda one: quantity_respelled(one))[1] AS DECIMAL(38, 15))
+                * CAST(unit_us AS DECIMAL(12, 0))
+            )) AS BIGINT)
     END;
 
--- number × numerator / divisor, rounded half to even once (R16): over two parts, so that nothing overflows on its way.
-CREATE OR REPLACE TEMP MACRO scaled_parts(number, numerator, divisor) AS
-    {
-        'whole': ((number // power_of_ten(19)) * numerator // divisor) * power_of_ten(19)
-            + (((number // power_of_ten(19)) * numerator % divisor) * power_of_ten(19)
-                + (number % power_of_ten(19)) * numerator) // divisor,
-        'rest': (((number // power_of_ten(19)) * numerator % divisor) * power_of_ten(19)
-                + (number % power_of_ten(19)) * numerator) % divisor
-    };
-
-CREATE OR REPLACE TEMP MACRO scaled(number, numerator, divisor) AS
-    (scaled_parts(abs(number), abs(numerator), divisor).whole
-        + CASE
-            WHEN 2 * scaled_parts(abs(number), abs(numerator), divisor).rest > divisor THEN 1
-            WHEN 2 * scaled_parts(abs(number), abs(numerator), divisor).rest = divisor
-                AND scaled_parts(abs(number), abs(numerator), divisor).whole % 2 = 1 THEN 1
-            ELSE 0
-        END)
-    * CASE WHEN (number < 0) <> (numerator < 0) THEN -1 ELSE 1 END;
+-- The moment so many microseconds after 1970 began; NULL outside of the years 1 to 9999.
+CREATE OR REPLACE TEMP MACRO moment_since_1970(us) AS
+    CASE WHEN us BETWEEN -62135596800000000 AND 253402300799999999 THEN make_timestamp(us) END;
 
 -- Whether digits finer than a microsecond were cut.
 CREATE OR REPLACE TEMP MACRO time_is_cut(text) AS
@@ -394,7 +371,7 @@ windows AS (
                 WHEN 'month' THEN moment_of(origin + to_months(CAST(number * step AS INTEGER)), zone)
                 WHEN 'day' THEN moment_of(origin + to_days(CAST(number * step AS INTEGER)), zone)
                 WHEN 'microsecond' THEN origin + to_microseconds(number * step)
-                WHEN 'all' THEN CASE WHEN number <= 0 THEN from_at ELSE until_at END
+                WHEN 'all' THEN CASE WHEN number <= 0 THEN coalesce(starts, first_at) ELSE coalesce(ends, last_at) END
             END AS boundary
         FROM numbered
     ),

@@ -1,33 +1,28 @@
-"""The public functions: meter, aggregate, check and compile_sql. They check what they are given, then plan; a Result
-runs the plan.
+"""The public functions: meter, aggregate, periods, check and compile_sql. They check what they are given, then plan; a
+Result runs the plan.
 
     events → fields → arrivals → accepted → projected → quantified → judged → records, or counted and gauged → readings
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 from metering_duck import aggregations
-from metering_duck.calendars import check_zone
+from metering_duck.arguments import Names, check_result_shape, names_of, periods_of, zone_of
 from metering_duck.compiler import Compiler, Selection, place
-from metering_duck.config import ConfigLike, MeteringConfig, check_text, load_config
+from metering_duck.config import ConfigLike, MeteringConfig, load_config
 from metering_duck.contract import EVENT_SCHEMA, REASONS
-from metering_duck.decimals import DIGITS_MAX, DecimalType, common_type
+from metering_duck.decimals import DecimalType, common_type
 from metering_duck.engine import Progress, pattern_faults
 from metering_duck.errors import ConfigError
 from metering_duck.records import RecordCompiler
 from metering_duck.results import Result
-from metering_duck.run import NO_WINDOW, Machine, Moment, Periods, Run
-from metering_duck.schedules import listed_pairs
+from metering_duck.run import NO_WINDOW, Machine, Moment, Run
 from metering_duck.statements import select
 from metering_duck.totals import FILLS, Totals
-from metering_duck.windows import make_windows
-
-Names = str | Sequence[str] | None
-SIGNIFICANT_DIGITS_MAX = 34
 
 
 def meter(
@@ -59,7 +54,7 @@ def meter(
     """
     loaded = _load(config)
     machine = Machine(threads, memory_limit, temp_dir, progress)
-    selection = Selection(_names(workspace, "workspace"), _names(universe, "universe"), as_of=as_of is not None)
+    selection = Selection(names_of(workspace, "workspace"), names_of(universe, "universe"), as_of=as_of is not None)
     run = Run.open(
         machine,
         events,
@@ -67,7 +62,7 @@ def meter(
         clock=clock,
         as_of=as_of,
         map=map,
-        zone=_zone(assume_timezone),
+        zone=zone_of(assume_timezone),
         generate_ids=generate_ids,
     )
     try:
@@ -131,12 +126,12 @@ def aggregate(
         raise ConfigError("config: found none; expected one, since events were given. hint: --config FILE")
     loaded = None if config is None else _load(config)
     chosen = None if aggregation is None else aggregations.canonical(aggregation, "aggregation")
-    periods_given = _periods(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
-    _check_result_shape(scale, digits)
+    periods_given = periods_of(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
+    check_result_shape(scale, digits)
     if fill not in FILLS:
         raise ConfigError(f"fill: found {fill!r}; expected one of {', '.join(FILLS)}.")
-    groups, subjects = _names(group_by, "group_by"), _names(subject, "subject")
-    selection = Selection(_names(workspace, "workspace"), _names(universe, "universe"), subjects, as_of is not None)
+    groups, subjects = names_of(group_by, "group_by"), names_of(subject, "subject")
+    selection = Selection(names_of(workspace, "workspace"), names_of(universe, "universe"), subjects, as_of is not None)
     if records is None and loaded is not None:
         _need_aggregations(loaded, chosen)
     machine = Machine(threads, memory_limit, temp_dir, progress)
@@ -149,7 +144,7 @@ def aggregate(
         clock=clock,
         as_of=as_of,
         map=map,
-        zone=_zone(assume_timezone),
+        zone=zone_of(assume_timezone),
         generate_ids=generate_ids,
     )
     try:
@@ -186,7 +181,7 @@ def periods(
     SQL:    windows.
     Source: R11; RFC 5545, 3.3.5, for local times that clocks skip or show twice.
     """
-    given = _periods(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
+    given = periods_of(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
     run = Run.open(
         Machine(),
         EVENT_SCHEMA.empty_table(),
@@ -293,25 +288,6 @@ def _load(config: ConfigLike) -> MeteringConfig:
 # --- arguments -------------------------------------------------------------------------------------------------------
 
 
-def _names(given: Names, what: str) -> tuple[str, ...]:
-    """One name or several, as a tuple without repeats."""
-    names = [] if given is None else [given] if isinstance(given, str) else list(given)
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise ConfigError(f"{what}: found {name!r}; expected text that is not empty.")
-        check_text(name, what)
-    return tuple(dict.fromkeys(names))
-
-
-def _check_result_shape(scale: int | None, digits: int | None) -> None:
-    if scale is not None and digits is not None:
-        raise ConfigError("scale: found digits beside it; expected one of the two.")
-    if scale is not None and not 0 <= scale <= DIGITS_MAX:
-        raise ConfigError(f"scale: found {scale}; expected 0 to {DIGITS_MAX} fraction digits.")
-    if digits is not None and not 1 <= digits <= SIGNIFICANT_DIGITS_MAX:
-        raise ConfigError(f"digits: found {digits}; expected 1 to {SIGNIFICANT_DIGITS_MAX} significant digits.")
-
-
 def _need_aggregations(config: MeteringConfig, chosen: str | None) -> None:
     """Every measurement must have an aggregation, its own or the call's."""
     lacking = [path for path, measurement in config.measurements if not (chosen or measurement.aggregation)]
@@ -323,33 +299,6 @@ def _need_aggregations(config: MeteringConfig, chosen: str | None) -> None:
         found = measurement.aggregated(chosen)
         if found is not None:
             aggregations.check_inner(found, f"{path}.aggregation")
-
-
-def _zone(name: str | None) -> str | None:
-    """An IANA zone that exists; None is none given."""
-    return None if name is None else check_zone(name, "assume-timezone")
-
-
-def _periods(
-    start: Moment,
-    end: Moment,
-    every: str | None,
-    timezone: str | None,
-    anchor: Moment,
-    windows: Any,
-    subscriptions: Any,
-    whole: bool,
-) -> Periods:
-    """The windows that a call asks for."""
-    if windows is not None and subscriptions is not None:
-        raise ConfigError("windows: found subscriptions beside them; expected one of the two.")
-    if windows is not None and every is not None:
-        raise ConfigError("windows: found every beside them; expected one of the two.")
-    listed = windows is not None or subscriptions is not None
-    made = make_windows(start, end, every, timezone=timezone, anchor=anchor, whole=whole, bounded=listed)
-    if windows is not None:
-        return Periods(made, "windows", listed_pairs(windows))
-    return Periods(made, "subscriptions", subscriptions) if listed else Periods(made)
 
 
 def _warnings(config: MeteringConfig) -> list[str]:

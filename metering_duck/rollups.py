@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from os import PathLike
 from typing import Any
 
+from metering_duck.arguments import Names, check_result_shape, names_of, periods_of
 from metering_duck.counters import KEY
 from metering_duck.decimals import DIGITS_MAX, HALF_EVEN, PART_DIGITS, from_unscaled_sql
 from metering_duck.engine import Engine, Overflow, Progress
@@ -20,7 +21,6 @@ from metering_duck.finer import QUOTIENTS, Finer, open_finer
 from metering_duck.inputs import Files, Input, find_input
 from metering_duck.layouts import NO_PROPERTIES, Layout
 from metering_duck.measurements import SCALE_DEFAULT
-from metering_duck.metering import Names, _check_result_shape, _names, _periods
 from metering_duck.quote import literal
 from metering_duck.refusals import Checks
 from metering_duck.results import Accounting, Plan, Result, counted_noun
@@ -65,8 +65,8 @@ def rollup(
     SQL:    overlapping, gaps, missing, straddling, series_scales, exact_parts, combined, averages, readings.
     Source: R20.
     """
-    _check_result_shape(scale, digits)
-    asked = Asked(_names(drop, "drop"), across_workspaces, scale, digits)
+    check_result_shape(scale, digits)
+    asked = Asked(names_of(drop, "drop"), across_workspaces, scale, digits)
     cut = Cut(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
     now = datetime.now(UTC) if clock is None else parse_time(clock, "clock")
     engine = Machine(threads, memory_limit, temp_dir, progress).engine()
@@ -109,7 +109,7 @@ class Cut:
         """The windows, those without bounds of their own from `first` to `last`."""
         start = first if self.start is None else self.start
         end = last if self.end is None else self.end
-        return _periods(
+        return periods_of(
             start, end, self.every, self.timezone, self.anchor, self.windows, self.subscriptions, self.whole
         )
 

@@ -229,7 +229,7 @@ def periods(format_: str | None, output: str | None, **given: Any) -> None:
     def work(_: Any) -> None:
         from metering_duck.metering import periods as run
 
-        _check_targets({"output": output, "format_": format_} | _NO_FILES, [])
+        _check_targets(_NO_FILES | given | {"output": output, "format_": format_}, [])
         with run(**given) as result:
             _write(result, {"format_": format_, "output": output})
 
@@ -402,7 +402,8 @@ def _check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
     for name, target in targets.items():
         if name in ("--rejects", "--conflicts") or (name == "--output" and not given["format_"]):
             check_target(Path(target))
-    taken = same_files([*inputs, *([given["config"]] if given["config"] else [])])
+    read = [given.get(name) for name in ("config", "windows", "subscriptions")]
+    taken = same_files([*inputs, *(path for path in read if path)])
     for name, target in targets.items():
         path = str(Path(target).resolve())
         if path in taken and not path.startswith("/dev/"):

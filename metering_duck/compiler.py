@@ -106,15 +106,34 @@ def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed
     for number, entry in enumerate(config.entries):
         taken: set[int] = set()
         for measurement in entry.measurements:
+            path = next(paths)[0]
             wanted = _slot(measurement, aggregation)
+            _check_slot(wanted, measurement, entry, path)
             free = (s for s in slots if s.index not in taken and replace(s, index=-1) == wanted)
             slot = next(free, None)
             if slot is None:
                 slot = replace(wanted, index=len(slots))
                 slots.append(slot)
             taken.add(slot.index)
-            placed.append(Placed(slot, number, next(paths)[0], measurement))
+            placed.append(Placed(slot, number, path, measurement))
     return placed
+
+
+def _check_slot(slot: Slot, measurement: Measurement, entry: Entry, path: str) -> None:
+    """Refuse an aggregation, the call's or its own, that the measurement has not what it takes for."""
+    found = slot.aggregation
+    if found is None:
+        return
+    if slot.counts_texts and slot.added:
+        raise ConfigError(f"{path}.sourceProperty: found several with unique-count; expected one.")
+    if found.prorated and measurement.span is None:
+        hint = '"span": {"start": "from", "end": "to"}'
+        raise ConfigError(f"{path}: found prorated-sum without a span; expected one. hint: {hint}")
+    if found.by in entry.source_properties:
+        raise ConfigError(
+            f"{path}: found the inner dimension {found.by!r}, which the config measures; expected a dimension. "
+            "hint: a property that is measured is no dimension (R6)"
+        )
 
 
 def _slot(measurement: Measurement, chosen: str | None) -> Slot:

@@ -38,6 +38,7 @@ REASONS = {
     "time-invalid": "the time is no RFC 3339 time that exists",
     "metered-at-invalid": "metered_at is no RFC 3339 time that exists",
     "source-missing": "the measured property is absent (R3)",
+    "value-missing": "the record does not say which text it counts",
     "quantity-syntax": "the text is not a quantity (R4)",
     "span-missing": "a property that says the span is absent",
     "span-invalid": "the span is no time or duration, or ends before it starts",

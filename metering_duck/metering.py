@@ -151,6 +151,7 @@ def aggregate(
         shape = Totals((), run.windows, across_workspaces, len(subjects), scale, digits, fill)
         run.parameters |= {f"subject_{n}": name for n, name in enumerate(subjects)}
         if loaded is not None and records is None:
+            run.remarks = _whole_ones(loaded, chosen)
             return run.readings(
                 Compiler(loaded, run.layout, selection, chosen, groups), shape, bundled=bundled, strict=strict
             )
@@ -325,6 +326,15 @@ def _warnings(config: MeteringConfig) -> list[str]:
     except ConfigError as error:
         warnings.append(str(error))
     return warnings
+
+
+def _whole_ones(config: MeteringConfig, chosen: str | None) -> list[str]:
+    """What is split by time under sum only, and is whole under the aggregation that is chosen for all."""
+    return [
+        f"{path}: by-time is for sum; under {chosen} each quantity counts whole, at its recorded_at."
+        for path, measurement in config.measurements
+        if measurement.proration == "by-time" and (found := measurement.aggregated(chosen)) and not found.prorated
+    ]
 
 
 def _events_by_type(result: Result) -> list[dict[str, Any]]:

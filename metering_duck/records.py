@@ -24,7 +24,7 @@ from metering_duck.compiler import (
 )
 from metering_duck.config import MeteringConfig
 from metering_duck.counters import UNIT_COLUMN
-from metering_duck.decimals import DecimalType
+from metering_duck.decimals import HALF_EVEN, DecimalType
 from metering_duck.errors import ConfigError, first_few
 from metering_duck.layouts import Layout
 from metering_duck.measurements import PRECISION_MAX, SCALE_DEFAULT, Measurement
@@ -32,8 +32,8 @@ from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import case, select
 
-Shape = tuple[DecimalType, int | None]
-DEFAULT_SHAPE: Shape = (DecimalType(PRECISION_MAX - SCALE_DEFAULT, SCALE_DEFAULT), None)
+Shape = tuple[DecimalType, int | None, str]
+DEFAULT_SHAPE: Shape = (DecimalType(PRECISION_MAX - SCALE_DEFAULT, SCALE_DEFAULT), None, HALF_EVEN)
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,18 @@ class RecordCompiler:
     def _default_shape(self) -> Shape:
         """The input's own DECIMAL where the quantity is one, else DECIMAL(38, 18)."""
         match = re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", self.layout.quantity_type)
-        return (DecimalType(PRECISION_MAX - int(match.group(2)), int(match.group(2))), None) if match else DEFAULT_SHAPE
+        return (
+            (DecimalType(PRECISION_MAX - int(match.group(2)), int(match.group(2))), None, HALF_EVEN)
+            if match
+            else DEFAULT_SHAPE
+        )
 
     def _shapes(self) -> dict[Shape, list[str]]:
         """DECIMAL → the units that the config gives it; a unit it does not name, or gives several, has the default."""
         default = self._default_shape()
         shapes: dict[Shape, list[str]] = {default: []}
         for unit, measurements in self._measurements().items():
-            own = {(DecimalType(m.integer_digits, m.scale), m.result_scale) for m in measurements}
+            own = {(DecimalType(m.integer_digits, m.scale), m.result_scale, m.rounding) for m in measurements}
             shapes.setdefault(own.pop() if len(own) == 1 else default, []).append(unit)
         return shapes
 
@@ -93,11 +97,13 @@ class RecordCompiler:
     def slots(self) -> list[Slot]:
         """One slot for each aggregation and DECIMAL."""
         pairs = [(text, shape) for text in sorted(set(self.found)) for shape in self._shapes()]
-        return [self._slot(n, aggregations.parse(text, "records"), *shape) for n, (text, shape) in enumerate(pairs)]
+        return [self._slot(n, aggregations.parse(text, "records"), shape) for n, (text, shape) in enumerate(pairs)]
 
-    def _slot(self, number: int, aggregation: Aggregation, decimal: DecimalType, result_scale: int | None) -> Slot:
+    def _slot(self, number: int, aggregation: Aggregation, shape: Shape) -> Slot:
         inner = f"p_{self.properties.index(aggregation.by)}" if aggregation.by else ""
-        return Slot(number, UNIT_COLUMN, aggregation, decimal, result_scale, inner_column=inner, of_record=True)
+        decimal, result_scale, rounding = shape
+        slot = Slot(number, UNIT_COLUMN, aggregation, decimal, result_scale, rounding)
+        return replace(slot, inner_column=inner, of_record=True)
 
     def arrivals(self) -> list[Stage]:
         """From the input to `arrivals`: one row per record read."""
@@ -135,7 +141,7 @@ class RecordCompiler:
         shapes = list(self._shapes())
         texts = {}
         for slot in self.slots:
-            shape = shapes.index((slot.decimal, slot.result_scale))
+            shape = shapes.index((slot.decimal, slot.result_scale, slot.rounding))
             text = slot.aggregation.text if slot.aggregation else ""
             applies = f"aggregation = {literal(text)} AND shape = {shape}"
             texts[f"q_{slot.index}"] = case({applies: "quantity"})
@@ -147,7 +153,16 @@ class RecordCompiler:
 
     def _judged_sql(self) -> str:
         measured = " OR ".join(f"v_{slot.index} IS NOT NULL" for slot in self.slots) or "FALSE"
-        columns = {"status": case({f"reason IS NOT NULL OR NOT ({measured})": "'rejected'"}, "'metered'")}
+        lacking = [
+            *(f"v_{s.index} IS NOT NULL AND value_{s.index} IS NULL" for s in self.slots if s.counts_texts),
+            *(
+                f"v_{s.index} IS NOT NULL AND (start_{s.index} IS NULL OR end_{s.index} IS NULL)"
+                for s in self.slots
+                if s.aggregation and s.aggregation.prorated
+            ),
+        ]
+        rejected = [f"reason IS NOT NULL OR NOT ({measured})", *lacking]
+        columns = {"status": case([(condition, "'rejected'") for condition in rejected], "'metered'")}
         return select(columns, "quantified", star="*")
 
     def _as_chosen(self) -> list[tuple[str, str]]:
@@ -193,13 +208,26 @@ class RecordCompiler:
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected record."""
-        shapes = [decimal for decimal, _ in self._shapes()]
+        shapes = [decimal for decimal, *_ in self._shapes()]
         faults = {
             "measurement": "CAST(NULL AS VARCHAR)",
             "source_property": case({"reason IS NULL": "'quantity'"}),
             "unit": "unit",
             "faulty_text": "quantity",
-            "known_reason": "CAST(NULL AS VARCHAR)",
+            "known_reason": case(
+                [
+                    *(
+                        (f"value_{s.index} IS NULL AND v_{s.index} IS NOT NULL", "'value-missing'")
+                        for s in self.slots
+                        if s.counts_texts
+                    ),
+                    *(
+                        (f"v_{s.index} IS NOT NULL", "'span-missing'")
+                        for s in self.slots
+                        if s.aggregation and s.aggregation.prorated
+                    ),
+                ]
+            ),
             "integer_digits": case(((str(n), str(t.integer_digits)) for n, t in enumerate(shapes)), of="shape"),
             "fraction_digits": case(((str(n), str(t.scale)) for n, t in enumerate(shapes)), of="shape"),
         }

@@ -19,7 +19,7 @@ from metering_duck.layouts import Layout
 from metering_duck.observations import records_query
 from metering_duck.records import RecordCompiler
 from metering_duck.results import Accounting, Plan, Result, counted_noun
-from metering_duck.schedules import Schedule, check_windows
+from metering_duck.schedules import Schedule, check_windows, resolve
 from metering_duck.sources import open_source
 from metering_duck.stages import Query, Stage, load_stage, load_text, with_values
 from metering_duck.statements import names, select
@@ -46,7 +46,8 @@ class Periods:
 
     def opened(self, engine: Engine, found: Input | None) -> Windows:
         """The windows, with those of the table."""
-        return self.windows if found is None else Schedule(self.kind, found).opened(engine, self.windows)
+        windows = resolve(engine, self.windows)
+        return windows if found is None else Schedule(self.kind, found).opened(engine, windows)
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Run:
         self.windows = NO_WINDOW
         self.repeated = False
         self.exact = False
+        self.remarks: list[str] = []
 
     @classmethod
     def open(
@@ -203,7 +205,7 @@ class Run:
 
     def notices(self, accounting: Accounting) -> list[str]:
         """What was taken for granted."""
-        notices = []
+        notices = list(self.remarks)
         if accounting.times_naive and not self.zone_given:
             naive = counted_noun(accounting.times_naive, "time")
             notices.append(f"{naive} had no offset, taken as UTC. hint: --assume-timezone ZONE")
@@ -327,13 +329,13 @@ class Run:
         try:
             compute()
         except Overflow:
-            whose = "a running sum of deltas"
+            whose = "a quantity"
             for query in totals.widest_levels(self.compiler.judged(repeated=self.repeated)):
                 for row in self.engine.table(self.query(query)).to_pylist():
                     whose = "a level of {unit!r} for {subject!r} at {moment}".format(**row)
             raise QuantityOverflow(
-                f"levels: found {whose} with more digits than its DECIMAL; expected at most 38, those behind the point "
-                'included. hint: "scale": 0 in the measurement, or a larger unit'
+                f"reading: found {whose} with more digits than its DECIMAL; expected at most 38, those behind the "
+                'point included. hint: "scale": 0 in the measurement, or a larger unit'
             ) from None
 
     def _check_inner_windows(self, totals: Totals) -> None:

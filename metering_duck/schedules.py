@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 from metering_duck.calendars import parse_interval
@@ -86,6 +87,7 @@ class Schedule:
         else:
             found = engine.describe(relation)
             types = {identifier(name): (name, kind) for name, kind in found.items() if name != FILE_COLUMN}
+        self._check_near_misses([name for name, _ in types.values()], known)
         columns = {}
         for field, spellings in known.items():
             sql, kind = next(((s, k) for s, (name, k) in types.items() if name in spellings), ("NULL", "VARCHAR"))
@@ -96,6 +98,15 @@ class Schedule:
             )
         texts = {name: sql if name in SUBJECT else f"trim({sql})" for name, sql in columns.items()}
         return select({name: f"nullif({sql}, '')" for name, sql in texts.items()}, relation)
+
+    def _check_near_misses(self, names: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
+        """A column that is almost one of ours would be left out without a word."""
+        spellings = [spelling for listed in known.values() for spelling in listed]
+        for name in names:
+            near = get_close_matches(name.lower(), [s.lower() for s in spellings], n=1, cutoff=0.8)
+            if name not in spellings and near:
+                hint = "rename it, to that or to something else"
+                raise SchemaError(self.kind, name, found=f"it, almost {near[0]}", expected=near[0], hint=hint)
 
     def _miss(self, column: str, names: Sequence[str]) -> None:
         if not names:
@@ -150,7 +161,8 @@ def _subscribed(windows: Windows, intervals: Sequence[str | None]) -> dict[str, 
         anchored = "time_of_text(with_clock(anchor), in_zone)" if elapsed else "clock_in_zone(anchor, in_zone)"
         origin = interval.origin_sql(starts, "in_zone")
         if windows.anchor is not None:
-            origin = windows.anchor.moment_sql if elapsed else windows.anchor.clock_sql
+            anchor = windows.anchor
+            origin = anchor.moment_sql("in_zone") if elapsed else anchor.clock_sql("in_zone")
         units.append((when, literal(interval.unit)))
         steps.append((when, f"CAST({interval.step} AS BIGINT)"))
         origins.append((when, case({"anchor IS NOT NULL": anchored}, origin)))
@@ -254,6 +266,30 @@ class _Checks:
 
     def _of(self, subject: str | None) -> str:
         return f"{self.kind} of {subject!r}" if subject is not None else self.kind
+
+
+def resolve(engine: Engine, windows: Windows) -> Windows:
+    """The windows between moments: local bounds by DuckDB's zones, as all that is cut between them.
+
+    Raises: ConfigError for a zone that DuckDB does not have, a bound beyond the years 1 to 9999, an inverted window.
+    """
+    zone = literal(windows.zone)
+    if not engine.rows(f"SELECT 1 FROM pg_timezone_names() WHERE name = {zone}"):
+        raise ConfigError(f'timezone: found "{windows.zone}"; expected an IANA zone such as Europe/Berlin.')
+    moments: list[datetime | None] = []
+    for name, bound in zip(("start", "end"), windows.bounds, strict=True):
+        if bound is None:
+            moments.append(None)
+            continue
+        moment = bound.moment_sql(zone)
+        in_range = f"{moment} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
+        ((found,),) = engine.rows(f"SELECT CASE WHEN {in_range} THEN {moment} END")
+        if found is None:
+            raise ConfigError(
+                f"{name}: found {bound.at:%Y-%m-%d} in {windows.zone}; expected a time of the years 1 to 9999."
+            )
+        moments.append(found.replace(tzinfo=UTC))
+    return windows.at_moments(moments)
 
 
 def check_windows(engine: Engine, windows: Windows) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime
 
 from metering_duck.errors import ConfigError
 
@@ -37,36 +36,39 @@ def parse_time(value: object, where: str) -> datetime:
 
 @dataclass(frozen=True)
 class Local:
-    """A time on the clocks of a zone, and the moment that it is, in UTC.
+    """A time as it was written: on the clocks of a zone, or, `in_utc`, a moment. DuckDB brings one to the other.
 
     A local time that occurs twice is the first; one that clocks skip is taken by the offset before (RFC 5545, 3.3.5).
     """
 
-    clock: datetime
-    moment: datetime
+    at: datetime
+    in_utc: bool
 
     @property
-    def clock_sql(self) -> str:
-        """SQL for what the clocks show."""
-        return f"TIMESTAMP '{self.clock.isoformat(sep=' ')}'"
+    def _text(self) -> str:
+        return f"TIMESTAMP '{self.at.replace(tzinfo=None).isoformat(sep=' ')}'"
 
-    @property
-    def moment_sql(self) -> str:
-        """SQL for the moment, in UTC."""
-        return f"TIMESTAMP '{self.moment.replace(tzinfo=None).isoformat(sep=' ')}'"
+    def clock_sql(self, zone: str) -> str:
+        """SQL for what the clocks of a zone show; `zone` is SQL."""
+        return f"local_clock({self._text}, {zone})" if self.in_utc else self._text
+
+    def moment_sql(self, zone: str) -> str:
+        """SQL for the moment, in UTC; `zone` is SQL."""
+        return self._text if self.in_utc else f"moment_of({self._text}, {zone})"
 
 
-def parse_local(value: object, where: str, zone: str) -> Local:
-    """A time from a datetime or RFC 3339 text; without an offset it is what the clocks of `zone` show.
+def parse_local(value: object, where: str) -> Local:
+    """A time from a datetime, a date or RFC 3339 text; without an offset it is what clocks show.
 
     Raises: ConfigError that names `where`.
     """
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = value.isoformat()
     moment = parse_time(value, where)
-    naive = value.tzinfo is None if isinstance(value, datetime) else _RFC3339.fullmatch(str(value))[4] is None  # type: ignore[index]
-    if naive:
-        clock = moment.replace(tzinfo=None)
-        return Local(clock, clock.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC))
-    return Local(moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None), moment)
+    if isinstance(value, datetime):
+        return Local(moment, in_utc=value.tzinfo is not None)
+    match = _RFC3339.fullmatch(str(value))
+    return Local(moment, in_utc=match is not None and match[4] is not None)
 
 
 def format_time(moment: datetime) -> str:

@@ -105,7 +105,15 @@ class Totals:
             name = slot.aggregation.name if slot.aggregation else ""
             return slot.unit_sql, name, slot.index if slot.unit_sql == UNIT_COLUMN else 0
 
-        return [_series(unit, tuple(group)) for (unit, _, _), group in groupby(sorted(self.slots, key=key), key=key)]
+        grouped = groupby(sorted(self.slots, key=key), key=key)
+        return [self._wide_enough(_series(unit, tuple(group))) for (unit, _, _), group in grouped]
+
+    def _wide_enough(self, series: Series) -> Series:
+        """Spans are split at the result's scale (R26), also where that is finer than the quantity's."""
+        if not series.aggregation.prorated or series.aggregation.outer:
+            return series
+        scale = max(series.decimal.scale, series.result_scale if self.scale is None else self.scale)
+        return replace(series, decimal=DecimalType(DIGITS_MAX - scale, scale))
 
     @property
     def counters(self) -> list[Series]:

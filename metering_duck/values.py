@@ -105,7 +105,12 @@ def _plain_columns(series: Series) -> dict[str, str]:
         f"power_of_ten({series.decimal.low_digits})",
     )
     if function in ("sum", "avg"):
-        parts = {"high": f"sum(unscaled(quantity) // {base})", "low": f"sum(unscaled(quantity) % {base})"}
+        # A value that does not fit is NULL, and then so is what is made of it (R18).
+        whole = "count(quantity) = count(*)"
+        parts = {
+            "high": case({whole: f"sum(unscaled(quantity) // {base})"}),
+            "low": case({whole: f"sum(unscaled(quantity) % {base})"}),
+        }
         return parts | {"divisor": "count(*)"}
     return {"value": "count(*)" if function == "count" else f"{function}(quantity)"}
 
@@ -201,7 +206,10 @@ def _split_stages(totals: Totals, series: Series) -> list[Stage]:
 def _span_sql(totals: Totals, series: Series, slot: Slot) -> str:
     """A slot's quantities; one that is not split has no length, at its recorded_at."""
     rounding, scale = totals.rounding(series), series.decimal.scale
-    value = f"unscaled(CAST(v_{slot.index} AS {series.decimal.wide_sql}))"
+    finer = scale - slot.decimal.scale
+    value = f"unscaled(v_{slot.index})"
+    if finer:
+        value = case({f"v_{slot.index} IS NOT NULL": f"TRY({value} * power_of_ten({finer}))"})
     coarse = f"power_of_ten({min(max(scale - rounding.scale, 0), 38)})"
     split = slot.aggregation is not None and slot.aggregation.prorated
     columns = {
@@ -211,8 +219,8 @@ def _span_sql(totals: Totals, series: Series, slot: Slot) -> str:
         "unit": series.unit_sql,
         "metered_at": "metered_at",
         "row_id": f"encoded(workspace_id) || encoded(universe_id) || encoded(id) || '{slot.index}'",
-        "unit_size": case({f"{value} % {coarse} = 0": coarse}, "1"),
-        "units": f"{value} // {case({f'{value} % {coarse} = 0': coarse}, '1')}",
+        "unit_size": case({f"({value}) % {coarse} = 0": coarse}, "1"),
+        "units": f"({value}) // {case({f'({value}) % {coarse} = 0': coarse}, '1')}",
         "span_start": f"coalesce(start_{slot.index}, recorded_at)" if split else "recorded_at",
         "span_end": f"coalesce(end_{slot.index}, recorded_at)" if split else "recorded_at",
     }
@@ -239,10 +247,12 @@ def _overlaps_sql(windows: str) -> str:
 
 
 def _parts_sql(series: Series) -> str:
+    """Each part's quantity; NULL where it has more than 38 digits (R18)."""
+    part = from_unscaled_sql("part_units * unit_size", series.decimal.scale)
     columns = {
         **names(SEEN),
         "window_index": "portions.window_index",
-        "quantity": from_unscaled_sql("part_units * unit_size", series.decimal.scale),
+        "quantity": case({"part_units IS NOT NULL": f"TRY({part})"}),
         "record_count": "1",
         "metered_at": "metered_at",
         "carried": "FALSE",

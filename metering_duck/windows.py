@@ -7,7 +7,8 @@ schedules.py reads the tables that people give.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from metering_duck.calendars import DAY_US, Interval, check_zone, parse_interval
@@ -25,8 +26,9 @@ UNBOUNDED = "CAST(NULL AS TIMESTAMP)"
 class Windows:
     """The windows of a call: `[start, end)` cut by `interval`, or what `schedule` lists, clipped to it.
 
-    Units: `start` and `end` are UTC. `schedule` is SQL for the relation `calendars`, `by_subject` whether it names
-           subjects. `whole` keeps the windows that begin in `[start, end)` and clips none.
+    Units: `start` and `end` are UTC, once `at_moments` has resolved `bounds`. `schedule` is SQL for the relation
+           `calendars`, `by_subject` whether it names subjects. `whole` keeps the windows that begin in `[start, end)`
+           and clips none.
     """
 
     start: datetime | None
@@ -38,6 +40,24 @@ class Windows:
     schedule: str | None = None
     by_subject: bool = False
     name: str = "windows"
+    bounds: tuple[Local | None, Local | None] = (None, None)
+    every: str | None = None
+
+    def at_moments(self, moments: Sequence[datetime | None]) -> Windows:
+        """The windows between these moments, which `bounds` are.
+
+        Raises: ConfigError for a window that is empty or inverted, or cut into too many.
+        """
+        first, last = moments
+        if first is not None and last is not None and first >= last:
+            kind = "empty" if first == last else "inverted"
+            raise ConfigError(
+                f"window: found the {kind} window [{format_time(first)}, {format_time(last)}); "
+                "expected end after start."
+            )
+        if self.interval is not None and first is not None and last is not None:
+            _check_count(first, last, self.interval, str(self.every))
+        return replace(self, start=first, end=last)
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -130,7 +150,7 @@ class Windows:
         if self.anchor is None:
             origin = interval.origin_sql("$start", zone)
         else:
-            origin = self.anchor.moment_sql if interval.is_elapsed else self.anchor.clock_sql
+            origin = self.anchor.moment_sql(zone) if interval.is_elapsed else self.anchor.clock_sql(zone)
         step = f"CAST({interval.step} AS BIGINT)"
         return {"zone": zone, "unit": literal(interval.unit), "step": step, "origin": origin}
 
@@ -193,7 +213,7 @@ def make_windows(
 ) -> Windows:
     """Windows from datetimes or RFC 3339 texts and an optional `every`; `bounded` says that a table has the bounds.
 
-    Raises: ConfigError for a missing, empty or inverted window, and for an `every` or zone that is none.
+    Raises: ConfigError for a missing window, and for an `every` or zone that is none.
     Source: R11.
     """
     zone = "UTC" if timezone is None else check_zone(timezone, "timezone")
@@ -203,21 +223,13 @@ def make_windows(
         expected = "both" if start is None and end is None else "start and end"
         raise ConfigError(f"window: found no {lacking}; expected {expected}. hint: {hint}")
     first, last = (
-        None if bound is None else parse_local(bound, name, zone).moment
-        for name, bound in (("start", start), ("end", end))
+        None if bound is None else parse_local(bound, name) for name, bound in (("start", start), ("end", end))
     )
-    if first is not None and last is not None and first >= last:
-        kind = "empty" if first == last else "inverted"
-        raise ConfigError(
-            f"window: found the {kind} window [{format_time(first)}, {format_time(last)}); expected end after start."
-        )
     interval = None if every is None else parse_interval(every, "every")
     if anchor is not None and interval is None and not bounded:
         raise ConfigError("anchor: found one without an interval; expected every beside it. hint: --every P1M")
-    if interval is not None and first is not None and last is not None:
-        _check_count(first, last, interval, str(every))
-    local = None if anchor is None else parse_local(anchor, "anchor", zone)
-    return Windows(first, last, interval, zone, local, whole)
+    local = None if anchor is None else parse_local(anchor, "anchor")
+    return Windows(None, None, interval, zone, local, whole, bounds=(first, last), every=every)
 
 
 def _check_count(first: datetime, last: datetime, interval: Interval, every: str) -> None:

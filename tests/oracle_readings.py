@@ -367,7 +367,7 @@ def prorated(records: Sequence[Row], found: Sequence[Window], shape: Shape) -> l
 def scale_of_parts(quantity: Fraction, shape: Shape) -> int:
     """Parts have the result's scale, so that they add up as they are shown; or the quantity's, if that is finer."""
     fits = rounded(quantity, shape.result_scale) == quantity
-    return min(shape.result_scale, shape.scale) if fits else shape.scale
+    return shape.result_scale if fits else shape.scale
 
 
 def part_is_split(record: Row, window: Window) -> bool:

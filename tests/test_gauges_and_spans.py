@@ -279,7 +279,7 @@ def covered(given_event: Event, span: dict[str, str], wide: dict[str, str]) -> b
 def test_a_quantity_over_three_days_is_split_by_largest_remainder(total: str, scale: int, expected: list[str]) -> None:
     """Equal days get equal parts, and what is left over goes to the earlier ones."""
     given_event = event(1, "2024-01-09T00:00:00Z", q=total, a="2024-01-01T00:00:00Z", b="2024-01-04T00:00:00Z")
-    config = spanned({"start": "a", "end": "b"}, proration="by-time", scale=scale)
+    config = spanned({"start": "a", "end": "b"}, proration="by-time", resultScale=scale)
     rows = readings_of([given_event], config, start="2024-01-01", end="2024-02-01", every="day")
     assert [Decimal(text) for text in expected] == [row["quantity"] for row in rows]
     assert [(True, 1, "sum")] * 3 == [(row["prorated"], row["record_count"], row["aggregation"]) for row in rows]

@@ -322,7 +322,7 @@ calendars AS (
         'America/New_York' AS zone,
         'month' AS unit,
         CAST(1 AS BIGINT) AS step,
-        TIMESTAMP '2024-01-31 00:00:00' AS origin,
+        local_clock(TIMESTAMP '2024-01-31 05:00:00', 'America/New_York') AS origin,
         CAST(NULL AS TIMESTAMP) AS starts,
         CAST(NULL AS TIMESTAMP) AS ends,
         TIMESTAMP '2024-01-31 05:00:00' AS first_at,
@@ -380,7 +380,13 @@ windows AS (
             *,
             boundary AS period_start,
             lead(boundary) OVER (PARTITION BY calendar_index ORDER BY number) AS period_end
-        FROM boundaries
+        FROM (
+            SELECT
+                * REPLACE (
+                    greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary
+                )
+            FROM boundaries
+        )
     ),
     clipped AS (
         SELECT

@@ -380,7 +380,13 @@ windows AS (
             *,
             boundary AS period_start,
             lead(boundary) OVER (PARTITION BY calendar_index ORDER BY number) AS period_end
-        FROM boundaries
+        FROM (
+            SELECT
+                * REPLACE (
+                    greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary
+                )
+            FROM boundaries
+        )
     ),
     clipped AS (
         SELECT
@@ -1256,8 +1262,8 @@ spanned AS (
         'gpu-hours' AS unit,
         metered_at,
         encoded(workspace_id) || encoded(universe_id) || encoded(id) || '0' AS row_id,
-        CASE WHEN unscaled(CAST(v_0 AS DECIMAL(38, 18))) % power_of_ten(0) = 0 THEN power_of_ten(0) ELSE 1 END AS unit_size,
-        unscaled(CAST(v_0 AS DECIMAL(38, 18))) // CASE WHEN unscaled(CAST(v_0 AS DECIMAL(38, 18))) % power_of_ten(0) = 0 THEN power_of_ten(0) ELSE 1 END AS units,
+        CASE WHEN (unscaled(v_0)) % power_of_ten(0) = 0 THEN power_of_ten(0) ELSE 1 END AS unit_size,
+        (unscaled(v_0)) // CASE WHEN (unscaled(v_0)) % power_of_ten(0) = 0 THEN power_of_ten(0) ELSE 1 END AS units,
         coalesce(start_0, recorded_at) AS span_start,
         coalesce(end_0, recorded_at) AS span_end
     FROM judged
@@ -1381,7 +1387,7 @@ values_seen AS (
         dimensions,
         unit,
         portions.window_index AS window_index,
-        (CAST(part_units * unit_size AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18))) AS quantity,
+        CASE WHEN part_units IS NOT NULL THEN TRY((CAST(part_units * unit_size AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18)))) END AS quantity,
         1 AS record_count,
         metered_at,
         FALSE AS carried,
@@ -1397,8 +1403,8 @@ SELECT
     dimensions,
     unit,
     window_index,
-    sum(unscaled(quantity) // power_of_ten(18)) AS high,
-    sum(unscaled(quantity) % power_of_ten(18)) AS low,
+    CASE WHEN count(quantity) = count(*) THEN sum(unscaled(quantity) // power_of_ten(18)) END AS high,
+    CASE WHEN count(quantity) = count(*) THEN sum(unscaled(quantity) % power_of_ten(18)) END AS low,
     count(*) AS divisor,
     CAST(sum(record_count) AS BIGINT) AS record_count,
     bool_or(carried) AS carried,
@@ -1688,8 +1694,8 @@ SELECT
     dimensions,
     unit,
     window_index,
-    sum(unscaled(quantity) // power_of_ten(18)) AS high,
-    sum(unscaled(quantity) % power_of_ten(18)) AS low,
+    CASE WHEN count(quantity) = count(*) THEN sum(unscaled(quantity) // power_of_ten(18)) END AS high,
+    CASE WHEN count(quantity) = count(*) THEN sum(unscaled(quantity) % power_of_ten(18)) END AS low,
     count(*) AS divisor,
     CAST(sum(record_count) AS BIGINT) AS record_count,
     bool_or(carried) AS carried,

@@ -380,7 +380,13 @@ windows AS (
             *,
             boundary AS period_start,
             lead(boundary) OVER (PARTITION BY calendar_index ORDER BY number) AS period_end
-        FROM boundaries
+        FROM (
+            SELECT
+                * REPLACE (
+                    greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary
+                )
+            FROM boundaries
+        )
     ),
     clipped AS (
         SELECT

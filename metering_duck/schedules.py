@@ -285,9 +285,8 @@ def resolve(engine: Engine, windows: Windows) -> Windows:
         in_range = f"{moment} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
         ((found,),) = engine.rows(f"SELECT CASE WHEN {in_range} THEN {moment} END")
         if found is None:
-            raise ConfigError(
-                f"{name}: found {bound.at:%Y-%m-%d} in {windows.zone}; expected a time of the years 1 to 9999."
-            )
+            day = bound.at.date().isoformat()
+            raise ConfigError(f"{name}: found {day} in {windows.zone}; expected a time of the years 1 to 9999.")
         moments.append(found.replace(tzinfo=UTC))
     return windows.at_moments(moments)
 

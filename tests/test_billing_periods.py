@@ -547,3 +547,13 @@ def test_listed_windows_that_begin_inside_are_kept_whole() -> None:
     assert expected == bounds(windows=listed, **call)
     rows = [{"universe": "u", "subject": "customer:1", "starts": start, "ends": end} for start, end in listed]
     assert expected == bounds(subscriptions=rows, **call)
+
+
+def test_local_times_go_by_one_set_of_zone_rules() -> None:
+    """Bounds and windows are read by the same rules, also where those of other programs are older: days are whole."""
+    for zone in ("America/Vancouver", "Africa/Casablanca", "America/Havana"):
+        rows = listed(start="2026-12-01", end="2026-12-08", every="day", timezone=zone)
+        assert ([24] * 7, ["00:00:00"] * 7) == (
+            [row["hours"] for row in rows],
+            [row["local_start"][11:19] for row in rows],
+        )

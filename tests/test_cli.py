@@ -790,3 +790,16 @@ def test_frames_are_read_back_as_they_were(folder: Path) -> None:
 
     assert polars.Decimal(38, 18) == frame.schema["quantity"]
     assert polars.Datetime("us", "UTC") == frame.schema["window_start"]
+
+
+@pytest.mark.parametrize("table", ["--windows", "--subscriptions"])
+@pytest.mark.parametrize("target", ["--output", "--rejects", "--summary"])
+def test_a_table_of_periods_is_no_target(table: str, target: str) -> None:
+    """A table that a run reads is not overwritten by what it writes."""
+    text = "universe,subject,start,end\nproduction,customer:a,2024-01-01,2024-02-01\n"
+    Path("periods.csv").write_text(text if table == "--windows" else text.replace("start,end", "starts,ends"))
+    before = Path("periods.csv").read_bytes()
+    given = ("aggregate", "events.csv", "--config", "config.json", "--aggregation", "sum", table, "periods.csv")
+    done = run(*given, target, "periods.csv", "--start", "2024-01-01", "--end", "2024-02-01")
+    assert (2, True) == (done.exit_code, "which is an input" in done.stderr)
+    assert before == Path("periods.csv").read_bytes()

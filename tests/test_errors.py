@@ -857,6 +857,56 @@ PERIODS: dict[str, tuple[Event, type[MeteringError], str]] = {
         "aggregation: found 'moon'; expected hour, day, week, month, quarter, year, week-sunday or an ISO "
         '8601 duration such as PT15M. hint: did you mean "month"?',
     ),
+    "a zone of Python alone": (
+        {"timezone": "localtime"},
+        ConfigError,
+        'timezone: found "localtime"; expected an IANA zone such as Europe/Berlin.',
+    ),
+    "before the year 1": (
+        {"start": "0001-01-01", "timezone": "Europe/Berlin"},
+        ConfigError,
+        "start: found 0001-01-01 in Europe/Berlin; expected a time of the years 1 to 9999.",
+    ),
+    "a column almost ours": (
+        {"subscriptions": [{"universe": "u", "subject": "c:1", "Starts": "2024-01-01"}]},
+        SchemaError,
+        "subscriptions: column Starts: found it, almost starts; expected starts. hint: rename it, to that or "
+        "to something else",
+    ),
+    "no subscription at all": (
+        {"subscriptions": []},
+        ConfigError,
+        "subscriptions: found none; expected at least one.",
+    ),
+    "a percentile of nothing": (
+        {"aggregation": "p0"},
+        ConfigError,
+        'aggregation: found "p0"; expected a percentile above 0 and at most 100, such as p99.9.',
+    ),
+    "an outer function that is none": (
+        {"aggregation": "latest-of-sum"},
+        ConfigError,
+        'aggregation: found "latest-of-sum"; expected sum, max, min, avg, count or a percentile before '
+        '"-of-". hint: "max-of-sum per hour"',
+    ),
+    "an inner function that is none": (
+        {"aggregation": "sum-of-foo"},
+        ConfigError,
+        'aggregation: found "sum-of-foo"; expected an aggregation behind "-of-". hint: known: sum, max, min, '
+        "latest, first, and 21 more.",
+    ),
+    "a prorated sum without spans": (
+        {"aggregation": "prorated-sum"},
+        ConfigError,
+        'measurements[0]: found prorated-sum without a span; expected one. hint: "span": {"start": "from", '
+        '"end": "to"}',
+    ),
+    "an inner dimension that is measured": (
+        {"aggregation": "sum-of-max by q"},
+        ConfigError,
+        "measurements[0]: found the inner dimension 'q', which the config measures; expected a dimension. "
+        "hint: a property that is measured is no dimension (R6)",
+    ),
 }
 
 # One measurement.

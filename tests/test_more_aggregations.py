@@ -336,3 +336,32 @@ def test_fill_is_one_of_three() -> None:
     """Another word is a ConfigError that names them."""
     with pytest.raises(ConfigError, match="carry"):
         readings_of(numbers("1"), measuring("sum"), **DAY, fill="forward")
+
+
+# --- records in between ----------------------------------------------------------------------------------------------
+
+
+def test_records_without_their_text_cannot_be_told_apart() -> None:
+    """A record that does not say which text it measured is rejected by unique-count, and is never counted as none."""
+    with metering_duck.meter(numbers("1", "2"), measuring("sum"), clock=CLOCK) as metered:
+        records = metered.to_arrow()
+    with metering_duck.aggregate(records=records, aggregation="unique-count", **DAY) as readings:
+        assert ([], {"value-missing": 2}) == (readings.to_dicts(), readings.accounting.reasons)
+
+
+def test_records_round_as_their_config_says() -> None:
+    """A measurement's rounding holds for records as for events, when its config is given."""
+    config = measuring("sum", resultScale=0, rounding="ceiling")
+    with metering_duck.meter(numbers("1.25", "2"), config, clock=CLOCK) as metered:
+        records = metered.to_arrow()
+    with metering_duck.aggregate(records=records, config=config, **DAY) as readings:
+        assert [4] == [row["quantity"] for row in readings.to_dicts()]
+
+
+def test_what_is_split_under_sum_is_whole_under_another_and_says_so() -> None:
+    """An aggregation chosen for all that does not split spans is named in a notice."""
+    config = measuring("sum", span={"start": "a"}, proration="by-time")
+    given_event = event(1, "2024-01-01T12:00:00Z", q="7", a="2023-12-31T12:00:00Z")
+    with metering_duck.aggregate([given_event], config, aggregation="max", **DAY) as readings:
+        assert [7] == [row["quantity"] for row in readings.to_dicts()]
+        assert ["by-time is for sum" in notice for notice in readings.notices] == [True]

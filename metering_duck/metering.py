@@ -18,11 +18,12 @@ from metering_duck.contract import EVENT_SCHEMA, REASONS
 from metering_duck.decimals import DecimalType, common_type
 from metering_duck.engine import Progress, pattern_faults
 from metering_duck.errors import ConfigError
+from metering_duck.filling import FILLS
 from metering_duck.records import RecordCompiler
 from metering_duck.results import Result
 from metering_duck.run import NO_WINDOW, Machine, Moment, Run
 from metering_duck.statements import select
-from metering_duck.totals import FILLS, Totals
+from metering_duck.totals import Totals
 
 
 def meter(

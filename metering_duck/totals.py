@@ -15,22 +15,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
-from metering_duck.aggregations import AVERAGE, INTEGRALS, Aggregation
+from metering_duck.aggregations import Aggregation
 from metering_duck.calendars import Interval, parse_interval
 from metering_duck.compiler import Slot
-from metering_duck.counters import KEY, UNIT_COLUMN, counted_query, counter_stages
+from metering_duck.counters import UNIT_COLUMN, counted_query, counter_stages
 from metering_duck.decimals import DIGITS_MAX, HALF_EVEN, DecimalType, Rounding, common_type
 from metering_duck.errors import ConfigError
+from metering_duck.filling import dense_sql, keys_sql
 from metering_duck.gauges import gauge_reading_stages, gauged_queries, widest_levels
 from metering_duck.measurements import SCALE_DEFAULT
 from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage, load_stage, reading
-from metering_duck.statements import case, names, select, struct
+from metering_duck.statements import names, select, struct
 from metering_duck.values import value_stages, valued_queries
 from metering_duck.windows import Windows
 
 SCOPE_ORDER = ("universe_id", "workspace_id NULLS FIRST", "subject")
-FILLS = ("none", "zero", "carry")
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,8 @@ class Totals:
         identified = load_stage("readings")
         if self.fill == "none":
             return [Query("readings", (*self.totals_stages(), identified))]
-        dense = Stage("dense", "a row for every key and window", self._dense_sql())
-        keys = Stage("filled_keys", "every key that has a record", self._keys_sql())
+        dense = Stage("dense", "a row for every key and window", dense_sql(self))
+        keys = Stage("filled_keys", "every key that has a record", keys_sql(self))
         return [
             Query("filled_keys", (*judged, keys)),
             Query("readings", (*self.totals_stages(), dense, reading(identified, {"totals": "dense"}))),
@@ -230,58 +230,6 @@ class Totals:
     def widest_levels(self, judged: Sequence[Stage]) -> list[Query]:
         """The first level of each DECIMAL that a running sum of deltas makes too large, for a message."""
         return widest_levels(self, judged)
-
-    def _keys_sql(self) -> str:
-        """The key of every record, whatever its window."""
-        keys = []
-        for series in self.series:
-            for slot in series.slots:
-                columns = names(KEY) | {
-                    "workspace_id": self.workspace_sql,
-                    "unit": series.unit_sql,
-                    "aggregation": literal(series.aggregation.name),
-                }
-                keys.append(select(columns, "judged", where=[*self.shown, f"v_{slot.index} IS NOT NULL"]))
-        everything = "\nUNION ALL\n".join(keys)
-        return select({}, f"(\n{everything}\n)", star="DISTINCT *")
-
-    def _dense_sql(self) -> str:
-        """Where there is no reading: zero, or the quantity of the window before."""
-        key = (*KEY, "unit", "aggregation")
-        same = "\n    AND ".join(f"totals.{name} IS NOT DISTINCT FROM filled_keys.{name}" for name in key)
-        by_subject = f"JOIN {self.windows.name} USING (universe_id, subject)"
-        windows = by_subject if self.windows.by_subject else f"CROSS JOIN {self.windows.name}"
-        there = "totals.window_index IS NOT NULL"
-        zero = "'0'" if self.digits is not None else "0"
-        divisors = {literal(AVERAGE): "epoch_us(window_end) - epoch_us(window_start)"}
-        divisors |= {literal(name): str(divisor) for name, divisor in INTEGRALS.items()}
-
-        def kept(column: str, otherwise: str) -> str:
-            before = f"last_value(totals.{column} IGNORE NULLS) OVER so_far"
-            value = f"coalesce({before}, {otherwise})" if self.fill == "carry" else otherwise
-            return case({there: f"totals.{column}"}, value)
-
-        carried = "coalesce(last_value(totals.quantity IGNORE NULLS) OVER so_far IS NOT NULL, FALSE)"
-        columns = {name: f"filled_keys.{name}" for name in key} | {
-            "window_index": f"{self.windows.name}.window_index",
-            "quantity": kept("quantity", zero),
-            "numerator": case(
-                {there: "totals.numerator", f"filled_keys.aggregation IN ({', '.join(divisors)})": "'0'"}
-            ),
-            "divisor_us": case({there: "totals.divisor_us"}, case(divisors, of="filled_keys.aggregation")),
-            "record_count": "coalesce(totals.record_count, 0)",
-            "carried": case({there: "totals.carried"}, carried if self.fill == "carry" else "FALSE"),
-            "prorated": "coalesce(totals.prorated, FALSE)",
-            "max_metered_at": kept("max_metered_at", "NULL"),
-            **{name: f"totals.{name}" for name in ("last_recorded_at", "last_metered_at", "last_event_id")},
-        }
-        joined = (
-            f"filled_keys\n{windows}\nLEFT JOIN totals\n"
-            f"    ON totals.window_index = {self.windows.name}.window_index\n    AND {same}"
-        )
-        partition = ", ".join(f"filled_keys.{name}" for name in key)
-        over = f"WINDOW so_far AS (PARTITION BY {partition} ORDER BY {self.windows.name}.window_index)"
-        return select(columns, joined) + f"\n{over}"
 
 
 def inner_windows(outer: Windows, per: str, name: str) -> Windows:

@@ -306,7 +306,7 @@ def test_spans_by_hand(span: dict[str, str], start: str, end: str) -> None:
 def test_a_split_loses_nothing() -> None:
     """10.00 over three equal days is 3.34, 3.33 and 3.33; what lies outside of the windows keeps its own part."""
     span = {"start": "a", "end": "b"}
-    measurement = {"aggregation": "sum", "span": span, "proration": "by-time", "scale": 2}
+    measurement = {"aggregation": "sum", "span": span, "proration": "by-time", "resultScale": 2}
     given = event(1, "2024-01-03T00:00:00Z", q="10", a="2024-01-01T00:00:00Z", b="2024-01-04T00:00:00Z")
     whole = {"start": "2024-01-01", "end": "2024-02-01", "every": "day"}
     assert [Fraction(text) for text in ("3.34", "3.33", "3.33")] == read(measurement, given, **whole)
@@ -330,7 +330,7 @@ def test_parts_add_up_as_they_are_shown(quantity: str, scale: int, expected: lis
 def test_a_part_is_not_lost_between_windows() -> None:
     """A gap between two windows is one part, before, between or after."""
     span = {"start": "a", "end": "b"}
-    measurement = {"aggregation": "sum", "span": span, "proration": "by-time", "scale": 0}
+    measurement = {"aggregation": "sum", "span": span, "proration": "by-time", "resultScale": 0}
     given = event(1, "2024-01-03T00:00:00Z", q="7", a="2024-01-01T00:00:00Z", b="2024-01-06T00:00:00Z")
     windows = [("2024-01-02", "2024-01-03"), ("2024-01-05", "2024-01-09")]
     # Parts of 1, 1, 2 and 1 days: 1.4, 1.4, 2.8 and 1.4. Two units are left, for the .8 and for the first .4.

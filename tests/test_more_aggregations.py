@@ -365,3 +365,12 @@ def test_what_is_split_under_sum_is_whole_under_another_and_says_so() -> None:
     with metering_duck.aggregate([given_event], config, aggregation="max", **DAY) as readings:
         assert [7] == [row["quantity"] for row in readings.to_dicts()]
         assert ["by-time is for sum" in notice for notice in readings.notices] == [True]
+
+
+def test_unique_count_takes_one_property() -> None:
+    """Texts of several properties are not one text: unique-count of a list is refused, with the place."""
+    config = {"measurements": [{"sourceProperty": ["q", "r"], "unit": "users", "aggregation": "unique-count"}]}
+    with pytest.raises(ConfigError) as caught:
+        metering_duck.aggregate(numbers("1"), config, **DAY)
+    expected = "measurements[0].sourceProperty: found several with unique-count; expected one."
+    assert expected == str(caught.value)

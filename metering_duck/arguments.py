@@ -18,6 +18,24 @@ from metering_duck.windows import make_windows
 
 Names = str | Sequence[str] | None
 SIGNIFICANT_DIGITS_MAX = 34
+# What aggregate takes and meter does not.
+WINDOWED = (
+    "start",
+    "end",
+    "every",
+    "timezone",
+    "anchor",
+    "windows",
+    "subscriptions",
+    "whole_periods",
+    "aggregation",
+    "fill",
+    "group_by",
+    "subject",
+    "across_workspaces",
+    "scale",
+    "digits",
+)
 
 
 def names_of(given: Names, what: str) -> tuple[str, ...]:

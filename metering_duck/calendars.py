@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from metering_duck.errors import ConfigError, did_you_mean
+from metering_duck.quote import literal
+from metering_duck.times import Local
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-CALENDAR_UNITS = ("hour", "day", "week", "month", "quarter", "year")
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 MONTHS_MAX = 120_000
@@ -46,11 +47,17 @@ class Interval:
         """Whether steps are elapsed time, whatever the clocks do."""
         return self.unit == "microsecond"
 
-    def origin_sql(self, starts: str, zone: str) -> str:
-        """SQL for boundary 0 without an anchor, as a moment if steps are elapsed time, else on the clock of the zone.
+    def columns(self, origin: str) -> dict[str, str]:
+        """unit, step and origin of a calendar, as sql/windows.sql reads them."""
+        return {"unit": literal(self.unit), "step": f"CAST({self.step} AS BIGINT)", "origin": origin}
 
-        A word is cut at the calendar's boundary at or before `starts`; a duration steps from `starts` itself.
+    def origin_sql(self, starts: str, zone: str, anchor: Local | None = None) -> str:
+        """SQL for boundary 0, as a moment if steps are elapsed time, else on the clock of the zone: the anchor.
+
+        Without one, a word is cut at the calendar's boundary at or before `starts`; a duration steps from `starts`.
         """
+        if anchor is not None:
+            return anchor.moment_sql(zone) if self.is_elapsed else anchor.clock_sql(zone)
         local = f"local_clock({starts}, {zone})"
         if not self.word:
             return starts if self.is_elapsed else local

@@ -24,24 +24,6 @@ EXIT_FAILED, EXIT_USAGE, EXIT_STRICT, EXIT_INTERRUPTED = 1, 2, 3, 130
 FORMATS = ("table", "json", "ndjson", "csv", "parquet", "arrow")
 TABLE_ROWS = 50
 
-WINDOW_KEYS = (
-    "aggregation",
-    "start",
-    "end",
-    "every",
-    "timezone",
-    "anchor",
-    "windows",
-    "subscriptions",
-    "whole_periods",
-    "fill",
-    "group_by",
-    "subject",
-    "across_workspaces",
-    "scale",
-    "digits",
-)
-
 _NO_FILES = {"rejects": None, "conflicts": None, "summary": None, "config": None}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -205,11 +187,12 @@ def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -
         events, records = (), records or events
 
     def work(progress: Any) -> None:
+        from metering_duck.arguments import WINDOWED
         from metering_duck.metering import aggregate as run
 
         _check_targets(given, events or records)
         source: dict[str, Any] = {"records": _inputs(records)} if records else {"events": _inputs(events)}
-        chosen = {key: given[key] for key in (*WINDOW_KEYS, "bundled")}
+        chosen = {key: given[key] for key in (*WINDOWED, "bundled")}
         with run(config=given["config"], **source, **chosen, **_run_options(given, progress)) as result:
             _finish(result, given)
 
@@ -312,9 +295,10 @@ def compile_(config_and_events: tuple[str, ...], stage: str | None, **given: Any
     config, events = _config_first(config_and_events, given)
 
     def work(_: Any) -> None:
+        from metering_duck.arguments import WINDOWED
         from metering_duck.metering import compile_sql
 
-        chosen = {key: given[key] for key in WINDOW_KEYS if given[key] not in (None, (), False, "none")}
+        chosen = {key: given[key] for key in WINDOWED if given[key] not in (None, (), False, "none")}
         source = _input_options(given) | {"clock": given["clock"]}
         click.echo(compile_sql(config, list(events) or None, stage=stage, **chosen, **source), nl=False)
 

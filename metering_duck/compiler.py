@@ -63,6 +63,11 @@ class Slot:
         return self.aggregation is not None and self.aggregation.function == "unique-count"
 
     @property
+    def is_prorated(self) -> bool:
+        """Whether its quantities are split over the windows that their spans overlap."""
+        return self.aggregation is not None and self.aggregation.prorated
+
+    @property
     def text_sql(self) -> str:
         """The text that unique-count tells apart."""
         return f"value_{self.index}" if self.of_record else f"q_{self.index}"
@@ -251,9 +256,9 @@ class Compiler:
         """The spans, and the quantities that are not one text as it is; no stage where there is none."""
         spans = {slot.index: slot.span for slot in self.slots if slot.span}
         stages = span_stages(spans, self.property_sql, self.layout.zone)
-        texts = {f"v_{s.index}": f"CAST(1 AS {s.decimal.sql})" for s in self.slots if s.counts_texts}
+        texts = [slot for slot in self.slots if slot.counts_texts]
         if texts:
-            ones = {name: case({f"q_{name[2:]} IS NOT NULL": one}) for name, one in texts.items()}
+            ones = {f"v_{s.index}": case({f"q_{s.index} IS NOT NULL": f"CAST(1 AS {s.decimal.sql})"}) for s in texts}
             before = stages[-1].name if stages else "quantified"
             why = "texts that are told apart count one each"
             stages.append(Stage("told_apart", why, select(ones, before, star="*")))
@@ -275,9 +280,8 @@ class Compiler:
                 faults.append((unreadable_sql(measurement.span, name, slot.index), name, text, "'span-invalid'"))
             last = measurement.span.properties[-1]
             faults.append((f"start_{slot.index} IS NULL", last, self.property_sql(last), "'span-invalid'"))
-        for name, text in zip(measurement.source_property, slot.texts, strict=True):
-            when = f"q_{text} IS NULL" if slot.counts_texts or not slot.added else f"v_{text} IS NULL"
-            faults.append((when, name, f"q_{text}", "CAST(NULL AS VARCHAR)"))
+        for name, text in zip(slot.added, slot.texts, strict=bool(slot.added)):
+            faults.append((f"v_{text} IS NULL", name, f"q_{text}", "CAST(NULL AS VARCHAR)"))
         first = measurement.source_property[0]
         return [*faults, ("TRUE", first, f"q_{slot.texts[0]}", "CAST(NULL AS VARCHAR)")]
 

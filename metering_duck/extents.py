@@ -1,8 +1,7 @@
 """Extents and conversions: from a measurement's texts to its quantity and the span that it covers, as stages.
 
 A quantity may be several properties added, multiplied by a factor or by the length of its span; a span is said by
-properties or by the event's own time. Pure text. Each stage computes little, so that no expression is written twice;
-what may not fit stands in TRY inside of a CASE, since DuckDB computes what expressions share outside of a lone TRY.
+properties or by the event's own time. Pure text. Each stage computes little, so that no expression is written twice.
 
     quantified → span_texts → extended → added → multiplied → divided → converted
 """
@@ -13,14 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from metering_duck.calendars import LENGTH_US_MAX
 from metering_duck.decimals import DIGITS_MAX, DecimalType, from_unscaled_sql
 from metering_duck.measurements import UNIT_US, Span
 from metering_duck.quote import literal
 from metering_duck.stages import Stage
-from metering_duck.statements import case, select
+from metering_duck.statements import case, select, tried
 
 PropertySql = Callable[[str], str]
-LENGTH_US_MAX = 315_576_000_000_000_000
 BASE = "power_of_ten(19)"
 
 
@@ -130,13 +129,9 @@ def conversion_stages(conversions: Sequence[Conversion], source: str) -> list[St
     return stages
 
 
-def _tried(expression: str, there: str) -> str:
-    return case({f"{there} IS NOT NULL": f"TRY({expression})"})
-
-
 def _added_sql(conversion: Conversion) -> str:
     wide = " + ".join(f"CAST({value} AS {conversion.decimal.wide_sql})" for value in conversion.values)
-    return f"TRY_CAST({_tried(wide, conversion.values[0])} AS {conversion.decimal.sql})"
+    return f"TRY_CAST({tried(wide, conversion.values[0])} AS {conversion.decimal.sql})"
 
 
 def _products(conversions: Sequence[Conversion]) -> dict[str, str]:
@@ -146,8 +141,8 @@ def _products(conversions: Sequence[Conversion]) -> dict[str, str]:
         if c.times_duration:
             times += f" * (epoch_us(end_{n}) - epoch_us(start_{n}))"
         units = f"abs(unscaled(v_{n}))"
-        columns[f"high_{n}"] = _tried(f"({units} // {BASE}) * ({times})", f"v_{n}")
-        columns[f"low_{n}"] = _tried(f"({units} % {BASE}) * ({times})", f"v_{n}")
+        columns[f"high_{n}"] = tried(f"({units} // {BASE}) * ({times})", f"v_{n}")
+        columns[f"low_{n}"] = tried(f"({units} % {BASE}) * ({times})", f"v_{n}")
     return columns
 
 
@@ -156,8 +151,8 @@ def _quotients(conversions: Sequence[Conversion]) -> dict[str, str]:
     for c in conversions:
         high, low, divisor = f"high_{c.number}", f"low_{c.number}", f"CAST('{c.divisor}' AS HUGEINT)"
         lower = f"(({high} % {divisor}) * {BASE} + {low})"
-        columns[f"whole_{c.number}"] = _tried(f"({high} // {divisor}) * {BASE} + {lower} // {divisor}", high)
-        columns[f"rest_{c.number}"] = _tried(f"{lower} % {divisor}", high)
+        columns[f"whole_{c.number}"] = tried(f"({high} // {divisor}) * {BASE} + {lower} // {divisor}", high)
+        columns[f"rest_{c.number}"] = tried(f"{lower} % {divisor}", high)
     return columns
 
 
@@ -165,9 +160,9 @@ def _result_sql(conversion: Conversion) -> str:
     n, decimal = conversion.number, conversion.decimal
     if not conversion.is_divided:
         factor = f"CAST('{conversion.factor.numerator}' AS DECIMAL({DIGITS_MAX}, 0))"
-        return f"TRY_CAST({_tried(f'CAST(v_{n} AS {decimal.wide_sql}) * {factor}', f'v_{n}')} AS {decimal.sql})"
+        return f"TRY_CAST({tried(f'CAST(v_{n} AS {decimal.wide_sql}) * {factor}', f'v_{n}')} AS {decimal.sql})"
     twice, divisor = f"2 * rest_{n}", f"CAST('{conversion.divisor}' AS HUGEINT)"
     up = f"CASE WHEN {twice} > {divisor} OR ({twice} = {divisor} AND whole_{n} % 2 = 1) THEN 1 ELSE 0 END"
     negative = f"(v_{n} < 0)" if conversion.factor > 0 else f"(v_{n} > 0)"
     units = f"(whole_{n} + {up}) * CASE WHEN {negative} THEN -1 ELSE 1 END"
-    return f"TRY_CAST({_tried(from_unscaled_sql(units, decimal.scale), f'whole_{n}')} AS {decimal.sql})"
+    return f"TRY_CAST({tried(from_unscaled_sql(units, decimal.scale), f'whole_{n}')} AS {decimal.sql})"

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import Any
 
 from metering_duck import aggregations
-from metering_duck.arguments import Names, check_result_shape, names_of, periods_of, zone_of
+from metering_duck.arguments import WINDOWED, Names, check_result_shape, names_of, periods_of, zone_of
 from metering_duck.compiler import Compiler, Selection, place
 from metering_duck.config import ConfigLike, MeteringConfig, load_config
 from metering_duck.contract import EVENT_SCHEMA, REASONS
@@ -240,20 +240,8 @@ def compile_sql(
     Raises: ConfigError; for an unknown `stage`, with the stages there are.
     """
     given = EVENT_SCHEMA.empty_table() if events is None else events
-    listed = options.get("windows") is not None or options.get("subscriptions") is not None
-    if options.get("start") is None and options.get("end") is None and not listed:
-        windowed = (
-            "aggregation",
-            "every",
-            "timezone",
-            "anchor",
-            "group_by",
-            "subject",
-            "across_workspaces",
-            "scale",
-            "digits",
-        )
-        for name in windowed:
+    if all(options.get(name) is None for name in ("start", "end", "windows", "subscriptions")):
+        for name in WINDOWED:
             if options.get(name) is not None:
                 raise ConfigError(f"{name}: found it without a window; expected start and end beside it.")
         result = meter(given, config, **options)

@@ -145,7 +145,7 @@ class RecordCompiler:
             text = slot.aggregation.text if slot.aggregation else ""
             applies = f"aggregation = {literal(text)} AND shape = {shape}"
             texts[f"q_{slot.index}"] = case({applies: "quantity"})
-            if slot.aggregation and slot.aggregation.prorated:
+            if slot.is_prorated:
                 texts |= {f"start_{slot.index}": "window_start", f"end_{slot.index}": "window_end"}
             if slot.counts_texts:
                 texts[f"value_{slot.index}"] = "value"
@@ -153,17 +153,20 @@ class RecordCompiler:
 
     def _judged_sql(self) -> str:
         measured = " OR ".join(f"v_{slot.index} IS NOT NULL" for slot in self.slots) or "FALSE"
-        lacking = [
-            *(f"v_{s.index} IS NOT NULL AND value_{s.index} IS NULL" for s in self.slots if s.counts_texts),
-            *(
-                f"v_{s.index} IS NOT NULL AND (start_{s.index} IS NULL OR end_{s.index} IS NULL)"
-                for s in self.slots
-                if s.aggregation and s.aggregation.prorated
-            ),
-        ]
-        rejected = [f"reason IS NOT NULL OR NOT ({measured})", *lacking]
+        rejected = [f"reason IS NOT NULL OR NOT ({measured})", *(condition for condition, _ in self._lacking())]
         columns = {"status": case([(condition, "'rejected'") for condition in rejected], "'metered'")}
         return select(columns, "quantified", star="*")
+
+    def _lacking(self) -> list[tuple[str, str]]:
+        """When a record lacks what its aggregation needs beside the quantity, and the reason."""
+        lacking = []
+        for slot in self.slots:
+            n = slot.index
+            if slot.counts_texts:
+                lacking.append((f"v_{n} IS NOT NULL AND value_{n} IS NULL", "'value-missing'"))
+            if slot.is_prorated:
+                lacking.append((f"v_{n} IS NOT NULL AND (start_{n} IS NULL OR end_{n} IS NULL)", "'span-missing'"))
+        return lacking
 
     def _as_chosen(self) -> list[tuple[str, str]]:
         """What records say of their quantities stays true under the one aggregation chosen for all: deltas, spans."""
@@ -214,20 +217,7 @@ class RecordCompiler:
             "source_property": case({"reason IS NULL": "'quantity'"}),
             "unit": "unit",
             "faulty_text": "quantity",
-            "known_reason": case(
-                [
-                    *(
-                        (f"value_{s.index} IS NULL AND v_{s.index} IS NOT NULL", "'value-missing'")
-                        for s in self.slots
-                        if s.counts_texts
-                    ),
-                    *(
-                        (f"v_{s.index} IS NOT NULL", "'span-missing'")
-                        for s in self.slots
-                        if s.aggregation and s.aggregation.prorated
-                    ),
-                ]
-            ),
+            "known_reason": case(self._lacking()),
             "integer_digits": case(((str(n), str(t.integer_digits)) for n, t in enumerate(shapes)), of="shape"),
             "fraction_digits": case(((str(n), str(t.scale)) for n, t in enumerate(shapes)), of="shape"),
         }

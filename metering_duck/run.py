@@ -14,6 +14,7 @@ from typing import Any
 from metering_duck.compiler import Compiler, Selection, deduplication_queries
 from metering_duck.engine import Engine, Overflow, Progress
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError
+from metering_duck.gauges import widest_levels
 from metering_duck.inputs import Files, Input, find_input
 from metering_duck.layouts import Layout
 from metering_duck.observations import records_query
@@ -330,7 +331,7 @@ class Run:
             compute()
         except Overflow:
             whose = "a quantity"
-            for query in totals.widest_levels(self.compiler.judged(repeated=self.repeated)):
+            for query in widest_levels(totals, self.compiler.judged(repeated=self.repeated)):
                 for row in self.engine.table(self.query(query)).to_pylist():
                     whose = "a level of {unit!r} for {subject!r} at {moment}".format(**row)
             raise QuantityOverflow(

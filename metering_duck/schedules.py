@@ -12,16 +12,17 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
-from metering_duck.calendars import parse_interval
+from metering_duck.calendars import Interval, parse_interval
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, SchemaError
 from metering_duck.inputs import Input
 from metering_duck.layouts import json_pointer
 from metering_duck.quote import identifier, literal
 from metering_duck.sources import FILE_COLUMN, first_keys, relation_of
+from metering_duck.stages import Query, Stage
 from metering_duck.statements import case, select
 from metering_duck.times import format_time
-from metering_duck.windows import UNBOUNDED, WINDOWS_MAX, Windows
+from metering_duck.windows import WHOLE, WINDOWS_MAX, Windows
 
 SUBJECT = {"universe_id": ("universe", "universe_id", "universeID"), "subject": ("subject",)}
 SUBSCRIPTION = (
@@ -69,8 +70,8 @@ class Schedule:
         moments = f"(\n{select(_moments(windows), rows, star='*')}\n)"
         checks = _Checks(engine, self.kind, moments)
         checks.bounds(windows)
-        intervals = [] if self.kind == "windows" else checks.intervals()
-        columns = _subscribed(windows, intervals) if intervals else _LISTED_COLUMNS
+        intervals = [] if self.kind == "windows" else checks.intervals(windows.interval)
+        columns = {"zone": "in_zone", **(_subscribed(windows, intervals) if intervals else WHOLE)}
         checks.count(windows, intervals)
         names = {name: name if by_subject else "CAST(NULL AS VARCHAR)" for name in ("universe_id", "subject")}
         names["outer_index"] = "CAST(NULL AS BIGINT)"
@@ -144,34 +145,23 @@ def _moments(windows: Windows) -> dict[str, str]:
     return {**moments, "in_zone": zone}
 
 
-_LISTED_COLUMNS = {"zone": "in_zone", "unit": "'all'", "step": "CAST(1 AS BIGINT)", "origin": UNBOUNDED}
+Intervals = Sequence[tuple[str, Interval | None]]
 
 
-def _subscribed(windows: Windows, intervals: Sequence[str | None]) -> dict[str, str]:
-    """zone, unit, step and origin of each subscription, by its interval; without one it has the call's."""
+def _subscribed(windows: Windows, intervals: Intervals) -> dict[str, str]:
+    """unit, step and origin of each subscription, by its interval."""
     starts = "coalesce(starts_at, $start)" if windows.start else "starts_at"
-    units, steps, origins = [], [], []
-    for text in intervals:
-        interval = windows.interval if text is None else parse_interval(text, "subscriptions: interval")
-        when = "every IS NULL" if text is None else f"every = {literal(text)}"
+    columns = []
+    for when, interval in intervals:
         if interval is None:
-            units.append((when, "'all'"))
+            columns.append((when, WHOLE))
             continue
-        elapsed = interval.is_elapsed
-        anchored = "time_of_text(with_clock(anchor), in_zone)" if elapsed else "clock_in_zone(anchor, in_zone)"
-        origin = interval.origin_sql(starts, "in_zone")
-        if windows.anchor is not None:
-            anchor = windows.anchor
-            origin = anchor.moment_sql("in_zone") if elapsed else anchor.clock_sql("in_zone")
-        units.append((when, literal(interval.unit)))
-        steps.append((when, f"CAST({interval.step} AS BIGINT)"))
-        origins.append((when, case({"anchor IS NOT NULL": anchored}, origin)))
-    return {
-        "zone": "in_zone",
-        "unit": case(units),
-        "step": case(steps, "1") if steps else "CAST(1 AS BIGINT)",
-        "origin": case(origins) if origins else UNBOUNDED,
-    }
+        anchored = (
+            "time_of_text(with_clock(anchor), in_zone)" if interval.is_elapsed else "clock_in_zone(anchor, in_zone)"
+        )
+        origin = interval.origin_sql(starts, "in_zone", windows.anchor)
+        columns.append((when, interval.columns(case({"anchor IS NOT NULL": anchored}, origin))))
+    return {name: case((when, listed[name]) for when, listed in columns) for name in WHOLE}
 
 
 @dataclass(frozen=True)
@@ -234,30 +224,31 @@ class _Checks:
                 f"{self._of(bad[0])}: found the {kind} period [{bad[1]}, {bad[2]}); expected its end after its start."
             )
 
-    def intervals(self) -> list[str | None]:
-        """The intervals that there are."""
+    def intervals(self, default: Interval | None) -> Intervals:
+        """The intervals that there are, each with the SQL of when it is one; where none is given, the call's."""
         sql = select({"every": "DISTINCT every"}, self.rows)
         found = sorted((row[0] for row in self.engine.rows(sql)), key=lambda text: (text is not None, text))
         if len(found) > INTERVALS_MAX:
             raise ConfigError(
                 f"{self.kind}: found {len(found)} different intervals; expected at most {INTERVALS_MAX:,}."
             )
-        return found
+        return [
+            ("every IS NULL", default)
+            if text is None
+            else (f"every = {literal(text)}", parse_interval(text, "subscriptions: interval"))
+            for text in found
+        ]
 
-    def count(self, windows: Windows, intervals: Sequence[str | None]) -> None:
+    def count(self, windows: Windows, intervals: Intervals) -> None:
         """The periods are not too many to list."""
         starts = "greatest(starts_at, $start)" if windows.start else "starts_at"
         ends = "least(ends_at, $end)" if windows.end else "ends_at"
-        shortest = []
-        for text in intervals:
-            interval = windows.interval if text is None else parse_interval(text, "subscriptions: interval")
-            if interval is not None:
-                when = "every IS NULL" if text is None else f"every = {literal(text)}"
-                shortest.append((when, str(interval.shortest_us)))
+        shortest = case(((when, str(i.shortest_us)) for when, i in intervals if i), "CAST(NULL AS BIGINT)")
         length = f"greatest(epoch_us({ends}) - epoch_us({starts}), 0)"
-        periods = f"sum(coalesce({length} // {case(shortest, 'NULL')}, 0) + 1)" if shortest else "count(*)"
-        found = self.engine.rows(select({"periods": periods}, self.rows), windows.parameters_in(periods))[0][0] or 0
-        if found > WINDOWS_MAX:
+        periods = {"periods": f"CAST(sum(coalesce({length} // {shortest}, 0) + 1) AS BIGINT)"}
+        counted = Stage("counted_periods", "about how many periods there are", select(periods, self.rows))
+        found = self.engine.table(Query("counted_periods", (counted,), windows.parameters)).column(0)[0].as_py()
+        if (found or 0) > WINDOWS_MAX:
             raise ConfigError(f"{self.kind}: found more than {WINDOWS_MAX:,} periods; expected fewer.")
 
     def _name(self, field: str) -> str:

@@ -43,6 +43,14 @@ def case(whens: Mapping[str, str] | Iterable[tuple[str, str]], otherwise: str | 
     return f"CASE {of + ' ' if of else ''}{branches}{last} END"
 
 
+def tried(expression: str, there: str) -> str:
+    """An expression of the column `there`, NULL where it does not fit.
+
+    In a CASE, since what expressions share DuckDB computes before them, outside of a lone TRY.
+    """
+    return case({f"{there} IS NOT NULL": f"TRY({expression})"})
+
+
 def struct(members: Mapping[str, str]) -> str:
     """A STRUCT of name → SQL; the names are ours."""
     return "{" + ", ".join(f"'{name}': {sql}" for name, sql in members.items()) + "}"

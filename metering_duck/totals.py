@@ -22,9 +22,8 @@ from metering_duck.counters import UNIT_COLUMN, counted_query, counter_stages
 from metering_duck.decimals import DIGITS_MAX, HALF_EVEN, DecimalType, Rounding, common_type
 from metering_duck.errors import ConfigError
 from metering_duck.filling import dense_sql, keys_sql
-from metering_duck.gauges import gauge_reading_stages, gauged_queries, widest_levels
+from metering_duck.gauges import gauge_reading_stages, gauged_queries
 from metering_duck.measurements import SCALE_DEFAULT
-from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage, load_stage, reading
 from metering_duck.statements import names, select, struct
 from metering_duck.values import value_stages, valued_queries
@@ -227,10 +226,6 @@ class Totals:
             Query("readings", (*self.totals_stages(), dense, reading(identified, {"totals": "dense"}))),
         ]
 
-    def widest_levels(self, judged: Sequence[Stage]) -> list[Query]:
-        """The first level of each DECIMAL that a running sum of deltas makes too large, for a message."""
-        return widest_levels(self, judged)
-
 
 def inner_windows(outer: Windows, per: str, name: str) -> Windows:
     """Each window of `outer` cut by an interval: a calendar's boundaries, or steps from that window's start."""
@@ -240,9 +235,7 @@ def inner_windows(outer: Windows, per: str, name: str) -> Windows:
         "subject": "subject",
         "outer_index": "window_index",
         "zone": "zone",
-        "unit": literal(interval.unit),
-        "step": f"CAST({interval.step} AS BIGINT)",
-        "origin": interval.origin_sql("window_start", "zone"),
+        **interval.columns(interval.origin_sql("window_start", "zone")),
         "starts": "window_start",
         "ends": "window_end",
     }

@@ -20,7 +20,7 @@ from metering_duck.decimals import from_unscaled_sql
 from metering_duck.quote import literal
 from metering_duck.quotients import Quotient
 from metering_duck.stages import Query, Stage, load_stage
-from metering_duck.statements import case, names, select
+from metering_duck.statements import case, names, select, tried
 
 if TYPE_CHECKING:
     from metering_duck.totals import Series, Totals
@@ -209,9 +209,8 @@ def _span_sql(totals: Totals, series: Series, slot: Slot) -> str:
     finer = scale - slot.decimal.scale
     value = f"unscaled(v_{slot.index})"
     if finer:
-        value = case({f"v_{slot.index} IS NOT NULL": f"TRY({value} * power_of_ten({finer}))"})
+        value = tried(f"{value} * power_of_ten({finer})", f"v_{slot.index}")
     coarse = f"power_of_ten({min(max(scale - rounding.scale, 0), 38)})"
-    split = slot.aggregation is not None and slot.aggregation.prorated
     columns = {
         **names(KEY),
         "workspace_id": totals.workspace_sql,
@@ -221,8 +220,8 @@ def _span_sql(totals: Totals, series: Series, slot: Slot) -> str:
         "row_id": f"encoded(workspace_id) || encoded(universe_id) || encoded(id) || '{slot.index}'",
         "unit_size": case({f"({value}) % {coarse} = 0": coarse}, "1"),
         "units": f"({value}) // {case({f'({value}) % {coarse} = 0': coarse}, '1')}",
-        "span_start": f"coalesce(start_{slot.index}, recorded_at)" if split else "recorded_at",
-        "span_end": f"coalesce(end_{slot.index}, recorded_at)" if split else "recorded_at",
+        "span_start": f"coalesce(start_{slot.index}, recorded_at)" if slot.is_prorated else "recorded_at",
+        "span_end": f"coalesce(end_{slot.index}, recorded_at)" if slot.is_prorated else "recorded_at",
     }
     return select(columns, "judged", where=[*totals.shown, f"v_{slot.index} IS NOT NULL"])
 
@@ -252,7 +251,7 @@ def _parts_sql(series: Series) -> str:
     columns = {
         **names(SEEN),
         "window_index": "portions.window_index",
-        "quantity": case({"part_units IS NOT NULL": f"TRY({part})"}),
+        "quantity": tried(part, "part_units"),
         "record_count": "1",
         "metered_at": "metered_at",
         "carried": "FALSE",

@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 from metering_duck.calendars import DAY_US, Interval, check_zone, parse_interval
 from metering_duck.errors import ConfigError
 from metering_duck.quote import literal
-from metering_duck.stages import Query, Stage, load_stage, parameter_names, reading
+from metering_duck.stages import Query, Stage, load_stage, reading
 from metering_duck.statements import case, select
 from metering_duck.times import Local, format_time, parse_local
 
 WINDOWS_MAX = 10_000_000
 UNBOUNDED = "CAST(NULL AS TIMESTAMP)"
+# unit, step and origin of a calendar of one period, from its start to its end.
+WHOLE = {"unit": "'all'", "step": "CAST(1 AS BIGINT)", "origin": UNBOUNDED}
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,6 @@ class Windows:
         """The values of $start and $end, naive because SQL's TIMESTAMP is UTC here."""
         bounds = {"start": self.start, "end": self.end}
         return {name: bound.replace(tzinfo=None) for name, bound in bounds.items() if bound is not None}
-
-    def parameters_in(self, sql: str) -> dict[str, object]:
-        """Those of them that the SQL names."""
-        return {name: value for name, value in self.parameters.items() if name in parameter_names(sql)}
 
     @property
     def is_one(self) -> bool:
@@ -144,15 +142,10 @@ class Windows:
 
     def _interval_columns(self) -> dict[str, str]:
         """zone, unit, step and origin of the one calendar."""
-        zone, interval = literal(self.zone), self.interval
-        if interval is None:
-            return {"zone": zone, "unit": "'all'", "step": "CAST(1 AS BIGINT)", "origin": UNBOUNDED}
-        if self.anchor is None:
-            origin = interval.origin_sql("$start", zone)
-        else:
-            origin = self.anchor.moment_sql(zone) if interval.is_elapsed else self.anchor.clock_sql(zone)
-        step = f"CAST({interval.step} AS BIGINT)"
-        return {"zone": zone, "unit": literal(interval.unit), "step": step, "origin": origin}
+        zone = literal(self.zone)
+        if self.interval is None:
+            return {"zone": zone, **WHOLE}
+        return {"zone": zone, **self.interval.columns(self.interval.origin_sql("$start", zone, self.anchor))}
 
     # --- which window a row is in ----------------------------------------------------------------------------------
 

@@ -631,6 +631,9 @@ def test_compile_without_a_window_is_the_sql_of_meter() -> None:
         False,
     )
     assert (2, True) == (done.exit_code, done.stderr.startswith("error: every: "))
+    for option in (("--fill", "zero"), ("--whole-periods",), ("--subject", "customer:a")):
+        refused = run("compile", "--config", "config.json", *option)
+        assert (2, True) == (refused.exit_code, "found it without a window" in refused.stderr)
 
 
 def test_schema_lists_and_prints_the_contracts() -> None:

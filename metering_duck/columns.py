@@ -12,16 +12,20 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from metering_duck.decimals import decimal_of_type
 from metering_duck.errors import SchemaError
 from metering_duck.layouts import (
     ABSENT,
     NANOSECONDS,
     NO_PROPERTIES,
+    NOTHING,
     WITH_OFFSET,
     Column,
     Fault,
     Json,
     Layout,
+    Proven,
+    constant_column,
     field_names,
     map_sql,
 )
@@ -38,13 +42,19 @@ Types = Mapping[str, str]
 
 
 def columns_layout(
-    layout: Layout, types: Types, where: str, mapping: FieldMap, struct_types: Mapping[str, Types]
+    layout: Layout,
+    types: Types,
+    where: str,
+    mapping: FieldMap,
+    struct_types: Mapping[str, Types],
+    proven: Mapping[str, Proven],
 ) -> Layout:
-    """`layout`, completed from the input's columns; `struct_types` has the fields of those that are STRUCTs.
+    """`layout`, completed from the input's columns; `struct_types` has the fields of those that are STRUCTs, `proven`
+    what is known of every row.
 
     Raises: SchemaError for a column that is missing or of a wrong type.
     """
-    columns = _find(layout, types, where, mapping)
+    columns = _find(layout, types, where, mapping, proven)
     names = field_names(records=layout.is_records)
     taken = {identifier(column) for column in mapping.columns.values()}
     taken |= {identifier(alias) for name in columns for alias in (name, *names[name]) if name not in mapping.columns}
@@ -82,20 +92,23 @@ def check_names(fields: Iterable[pa.Field], where: str) -> None:
             check_names(field.type, where)
 
 
-def _find(layout: Layout, types: Types, where: str, mapping: FieldMap) -> dict[str, Column]:
+def _find(
+    layout: Layout, types: Types, where: str, mapping: FieldMap, proven: Mapping[str, Proven]
+) -> dict[str, Column]:
     """Each field's column or constant."""
     names = field_names(records=layout.is_records)
     columns, missing = {}, []
     for name, aliases in names.items():
         if name in mapping.constants:
-            columns[name] = Column(literal(mapping.constants[name]))
+            columns[name] = constant_column(mapping.constants[name])
             continue
         column = mapping.column_of(name, aliases, types, where)
         if column is not None:
             spellings = (
                 [column] if name in mapping.columns else [a for a in dict.fromkeys((*aliases, name)) if a in types]
             )
-            columns[name] = _either([_checked(name, spelling, types[spelling], where) for spelling in spellings])
+            found = [(spelling, _checked(name, spelling, types[spelling], where)) for spelling in spellings]
+            columns[name] = _either([replace(c, proven=proven.get(spelling, NOTHING)) for spelling, c in found])
         elif not may_lack(name, types, generates_ids=layout.generates_ids):
             missing.append(name)
     if missing:
@@ -136,7 +149,13 @@ def _flat(layout: Layout, properties: Mapping[str, Column], where: str) -> Layou
             expected = "a scalar: text, a number, a boolean or a time"
             raise SchemaError(where, name, found=column.type, expected=expected, hint=hint)
     texts = {name: column.text_sql for name, column in properties.items()}
-    return replace(layout, property_sql=lambda name: texts.get(name, ABSENT), properties_sql=map_sql(texts))
+    numbers = {name: column for name, column in properties.items() if decimal_of_type(column.type)}
+    return replace(
+        layout,
+        property_sql=lambda name: texts.get(name, ABSENT),
+        properties_sql=map_sql(texts),
+        property_numbers=numbers,
+    )
 
 
 def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struct_types: Mapping[str, Types]) -> Layout:

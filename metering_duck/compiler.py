@@ -16,12 +16,13 @@ from functools import cached_property
 
 from metering_duck.aggregations import Aggregation
 from metering_duck.config import Entry, MeteringConfig, utc
-from metering_duck.decimals import HALF_EVEN, DecimalType
+from metering_duck.decimals import HALF_EVEN, DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError
 from metering_duck.extents import Conversion, conversion_stages, span_stages, unreadable_sql
 from metering_duck.filters import condition_sql
 from metering_duck.layouts import Layout
 from metering_duck.measurements import Measurement, Span
+from metering_duck.quantities import Parsed, quantified_stages
 from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage, load_stage
 from metering_duck.statements import case, names, select
@@ -36,7 +37,8 @@ class Slot:
     """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). `unit_sql` is a literal, or a column of records.
 
     With several source properties, `added`, there is a q_N_0, v_N_0, … for each. A span is start_N and end_N, and
-    `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text.
+    `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text. What `is_in_all`
+    applies to every event that is metered.
     """
 
     index: int
@@ -51,6 +53,7 @@ class Slot:
     times_duration: str | None = None
     inner_column: str = ""
     of_record: bool = False
+    is_in_all: bool = False
 
     @property
     def scale(self) -> int:
@@ -173,12 +176,15 @@ class Compiler:
     @cached_property
     def placed(self) -> list[Placed]:
         """The measurements in their slots."""
-        return [replace(p, slot=self._with_inner(p.slot)) for p in place(self.config, self.aggregation)]
+        placed = place(self.config, self.aggregation)
+        filtered = {p.slot for p in placed if p.measurement.filter}
+        is_one = len(self.config.entries) == 1
+        return [replace(p, slot=self._known(p.slot, is_in_all=is_one and p.slot not in filtered)) for p in placed]
 
-    def _with_inner(self, slot: Slot) -> Slot:
-        """A slot that knows where its inner dimension is."""
+    def _known(self, slot: Slot, *, is_in_all: bool) -> Slot:
+        """A slot that knows where its inner dimension is, and whether it always applies."""
         by = slot.aggregation.by if slot.aggregation else None
-        return replace(slot, inner_column=self.property_sql(by)) if by else slot
+        return replace(slot, inner_column=self.property_sql(by) if by else "", is_in_all=is_in_all)
 
     @cached_property
     def slots(self) -> list[Slot]:
@@ -198,9 +204,14 @@ class Compiler:
         """The column that holds a property's text."""
         return f"p_{self.properties.index(name)}"
 
-    def arrivals(self) -> list[Stage]:
+    @property
+    def constants(self) -> dict[str, str]:
+        """The columns of a reading's key that are the same in every row, with their SQL."""
+        return self.layout.constants | ({} if self.group_by else {"dimensions": dimensions_sql({})})
+
+    def arrivals(self, *, suspects: bool = False) -> list[Stage]:
         """From the input to `arrivals`: one row per event read, with what makes it unusable, if anything."""
-        return [*self.layout.stages(self.properties), arrivals_stage(self.selection)]
+        return [*self.layout.stages(self.properties, suspects=suspects), arrivals_stage(self.selection)]
 
     def judged(self, *, repeated: bool) -> list[Stage]:
         """From the input to `judged`: one row per event, its quantities, and its status (R9)."""
@@ -211,7 +222,7 @@ class Compiler:
             Stage(
                 "projected", "each measurement's text where it applies: its filter first (R2)", self._projected_sql()
             ),
-            *quantified_stages(self.slots),
+            *quantified_stages(self._parsed, self._shared),
             *self.converted,
             Stage("judged", "an event is metered, unmatched or rejected as a whole (R3, R9)", self._judged_sql()),
         ]
@@ -228,8 +239,59 @@ class Compiler:
             for n, text in enumerate(slot.texts):
                 found = [(applies, self.property_sql(p.measurement.source_property[n])) for applies, p in here]
                 columns[f"q_{text}"] = case(found)
+                if self._is_number(slot, n):
+                    columns[f"number_of_{text}"] = case((a, column.replace("p_", "number_")) for a, column in found)
+        for one in self._parsed:
+            if one.value in self._shared:
+                columns[one.text] = case(
+                    {" OR ".join(self._shared[one.value].values()): one.text.removeprefix("q_of_")}
+                )
         columns["dimensions"] = self._dimensions_sql()
         return select(columns, "matched", star="*")
+
+    def _sources(self, slot: Slot, place: int) -> set[str]:
+        """The properties that a slot's text comes from, one for each entry at most."""
+        return {p.measurement.source_property[place] for p in self.placed if p.slot == slot}
+
+    def _is_number(self, slot: Slot, place: int) -> bool:
+        """Whether the input has exact numbers there, of a type whose every value fits."""
+        numbers = self.layout.property_numbers
+        found = (numbers.get(name) for name in self._sources(slot, place))
+        return all(column and slot.decimal.holds(decimal_of_type(column.type)) for column in found)
+
+    @cached_property
+    def _users(self) -> dict[tuple[str, DecimalType], list[tuple[Slot, str]]]:
+        """Property and DECIMAL → the texts of which that is all there is to parse."""
+        users: dict[tuple[str, DecimalType], list[tuple[Slot, str]]] = {}
+        for slot in self.slots:
+            for n, text in enumerate(slot.texts):
+                sources = sorted(self._sources(slot, n))
+                if len(sources) == 1 and not slot.counts_texts and not self._is_number(slot, n):
+                    users.setdefault((sources[0], slot.decimal), []).append((slot, text))
+        return {key: found for key, found in users.items() if len(found) > 1}
+
+    @cached_property
+    def _shared(self) -> dict[str, dict[str, str]]:
+        """What several slots take from one property, which is parsed once: its value → column → when."""
+        return {
+            f"v_of_{self.property_sql(name)}_{n}": {f"v_{text}": f"a_{slot.index}" for slot, text in found}
+            for n, ((name, _), found) in enumerate(self._users.items())
+        }
+
+    @cached_property
+    def _parsed(self) -> list[Parsed]:
+        """What is parsed: each slot's texts, but a property that several take only once."""
+        once = [
+            Parsed(f"q_of_{self.property_sql(name)}", value, decimal)
+            for (name, decimal), value in zip(self._users, self._shared, strict=True)
+        ]
+        taken = {text for found in self._users.values() for _, text in found}
+        return once + [
+            Parsed(f"q_{text}", f"v_{text}", slot.decimal, f"number_of_{text}" if self._is_number(slot, n) else "")
+            for slot in self.slots
+            for n, text in enumerate(slot.texts)
+            if text not in taken and not slot.counts_texts
+        ]
 
     def _applies_sql(self, placed: Placed) -> str:
         """When a measurement applies (R2). Never NULL."""
@@ -366,7 +428,14 @@ def accepted_stage(*, repeated: bool) -> Stage:
     return Stage("accepted", why, f"{once}\nUNION ALL BY NAME\n{kept}")
 
 
-def deduplication_queries(arrivals: Sequence[Stage]) -> tuple[Query, Query]:
+def key_hashes_query(arrivals: Sequence[Stage]) -> Query:
+    """`key_hashes`: the hash of every row's key, NULL where it has none."""
+    key_hash = case({"NOT keyless": "hash(workspace_id, universe_id, id)"})
+    why = "what is compared to find the keys that may occur more than once (R8)"
+    return Query("key_hashes", (*arrivals, Stage("key_hashes", why, select({"key_hash": key_hash}, "arrivals"))))
+
+
+def deduplication_queries(arrivals: Sequence[Stage], of_suspects: Sequence[Stage]) -> tuple[Query, Query]:
     """`repeated_keys` and `settled`: first the few keys that may occur twice, then just those, exactly."""
     suspects = Stage(
         "suspects",
@@ -380,46 +449,8 @@ def deduplication_queries(arrivals: Sequence[Stage]) -> tuple[Query, Query]:
     )
     return (
         Query("repeated_keys", (*arrivals, load_stage("repeated_keys"))),
-        Query("settled", (*arrivals, suspects, load_stage("verdicts"))),
+        Query("settled", (*of_suspects, suspects, load_stage("verdicts"))),
     )
-
-
-def quantified_stages(slots: Sequence[Slot]) -> list[Stage]:
-    """From q_N to v_N: plain digits that fit are cast; other spellings are first written plainly; the rest is NULL."""
-    why = "each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits"
-    parsed = [(text, slot) for slot in slots if not slot.counts_texts or slot.of_record for text in slot.texts]
-    plain = select({f"v_{text}": _plain_sql(text, s.decimal) for text, s in parsed}, "projected", star="*")
-    left = " OR ".join(f"(q_{text} IS NOT NULL AND v_{text} IS NULL)" for text, _ in parsed) or "FALSE"
-    texts = ", ".join(f"q_{text}" for text, _ in parsed)
-    respelled = case({left: f"list_transform([{texts}], lambda t: quantity_respelled(t))"}, "CAST([] AS VARCHAR[])")
-    exact = ", ".join(
-        f"coalesce(v_{text}, {_respelled_sql(n, s.decimal)}) AS v_{text}" for n, (text, s) in enumerate(parsed)
-    )
-    replaced = f" REPLACE ({exact})" if exact else ""
-    return [
-        Stage("plain", why, plain),
-        Stage(
-            "respelled",
-            "of rows with other spellings, the texts in plain digits",
-            select({"respelled": respelled}, "plain", star="*"),
-        ),
-        Stage(
-            "quantified", "then those, if they fit", select({}, "respelled", star=f"* EXCLUDE (respelled){replaced}")
-        ),
-    ]
-
-
-def _plain_sql(number: str, decimal: DecimalType) -> str:
-    whole, fraction, text = max(decimal.integer_digits, 1), decimal.scale, f"q_{number}"
-    digits = f"[+-]?[0-9]{{1,{whole}}}" + (f"(\\.[0-9]{{0,{fraction}}})?" if fraction else "\\.?")
-    return case({f"regexp_full_match({text}, '{digits}')": f"TRY_CAST({text} AS {decimal.sql})"})
-
-
-def _respelled_sql(place: int, decimal: DecimalType) -> str:
-    """A respelled text has no zero that says nothing, so that its digits can be counted."""
-    whole, fraction, text = max(decimal.integer_digits, 1), decimal.scale, f"respelled[{place + 1}]"
-    digits = f"-?[0-9]{{1,{whole}}}" + (f"(\\.[0-9]{{1,{fraction}}})?" if fraction else "")
-    return case({f"regexp_full_match({text}, '{digits}')": f"TRY_CAST({text} AS {decimal.sql})"})
 
 
 def dimensions_sql(values: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from metering_duck.decimals import from_unscaled_sql
 from metering_duck.quote import literal
 from metering_duck.quotients import Quotient, numerator_text_sql
 from metering_duck.stages import Query, Stage
-from metering_duck.statements import names, select, struct
+from metering_duck.statements import case, names, select, struct
 
 if TYPE_CHECKING:
     from metering_duck.totals import Series, Totals
@@ -35,11 +35,12 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
         "which rows make readings: metered, of a subject that is asked for, inside a window",
         select({"used": used} | _scheduled(totals), "placed" if slots else "judged", star="*"),
     )
-    columns = {"status": "status", "used": "used", **_key_columns(totals, [slot for slot, _ in slots])}
+    # Where a row makes a reading its status is known: it is not grouped by a text then.
+    columns = {"used": "used", "status": case({"NOT used": "status"}), **_key_columns(totals, [s for s, _ in slots])}
     aggregates = {
         "events": "count(*)",
-        "times_cut": "count(*) FILTER (time_cut)",
-        "times_naive": "count(*) FILTER (time_naive)",
+        "times_cut": _count_where(totals, "time_cut"),
+        "times_naive": _count_where(totals, "time_naive"),
     }
     if totals.windows.by_subject:
         aggregates |= {
@@ -48,7 +49,7 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
         }
     for slot, series in slots:
         aggregates |= _slot_aggregates(slot, series, exact=totals.exact)
-    positions = [str(place + 1) for place in range(len(columns))]
+    positions = [str(place + 1) for place, name in enumerate(columns) if name not in totals.constants]
     why = "one scan: what became of every event, and the counters of each subject and window"
     counted = Stage("counted", why, select(columns | aggregates, "windowed", group_by=positions))
     return Query(f"{totals.prefix}counted", (*judged, *placed, windowed, counted))
@@ -66,15 +67,20 @@ def _key_columns(totals: Totals, slots: Sequence[Slot]) -> dict[str, str]:
     """The key of a reading (R10) where a row makes one, else NULL, so that the others add up in few rows."""
     if not slots:
         return {}
-    key = names(KEY) | {"workspace_id": totals.workspace_sql, "dimensions": totals.dimensions_sql}
+    key = totals.key_columns
     if any(slot.unit_sql == UNIT_COLUMN for slot in slots):
         key[UNIT_COLUMN] = UNIT_COLUMN
     key["window_index"] = "window_index"
-    return {name: _where_used(sql) for name, sql in key.items()}
+    return {name: sql if name in totals.constants else _where_used(sql) for name, sql in key.items()}
 
 
 def _where_used(value: str) -> str:
     return f"CASE WHEN used THEN {value} END"
+
+
+def _count_where(totals: Totals, condition: str) -> str:
+    """How many rows; none where the condition is known to hold nowhere."""
+    return "CAST(0 AS BIGINT)" if totals.constants.get(condition) == "FALSE" else f"count(*) FILTER ({condition})"
 
 
 def _slot_aggregates(slot: Slot, series: Series, *, exact: bool) -> dict[str, str]:
@@ -84,6 +90,11 @@ def _slot_aggregates(slot: Slot, series: Series, *, exact: bool) -> dict[str, st
         f"n_{n}": f"count({_where_used(value)})",
         f"metered_{n}": f"max(CASE WHEN {present} THEN metered_at END)",
     }
+    if slot.is_in_all:
+        columns = {
+            f"n_{n}": case({"used": "count(*)"}, "0"),
+            f"metered_{n}": f"max({_where_used('metered_at')})",
+        }
     if function in SUMMED and exact:
         high, low = series.decimal.parts_sql(f"CAST({_where_used(value)} AS {series.decimal.wide_sql})")
         columns |= {f"high_{n}": f"sum({high})", f"low_{n}": f"sum({low})"}

@@ -6,6 +6,7 @@ so both are kept in two parts, `high × 10^low_digits + low` (R15, R18).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,6 +20,19 @@ WHOLE_DIGITS_MAX = 20
 HALF_EVEN = "half-even"
 
 
+# The digits of DuckDB's whole numbers.
+INTEGER_DIGITS = {
+    "TINYINT": 3,
+    "SMALLINT": 5,
+    "INTEGER": 10,
+    "BIGINT": 19,
+    "UTINYINT": 3,
+    "USMALLINT": 5,
+    "UINTEGER": 10,
+    "UBIGINT": 20,
+}
+
+
 @dataclass(frozen=True, order=True)
 class DecimalType:
     """DECIMAL by its digits before and behind the point."""
@@ -30,6 +44,10 @@ class DecimalType:
     def sql(self) -> str:
         """The type of one quantity (R5)."""
         return f"DECIMAL({self.integer_digits + self.scale}, {self.scale})"
+
+    def holds(self, other: DecimalType | None) -> bool:
+        """Whether every number of the other type is one of this."""
+        return other is not None and other.integer_digits <= self.integer_digits and other.scale <= self.scale
 
     @property
     def wide_sql(self) -> str:
@@ -58,6 +76,14 @@ class DecimalType:
             return high, f"{value} - {high}" if self.scale else "CAST(0 AS DECIMAL(1, 0))"
         whole, base = f"unscaled({value})", f"power_of_ten({PART_DIGITS})"
         return f"CAST({whole} // {base} AS DECIMAL(20, 0))", f"CAST({whole} % {base} AS DECIMAL(20, 0))"
+
+
+def decimal_of_type(name: str) -> DecimalType | None:
+    """The DECIMAL that holds every value of a type that DuckDB names so, if it is one of exact numbers."""
+    if name in INTEGER_DIGITS:
+        return DecimalType(INTEGER_DIGITS[name], 0)
+    match = re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", name)
+    return DecimalType(int(match.group(1)) - int(match.group(2)), int(match.group(2))) if match else None
 
 
 def common_type(types: Iterable[DecimalType], where: str) -> DecimalType:

@@ -142,10 +142,17 @@ class Engine:
         """Column → type of something that can stand behind FROM, in its order."""
         return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")}
 
-    def stream(self, query: Query) -> Iterator[pa.RecordBatch]:
+    def keep(self, name: str, rows: pa.Table) -> None:
+        """Fill a temporary table with rows of our own."""
+        with self.lock:
+            self.connection.register(f"{name}_rows", rows)
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS FROM {name}_rows")
+            self.connection.unregister(f"{name}_rows")
+
+    def stream(self, query: Query, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The query's rows as Arrow batches, in its order; nothing is held but one batch."""
         with self.lock, self._errors(query.name, query.sql, query.bound):
-            reader = self._reader(query)
+            reader = self._reader(query, batch_rows)
         while True:
             with self.lock, self._errors(query.name, query.sql, query.bound):
                 try:
@@ -160,8 +167,8 @@ class Engine:
             reader = self._reader(query)
             return pa.Table.from_batches(list(reader), reader.schema)
 
-    def _reader(self, query: Query) -> pa.RecordBatchReader:
-        return self.connection.sql(query.sql, params=query.bound).to_arrow_reader(BATCH_ROWS)
+    def _reader(self, query: Query, batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
+        return self.connection.sql(query.sql, params=query.bound).to_arrow_reader(batch_rows)
 
     def _run(self, query: Query, sql: str) -> None:
         with self.lock, self._errors(query.name, sql, query.bound), self._progress_of(query.name):

@@ -3,7 +3,8 @@
 A layout writes the stage `fields`, in which every input looks alike; pure text. columns.py and objects.py find out
 which layout an input has. `fields` has: workspace_id, universe_id, id, event_id, type, subject, time_text, recorded_at,
 time_cut, time_naive, metered_at, keyless, reason, reason_text, file, properties, content_text, one p_N per property
-that is asked for; of records also quantity, unit and aggregation. What a query does not use is never computed.
+that is asked for, and number_N where it is a number already; of records also quantity, unit and aggregation. What a
+query does not use is never computed.
 """
 
 from __future__ import annotations
@@ -61,16 +62,40 @@ LAST_TIME = "TIMESTAMP '9999-12-31 23:59:59.999999'"
 
 
 @dataclass(frozen=True)
+class Proven:
+    """What holds for every row of a column: its one text, that none is NULL or empty, that times are of a calendar."""
+
+    constant: str | None = None
+    is_present: bool = False
+    is_ordinary_time: bool = False
+
+
+NOTHING = Proven()
+
+
+@dataclass(frozen=True)
 class Column:
-    """Where a field comes from: SQL for its value, and the value's type as DuckDB names it."""
+    """Where a field comes from: SQL for its value, the value's type as DuckDB names it, and what is proven of it."""
 
     sql: str
     type: str = "VARCHAR"
+    proven: Proven = NOTHING
+
+    @property
+    def constant_sql(self) -> str | None:
+        """The one text of every row, if it is known."""
+        is_known = self.type == "VARCHAR" and self.proven.constant is not None
+        return literal(self.proven.constant or "") if is_known else None
 
     @property
     def text_sql(self) -> str:
         """The value as text."""
-        return self.sql if self.type == "VARCHAR" else f"CAST({self.sql} AS VARCHAR)"
+        return self.constant_sql or (self.sql if self.type == "VARCHAR" else f"CAST({self.sql} AS VARCHAR)")
+
+
+def constant_column(text: str) -> Column:
+    """A field that is one text in every row."""
+    return Column(literal(text), proven=Proven(text, text != ""))
 
 
 @dataclass(frozen=True)
@@ -86,13 +111,23 @@ class TimeColumn:
         return self.column.type == "VARCHAR"
 
     @property
+    def is_ordinary(self) -> bool:
+        """Whether every row is proven to have a moment, in the years 1 to 9999."""
+        is_utc = self.column.type == "TIMESTAMP WITH TIME ZONE" or (
+            self.column.type == "TIMESTAMP" and self.zone == "UTC"
+        )
+        return is_utc and self.column.proven.is_ordinary_time
+
+    @property
     def moment_sql(self) -> str:
         """UTC microseconds, finer digits cut toward the past (R11); NULL when there is no such moment."""
         value, kind = self.column.sql, self.column.type
         if self.is_text:
             return f"time_of_text({value}, {literal(self.zone)})"
+        if self.is_ordinary:
+            return value if kind == "TIMESTAMP" else f"make_timestamp(epoch_us({value}))"
         if kind == "TIMESTAMP WITH TIME ZONE":
-            return case({f"isfinite({value})": f"{value} AT TIME ZONE 'UTC'"})
+            return case({f"isfinite({value})": f"make_timestamp(epoch_us({value}))"})
         if kind in NANOSECONDS:
             nanoseconds = f"epoch_ns({value})"
             floored = f"make_timestamp(({nanoseconds} - ({nanoseconds} % 1000 + 1000) % 1000) // 1000)"
@@ -104,6 +139,11 @@ class TimeColumn:
         return finite if self.zone == "UTC" else f"moment_of({finite}, {literal(self.zone)})"
 
     @property
+    def is_invalid_sql(self) -> str:
+        """Whether the input says something here that is no moment."""
+        return "FALSE" if self.is_ordinary else f"{self.given_sql} AND {self.moment_sql} IS NULL"
+
+    @property
     def text_sql(self) -> str:
         """The moment as its sender wrote it, or as RFC 3339."""
         if self.is_text:
@@ -113,6 +153,8 @@ class TimeColumn:
     @property
     def given_sql(self) -> str:
         """Whether the input says anything here."""
+        if self.is_ordinary:
+            return "TRUE"
         return f"coalesce({self.column.sql}, '') <> ''" if self.is_text else f"{self.column.sql} IS NOT NULL"
 
     @property
@@ -186,14 +228,16 @@ class Json:
 class Layout:
     """An input's fields and properties, as SQL over what can stand behind FROM.
 
-    `property_sql` gives a property's text, `properties_sql` all of them as a MAP in the order of their names. `keyless`
-    faults leave a row without a key; the others do not.
+    `property_sql` gives a property's text, `properties_sql` all of them as a MAP in the order of their names;
+    `property_numbers` are those that are exact numbers already. `keyless` faults leave a row without a key; the others
+    do not.
     """
 
     relation: str
     columns: Mapping[str, Column]
     properties_sql: str
     property_sql: Callable[[str], str] | None = None
+    property_numbers: Mapping[str, Column] = field(default_factory=dict)
     zone: str = "UTC"
     file_sql: str = ABSENT
     keyless: tuple[Fault, ...] = ()
@@ -208,12 +252,43 @@ class Layout:
         """A field's column; an absent optional one is NULL."""
         return self.columns.get(name, Column(ABSENT))
 
-    def stages(self, properties: Sequence[str]) -> list[Stage]:
-        """From the input to `fields`; `properties` become p_0, p_1, …"""
+    @property
+    def time(self) -> TimeColumn:
+        """When it was."""
+        return TimeColumn(self.column("recorded_at" if self.is_records else "time"), self.zone)
+
+    @property
+    def metered(self) -> TimeColumn:
+        """When it entered."""
+        return TimeColumn(self.column("metered_at"))
+
+    @property
+    def constants(self) -> dict[str, str]:
+        """The columns that are the same in every row, as SQL."""
+        found = {name: self.column(name).constant_sql for name in ("workspace_id", "universe_id", "subject")}
+        never = {"time_cut": self.time.cut_sql, "time_naive": self.time.naive_sql}
+        known = {name: sql for name, sql in never.items() if sql == "FALSE"}
+        return known | {name: sql for name, sql in found.items() if sql}
+
+    def is_present(self, name: str) -> bool:
+        """Whether a field is proven to be missing nowhere."""
+        generated = self.generates_ids and name in ("id", "event_id")
+        source = "source_event_id" if name == "event_id" else name
+        return not generated and self.column(source).proven.is_present
+
+    def stages(self, properties: Sequence[str], *, suspects: bool = False) -> list[Stage]:
+        """From the input to `fields`; `properties` become p_0, p_1, …
+
+        With `suspects`, only the rows whose key may occur more than once, so that nothing is computed of the others;
+        but of generated ids all, since these are known only later.
+        """
         stages = [Stage("input", "the input as it lies", select({}, self.relation, star="*"))]
         if self.json:
             stages += self.json.stages(properties)
-        named = select(self._named(properties), stages[-1].name)
+        key = [self.column(name).text_sql for name in ("workspace_id", "universe_id", "id")]
+        where = [f"hash({', '.join(key)}) IN (SELECT key_hash FROM repeated_keys)"]
+        only = where if suspects and not self.generates_ids else []
+        named = select(self._named(properties), stages[-1].name, where=only)
         stages.append(Stage("named", "its fields under one name each, its times in UTC microseconds (R11)", named))
         if self.generates_ids:
             stages.append(load_stage("generated_ids"))
@@ -221,8 +296,7 @@ class Layout:
         return [*stages, Stage("fields", "what makes a row unusable, and its content in one canonical text", fields)]
 
     def _named(self, properties: Sequence[str]) -> dict[str, str]:
-        time = TimeColumn(self.column("recorded_at" if self.is_records else "time"), self.zone)
-        metered = TimeColumn(self.column("metered_at"))
+        time, metered = self.time, self.metered
         early = [*self.keyless, *self.faults]
         columns = {name: self.column(name).text_sql for name in ("workspace_id", "universe_id", "subject", "id")}
         columns |= {
@@ -235,7 +309,7 @@ class Layout:
             "time_naive": time.naive_sql,
             "metered_text": self.column("metered_at").text_sql,
             "metered_at": metered.moment_sql,
-            "metered_invalid": f"{metered.given_sql} AND {metered.moment_sql} IS NULL",
+            "metered_invalid": metered.is_invalid_sql,
             "file": self.file_sql,
             "early_reason": case((fault.condition, literal(fault.reason)) for fault in early),
             "early_text": case((fault.condition, fault.text) for fault in early),
@@ -245,6 +319,8 @@ class Layout:
             for name in ("window_start", "window_end"):
                 columns[name] = TimeColumn(self.column(name), self.zone).moment_sql
         columns |= {f"p_{n}": self._property_sql(name, properties) for n, name in enumerate(properties)}
+        numbers = self.property_numbers
+        columns |= {f"number_{n}": numbers[name].sql for n, name in enumerate(properties) if name in numbers}
         columns["properties"] = case(((fault.condition, "NULL") for fault in early), self.properties_sql)
         return columns
 
@@ -256,24 +332,27 @@ class Layout:
     def _fields_sql(self, source: str) -> str:
         required = {"id": "id", "workspace_id": "workspace", "universe_id": "universe", "subject": "subject"}
         required |= {"event_id": "source-event", "unit": "unit"} if self.is_records else {"type": "type"}
+        required = {name: what for name, what in required.items() if not self.is_present(name)}
         faults = [Fault(f"coalesce({name}, '') = ''", f"{what}-missing", name) for name, what in required.items()]
-        faults += [
-            Fault("NOT time_given", "time-missing", "time_text"),
-            Fault(
-                f"recorded_at IS NULL OR recorded_at NOT BETWEEN {ZERO_TIME} AND {LAST_TIME}",
-                "time-invalid",
-                "time_text",
-            ),
-            Fault(f"recorded_at = {ZERO_TIME}", "time-missing", "time_text"),
-            Fault("metered_invalid", "metered-at-invalid", "metered_text"),
-        ]
+        if not self.time.is_ordinary:
+            faults += [
+                Fault("NOT time_given", "time-missing", "time_text"),
+                Fault(
+                    f"recorded_at IS NULL OR recorded_at NOT BETWEEN {ZERO_TIME} AND {LAST_TIME}",
+                    "time-invalid",
+                    "time_text",
+                ),
+                Fault(f"recorded_at = {ZERO_TIME}", "time-missing", "time_text"),
+            ]
+        if not self.metered.is_ordinary:
+            faults.append(Fault("metered_invalid", "metered-at-invalid", "metered_text"))
         keyless = [f"early_reason = {literal(fault.reason)}" for fault in self.keyless]
-        keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id")]
+        keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id") if name in required]
         content = {"type": "type", "subject": "subject", "time": "coalesce(time_text(recorded_at), time_text)"}
         if self.is_records:
             content |= names(("quantity", "unit", *(name for name in EXTENT if name in self.columns)))
         columns = {
-            "keyless": f"({' OR '.join(keyless)}) IS TRUE",
+            "keyless": f"({' OR '.join(keyless)}) IS TRUE" if keyless else "FALSE",
             "reason": f"coalesce(early_reason, {case((f.condition, literal(f.reason)) for f in faults)})",
             "reason_text": case(
                 {"early_reason IS NOT NULL": "early_text"}, case((f.condition, f.text) for f in faults)

@@ -17,6 +17,7 @@ from metering_duck.layouts import (
     Fault,
     Json,
     Layout,
+    constant_column,
     field_names,
     json_pointer,
     map_sql,
@@ -43,7 +44,7 @@ def objects_layout(layout: Layout, keys: Sequence[str], where: str, mapping: Fie
     Raises: SchemaError for a field that none of them has.
     """
     json = Json("line", _pointers(layout, keys, where, mapping), is_record=layout.is_records)
-    columns = {name: Column(literal(text)) for name, text in mapping.constants.items()}
+    columns = {name: constant_column(text) for name, text in mapping.constants.items()}
     if mapping.lists_properties and keys:
         mapping.check_properties(keys, where)
     listed = {f"property {name}": (json_pointer(column),) for name, column in mapping.properties.items()}

@@ -19,7 +19,6 @@ from metering_duck.compiler import (
     accepted_stage,
     arrivals_stage,
     dimensions_sql,
-    quantified_stages,
     rejects_query,
 )
 from metering_duck.config import MeteringConfig
@@ -28,6 +27,7 @@ from metering_duck.decimals import HALF_EVEN, DecimalType
 from metering_duck.errors import ConfigError, first_few
 from metering_duck.layouts import Layout
 from metering_duck.measurements import PRECISION_MAX, SCALE_DEFAULT, Measurement
+from metering_duck.quantities import Parsed, quantified_stages
 from metering_duck.quote import literal
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import case, select
@@ -105,16 +105,21 @@ class RecordCompiler:
         slot = Slot(number, UNIT_COLUMN, aggregation, decimal, result_scale, rounding)
         return replace(slot, inner_column=inner, of_record=True)
 
-    def arrivals(self) -> list[Stage]:
+    @property
+    def constants(self) -> dict[str, str]:
+        """The columns of a reading's key that are the same in every row, with their SQL."""
+        return self.layout.constants | ({} if self.group_by else {"dimensions": dimensions_sql({})})
+
+    def arrivals(self, *, suspects: bool = False) -> list[Stage]:
         """From the input to `arrivals`: one row per record read."""
-        return [*self.layout.stages(self.properties), arrivals_stage(self.selection)]
+        return [*self.layout.stages(self.properties, suspects=suspects), arrivals_stage(self.selection)]
 
     def judged(self, *, repeated: bool) -> list[Stage]:
         """From the input to `judged`: one row per record, its quantity, and its status (R9)."""
         return [
             *self._chosen(repeated=repeated),
             Stage("projected", "the quantity's text in the slot of its aggregation and DECIMAL", self._projected_sql()),
-            *quantified_stages(self.slots),
+            *quantified_stages(self._parsed, {}),
             Stage("judged", "a record is metered or rejected (R9)", self._judged_sql()),
         ]
 
@@ -136,6 +141,10 @@ class RecordCompiler:
             accepted_stage(repeated=repeated),
             Stage("chosen", "which aggregation a record is for, and its dimensions", sql),
         ]
+
+    @property
+    def _parsed(self) -> list[Parsed]:
+        return [Parsed(f"q_{slot.index}", f"v_{slot.index}", slot.decimal) for slot in self.slots]
 
     def _projected_sql(self) -> str:
         shapes = list(self._shapes())

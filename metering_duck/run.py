@@ -5,13 +5,15 @@ The only module that knows both the SQL (compiler.py, records.py, totals.py) and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
 from typing import Any
 
-from metering_duck.compiler import Compiler, Selection, deduplication_queries
+import pyarrow as pa
+
+from metering_duck.compiler import Compiler, Selection, deduplication_queries, key_hashes_query
 from metering_duck.engine import Engine, Overflow, Progress
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError
 from metering_duck.gauges import widest_levels
@@ -19,6 +21,7 @@ from metering_duck.inputs import Files, Input, find_input
 from metering_duck.layouts import Layout
 from metering_duck.observations import records_query
 from metering_duck.records import RecordCompiler
+from metering_duck.repeated import Hashes, repeated_hashes
 from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.schedules import Schedule, check_windows, resolve
 from metering_duck.sources import open_source
@@ -29,6 +32,7 @@ from metering_duck.totals import Totals, reading_rows
 from metering_duck.windows import WINDOWS_MAX, Windows
 
 Moment = str | datetime | None
+HASHES_AT_ONCE = 1 << 20
 Judge = Compiler | RecordCompiler
 NO_WINDOW = Windows(datetime(1, 1, 1, tzinfo=UTC), datetime(1, 1, 2, tzinfo=UTC))
 
@@ -74,6 +78,7 @@ class Run:
         self.compiler: Judge
         self.windows = NO_WINDOW
         self.repeated = False
+        self.rows_read = 0
         self.exact = False
         self.remarks: list[str] = []
 
@@ -141,22 +146,32 @@ class Run:
 
     def deduplication(self) -> tuple[Query, Query]:
         """The two queries of deduplicate."""
-        return deduplication_queries(self.compiler.arrivals())
+        return deduplication_queries(self.compiler.arrivals(), self.compiler.arrivals(suspects=True))
 
     def deduplicate(self) -> None:
         """Find the keys that occur more than once (R8), and settle which of their rows count."""
-        repeated_keys, settled = self.deduplication()
-        self.engine.fill(self.query(repeated_keys))
-        self.repeated = self.engine.count("repeated_keys") > 0
+        _, settled = self.deduplication()
+        found = repeated_hashes(self._key_hashes(), self.engine.directory)
+        self.repeated = len(found) > 0
         if self.repeated:
+            self.engine.keep("repeated_keys", pa.table({"key_hash": found}))
             self.engine.fill(self.query(settled))
+
+    def _key_hashes(self) -> Iterator[Hashes]:
+        """The hash of every row's key, where it has one; counts the rows on its way."""
+        query = self.query(key_hashes_query(self.compiler.arrivals()))
+        for batch in self.engine.stream(query, HASHES_AT_ONCE):
+            self.rows_read += batch.num_rows
+            yield batch.column(0).drop_null().to_numpy()
 
     def accounting(self) -> Accounting:
         """The books of `counted` and `settled` (R9)."""
         counted = ("events", "times_cut", "times_naive")
         sums = {"status": "status"} | {name: f"CAST(sum({name}) AS BIGINT)" for name in counted}
         rows = self.engine.rows(select(sums, "counted", group_by=["status"]))
-        status = {row[0]: row[1] for row in rows}
+        status = {row[0] or "metered": 0 for row in rows}
+        for name, events, *_ in rows:
+            status[name or "metered"] += events
         lost = {"duplicate": 0, "conflict": 0}
         if self.repeated:
             lost |= dict(
@@ -166,7 +181,7 @@ class Run:
         unmatched = status.get("unmatched-entry", 0) + status.get("unmatched-filter", 0)
         metered = status.get("metered", 0)
         books = Accounting(
-            read=self._read(),
+            read=self.rows_read,
             metered=metered,
             unmatched=unmatched,
             duplicates=lost["duplicate"],
@@ -181,12 +196,6 @@ class Run:
         if not books.balances:
             raise SourceError(f"input: changed while it was read ({books}); expected it to hold still. hint: run again")
         return books
-
-    def _read(self) -> int:
-        """How many rows the input has, counted apart from what became of them: the books could fail to balance."""
-        count = Stage("read", "how many rows were read", "SELECT count(*) AS events FROM arrivals")
-        rows = self.engine.table(self.query(Query("read", (*self.compiler.arrivals(), count)))).to_pylist()
-        return int(rows[0]["events"])
 
     def _reasons(self) -> dict[str, int]:
         """How many were rejected for each reason."""
@@ -280,7 +289,8 @@ class Run:
         self.compiler = self.with_found_aggregations(compiler) if isinstance(compiler, RecordCompiler) else compiler
 
         def totals() -> Totals:
-            return replace(shape, slots=tuple(self.compiler.slots), exact=self.exact)
+            constants = tuple(self.compiler.constants.items())
+            return replace(shape, slots=tuple(self.compiler.slots), exact=self.exact, constant_fields=constants)
 
         def compute() -> None:
             judged = self.compiler.judged(repeated=self.repeated)

@@ -18,6 +18,7 @@ from metering_duck.objects import objects_layout
 from metering_duck.quote import identifier, literal, literal_list
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
+from metering_duck.statistics import proven_columns
 
 FILE_COLUMN = "metering_duck_file"
 SAMPLE_ROWS = 1_000
@@ -58,7 +59,8 @@ def open_source(
     fields = {name: engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})") for name in structs}
     if types.get("observations", "").startswith("STRUCT") and types["observations"].endswith(")[]"):
         fields["observations"] = engine.describe(f"(SELECT UNNEST(observations[1]) FROM {relation})")
-    return columns_layout(layout, types, found.name, mapping, fields)
+    proven = proven_columns(engine, found) if isinstance(found, Files) and found.format == "parquet" else {}
+    return columns_layout(layout, types, found.name, mapping, fields, proven)
 
 
 def _take_plain_column(engine: Engine, relation: str, types: Mapping[str, str], mapping: FieldMap) -> None:

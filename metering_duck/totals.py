@@ -81,7 +81,8 @@ class Totals:
 
     `subjects` is how many the readings are limited to, 0 for all. `exact` adds sums in two parts, for the rare one that
     passes 38 digits on its way. `scale`, `digits` and `fill` are as in aggregate(). `prefix` begins the names of its
-    tables, `inner_column` is the property that an inner dimension is in.
+    tables, `inner_column` is the property that an inner dimension is in. `constant_fields` are the columns
+    of `judged` that are the same in every row, with their SQL.
     """
 
     slots: tuple[Slot, ...]
@@ -94,6 +95,7 @@ class Totals:
     exact: bool = False
     prefix: str = ""
     inner_column: str = ""
+    constant_fields: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def series(self) -> list[Series]:
@@ -146,6 +148,26 @@ class Totals:
         """Which rows make readings: metered, and of a subject that is asked for. The others are still counted."""
         subjects = ", ".join(f"$subject_{n}" for n in range(self.subjects))
         return ["status = 'metered'", *([f"subject IN ({subjects})"] if subjects else [])]
+
+    @property
+    def constants(self) -> dict[str, str]:
+        """The columns of `judged` that are the same in every row, with their SQL: nothing is grouped by them (R10)."""
+        found = dict(self.constant_fields)
+        if self.across_workspaces:
+            found["workspace_id"] = self.workspace_sql
+        if self.inner_column:
+            found.pop("dimensions", None)
+        return found
+
+    @property
+    def key_columns(self) -> dict[str, str]:
+        """The columns of the key, as SQL over `judged`."""
+        key = {
+            "workspace_id": self.workspace_sql,
+            **names(("universe_id", "subject")),
+            "dimensions": self.dimensions_sql,
+        }
+        return {name: self.constants.get(name, sql) for name, sql in key.items()}
 
     @property
     def workspace_sql(self) -> str:

@@ -11,6 +11,21 @@ SET TimeZone = 'UTC';
 CREATE OR REPLACE TEMP MACRO is_quantity(text) AS
     regexp_full_match(text, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?');
 
+-- Whether a cast to DECIMAL takes a text only if it is a quantity in plain digits, and rounds nothing away: without
+-- what a cast allows and R4 does not, blanks around and _ between the digits, and without an exponent. Cheaper than a
+-- regular expression; a text that this refuses is looked at again.
+CREATE OR REPLACE TEMP MACRO is_plain_number(text, fraction_digits) AS
+    text >= '+'
+    AND text[-1] >= '.'
+    AND (
+        strlen(text) <= fraction_digits + 1
+        OR strpos(text, '.') = 0
+        OR strlen(text) - strpos(text, '.') <= fraction_digits
+    )
+    AND NOT contains(text, '_')
+    AND NOT contains(text, 'e')
+    AND NOT contains(text, 'E');
+
 -- The sign, digits and exponent of a quantity.
 CREATE OR REPLACE TEMP MACRO quantity_parts(text) AS
     regexp_extract(text, '^([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?$', ['sign', 'whole', 'fraction', 'exponent']);
@@ -542,6 +557,7 @@ named AS (
         texts[18] AS p_5,
         CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
+    WHERE hash(coalesce(texts[1], texts[2], texts[3]), coalesce(texts[4], texts[5], texts[6]), texts[7]) IN (SELECT key_hash FROM repeated_keys)
 ),
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
@@ -689,6 +705,7 @@ projected AS (
         (entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL)) AS a_3,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_3 END AS q_3_0,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_5 END AS q_3_1,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -696,25 +713,32 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN regexp_full_match(q_0, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_0 AS DECIMAL(38, 18)) END AS v_0,
-        CASE WHEN regexp_full_match(q_1, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_1 AS DECIMAL(38, 18)) END AS v_1,
-        CASE WHEN regexp_full_match(q_2, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2,
-        CASE WHEN regexp_full_match(q_3_0, '[+-]?[0-9]{1,29}(\.[0-9]{0,9})?') THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
-        CASE WHEN regexp_full_match(q_3_1, '[+-]?[0-9]{1,29}(\.[0-9]{0,9})?') THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
+        CASE WHEN is_plain_number(q_of_p_1, 18) THEN TRY_CAST(q_of_p_1 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
+        CASE WHEN is_plain_number(q_3_0, 9) THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
+        CASE WHEN is_plain_number(q_3_1, 9) THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_0 IS NOT NULL AND v_0 IS NULL) OR (q_1 IS NOT NULL AND v_1 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_0, q_1, q_2, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
+parsed_once AS (
+    SELECT
+        * EXCLUDE (respelled) REPLACE (coalesce(v_of_p_1_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_of_p_1_0, coalesce(v_3_0, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 9)) END) AS v_3_0, coalesce(v_3_1, CASE WHEN regexp_full_match(respelled[3], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[3] AS DECIMAL(38, 9)) END) AS v_3_1)
+    FROM respelled
+),
+-- what several measurements take from one property, where they apply
 quantified AS (
     SELECT
-        * EXCLUDE (respelled) REPLACE (coalesce(v_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_0, coalesce(v_1, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END) AS v_1, coalesce(v_2, CASE WHEN regexp_full_match(respelled[3], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[3] AS DECIMAL(38, 18)) END) AS v_2, coalesce(v_3_0, CASE WHEN regexp_full_match(respelled[4], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[4] AS DECIMAL(38, 9)) END) AS v_3_0, coalesce(v_3_1, CASE WHEN regexp_full_match(respelled[5], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[5] AS DECIMAL(38, 9)) END) AS v_3_1)
-    FROM respelled
+        *,
+        CASE WHEN a_0 THEN v_of_p_1_0 END AS v_0,
+        CASE WHEN a_1 THEN v_of_p_1_0 END AS v_1,
+        CASE WHEN a_2 THEN v_of_p_1_0 END AS v_2
+    FROM parsed_once
 ),
 -- the texts that say a span, as moments and microseconds
 span_texts AS (
@@ -792,12 +816,12 @@ windowed AS (
 )
 -- one scan: what became of every event, and the counters of each subject and window
 SELECT
-    status,
     used,
+    CASE WHEN NOT used THEN status END AS status,
     CASE WHEN used THEN workspace_id END AS workspace_id,
     CASE WHEN used THEN universe_id END AS universe_id,
     CASE WHEN used THEN subject END AS subject,
-    CASE WHEN used THEN dimensions END AS dimensions,
+    CAST(NULL AS VARCHAR) AS dimensions,
     CASE WHEN used THEN window_index END AS window_index,
     count(*) AS events,
     count(*) FILTER (time_cut) AS times_cut,
@@ -812,7 +836,6 @@ GROUP BY
     3,
     4,
     5,
-    6,
     7;
 
 CREATE OR REPLACE TEMP TABLE inner_2_counted AS
@@ -914,6 +937,7 @@ projected AS (
         (entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL)) AS a_3,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_3 END AS q_3_0,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_5 END AS q_3_1,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -921,25 +945,32 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN regexp_full_match(q_0, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_0 AS DECIMAL(38, 18)) END AS v_0,
-        CASE WHEN regexp_full_match(q_1, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_1 AS DECIMAL(38, 18)) END AS v_1,
-        CASE WHEN regexp_full_match(q_2, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2,
-        CASE WHEN regexp_full_match(q_3_0, '[+-]?[0-9]{1,29}(\.[0-9]{0,9})?') THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
-        CASE WHEN regexp_full_match(q_3_1, '[+-]?[0-9]{1,29}(\.[0-9]{0,9})?') THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
+        CASE WHEN is_plain_number(q_of_p_1, 18) THEN TRY_CAST(q_of_p_1 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
+        CASE WHEN is_plain_number(q_3_0, 9) THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
+        CASE WHEN is_plain_number(q_3_1, 9) THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_0 IS NOT NULL AND v_0 IS NULL) OR (q_1 IS NOT NULL AND v_1 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_0, q_1, q_2, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
+parsed_once AS (
+    SELECT
+        * EXCLUDE (respelled) REPLACE (coalesce(v_of_p_1_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_of_p_1_0, coalesce(v_3_0, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 9)) END) AS v_3_0, coalesce(v_3_1, CASE WHEN regexp_full_match(respelled[3], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[3] AS DECIMAL(38, 9)) END) AS v_3_1)
+    FROM respelled
+),
+-- what several measurements take from one property, where they apply
 quantified AS (
     SELECT
-        * EXCLUDE (respelled) REPLACE (coalesce(v_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_0, coalesce(v_1, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END) AS v_1, coalesce(v_2, CASE WHEN regexp_full_match(respelled[3], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[3] AS DECIMAL(38, 18)) END) AS v_2, coalesce(v_3_0, CASE WHEN regexp_full_match(respelled[4], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[4] AS DECIMAL(38, 9)) END) AS v_3_0, coalesce(v_3_1, CASE WHEN regexp_full_match(respelled[5], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[5] AS DECIMAL(38, 9)) END) AS v_3_1)
-    FROM respelled
+        *,
+        CASE WHEN a_0 THEN v_of_p_1_0 END AS v_0,
+        CASE WHEN a_1 THEN v_of_p_1_0 END AS v_1,
+        CASE WHEN a_2 THEN v_of_p_1_0 END AS v_2
+    FROM parsed_once
 ),
 -- the texts that say a span, as moments and microseconds
 span_texts AS (
@@ -1017,8 +1048,8 @@ windowed AS (
 )
 -- one scan: what became of every event, and the counters of each subject and window
 SELECT
-    status,
     used,
+    CASE WHEN NOT used THEN status END AS status,
     CASE WHEN used THEN workspace_id END AS workspace_id,
     CASE WHEN used THEN universe_id END AS universe_id,
     CASE WHEN used THEN subject END AS subject,
@@ -1027,8 +1058,8 @@ SELECT
     count(*) AS events,
     count(*) FILTER (time_cut) AS times_cut,
     count(*) FILTER (time_naive) AS times_naive,
-    count(CASE WHEN used THEN v_1 END) AS n_1,
-    max(CASE WHEN used AND v_1 IS NOT NULL THEN metered_at END) AS metered_1,
+    CASE WHEN used THEN count(*) ELSE 0 END AS n_1,
+    max(CASE WHEN used THEN metered_at END) AS metered_1,
     max(CASE WHEN used THEN v_1 END) AS x_1
 FROM windowed
 GROUP BY
@@ -1168,6 +1199,7 @@ projected AS (
         (entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL)) AS a_3,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_3 END AS q_3_0,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_5 END AS q_3_1,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -1175,25 +1207,32 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN regexp_full_match(q_0, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_0 AS DECIMAL(38, 18)) END AS v_0,
-        CASE WHEN regexp_full_match(q_1, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_1 AS DECIMAL(38, 18)) END AS v_1,
-        CASE WHEN regexp_full_match(q_2, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2,
-        CASE WHEN regexp_full_match(q_3_0, '[+-]?[0-9]{1,29}(\.[0-9]{0,9})?') THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
-        CASE WHEN regexp_full_match(q_3_1, '[+-]?[0-9]{1,29}(\.[0-9]{0,9})?') THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
+        CASE WHEN is_plain_number(q_of_p_1, 18) THEN TRY_CAST(q_of_p_1 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
+        CASE WHEN is_plain_number(q_3_0, 9) THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
+        CASE WHEN is_plain_number(q_3_1, 9) THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_0 IS NOT NULL AND v_0 IS NULL) OR (q_1 IS NOT NULL AND v_1 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_0, q_1, q_2, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
+parsed_once AS (
+    SELECT
+        * EXCLUDE (respelled) REPLACE (coalesce(v_of_p_1_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_of_p_1_0, coalesce(v_3_0, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 9)) END) AS v_3_0, coalesce(v_3_1, CASE WHEN regexp_full_match(respelled[3], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[3] AS DECIMAL(38, 9)) END) AS v_3_1)
+    FROM respelled
+),
+-- what several measurements take from one property, where they apply
 quantified AS (
     SELECT
-        * EXCLUDE (respelled) REPLACE (coalesce(v_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_0, coalesce(v_1, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END) AS v_1, coalesce(v_2, CASE WHEN regexp_full_match(respelled[3], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[3] AS DECIMAL(38, 18)) END) AS v_2, coalesce(v_3_0, CASE WHEN regexp_full_match(respelled[4], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[4] AS DECIMAL(38, 9)) END) AS v_3_0, coalesce(v_3_1, CASE WHEN regexp_full_match(respelled[5], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[5] AS DECIMAL(38, 9)) END) AS v_3_1)
-    FROM respelled
+        *,
+        CASE WHEN a_0 THEN v_of_p_1_0 END AS v_0,
+        CASE WHEN a_1 THEN v_of_p_1_0 END AS v_1,
+        CASE WHEN a_2 THEN v_of_p_1_0 END AS v_2
+    FROM parsed_once
 ),
 -- the texts that say a span, as moments and microseconds
 span_texts AS (
@@ -1518,6 +1557,7 @@ projected AS (
         (entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL)) AS a_3,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_3 END AS q_3_0,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_5 END AS q_3_1,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -1525,25 +1565,32 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN regexp_full_match(q_0, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_0 AS DECIMAL(38, 18)) END AS v_0,
-        CASE WHEN regexp_full_match(q_1, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_1 AS DECIMAL(38, 18)) END AS v_1,
-        CASE WHEN regexp_full_match(q_2, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?') THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2,
-        CASE WHEN regexp_full_match(q_3_0, '[+-]?[0-9]{1,29}(\.[0-9]{0,9})?') THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
-        CASE WHEN regexp_full_match(q_3_1, '[+-]?[0-9]{1,29}(\.[0-9]{0,9})?') THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
+        CASE WHEN is_plain_number(q_of_p_1, 18) THEN TRY_CAST(q_of_p_1 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
+        CASE WHEN is_plain_number(q_3_0, 9) THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
+        CASE WHEN is_plain_number(q_3_1, 9) THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_0 IS NOT NULL AND v_0 IS NULL) OR (q_1 IS NOT NULL AND v_1 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_0, q_1, q_2, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
+parsed_once AS (
+    SELECT
+        * EXCLUDE (respelled) REPLACE (coalesce(v_of_p_1_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_of_p_1_0, coalesce(v_3_0, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 9)) END) AS v_3_0, coalesce(v_3_1, CASE WHEN regexp_full_match(respelled[3], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[3] AS DECIMAL(38, 9)) END) AS v_3_1)
+    FROM respelled
+),
+-- what several measurements take from one property, where they apply
 quantified AS (
     SELECT
-        * EXCLUDE (respelled) REPLACE (coalesce(v_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_0, coalesce(v_1, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END) AS v_1, coalesce(v_2, CASE WHEN regexp_full_match(respelled[3], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[3] AS DECIMAL(38, 18)) END) AS v_2, coalesce(v_3_0, CASE WHEN regexp_full_match(respelled[4], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[4] AS DECIMAL(38, 9)) END) AS v_3_0, coalesce(v_3_1, CASE WHEN regexp_full_match(respelled[5], '-?[0-9]{1,29}(\.[0-9]{1,9})?') THEN TRY_CAST(respelled[5] AS DECIMAL(38, 9)) END) AS v_3_1)
-    FROM respelled
+        *,
+        CASE WHEN a_0 THEN v_of_p_1_0 END AS v_0,
+        CASE WHEN a_1 THEN v_of_p_1_0 END AS v_1,
+        CASE WHEN a_2 THEN v_of_p_1_0 END AS v_2
+    FROM parsed_once
 ),
 -- the texts that say a span, as moments and microseconds
 span_texts AS (

@@ -1,0 +1,1 @@
+"""How fast metering-duck is, and next to what: run it with `python -m benchmarks`. See README.md beside this file."""

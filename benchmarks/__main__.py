@@ -1,0 +1,245 @@
+"""`python -m benchmarks`: run, smoke, list, report, compare, profile. Tables on stdout, everything else on stderr.
+
+Exit codes: 0 done; 1 a contestant failed, answers differ, or something slipped; 2 wrong usage, or reports that say
+nothing of each other.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.comparing import SLIP, Change, changes, incomparable, only_in_one
+from benchmarks.events import generate
+from benchmarks.pages import RESULTS, fill_pages, markdown, render
+from benchmarks.question import Dataset, Question
+from benchmarks.questions import QUESTIONS
+from benchmarks.results import parse_size, read_report, size, write_report
+from benchmarks.runner import Plan, read_through, run, shape_of
+from metering_duck.errors import did_you_mean, visible
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+DATA = Path(__file__).parent / ".data"
+SMOKE_EVENTS = "1M"
+# Times do not count there, so two questions share the machine.
+SMOKE_AT_ONCE = 2
+
+
+class Size(click.ParamType[int]):
+    """A count such as 10M."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """10M as a number."""
+        try:
+            return value if isinstance(value, int) else parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+EVENTS = click.option("--events", type=Size(), default="10M", show_default=True, help="How many: 10M, 200k, …")
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+DATA_OPTION = click.option(
+    "--data", type=FOLDER, default=DATA, help="Where generated events are kept. Default: benchmarks/.data."
+)
+QUESTIONS_OPTION = click.option("--questions", metavar="NAME,…", help="Only these. Default: all.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """How fast metering-duck is, next to a hand-written query, ClickHouse, Polars and plain Python."""
+
+
+@cli.command("list")
+@EVENTS
+def list_(events: int) -> None:
+    """List the questions and who answers them."""
+    table = _table("question", "what", "contestants")
+    for question in QUESTIONS.values():
+        names = "; ".join(one.name for one in question.contestants(events))
+        table.add_row(question.name, f"{question.title}. {question.why}", names)
+    _console().print(table)
+
+
+@cli.command("run")
+@EVENTS
+@QUESTIONS_OPTION
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="How often each answers.")
+@click.option("--contestants", metavar="NAME;…", help="Only these, whole names or up to the comma; apart by ';'.")
+@click.option("--memory-limit", metavar="SIZE", help="Of every engine that has such a setting: 4GB.")
+@click.option("--timeout", type=float, default=3600.0, show_default=True, help="Seconds for one answer.")
+@DATA_OPTION
+@click.option("--output", type=FOLDER, default=RESULTS, help="Default: benchmarks/results.")
+def run_(
+    events: int,
+    questions: str | None,
+    rounds: int,
+    contestants: str | None,
+    memory_limit: str | None,
+    timeout: float,
+    data: Path,
+    output: Path,
+) -> None:
+    """Measure, check the answers, and write JSON, tables and charts."""
+    names = tuple(name.strip() for name in (contestants or "").split(";") if name.strip())
+    plan = Plan(events, _questions(questions), data, rounds, names, memory_limit, timeout)
+    report = run(plan, _say)
+    path, latest = write_report(report, output)
+    render(path, report)
+    if latest is None:
+        _say(f"note: latest-{size(events)}.json has answers that this run has not, and stays. hint: run all questions")
+    else:
+        render(latest, report)
+        if latest.parent.resolve() == RESULTS:
+            fill_pages(latest, report)
+    click.echo(markdown(report))
+    _say(f"written: {path}")
+    _fail_with(report.errors)
+
+
+@cli.command()
+@click.option("--events", type=Size(), default=SMOKE_EVENTS, show_default=True, help="How many.")
+@QUESTIONS_OPTION
+@DATA_OPTION
+def smoke(events: int, questions: str | None, data: Path) -> None:
+    """Ask every question once and check the answers, not the times. Writes no results."""
+    report = run(Plan(events, _questions(questions), data, rounds=1, timeout=600.0, at_once=SMOKE_AT_ONCE), _say)
+    _fail_with(report.errors)
+    answers = sum(len(asked.timings) for asked in report.questions)
+    click.echo(f"{len(report.questions)} questions, {answers} answers, none differ")
+
+
+@cli.command()
+@click.argument("file", type=FILE)
+def report(file: Path) -> None:
+    """Write the tables and charts of FILE anew; those of benchmarks/results/latest-… into the pages too."""
+    found = read_report(file)
+    for path in render(file, found):
+        _say(f"written: {path}")
+    if file.resolve().parent == RESULTS and file.name.startswith("latest-"):
+        fill_pages(file, found)
+
+
+@cli.command()
+@click.argument("old", type=FILE)
+@click.argument("new", type=FILE)
+def compare(old: Path, new: Path) -> None:
+    """Compare two reports: exit code 1 if a contestant slipped by more than 10 %."""
+    before, after = read_report(old), read_report(new)
+    found = changes(before, after)
+    _console().print(_change_table(found))
+    for name in only_in_one(before, after):
+        _say(f"note: {name}: is in only one of the two")
+    reasons = incomparable(before, after)
+    if reasons:
+        _fail_with([f"{new}: cannot be compared with {old}: {reason}" for reason in reasons], EXIT_USAGE)
+    _fail_with(
+        [
+            f"{change.question}: {change.contestant}: found {change.new:.3g} {change.measure}, {change.slip:.0%} over "
+            f"the {change.old:.3g} before; expected at most {SLIP:.0%}."
+            for change in found
+            if change.slipped
+        ]
+    )
+
+
+@cli.command()
+@click.argument("question")
+@EVENTS
+@click.option("--contestant", default="metering-duck", show_default=True, help="A variant of metering-duck.")
+@DATA_OPTION
+@click.option("--output", type=FOLDER, help="Also write it here, as profile-QUESTION-EVENTS.md.")
+def profile(question: str, events: int, contestant: str, data: Path, output: Path | None) -> None:
+    """Show where metering-duck's time goes: seconds by query."""
+    from benchmarks.profiles import profile as measure
+
+    asked = _questions(question)[0]
+    one = next((one for one in asked.contestants(events) if one.name == contestant), None)
+    if one is None:
+        _fail_with(
+            [f"{question}: found no contestant {contestant!r}; expected one of those that `list` shows."], EXIT_USAGE
+        )
+        return
+    shape = shape_of(Plan(events, (asked,), data), asked, one)
+    dataset = Dataset(generate(shape, data), shape)
+    read_through(dataset.path)
+    _write_profile(f"{question}-{size(events)}", measure(one, dataset), output)
+
+
+def _write_profile(name: str, seconds: dict[str, float], output: Path | None) -> None:
+    whole = sum(seconds.values())
+    rows = [(query, f"{taken:.2f}", f"{taken / whole:.0%}") for query, taken in seconds.items()]
+    table = _table("query", "seconds", "share", right=("seconds", "share"))
+    for row in [*rows, ("all", f"{whole:.2f}", "100%")]:
+        table.add_row(*row)
+    _console().print(table)
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
+        lines = ["| query | seconds | share |", "|---|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
+        (output / f"profile-{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+# --- what commands share ---------------------------------------------------------------------------------------------
+
+
+def _questions(names: str | None) -> tuple[Question, ...]:
+    """Those named, in their own order; all if none is."""
+    wanted = [name.strip() for name in (names or "").split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in QUESTIONS]
+    if unknown:
+        raise click.UsageError(f"questions: found {unknown[0]!r}; {did_you_mean(unknown[0], QUESTIONS)}")
+    return tuple(question for name, question in QUESTIONS.items() if not wanted or name in wanted)
+
+
+def _say(text: str) -> None:
+    for line in text.split("\n"):
+        click.echo(visible(line), err=True)
+
+
+def _fail_with(errors: list[str], code: int = EXIT_FAILED) -> None:
+    """Show errors and leave; without one, go on."""
+    for error in errors:
+        _say(f"error: {error}")
+    if errors:
+        sys.exit(code)
+
+
+def _console() -> Console:
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=200)
+
+
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def _change_table(found: list[Change]) -> Table:
+    table = _table("question", "contestant", "measure", "old", "new", "change", right=("old", "new", "change"))
+    for change in found:
+        numbers = (f"{change.old:.3g}", f"{change.new:.3g}", f"{change.slip:+.0%}")
+        style = "bold red" if change.slipped else ""
+        table.add_row(change.question, Text(change.contestant), change.measure, *numbers, style=style)
+    return table
+
+
+def main() -> None:
+    """`python -m benchmarks`."""
+    try:
+        cli(prog_name="python -m benchmarks")
+    except (OSError, ValueError) as error:
+        _fail_with([str(error)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What a question is: which events, who answers it, whose answers must be equal, and what ratio was aimed at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from benchmarks.events import Shape
+
+MEMORY_LIMIT = "BENCH_MEMORY_LIMIT"
+
+
+def memory_limit() -> str | None:
+    """How much memory a contestant's engine may take, as DuckDB writes it ("4GB"); None is as much as there is."""
+    return os.environ.get(MEMORY_LIMIT)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Generated events on disk: `path` is a folder of Parquet files, `shape` is what they were made from."""
+
+    path: Path
+    shape: Shape
+
+    @property
+    def files(self) -> str:
+        """A glob of all files."""
+        return f"{self.path}/**/*.parquet" if self.shape.partitioned else f"{self.path}/*.parquet"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to answer a question.
+
+    `answer` takes the dataset and returns the answer as Arrow, in the question's columns; only it is timed, in a new
+    process that has imported the contestant's library before. `shape` replaces the question's shape. Contestants of the
+    same `group` must give equal answers; None is for answers that are compared with nobody's. `events_max` is the most
+    events it is asked to answer for: a slow one is left out above it. `rounds_max` bounds how often it is run.
+    """
+
+    name: str
+    answer: Callable[[Dataset], pa.Table]
+    group: str | None = "answer"
+    shape: Shape | None = None
+    events_max: int | None = None
+    rounds_max: int | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """The median of `contestant` is to be at most `at_most` times that of the fastest of `against`.
+
+    With `per_event` both are divided by how many events they were given.
+    """
+
+    contestant: str
+    against: tuple[str, ...]
+    at_most: float
+    per_event: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its contestants; `why` says in a sentence what it tells a reader.
+
+    `shape` and `contestants` take how many events were asked for, and give the same every time. `options` may hold
+    `growth`: the field of a contestant's result (events, subjects, measurements, answer_rows) that a chart has the
+    seconds over, one line for all contestants of one name up to its first comma.
+    """
+
+    name: str
+    title: str
+    why: str
+    shape: Callable[[int], Shape]
+    contestants: Callable[[int], list[Contestant]]
+    targets: tuple[Target, ...] = ()
+    notes: str = ""
+    options: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,64 @@
+"""Repeated: which 64-bit hashes occur more than once, out of a stream of them.
+
+The same as sql/repeated_keys.sql, which the compiled script shows, in a third of its time: sorting numbers is cheaper
+than grouping them. Hashes are sorted in runs of a bounded size, which wait on disk; then the runs are merged range by
+range, so that memory does not grow with the events. See docs/decisions/008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Hashes = npt.NDArray[np.uint64]
+RUN_ROWS = 1 << 24
+
+
+def repeated_hashes(batches: Iterable[Hashes], directory: Path, *, run_rows: int = RUN_ROWS) -> Hashes:
+    """The hashes that occur more than once, each once, in order.
+
+    Shape:  arrays of any length come in; at most about three runs of `run_rows` are in memory, 8 bytes a row each.
+    """
+    runs: list[Path] = []
+    waiting: list[Hashes] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= run_rows:
+            runs.append(_keep(np.concatenate(waiting), directory / f"hashes-{len(runs)}.npy"))
+            waiting = []
+    last = np.sort(np.concatenate([np.empty(0, np.uint64), *waiting]))
+    if not runs:
+        return _repeated(last)
+    try:
+        return _merged([*(np.load(path, mmap_mode="r") for path in runs), last])
+    finally:
+        for path in runs:
+            path.unlink()
+
+
+def _keep(run: Hashes, path: Path) -> Path:
+    run.sort()
+    np.save(path, run)
+    return path
+
+
+def _merged(runs: list[Hashes]) -> Hashes:
+    """Range by range of the hashes' values: as many ranges as runs, each about as long as one."""
+    bounds = np.linspace(0, 1, len(runs) + 1)[1:-1] * float(1 << 64)
+    cuts = [np.searchsorted(run, bounds.astype(np.uint64)) for run in runs]
+    found = []
+    for n in range(len(runs)):
+        parts = [
+            run[cut[n - 1] if n else 0 : cut[n] if n < len(cut) else len(run)]
+            for run, cut in zip(runs, cuts, strict=True)
+        ]
+        found.append(_repeated(np.sort(np.concatenate(parts))))
+    return np.concatenate(found)
+
+
+def _repeated(in_order: Hashes) -> Hashes:
+    """Of hashes in order, those that stand beside their like."""
+    return np.unique(in_order[1:][in_order[1:] == in_order[:-1]])

@@ -50,7 +50,7 @@ def _ratios_of(asked: Asked) -> list[dict[str, Any]]:
         ratio = one.median / ours.median
         names = {"question": asked.title, "contestant": one.contestant, "kind": _kind(one.contestant)}
         values.append({**names, "ratio": ratio, "one": 1.0, "label": f"{ratio:.2f} × ({one.median:.2f} s)"})
-    return values
+    return values if any(value["ratio"] != 1 for value in values) else []
 
 
 def growth_values(report: Report) -> list[dict[str, Any]]:
@@ -68,9 +68,14 @@ def growth_values(report: Report) -> list[dict[str, Any]]:
 def ratio_chart(values: list[dict[str, Any]]) -> alt.FacetChart:
     """Bars from 1, on a logarithmic scale: twice as fast is as long as twice as slow."""
     base = alt.Chart().encode(y=alt.Y("contestant:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)))
-    scale = alt.Scale(type="log", domain=_domain(values), clamp=True)
+    scale = alt.Scale(type="log", domain=_domain(values), nice=False)
     bars = base.mark_bar(height=BAR - 5).encode(
-        x=alt.X("ratio:Q", scale=scale, axis=alt.Axis(values=TICKS), title=f"time relative to {OURS}; left is faster"),
+        x=alt.X(
+            "ratio:Q",
+            scale=scale,
+            axis=alt.Axis(values=_ticks(values)),
+            title=f"time relative to {OURS}; left is faster",
+        ),
         x2="one:Q",
         color=alt.Color("kind:N", scale=_colors(values, "kind"), legend=None),
     )
@@ -87,8 +92,9 @@ def ratio_chart(values: list[dict[str, Any]]) -> alt.FacetChart:
 def growth_chart(values: list[dict[str, Any]]) -> alt.FacetChart:
     """A panel a question, both axes logarithmic: what grows in step with its size is a line that rises by its width."""
     lines = alt.Chart(alt.InlineData(values=values)).mark_line(point=True)
+    axis = alt.Axis(format="~s", labelOverlap="greedy", labelSeparation=8, grid=False)
     chart = lines.encode(
-        x=alt.X("size:Q", scale=alt.Scale(type="log"), title=None, axis=alt.Axis(format="~s")),
+        x=alt.X("size:Q", scale=alt.Scale(type="log", nice=False), title=None, axis=axis),
         y=alt.Y("seconds:Q", scale=alt.Scale(type="log"), title="seconds", axis=alt.Axis(format="~g")),
         color=alt.Color("line:N", scale=_colors(values, "line"), title=None),
     ).properties(width=PANEL, height=PANEL)
@@ -111,3 +117,8 @@ def _domain(values: list[dict[str, Any]]) -> list[float]:
     """From the fastest to the slowest, with room for a label."""
     ratios = [value["ratio"] for value in values]
     return [min(0.5, *ratios) / 1.1, max(2.0, *ratios) * 4]
+
+
+def _ticks(values: list[dict[str, Any]]) -> list[float]:
+    low, high = _domain(values)
+    return [tick for tick in TICKS if low <= tick <= high]

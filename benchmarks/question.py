@@ -70,7 +70,8 @@ class Question:
 
     `shape` and `contestants` take how many events were asked for, and give the same every time. `options` may hold
     `growth`: the field of a contestant's result (events, subjects, measurements, answer_rows) that a chart has the
-    seconds over, one line for all contestants of one name up to its first comma.
+    seconds over, one line for all contestants of one name up to its first comma; and `prepare`, a function of the
+    dataset that is called once before the first round of a run, in a process of its own, and not timed.
     """
 
     name: str

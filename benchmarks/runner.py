@@ -18,7 +18,7 @@ from benchmarks.events import Shape, generate
 from benchmarks.machine import commit, machine, versions
 from benchmarks.question import Contestant, Dataset, Question
 from benchmarks.results import Asked, Report, Timing, asked, size, timing
-from benchmarks.trial import Outcome, TrialFailed, run_trial
+from benchmarks.trial import Outcome, TrialFailed, run_preparation, run_trial
 
 Say = Callable[[str], None]
 WARM_UP_BYTES = 8 * 1024 * 1024
@@ -136,11 +136,22 @@ def _ask(plan: Plan, question: Question, say: Say) -> Asked:
             Course(plan, question, contestant, Path(folder), number)
             for number, contestant in enumerate(contestants_of(plan, question))
         ]
-        for path in {course.dataset.path for course in courses}:
-            read_through(path)
+        _prepare(plan, question, courses)
         for number in range(plan.rounds):
             _run_round(number, courses, say)
         return asked(question, [course.timing() for course in courses], differences(question.name, courses))
+
+
+def _prepare(plan: Plan, question: Question, courses: Sequence[Course]) -> None:
+    """What the question wants done before it is asked, not timed; and all files in memory."""
+    for dataset in {course.dataset.path: course.dataset for course in courses}.values():
+        try:
+            if "prepare" in question.options:
+                run_preparation(question.name, plan.events, dataset, timeout=plan.timeout)
+        except TrialFailed as failure:
+            for course in courses:
+                course.error = f"nothing was prepared: {failure}"
+        read_through(dataset.path)
 
 
 def _run_round(number: int, courses: Sequence[Course], say: Say) -> None:

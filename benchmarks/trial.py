@@ -44,7 +44,10 @@ class TrialFailed(Exception):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a child is told: the question as it is asked for `events`, the contestant, and its data set on disk."""
+    """What a child is told: the question as it is asked for `events`, the contestant, and its data set on disk.
+
+    Without a contestant the data set is prepared, and there is no outcome.
+    """
 
     question: str
     events: int
@@ -83,26 +86,38 @@ def run_trial(
 
     Raises: TrialFailed; KeyboardInterrupt where that was what ended the child.
     """
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+        outcome = Path(folder) / "outcome.json"
+        where, shape = str(dataset.path), asdict(dataset.shape)
+        trial = Trial(question, events, contestant.name, where, shape, str(answer), str(outcome))
+        _run_child(trial, memory_limit, timeout)
+        return Outcome(**json.loads(outcome.read_text()))
+
+
+def run_preparation(question: str, events: int, dataset: Dataset, *, timeout: float | None = None) -> None:
+    """Do in a new process what the question wants done with the data set before the first round.
+
+    Raises: as run_trial.
+    """
+    _run_child(Trial(question, events, "", str(dataset.path), asdict(dataset.shape), "", ""), None, timeout)
+
+
+def _run_child(trial: Trial, memory_limit: str | None, timeout: float | None) -> None:
+    """The user's own settings of metering-duck do not reach the child."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("METERING_DUCK_")}
     environment.pop(MEMORY_LIMIT, None)
     environment |= {MEMORY_LIMIT: memory_limit} if memory_limit else {}
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        outcome = Path(folder) / "outcome.json"
-        trial = Trial(
-            question, events, contestant.name, str(dataset.path), asdict(dataset.shape), str(answer), str(outcome)
+    command = [sys.executable, "-m", "benchmarks.trial", json.dumps(asdict(trial))]
+    try:
+        done = subprocess.run(
+            command, cwd=PROJECT, env=environment, capture_output=True, text=True, errors="replace", timeout=timeout
         )
-        command = [sys.executable, "-m", "benchmarks.trial", json.dumps(asdict(trial))]
-        try:
-            done = subprocess.run(
-                command, cwd=PROJECT, env=environment, capture_output=True, text=True, errors="replace", timeout=timeout
-            )
-        except subprocess.TimeoutExpired:
-            raise TrialFailed(f"no answer in {timeout:g} s") from None
-        if done.returncode == -signal.SIGINT:
-            raise KeyboardInterrupt
-        if done.returncode or not outcome.exists():
-            raise TrialFailed(_last_words(done))
-        return Outcome(**json.loads(outcome.read_text()))
+    except subprocess.TimeoutExpired:
+        raise TrialFailed(f"no answer in {timeout:g} s") from None
+    if done.returncode == -signal.SIGINT:
+        raise KeyboardInterrupt
+    if done.returncode or (trial.outcome and not Path(trial.outcome).exists()):
+        raise TrialFailed(_last_words(done))
 
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
@@ -154,10 +169,15 @@ def _peak_mb() -> float:
 
 def main(text: str) -> None:
     """Run the trial that the text describes."""
+    from benchmarks.questions import QUESTIONS
+
     trial = Trial(**json.loads(text))
+    dataset = Dataset(Path(trial.data), Shape(**trial.shape))  # type: ignore[arg-type]
+    if not trial.contestant:
+        QUESTIONS[trial.question].options["prepare"](dataset)
+        return
     contestant = find_contestant(trial.question, trial.events, trial.contestant)
     import_libraries(contestant.name)
-    dataset = Dataset(Path(trial.data), Shape(**trial.shape))  # type: ignore[arg-type]
     answer, outcome = measured(contestant, dataset)
     pyarrow.parquet.write_table(answer, trial.answer)
     Path(trial.outcome).write_text(json.dumps(asdict(outcome)) + "\n")

@@ -32,6 +32,7 @@ WINDOWED = (
     "fill",
     "group_by",
     "subject",
+    "time_partition",
     "across_workspaces",
     "scale",
     "digits",

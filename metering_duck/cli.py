@@ -53,6 +53,9 @@ INPUT = options(
         "--assume-timezone", metavar="ZONE", help="The zone of event times without an offset; UTC if not given."
     ),
     click.option("--generate-ids", is_flag=True, help="Events have no id: make one from each row, equal rows apart."),
+    click.option(
+        "--assume-unique", is_flag=True, help="No id occurs twice, you say: do not look for duplicates; faster."
+    ),
     click.option("--workspace", metavar="NAME", multiple=True, help="Only this workspace. May be repeated."),
     click.option("--universe", metavar="NAME", multiple=True, help="Only this universe. May be repeated."),
     click.option("--as-of", metavar="TIME", help="Use only what had entered by this time; needs a metered_at column."),
@@ -122,6 +125,11 @@ WINDOW = options(
     ),
     click.option("--group-by", metavar="DIMENSION", multiple=True, help="A reading per value. May be repeated."),
     click.option("--subject", metavar="ID", multiple=True, help="Only readings of this subject. May be repeated."),
+    click.option(
+        "--time-partition",
+        metavar="COLUMN",
+        help="The Hive column with the UTC date of each event's time: read only the partitions that the window needs.",
+    ),
     ACROSS,
     ROUNDING,
 )
@@ -366,7 +374,7 @@ def _input_options(given: Mapping[str, Any]) -> dict[str, Any]:
         if field in mapping:
             raise click.UsageError(f"--map: found {field!r} twice; expected it once.")
         mapping[field] = column
-    keys = ("assume_timezone", "generate_ids", "workspace", "universe", "as_of")
+    keys = ("assume_timezone", "generate_ids", "assume_unique", "workspace", "universe", "as_of")
     return {"map": mapping, **{key: given[key] for key in keys}}
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from metering_duck.partitions import TimePartition
 from metering_duck.quote import literal, literal_list
 from metering_duck.stages import Stage, load_stage
 from metering_duck.statements import case, names, select, struct
@@ -246,6 +247,7 @@ class Layout:
     is_records: bool = False
     generates_ids: bool = False
     has_metered_at: bool = True
+    partition: TimePartition | None = None
     quantity_type: str = ""
 
     def column(self, name: str) -> Column:
@@ -310,6 +312,7 @@ class Layout:
             "metered_text": self.column("metered_at").text_sql,
             "metered_at": metered.moment_sql,
             "metered_invalid": metered.is_invalid_sql,
+            **({"misplaced": self.partition.misplaced_sql(time.moment_sql)} if self.partition else {}),
             "file": self.file_sql,
             "early_reason": case((fault.condition, literal(fault.reason)) for fault in early),
             "early_text": case((fault.condition, fault.text) for fault in early),

@@ -21,7 +21,7 @@ from metering_duck.errors import ConfigError
 from metering_duck.filling import FILLS
 from metering_duck.records import RecordCompiler
 from metering_duck.results import Result
-from metering_duck.run import NO_WINDOW, Machine, Moment, Run
+from metering_duck.run import NO_WINDOW, Machine, Moment, Reach, Run
 from metering_duck.statements import select
 from metering_duck.totals import Totals
 
@@ -38,6 +38,7 @@ def meter(
     clock: Moment = None,
     assume_timezone: str | None = None,
     generate_ids: bool = False,
+    assume_unique: bool = False,
     strict: bool = False,
     threads: int | None = None,
     memory_limit: str | None = None,
@@ -48,6 +49,7 @@ def meter(
 
     Shape:  one row per event and measurement (RECORD_SCHEMA), or per event with `bundled` (RECORD_BUNDLE_SCHEMA).
     Units:  `clock` is metered_at where events have none; `as_of` compares with metered_at, both UTC.
+            `assume_unique` promises that no id occurs twice: nothing is looked for, and a notice says so.
     Exact:  a quantity is kept digit by digit or its event is rejected (R5).
     Raises: ConfigError, SchemaError, SourceError; RejectedEvents when `strict` and any is rejected or in conflict.
     SQL:    repeated_keys, verdicts, and the stages `compile_sql` shows.
@@ -65,6 +67,7 @@ def meter(
         map=map,
         zone=zone_of(assume_timezone),
         generate_ids=generate_ids,
+        unique=assume_unique,
     )
     try:
         return run.records(Compiler(loaded, run.layout, selection), bundled=bundled, strict=strict)
@@ -92,6 +95,7 @@ def aggregate(
     workspace: Names = None,
     universe: Names = None,
     subject: Names = None,
+    time_partition: str | None = None,
     across_workspaces: bool = False,
     as_of: Moment = None,
     scale: int | None = None,
@@ -101,6 +105,7 @@ def aggregate(
     clock: Moment = None,
     assume_timezone: str | None = None,
     generate_ids: bool = False,
+    assume_unique: bool = False,
     strict: bool = False,
     threads: int | None = None,
     memory_limit: str | None = None,
@@ -113,7 +118,9 @@ def aggregate(
     Units:  `start` and `end` are half-open, on the clocks of `timezone` where they have no offset; `every` cuts them:
             hour, day, week, week-sunday, month, quarter, year, or an ISO 8601 duration, from an `anchor` if given.
             `windows` lists windows instead; `subscriptions` gives each subject its own periods. `whole_periods` keeps
-            the periods that begin in the window and cuts none. `fill` is none, zero or carry.
+            the periods that begin in the window and cuts none. `fill` is none, zero or carry. `time_partition` names
+            the Hive column that has the UTC date of each event's time: files that the window does not need are not
+            read. `assume_unique` promises that no id occurs twice. Both are the caller's word.
     Exact:  sums and extremes as they are; averages rounded once, half to even, to `scale` fraction digits (18), or to
             `digits` significant ones, which makes quantity a text.
     Raises: ConfigError, SchemaError, SourceError; on reading also QuantityOverflow; RejectedEvents when `strict`.
@@ -147,6 +154,8 @@ def aggregate(
         map=map,
         zone=zone_of(assume_timezone),
         generate_ids=generate_ids,
+        unique=assume_unique,
+        partition=None if time_partition is None else (time_partition, _reach(loaded, chosen, fill)),
     )
     try:
         shape = Totals((), run.windows, across_workspaces, len(subjects), scale, digits, fill)
@@ -289,6 +298,16 @@ def _need_aggregations(config: MeteringConfig, chosen: str | None) -> None:
         found = measurement.aggregated(chosen)
         if found is not None:
             aggregations.check_inner(found, f"{path}.aggregation")
+
+
+def _reach(config: MeteringConfig | None, chosen: str | None, fill: str) -> Reach:
+    """Which events the readings need; of records, whose aggregations are not known yet, all."""
+    if config is None or fill != "none":
+        return "all"
+    found = [made for _, m in config.measurements if (made := m.aggregated(chosen))]
+    if any(made.prorated for made in found):
+        return "all"
+    return "before" if any(made.is_gauge for made in found) else "window"
 
 
 def _warnings(config: MeteringConfig) -> list[str]:

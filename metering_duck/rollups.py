@@ -121,7 +121,8 @@ class RollupRun(Run):
 
     def __init__(self, engine: Engine, asked: Asked, now: datetime) -> None:
         parameters: dict[str, object] = {"clock": now.replace(tzinfo=None)}
-        super().__init__(engine, Layout("finer", {}, NO_PROPERTIES), parameters, zone_given=True)
+        super().__init__(engine, parameters, zone_given=True)
+        self.layout = Layout("finer", {}, NO_PROPERTIES)
         self.asked = asked
 
     def result_of(self, readings: Any, cut: Cut) -> Result:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -20,6 +20,7 @@ from metering_duck.gauges import widest_levels
 from metering_duck.inputs import Files, Input, find_input
 from metering_duck.layouts import Layout
 from metering_duck.observations import records_query
+from metering_duck.partitions import prune
 from metering_duck.records import RecordCompiler
 from metering_duck.repeated import Hashes, repeated_hashes
 from metering_duck.results import Accounting, Plan, Result, counted_noun
@@ -32,6 +33,8 @@ from metering_duck.totals import Totals, reading_rows
 from metering_duck.windows import WINDOWS_MAX, Windows
 
 Moment = str | datetime | None
+# Which events readings need: those of the window, those before it too (a level is carried in), or all.
+Reach = Literal["window", "before", "all"]
 HASHES_AT_ONCE = 1 << 20
 Judge = Compiler | RecordCompiler
 NO_WINDOW = Windows(datetime(1, 1, 1, tzinfo=UTC), datetime(1, 1, 2, tzinfo=UTC))
@@ -73,8 +76,12 @@ class Machine:
 class Run:
     """An engine with an input open in it, and what has been computed so far."""
 
-    def __init__(self, engine: Engine, layout: Layout, parameters: dict[str, object], *, zone_given: bool) -> None:
-        self.engine, self.layout, self.parameters, self.zone_given = engine, layout, parameters, zone_given
+    layout: Layout
+
+    def __init__(
+        self, engine: Engine, parameters: dict[str, object], *, zone_given: bool, unique: bool = False
+    ) -> None:
+        self.engine, self.parameters, self.zone_given, self.unique = engine, parameters, zone_given, unique
         self.compiler: Judge
         self.windows = NO_WINDOW
         self.repeated = False
@@ -94,6 +101,8 @@ class Run:
         map: Mapping[str, Any] | None,
         zone: str | None,
         generate_ids: bool,
+        unique: bool = False,
+        partition: tuple[str, Reach] | None = None,
         records: bool = False,
         periods: Periods | None = None,
     ) -> Run:
@@ -109,7 +118,17 @@ class Run:
             found = find_input(given, engine.directory)
             table = periods.found(engine) if periods else None
             engine.lock_down([path for one in (found, table) if isinstance(one, Files) for path in one.paths])
+            run = cls(engine, parameters, zone_given=zone is not None, unique=unique)
+            if periods:
+                run.windows = periods.opened(engine, table)
+                run.parameters |= run.windows.parameters
+                run.fill_windows(run.windows)
+            part = None
+            if partition is not None:
+                column, reach = partition
+                found, part = prune(found, column, *run.bounds(reach))
             layout = open_source(engine, found, records=records, map=map, zone=zone or "UTC", generate_ids=generate_ids)
+            run.layout = replace(layout, partition=part)
             if as_of is not None and not (layout.has_metered_at and "metered_at" in layout.columns):
                 raise SchemaError(
                     found.name,
@@ -118,11 +137,6 @@ class Run:
                     expected="when each event entered, for --as-of",
                     hint="--map metered_at=COLUMN",
                 )
-            run = cls(engine, layout, parameters, zone_given=zone is not None)
-            if periods:
-                run.windows = periods.opened(engine, table)
-                run.parameters |= run.windows.parameters
-                run.fill_windows(run.windows)
             return run
         except BaseException:
             engine.close()
@@ -134,6 +148,12 @@ class Run:
             self.engine.fill(self.query(query))
             if query.name == windows.name:
                 check_windows(self.engine, windows)
+
+    def bounds(self, reach: Reach) -> tuple[datetime | None, datetime | None]:
+        """From when to when events are needed; None where there is no bound."""
+        bounds = {"first": "min(window_start)", "last": "max(window_end)"}
+        ((first, last),) = self.engine.rows(select(bounds, self.windows.name))
+        return (first if reach == "window" else None), (None if reach == "all" else last)
 
     def with_found_aggregations(self, compiler: RecordCompiler) -> RecordCompiler:
         """Records: look which aggregations they have, or what the one that is chosen for all becomes for each."""
@@ -150,12 +170,21 @@ class Run:
 
     def deduplicate(self) -> None:
         """Find the keys that occur more than once (R8), and settle which of their rows count."""
+        if self.unique:
+            self.rows_read = self._count_rows()
+            return
         _, settled = self.deduplication()
         found = repeated_hashes(self._key_hashes(), self.engine.directory)
         self.repeated = len(found) > 0
         if self.repeated:
             self.engine.keep("repeated_keys", pa.table({"key_hash": found}))
             self.engine.fill(self.query(settled))
+
+    def _count_rows(self) -> int:
+        """How many rows the input has, counted apart from what became of them: the books could fail to balance."""
+        count = Stage("read", "how many rows were read", "SELECT count(*) AS events FROM arrivals")
+        rows = self.engine.table(self.query(Query("read", (*self.compiler.arrivals(), count)))).to_pylist()
+        return int(rows[0]["events"])
 
     def _key_hashes(self) -> Iterator[Hashes]:
         """The hash of every row's key, where it has one; counts the rows on its way."""
@@ -193,9 +222,23 @@ class Run:
             times_naive=sum(row[3] for row in rows),
             reasons=self._reasons() if rejected else {},
         )
+        self._check_partitions()
         if not books.balances:
             raise SourceError(f"input: changed while it was read ({books}); expected it to hold still. hint: run again")
         return books
+
+    def _check_partitions(self) -> None:
+        """Rows that are not in the partition of their time may be in a file that was left out."""
+        part = self.layout.partition
+        if part is None:
+            return
+        ((misplaced, moment),) = self.engine.rows("SELECT sum(misplaced), min(misplaced_time) FROM counted")
+        if misplaced:
+            found = counted_noun(int(misplaced), "event")
+            raise SourceError(
+                f"time-partition: found {found} in another {part.column} than the UTC {part.unit} of its time, the "
+                f"first of {moment}; expected none. hint: leave --time-partition out to read every file"
+            )
 
     def _reasons(self) -> dict[str, int]:
         """How many were rejected for each reason."""
@@ -216,6 +259,8 @@ class Run:
     def notices(self, accounting: Accounting) -> list[str]:
         """What was taken for granted."""
         notices = list(self.remarks)
+        if self.unique:
+            notices.append("no duplicate was looked for: every id is taken to occur once (assume-unique).")
         if accounting.times_naive and not self.zone_given:
             naive = counted_noun(accounting.times_naive, "time")
             notices.append(f"{naive} had no offset, taken as UTC. hint: --assume-timezone ZONE")
@@ -290,7 +335,13 @@ class Run:
 
         def totals() -> Totals:
             constants = tuple(self.compiler.constants.items())
-            return replace(shape, slots=tuple(self.compiler.slots), exact=self.exact, constant_fields=constants)
+            return replace(
+                shape,
+                slots=tuple(self.compiler.slots),
+                exact=self.exact,
+                constant_fields=constants,
+                partitioned=self.layout.partition is not None,
+            )
 
         def compute() -> None:
             judged = self.compiler.judged(repeated=self.repeated)

@@ -82,7 +82,8 @@ class Totals:
     `subjects` is how many the readings are limited to, 0 for all. `exact` adds sums in two parts, for the rare one that
     passes 38 digits on its way. `scale`, `digits` and `fill` are as in aggregate(). `prefix` begins the names of its
     tables, `inner_column` is the property that an inner dimension is in. `constant_fields` are the columns
-    of `judged` that are the same in every row, with their SQL.
+    of `judged` that are the same in every row, with their SQL. `partitioned` says that rows know whether they lie in
+    the partition of their time.
     """
 
     slots: tuple[Slot, ...]
@@ -96,6 +97,7 @@ class Totals:
     prefix: str = ""
     inner_column: str = ""
     constant_fields: tuple[tuple[str, str], ...] = ()
+    partitioned: bool = False
 
     @cached_property
     def series(self) -> list[Series]:

@@ -1,0 +1,93 @@
+"""Partitions: which files of a Hive-partitioned tree can hold the events of a window, told by the names of its folders.
+
+A partition's value is the UTC date of its events' times: a year, a month, a day or an hour. For the files that are left
+out that is the caller's word; in those that are read every row is checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import unquote
+
+from metering_duck.errors import ConfigError, SourceError
+from metering_duck.inputs import Files, Input
+from metering_duck.quote import identifier, literal
+
+# What Hive calls the partition of rows that have no value.
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+FORMS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d", "hour": "%Y-%m-%d-%H"}
+
+
+@dataclass(frozen=True)
+class TimePartition:
+    """The Hive column that has the UTC date of each row's time, and how much of a date that is."""
+
+    column: str
+    unit: str
+
+    def misplaced_sql(self, moment: str) -> str:
+        """Whether a row's moment is not of the partition that the row is in."""
+        text = identifier(self.column)
+        start = f"try_strptime(regexp_replace({text}, '[T ]', '-'), {literal(FORMS[self.unit])})"
+        return f"coalesce(date_trunc({literal(self.unit)}, {moment}) <> {start}, FALSE)"
+
+
+def prune(found: Input, column: str, first: datetime | None, last: datetime | None) -> tuple[Files, TimePartition]:
+    """The files whose partition may hold events of `[first, last)`, both naive UTC, an open bound None; at least one.
+
+    Raises: ConfigError for an input without such partitions; SourceError for a value that is no date.
+    """
+    if not isinstance(found, Files) or column not in found.keys:
+        keys = f"the partitions {', '.join(found.keys)}" if isinstance(found, Files) and found.keys else "no partitions"
+        raise ConfigError(
+            f"time-partition: found {keys} in {found.name}; expected folders {column}=DATE. "
+            "hint: leave it out to read every file"
+        )
+    kept, units = [], set()
+    for path in found.paths:
+        value = _value(path, column)
+        if value != NO_VALUE:
+            unit, start, end = _extent(value, path)
+            units.add(unit)
+            if (last is not None and start >= last) or (first is not None and end <= first):
+                continue
+        kept.append(path)
+    if len(units) > 1:
+        shown = " and ".join(f"{unit}s" for unit in FORMS if unit in units)
+        raise ConfigError(f"time-partition: found {shown} in {column}; expected dates of one form.")
+    return replace(found, paths=tuple(kept) or found.paths[:1]), TimePartition(column, next(iter(units), "day"))
+
+
+def _value(path: str, column: str) -> str:
+    """The value of the last folder that names the column, as DuckDB takes it."""
+    values = [part.split("=", 1)[1] for part in Path(path).parent.parts if part.split("=", 1)[0] == column]
+    return unquote(values[-1])
+
+
+def _extent(value: str, path: str) -> tuple[str, datetime, datetime]:
+    """The unit of a partition's value, and from when to when its events are."""
+    text = value.replace("T", "-").replace(" ", "-")
+    for unit, form in FORMS.items():
+        try:
+            start = datetime.strptime(text, form)
+        except ValueError:
+            continue
+        return unit, start, _next(unit, start)
+    raise SourceError(
+        f"{path}: found the partition {value!r}; expected the UTC date of its events, such as 2024-01-31. "
+        "hint: leave --time-partition out to read every file"
+    )
+
+
+def _next(unit: str, start: datetime) -> datetime:
+    """When the next partition begins; at the end of time there is none."""
+    try:
+        if unit == "year":
+            return start.replace(year=start.year + 1)
+        if unit == "month":
+            return (start.replace(day=1) + timedelta(days=31)).replace(day=1)
+        return start + (timedelta(days=1) if unit == "day" else timedelta(hours=1))
+    except (ValueError, OverflowError):
+        return datetime.max

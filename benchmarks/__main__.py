@@ -114,7 +114,7 @@ def smoke(events: int, questions: str | None, data: Path) -> None:
     report = run(Plan(events, _questions(questions), data, rounds=1, timeout=600.0, at_once=SMOKE_AT_ONCE), _say)
     _fail_with(report.errors)
     answers = sum(len(asked.timings) for asked in report.questions)
-    click.echo(f"{len(report.questions)} questions, {answers} answers, none differ")
+    click.echo(f"{len(report.questions)} questions, {answers} answers; all that must be equal are")
 
 
 @cli.command()

@@ -38,7 +38,7 @@ class Slot:
 
     With several source properties, `added`, there is a q_N_0, v_N_0, … for each. A span is start_N and end_N, and
     `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text. What `is_in_all`
-    applies to every event that is metered.
+    applies to every event that is metered; slots of the same `levels` have the same quantities.
     """
 
     index: int
@@ -54,6 +54,7 @@ class Slot:
     inner_column: str = ""
     of_record: bool = False
     is_in_all: bool = False
+    levels: str = ""
 
     @property
     def scale(self) -> int:
@@ -179,12 +180,20 @@ class Compiler:
         placed = place(self.config, self.aggregation)
         filtered = {p.slot for p in placed if p.measurement.filter}
         is_one = len(self.config.entries) == 1
-        return [replace(p, slot=self._known(p.slot, is_in_all=is_one and p.slot not in filtered)) for p in placed]
+        levels: dict[Slot, str] = {}
+        for p in placed:
+            m = p.measurement
+            levels[p.slot] = levels.get(p.slot, "") + repr((p.entry, m.filter, m.source_property))
+        return [
+            replace(p, slot=self._known(p.slot, levels[p.slot], is_in_all=is_one and p.slot not in filtered))
+            for p in placed
+        ]
 
-    def _known(self, slot: Slot, *, is_in_all: bool) -> Slot:
-        """A slot that knows where its inner dimension is, and whether it always applies."""
+    def _known(self, slot: Slot, levels: str, *, is_in_all: bool) -> Slot:
+        """A slot that knows where its inner dimension is, whether it always applies, and what its quantities are."""
         by = slot.aggregation.by if slot.aggregation else None
-        return replace(slot, inner_column=self.property_sql(by) if by else "", is_in_all=is_in_all)
+        levels += repr((slot.decimal, slot.factor, slot.span, slot.times_duration))
+        return replace(slot, inner_column=self.property_sql(by) if by else "", is_in_all=is_in_all, levels=levels)
 
     @cached_property
     def slots(self) -> list[Slot]:
@@ -428,15 +437,26 @@ def accepted_stage(*, repeated: bool) -> Stage:
     return Stage("accepted", why, f"{once}\nUNION ALL BY NAME\n{kept}")
 
 
-def key_hashes_query(arrivals: Sequence[Stage]) -> Query:
-    """`key_hashes`: the hash of every row's key, NULL where it has none."""
-    key_hash = case({"NOT keyless": "hash(workspace_id, universe_id, id)"})
-    why = "what is compared to find the keys that may occur more than once (R8)"
-    return Query("key_hashes", (*arrivals, Stage("key_hashes", why, select({"key_hash": key_hash}, "arrivals"))))
+def key_hashes_query(arrivals: Sequence[Stage], *, keys: bool, moments: bool) -> Query:
+    """`key_hashes`: of every row the hash of its key, NULL where it has none, and of its subject's moment."""
+    columns = {"key_hash": case({"NOT keyless": "hash(workspace_id, universe_id, id)"})} if keys else {}
+    columns |= {"moment_hash": "hash(subject, recorded_at, metered_at)"} if moments else {}
+    why = "what is compared to find the keys that may occur more than once (R8), and the moments (R13)"
+    return Query("key_hashes", (*arrivals, Stage("key_hashes", why, select(columns, "arrivals"))))
 
 
-def deduplication_queries(arrivals: Sequence[Stage], of_suspects: Sequence[Stage]) -> tuple[Query, Query]:
-    """`repeated_keys` and `settled`: first the few keys that may occur twice, then just those, exactly."""
+def tied_moments_query(arrivals: Sequence[Stage]) -> Query:
+    """`tied_moments`: where the order of a subject's events is not that of their times alone (R13)."""
+    return Query("tied_moments", (*arrivals, load_stage("tied_moments")))
+
+
+def repeated_keys_query(arrivals: Sequence[Stage]) -> Query:
+    """`repeated_keys`: the few keys that may occur twice (R8)."""
+    return Query("repeated_keys", (*arrivals, load_stage("repeated_keys")))
+
+
+def settled_query(of_suspects: Sequence[Stage]) -> Query:
+    """`settled`: which rows of those keys count, and what became of the others."""
     suspects = Stage(
         "suspects",
         "the rows of keys that may occur more than once, and their content in one canonical text",
@@ -447,10 +467,7 @@ def deduplication_queries(arrivals: Sequence[Stage], of_suspects: Sequence[Stage
             where=["NOT keyless", "hash(workspace_id, universe_id, id) IN (SELECT key_hash FROM repeated_keys)"],
         ),
     )
-    return (
-        Query("repeated_keys", (*arrivals, load_stage("repeated_keys"))),
-        Query("settled", (*of_suspects, suspects, load_stage("verdicts"))),
-    )
+    return Query("settled", (*of_suspects, suspects, load_stage("verdicts")))
 
 
 def dimensions_sql(values: Mapping[str, str]) -> str:

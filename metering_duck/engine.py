@@ -171,11 +171,11 @@ class Engine:
         return self.connection.sql(query.sql, params=query.bound).to_arrow_reader(batch_rows)
 
     def _run(self, query: Query, sql: str) -> None:
-        with self.lock, self._errors(query.name, sql, query.bound), self._progress_of(query.name):
+        with self.lock, self._errors(query.name, sql, query.bound), self.watched(query.name):
             self.connection.execute(sql, query.bound)
 
     @contextlib.contextmanager
-    def _progress_of(self, name: str) -> Iterator[None]:
+    def watched(self, name: str) -> Iterator[None]:
         """Tell the progress of what runs inside, from a second thread."""
         if self._progress is None:
             yield

@@ -119,9 +119,10 @@ class _Bar:
 
 
 STEPS = {
-    "repeated": "looking for repeated events",
+    "key": "looking for repeated events",
     "settled": "settling repeated events",
     "counted": "metering and counting",
+    "series": "listing series",
     "gauged": "weighing levels",
     "readings": "making readings",
     "input": "reading the input",

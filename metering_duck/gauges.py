@@ -1,28 +1,31 @@
 """Gauges: averages, integrals and states over levels that hold until the next (R14, R19).
 
-    placed → levels → spans (LEAD) → pieces (cut at the windows they touch) → weighted    = gauged_N
+    judged → series                                                  (one number for each key of a reading)
+    judged → placed → levels → spans (LEAD) → pieces (cut at the windows they touch) → weighted      = gauged_N
     gauged_N → carried_N → numerators_N → averages_N → gauge_N
 
-Linear in rows and windows. The carried-in level needs no search: a span that began before the window reaches into it.
+Linear in rows and windows, but for one sort. It is a sort of numbers: a series has a number, and an event id is looked
+at only where a moment of a series is not one event's (`tied_moments`). The carried-in level needs no search: a span
+that began before the window reaches into it. Measurements that set the same levels share their spans.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metering_duck.aggregations import AVERAGE, INTEGRALS, KNOWN_AVERAGE
 from metering_duck.compiler import Slot
-from metering_duck.counters import KEY, last_columns
-from metering_duck.decimals import DecimalType, Rounding
+from metering_duck.counters import KEY, UNIT_COLUMN, last_columns
+from metering_duck.decimals import DIGITS_MAX, DecimalType, Rounding
 from metering_duck.quote import literal
 from metering_duck.quotients import Quotient, numerator_text_sql
-from metering_duck.stages import Query, Stage, load_stage
-from metering_duck.statements import case, names, select
+from metering_duck.stages import Query, Stage
+from metering_duck.statements import case, names, select, struct
 
 if TYPE_CHECKING:
     from metering_duck.totals import Series, Totals
-    from metering_duck.windows import Windows
 
 STATES = {"'peak-state'": "peak", "'min-state'": "lowest", "'final-state'": "last.quantity"}
 DIVISORS = {
@@ -31,97 +34,264 @@ DIVISORS = {
     **{literal(name): str(divisor) for name, divisor in INTEGRALS.items()},
 }
 IS_QUOTIENT = f"aggregation IN ({', '.join(DIVISORS)})"
+MOMENT = ("subject", "recorded_at", "metered_at")
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """The gauges of one DECIMAL, as `series` of equal levels: each list is a scan, and a few readings of its spans."""
+
+    totals: Totals
+    decimal: DecimalType
+    kinds: tuple[tuple[Series, ...], ...]
+
+    @property
+    def functions(self) -> set[str]:
+        """Which aggregations there are."""
+        return {series.aggregation.name for kind in self.kinds for series in kind}
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """What a series is told apart by, as SQL over `judged`."""
+        return series_keys(self.totals)
+
+    @property
+    def divides(self) -> bool:
+        """Whether a reading is a sum of level × time, by itself or divided."""
+        return any(literal(name) in DIVISORS for name in self.functions)
+
+    @property
+    def needs_id(self) -> bool:
+        """Whether a reading says which event it has its level from."""
+        return "final-state" in self.functions
+
+    @property
+    def has_deltas(self) -> bool:
+        """Whether a level is a running sum."""
+        return any(kind[0].aggregation.deltas for kind in self.kinds)
+
+    @property
+    def order_sql(self) -> str:
+        """The order of R13; of one event's equals the greater is last."""
+        return f"recorded_at, metered_at, {'tied_id, ' if self.totals.tied else ''}level"
+
+    # --- stages -----------------------------------------------------------------------------------------------------
+
+    def stages(self) -> list[Stage]:
+        """From `judged` to `gauged_N`'s rows."""
+        return [
+            self.totals.windows.placed_stage(),
+            *self.levels_stages(),
+            Stage("spans", "a level holds from its time to the next record's (R14, R13)", self._spans_sql()),
+            *self._pieces_stages(),
+            Stage(
+                "weighted",
+                "what each window sees of the levels: Σ level × microseconds, the extremes, the last (R15)",
+                self._weighted_sql(),
+            ),
+            Stage("gauged", "under the keys of their readings", self._gauged_sql()),
+        ]
+
+    def levels_stages(self) -> list[Stage]:
+        """`levels`: as they were sent, or as running sums of deltas."""
+        sent = {
+            deltas: "\nUNION ALL\n".join(
+                self._levels_sql(n, slot)
+                for n, kind in enumerate(self.kinds)
+                if kind[0].aggregation.deltas == deltas
+                for slot in kind[0].slots
+            )
+            for deltas in (False, True)
+        }
+        why = "every level a gauge was set to before the last window's end, one row each"
+        if not sent[True]:
+            return [Stage("levels", why, sent[False])]
+        over = f"PARTITION BY series ORDER BY recorded_at, metered_at{', tied_id' if self.totals.tied else ''}"
+        running = select({}, "deltas", star=f"* REPLACE (sum(level) OVER ({over}) AS level)")
+        levels = [select({}, "running", star="*"), *([sent[False]] if sent[False] else [])]
+        return [
+            Stage("deltas", "every change of a level, one row each", sent[True]),
+            Stage("running", "each the sum of all deltas up to it; those of one event take effect together", running),
+            Stage("levels", why, "\nUNION ALL\n".join(levels)),
+        ]
+
+    def _levels_sql(self, kind: int, slot: Slot) -> str:
+        series = "series" if len(self.kinds) == 1 else f"CAST(series * {len(self.kinds)} + {kind} AS UINTEGER)"
+        columns = {"series": series, **names(("recorded_at", "metered_at"))}
+        if self.needs_id:
+            columns["id"] = "event_id"
+        if self.totals.tied:
+            tied = f"hash({', '.join(MOMENT)}) IN (SELECT moment_hash FROM tied_moments)"
+            columns["tied_id"] = case({tied: "event_id"})
+        columns["level"] = f"CAST(v_{slot.index} AS {self.decimal.wide_sql})"
+        columns |= names(self.totals.windows.carried_columns)
+        same = " AND ".join(f"{sql} IS NOT DISTINCT FROM series_{name}" for name, sql in self.keys.items())
+        source = f"placed\nJOIN {self.totals.prefix}series ON {same or 'TRUE'}"
+        where = [*self.totals.shown, f"v_{slot.index} IS NOT NULL", self.totals.windows.before_end_sql]
+        return select(columns, source, where=where)
+
+    def _spans_sql(self) -> str:
+        windows = self.totals.windows
+        columns = {"held_until": f"coalesce(lead(recorded_at) OVER by_series, {windows.last_end_sql})"}
+        if windows.carried_columns:
+            columns["until_index"] = "coalesce(lead(window_index) OVER by_series, last_index)"
+        excluded = ", ".join(name for name in windows.carried_columns if name != "window_index")
+        star = f"* EXCLUDE ({excluded})" if excluded else "*"
+        over = f"PARTITION BY series ORDER BY {self.order_sql}"
+        return select(columns, "levels", star=star) + f"\nWINDOW by_series AS ({over})"
+
+    def _pieces_stages(self) -> list[Stage]:
+        """A span has a piece in each window it touches; one that ends at a window's start is carried in for no time."""
+        windows, why = self.totals.windows, "each span cut at the windows it touches"
+        if windows.is_one:
+            return [Stage("pieces", why, self._pieces_sql("spans", "$start", "$end", star="*"))]
+        indexes = {"window_index": "window_index", "until_index": "until_index"}
+        if windows.is_arithmetic:
+            last = windows.index_sql("$end - to_microseconds(1)")
+            indexes = {
+                "window_index": windows.index_sql("greatest(recorded_at, $start)"),
+                "until_index": case({"held_until < $end": windows.index_sql("greatest(held_until, $start)")}, last),
+            }
+        touched = f"unnest(range({indexes['window_index']}, {indexes['until_index']} + 1))"
+        star = "*" if windows.is_arithmetic else "* EXCLUDE (window_index, until_index)"
+        source = f"touched\nJOIN {windows.name} USING (window_index)"
+        pieces = self._pieces_sql(source, "window_start", "window_end", star="touched.*")
+        return [
+            Stage(
+                "touched", "the windows that each span touches", select({"window_index": touched}, "spans", star=star)
+            ),
+            Stage("pieces", why, pieces),
+        ]
+
+    def _pieces_sql(self, source: str, start: str, end: str, *, star: str) -> str:
+        columns = {
+            "held_us": f"epoch_us(least(held_until, {end})) - epoch_us(greatest(recorded_at, {start}))",
+            "begins_here": f"recorded_at >= {start}",
+            "holds_at_end": f"held_until >= {end} AND held_until > recorded_at",
+        }
+        if self.totals.windows.is_one:
+            columns["window_index"] = "CAST(0 AS BIGINT)"
+        return select(columns, source, star=star, where=[f"held_until >= {start}"])
+
+    def _weighted_sql(self) -> str:
+        record = names(("recorded_at", "metered_at")) | {"id": "id", "quantity": "level"}
+        held, wide, found = "CAST(held_us AS DECIMAL(18, 0))", self.decimal.wide_sql, self.functions
+        last = f"STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity {wide})"
+        columns = {"series": "series", "window_index": "window_index"}
+        if not self.divides:
+            columns |= {"high_us": "CAST(NULL AS DECIMAL(38, 0))", "low_us": f"CAST(NULL AS {self.decimal.low_sql})"}
+        elif self.totals.exact:
+            high, low = self.decimal.parts_sql("level")
+            columns["high_us"] = f"CAST(sum({high} * {held}) AS DECIMAL({DIGITS_MAX}, 0))"
+            columns["low_us"] = f"sum(({low}) * {held})"
+        else:
+            columns["level_us"] = f"sum(level * {held})"
+        peak, lowest = ("max(CASE WHEN held_us > 0 THEN level END)", "min(CASE WHEN held_us > 0 THEN level END)")
+        latest = f"max(CASE WHEN holds_at_end THEN {struct(record)} END)" if self.needs_id else f"CAST(NULL AS {last})"
+        columns |= {
+            "known_us": "CAST(sum(held_us) AS BIGINT)",
+            "peak": peak if "peak-state" in found else f"CAST(NULL AS {wide})",
+            "lowest": lowest if "min-state" in found else f"CAST(NULL AS {wide})",
+            "last": latest,
+            "record_count": "count(*) FILTER (begins_here)",
+            "carried": "bool_or(NOT begins_here)",
+            "max_metered_at": "max(metered_at)",
+        }
+        return select(columns, "pieces", group_by=("series", "window_index"))
+
+    def _gauged_sql(self) -> str:
+        """Each series with its key, once for every aggregation of its levels."""
+        totals, count = self.totals, len(self.kinds)
+        listed = [(n, series) for n, kind in enumerate(self.kinds) for series in kind]
+        kinds = ", ".join(f"({n}, {_unit_sql(series)}, {literal(series.aggregation.name)})" for n, series in listed)
+        known = totals.constants
+        columns = {name: known.get(name, f"series_{name}") for name in KEY}
+        unit = "coalesce(kind_unit, series_unit)" if UNIT_COLUMN in self.keys else "kind_unit"
+        columns |= {"unit": unit, "aggregation": "kind_aggregation", "window_index": "window_index"}
+        if self.divides and not totals.exact:
+            columns["high_us"], columns["low_us"] = self._parts_sql("level_us")
+        else:
+            columns |= names(("high_us", "low_us"))
+        columns |= names(("known_us", "peak", "lowest", "last", "record_count", "carried", "max_metered_at"))
+        source = (
+            f"weighted\nJOIN {totals.prefix}series AS all_series ON all_series.series = weighted.series // {count}\n"
+            f"JOIN (VALUES {kinds}) AS kinds(kind, kind_unit, kind_aggregation) ON kind = weighted.series % {count}"
+        )
+        return select(columns, source)
+
+    def _parts_sql(self, value: str) -> tuple[str, str]:
+        """A sum as its higher and lower part, both of its sign."""
+        if self.decimal.parts_at_point:
+            high = f"CAST(trunc({value}) AS DECIMAL({DIGITS_MAX}, 0))"
+            return high, f"CAST({value} - {high} AS {self.decimal.low_sql})"
+        whole, base = f"unscaled({value})", f"power_of_ten({self.decimal.low_digits})"
+        return tuple(f"CAST({whole} {sign} {base} AS DECIMAL({DIGITS_MAX}, 0))" for sign in ("//", "%"))  # type: ignore[return-value]
+
+
+def _unit_sql(series: Series) -> str:
+    return "CAST(NULL AS VARCHAR)" if series.unit_sql == UNIT_COLUMN else series.unit_sql
+
+
+def gauges_of(totals: Totals) -> list[Gauges]:
+    """The gauges of each DECIMAL, those with the same levels together."""
+    found = []
+    for group in totals.gauges:
+        kinds: dict[object, list[Series]] = {}
+        for series in group:
+            levels = tuple(slot.levels or str(slot.index) for slot in series.slots)
+            kinds.setdefault((levels, series.aggregation.deltas), []).append(series)
+        found.append(Gauges(totals, group[0].decimal, tuple(tuple(kind) for kind in kinds.values())))
+    return found
+
+
+def series_keys(totals: Totals) -> dict[str, str]:
+    """What gauges' series are told apart by, as SQL over `judged`: what varies of the key, and of records the unit."""
+    keys = {name: sql for name, sql in totals.key_columns.items() if name not in totals.constants}
+    if any(series.unit_sql == UNIT_COLUMN for group in totals.gauges for series in group):
+        keys[UNIT_COLUMN] = UNIT_COLUMN
+    return keys
 
 
 def gauged_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
-    """`gauged_N` for each DECIMAL among the gauges, from `judged`."""
+    """`series`, then `gauged_N` for each DECIMAL among the gauges, from `judged`."""
+    gauges = gauges_of(totals)
+    if not gauges:
+        return []
+    queries = [Query(f"{totals.prefix}series", (*judged, *_series_stages(totals)))]
+    return queries + [Query(f"{totals.prefix}gauged_{n}", (*judged, *found.stages())) for n, found in enumerate(gauges)]
+
+
+def _series_stages(totals: Totals) -> list[Stage]:
+    keys = {f"series_{name}": sql for name, sql in series_keys(totals).items()} or {"only": "TRUE"}
+    found = select(keys, "judged", where=totals.of_subjects, group_by=[str(n + 1) for n in range(len(keys))])
+    number = select({"series": "CAST(row_number() OVER () - 1 AS UINTEGER)"}, "keys", star="*")
     return [
-        Query(f"{totals.prefix}gauged_{n}", (*judged, *_gauged_stages(totals, group)))
-        for n, group in enumerate(totals.gauges)
+        Stage("keys", "every key that a reading may have", found),
+        Stage("series", "a number for each: numbers are sorted and grouped in half the time", number),
     ]
 
 
 def widest_levels(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
     """The first level too large of each DECIMAL that has deltas: unit, subject, moment; about is enough here."""
     queries = []
-    for group in totals.gauges:
-        stages = _levels_stages(totals, group)
-        if stages[0].name != "deltas":
+    for found in gauges_of(totals):
+        if not found.has_deltas:
             continue
-        key = "workspace_id, universe_id, subject, dimensions, unit, aggregation"
-        level = f"sum(CAST(level AS DOUBLE)) OVER (PARTITION BY {key} ORDER BY recorded_at, metered_at, id)"
+        level = "sum(CAST(level AS DOUBLE)) OVER (PARTITION BY series ORDER BY recorded_at, metered_at)"
         sums = Stage("sums", "running sums, about", select({"about": f"abs({level})"}, "deltas", star="*"))
-        columns = {**names(("unit", "subject")), "moment": "time_text(recorded_at)"}
-        too_large = select(
-            columns, "sums", where=[f"about >= 1e{38 - group[0].decimal.scale}"], order_by=["recorded_at", "subject"]
-        )
-        placed = totals.windows.placed_stage()
-        last = Stage("widest", "the first level too large", f"{too_large}\nLIMIT 1")
-        queries.append(Query("widest", (*judged, placed, stages[0], sums, last)))
+        units = [(str(n), _unit_sql(kind[0])) for n, kind in enumerate(found.kinds)]
+        unit = case(units, of=f"sums.series % {len(units)}")
+        columns = {
+            "unit": f"coalesce({unit}, series_unit)" if UNIT_COLUMN in found.keys else unit,
+            "subject": totals.constants.get("subject", "series_subject"),
+            "moment": "time_text(recorded_at)",
+        }
+        source = f"sums\nJOIN {totals.prefix}series AS all_series ON all_series.series = sums.series // {len(units)}"
+        too_large = [f"about >= 1e{DIGITS_MAX - found.decimal.scale}"]
+        first = select(columns, source, where=too_large, order_by=["recorded_at", "subject"])
+        last = Stage("widest", "the first level too large", f"{first}\nLIMIT 1")
+        queries.append(Query("widest", (*judged, totals.windows.placed_stage(), found.levels_stages()[0], sums, last)))
     return queries
-
-
-def _gauged_stages(totals: Totals, group: Sequence[Series]) -> list[Stage]:
-    return [
-        totals.windows.placed_stage(),
-        *_levels_stages(totals, group),
-        load_stage("spans"),
-        Stage("pieces", "each span cut at the windows it touches", _pieces_sql(totals.windows, group[0].decimal)),
-        load_stage("weighted"),
-    ]
-
-
-def _levels_stages(totals: Totals, group: Sequence[Series]) -> list[Stage]:
-    """`levels`: as they were sent, or as running sums of deltas."""
-    sent = {deltas: _union(totals, [s for s in group if s.aggregation.deltas == deltas]) for deltas in (False, True)}
-    why = "every level a gauge was set to before the last window's end, one row each"
-    if not sent[True]:
-        return [Stage("levels", why, sent[False])]
-    deltas = [Stage("deltas", "every change of a level, one row each", sent[True]), load_stage("running")]
-    levels = [select({}, "running", star="*"), *([sent[False]] if sent[False] else [])]
-    return [*deltas, Stage("levels", why, "\nUNION ALL\n".join(levels))]
-
-
-def _union(totals: Totals, group: Sequence[Series]) -> str:
-    return "\nUNION ALL\n".join(_levels_sql(totals, series, slot) for series in group for slot in series.slots)
-
-
-def _levels_sql(totals: Totals, series: Series, slot: Slot) -> str:
-    columns = {
-        **names(KEY),
-        "workspace_id": totals.workspace_sql,
-        "dimensions": totals.dimensions_sql,
-        "unit": series.unit_sql,
-        "aggregation": literal(series.aggregation.name),
-        "recorded_at": "recorded_at",
-        "metered_at": "metered_at",
-        "id": "event_id",
-        "level": f"CAST(v_{slot.index} AS {series.decimal.wide_sql})",
-        **names(("window_index", "last_index", "last_end")),
-    }
-    where = [*totals.shown, f"v_{slot.index} IS NOT NULL", "window_index IS NOT NULL"]
-    return select(columns, "placed", where=where)
-
-
-def _pieces_sql(windows: Windows, decimal: DecimalType) -> str:
-    """A span has a piece in each window it touches; one that ends at a window's start is carried in for no time."""
-    high, low = decimal.parts_sql("level")
-    columns = {
-        "level_high": high,
-        "level_low": low,
-        "window_index": f"{windows.name}.window_index",
-        "window_start": "window_start",
-        "held_us": "epoch_us(least(held_until, window_end)) - epoch_us(greatest(recorded_at, window_start))",
-        "holds_at_end": "held_until >= window_end AND held_until > recorded_at",
-    }
-    touching = ["held_until >= window_start"]
-    if windows.is_one:
-        source = f"spans\nJOIN {windows.name} ON {windows.name}.window_index = spans.window_index"
-        return select(columns, source, star="spans.* EXCLUDE (window_index)", where=touching)
-    indexes = {"touched_index": "unnest(range(window_index, until_index + 1))"}
-    touched = select(indexes, "spans", star="* EXCLUDE (window_index)").replace("\n", "\n    ")
-    source = f"(\n    {touched}\n) AS touched\nJOIN {windows.name} ON {windows.name}.window_index = touched_index"
-    return select(columns, source, star="touched.* EXCLUDE (touched_index)", where=touching)
 
 
 def gauge_reading_stages(totals: Totals, n: int, series: Series) -> list[Stage]:

@@ -7,7 +7,6 @@ range, so that memory does not grow with the events. See docs/decisions/008.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +16,35 @@ Hashes = npt.NDArray[np.uint64]
 RUN_ROWS = 1 << 24
 
 
-def repeated_hashes(batches: Iterable[Hashes], directory: Path, *, run_rows: int = RUN_ROWS) -> Hashes:
-    """The hashes that occur more than once, each once, in order.
+class RepeatedHashes:
+    """Takes hashes in arrays of any length, and tells which occurred more than once.
 
-    Shape:  arrays of any length come in; at most about three runs of `run_rows` are in memory, 8 bytes a row each.
+    Shape:  at most about three runs of `run_rows` are in memory, 8 bytes a row each; `directory` takes the others.
     """
-    runs: list[Path] = []
-    waiting: list[Hashes] = []
-    for batch in batches:
-        waiting.append(batch)
-        if sum(map(len, waiting)) >= run_rows:
-            runs.append(_keep(np.concatenate(waiting), directory / f"hashes-{len(runs)}.npy"))
-            waiting = []
-    last = np.sort(np.concatenate([np.empty(0, np.uint64), *waiting]))
-    if not runs:
-        return _repeated(last)
-    try:
-        return _merged([*(np.load(path, mmap_mode="r") for path in runs), last])
-    finally:
-        for path in runs:
-            path.unlink()
+
+    def __init__(self, directory: Path, name: str, *, run_rows: int = RUN_ROWS) -> None:
+        self._directory, self._name, self._run_rows = directory, name, run_rows
+        self._runs: list[Path] = []
+        self._waiting: list[Hashes] = []
+
+    def add(self, hashes: Hashes) -> None:
+        """Take some more."""
+        self._waiting.append(hashes)
+        if sum(map(len, self._waiting)) >= self._run_rows:
+            path = self._directory / f"{self._name}-{len(self._runs)}.npy"
+            self._runs.append(_keep(np.concatenate(self._waiting), path))
+            self._waiting = []
+
+    def found(self) -> Hashes:
+        """The hashes that occurred more than once, each once, in order."""
+        last = np.sort(np.concatenate([np.empty(0, np.uint64), *self._waiting]))
+        if not self._runs:
+            return _repeated(last)
+        try:
+            return _merged([*(np.load(path, mmap_mode="r") for path in self._runs), last])
+        finally:
+            for path in self._runs:
+                path.unlink()
 
 
 def _keep(run: Hashes, path: Path) -> Path:

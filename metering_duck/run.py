@@ -5,7 +5,7 @@ The only module that knows both the SQL (compiler.py, records.py, totals.py) and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
@@ -13,7 +13,14 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from metering_duck.compiler import Compiler, Selection, deduplication_queries, key_hashes_query
+from metering_duck.compiler import (
+    Compiler,
+    Selection,
+    key_hashes_query,
+    repeated_keys_query,
+    settled_query,
+    tied_moments_query,
+)
 from metering_duck.engine import Engine, Overflow, Progress
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError
 from metering_duck.gauges import widest_levels
@@ -22,7 +29,7 @@ from metering_duck.layouts import Layout
 from metering_duck.observations import records_query
 from metering_duck.partitions import prune
 from metering_duck.records import RecordCompiler
-from metering_duck.repeated import Hashes, repeated_hashes
+from metering_duck.repeated import Hashes, RepeatedHashes
 from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.schedules import Schedule, check_windows, resolve
 from metering_duck.sources import open_source
@@ -85,6 +92,7 @@ class Run:
         self.compiler: Judge
         self.windows = NO_WINDOW
         self.repeated = False
+        self.tied = True
         self.rows_read = 0
         self.exact = False
         self.remarks: list[str] = []
@@ -164,34 +172,53 @@ class Run:
         """A query with this run's values."""
         return replace(query, parameters=self.parameters)
 
-    def deduplication(self) -> tuple[Query, Query]:
-        """The two queries of deduplicate."""
-        return deduplication_queries(self.compiler.arrivals(), self.compiler.arrivals(suspects=True))
+    def deduplication(self) -> list[Query]:
+        """What finds and settles repeated keys, and finds tied moments, in SQL alone, as the script shows it."""
+        arrivals = self.compiler.arrivals()
+        suspects = self.compiler.arrivals(suspects=True)
+        keys = [] if self.unique else [repeated_keys_query(arrivals), settled_query(suspects)]
+        return [*keys, *([tied_moments_query(arrivals)] if self._has_levels else [])]
+
+    @property
+    def _has_levels(self) -> bool:
+        """Whether events are put in order."""
+        return any(slot.aggregation and slot.aggregation.is_gauge for slot in self.compiler.slots)
 
     def deduplicate(self) -> None:
-        """Find the keys that occur more than once (R8), and settle which of their rows count."""
-        if self.unique:
+        """Find the keys that occur more than once (R8), and settle which of their rows count.
+
+        In the same pass, where levels are put in order, the moments that are not one event's (R13).
+        """
+        wanted = ([] if self.unique else ["repeated_keys"]) + (["tied_moments"] if self._has_levels else [])
+        if not wanted:
             self.rows_read = self._count_rows()
             return
-        _, settled = self.deduplication()
-        found = repeated_hashes(self._key_hashes(), self.engine.directory)
-        self.repeated = len(found) > 0
+        repeated = self._repeated(wanted)
+        for name, found in repeated.items():
+            column = "key_hash" if name == "repeated_keys" else "moment_hash"
+            self.engine.keep(name, pa.table({column: found}))
+        self.tied = len(repeated.get("tied_moments", ())) > 0
+        self.repeated = len(repeated.get("repeated_keys", ())) > 0
         if self.repeated:
-            self.engine.keep("repeated_keys", pa.table({"key_hash": found}))
-            self.engine.fill(self.query(settled))
+            self.engine.fill(self.query(settled_query(self.compiler.arrivals(suspects=True))))
+
+    def _repeated(self, wanted: Sequence[str]) -> dict[str, Hashes]:
+        """Table → the hashes that occur more than once; counts the rows on its way."""
+        arrivals = self.compiler.arrivals()
+        query = key_hashes_query(arrivals, keys="repeated_keys" in wanted, moments="tied_moments" in wanted)
+        found = {name: RepeatedHashes(self.engine.directory, name) for name in wanted}
+        with self.engine.watched(query.name):
+            for batch in self.engine.stream(self.query(query), HASHES_AT_ONCE):
+                self.rows_read += batch.num_rows
+                for hashes, column in zip(found.values(), batch.columns, strict=True):
+                    hashes.add(column.drop_null().to_numpy())
+        return {name: hashes.found() for name, hashes in found.items()}
 
     def _count_rows(self) -> int:
         """How many rows the input has, counted apart from what became of them: the books could fail to balance."""
         count = Stage("read", "how many rows were read", "SELECT count(*) AS events FROM arrivals")
         rows = self.engine.table(self.query(Query("read", (*self.compiler.arrivals(), count)))).to_pylist()
         return int(rows[0]["events"])
-
-    def _key_hashes(self) -> Iterator[Hashes]:
-        """The hash of every row's key, where it has one; counts the rows on its way."""
-        query = self.query(key_hashes_query(self.compiler.arrivals()))
-        for batch in self.engine.stream(query, HASHES_AT_ONCE):
-            self.rows_read += batch.num_rows
-            yield batch.column(0).drop_null().to_numpy()
 
     def accounting(self) -> Accounting:
         """The books of `counted` and `settled` (R9)."""
@@ -323,8 +350,9 @@ class Run:
             return self.accounting()
 
         def script() -> list[Query]:
-            last = records_query(compiler, repeated=True, bundled=bundled)
-            return [*self.deduplication(), counting.counted(compiler.judged(repeated=True)), last]
+            repeated = not self.unique
+            last = records_query(compiler, repeated=repeated, bundled=bundled)
+            return [*self.deduplication(), counting.counted(compiler.judged(repeated=repeated)), last]
 
         plan = self._plan("record-bundle" if bundled else "record", prepare, script)
         return Result(self.engine, plan, strict=strict)
@@ -341,6 +369,7 @@ class Run:
                 exact=self.exact,
                 constant_fields=constants,
                 partitioned=self.layout.partition is not None,
+                tied=self.tied,
             )
 
         def compute() -> None:
@@ -369,12 +398,13 @@ class Run:
             return self.accounting()
 
         def script() -> list[Query]:
-            judged = self.compiler.judged(repeated=True)
+            judged = self.compiler.judged(repeated=not self.unique)
+            all_ties = replace(totals(), tied=True)
             return [
                 *self.windows.queries(),
                 *self.deduplication(),
-                *totals().queries(judged),
-                *totals().readings(judged),
+                *all_ties.queries(judged),
+                *all_ties.readings(judged),
                 reading_rows(bundled=bundled),
             ]
 

@@ -83,7 +83,7 @@ class Totals:
     passes 38 digits on its way. `scale`, `digits` and `fill` are as in aggregate(). `prefix` begins the names of its
     tables, `inner_column` is the property that an inner dimension is in. `constant_fields` are the columns
     of `judged` that are the same in every row, with their SQL. `partitioned` says that rows know whether they lie in
-    the partition of their time.
+    the partition of their time, `tied` that events of one subject may share a moment.
     """
 
     slots: tuple[Slot, ...]
@@ -98,6 +98,7 @@ class Totals:
     inner_column: str = ""
     constant_fields: tuple[tuple[str, str], ...] = ()
     partitioned: bool = False
+    tied: bool = True
 
     @cached_property
     def series(self) -> list[Series]:
@@ -148,8 +149,13 @@ class Totals:
     @property
     def shown(self) -> list[str]:
         """Which rows make readings: metered, and of a subject that is asked for. The others are still counted."""
+        return ["status = 'metered'", *self.of_subjects]
+
+    @property
+    def of_subjects(self) -> list[str]:
+        """Which rows are of a subject that is asked for."""
         subjects = ", ".join(f"$subject_{n}" for n in range(self.subjects))
-        return ["status = 'metered'", *([f"subject IN ({subjects})"] if subjects else [])]
+        return [f"subject IN ({subjects})"] if subjects else []
 
     @property
     def constants(self) -> dict[str, str]:

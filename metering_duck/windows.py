@@ -106,6 +106,21 @@ class Windows:
             f" // {self.interval.step}"
         )
 
+    @property
+    def carried_columns(self) -> tuple[str, ...]:
+        """What `placed` gives that a later stage cannot compute from the moment alone."""
+        return () if self.is_arithmetic else ("window_index", "last_index", "last_end")
+
+    @property
+    def last_end_sql(self) -> str:
+        """The end of the last window, of the row's subject where it has windows of its own."""
+        return "$end" if self.is_arithmetic else "last_end"
+
+    @property
+    def before_end_sql(self) -> str:
+        """Whether a row of `placed` is before that."""
+        return "recorded_at < $end" if self.is_arithmetic else "window_index IS NOT NULL"
+
     # --- the tables ------------------------------------------------------------------------------------------------
 
     def queries(self) -> list[Query]:

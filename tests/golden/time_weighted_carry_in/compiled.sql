@@ -596,6 +596,75 @@ WINDOW
         ORDER BY metered_at
     );
 
+CREATE OR REPLACE TEMP TABLE tied_moments AS
+WITH
+-- the input as it lies
+input AS (
+    SELECT
+        *
+    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
+),
+-- the JSON that is an object
+objects AS (
+    SELECT
+        *,
+        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
+    FROM input
+),
+-- its texts, every digit kept
+parsed AS (
+    SELECT
+        *,
+        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/seats']) AS texts
+    FROM objects
+),
+-- its fields under one name each, its times in UTC microseconds (R11)
+named AS (
+    SELECT
+        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
+        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
+        texts[9] AS subject,
+        texts[7] AS id,
+        texts[7] AS event_id,
+        texts[8] AS type,
+        texts[10] AS time_text,
+        coalesce(texts[10], '') <> '' AS time_given,
+        time_of_text(texts[10], 'UTC') AS recorded_at,
+        time_is_cut(texts[10]) IS TRUE AS time_cut,
+        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
+        coalesce(texts[11], texts[12]) AS metered_text,
+        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        metering_duck_file AS file,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        texts[13] AS p_0,
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+    FROM parsed
+),
+-- what makes a row unusable, and its content in one canonical text
+fields AS (
+    SELECT
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
+    FROM named
+),
+-- what had entered by the cut-off, of the workspaces and universes asked for (R24)
+arrivals AS (
+    SELECT
+        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
+    FROM fields
+)
+-- at which moments a subject may have several events (R13): 64-bit hashes seen twice; only there the event ids are compared
+SELECT
+    hash(subject, recorded_at, metered_at) AS moment_hash
+FROM arrivals
+GROUP BY moment_hash
+HAVING count(*) > 1;
+
 CREATE OR REPLACE TEMP TABLE counted AS
 WITH
 -- the input as it lies
@@ -744,6 +813,153 @@ GROUP BY
     1,
     2;
 
+CREATE OR REPLACE TEMP TABLE series AS
+WITH
+-- the input as it lies
+input AS (
+    SELECT
+        *
+    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
+),
+-- the JSON that is an object
+objects AS (
+    SELECT
+        *,
+        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
+    FROM input
+),
+-- its texts, every digit kept
+parsed AS (
+    SELECT
+        *,
+        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/seats']) AS texts
+    FROM objects
+),
+-- its fields under one name each, its times in UTC microseconds (R11)
+named AS (
+    SELECT
+        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
+        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
+        texts[9] AS subject,
+        texts[7] AS id,
+        texts[7] AS event_id,
+        texts[8] AS type,
+        texts[10] AS time_text,
+        coalesce(texts[10], '') <> '' AS time_given,
+        time_of_text(texts[10], 'UTC') AS recorded_at,
+        time_is_cut(texts[10]) IS TRUE AS time_cut,
+        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
+        coalesce(texts[11], texts[12]) AS metered_text,
+        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        metering_duck_file AS file,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        texts[13] AS p_0,
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+    FROM parsed
+),
+-- what makes a row unusable, and its content in one canonical text
+fields AS (
+    SELECT
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
+    FROM named
+),
+-- what had entered by the cut-off, of the workspaces and universes asked for (R24)
+arrivals AS (
+    SELECT
+        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
+    FROM fields
+),
+-- every event once (R8): the keys that occur once, and the kept row of each that occurs more often
+accepted AS (
+    SELECT
+        *
+    FROM arrivals
+    WHERE (keyless OR hash(workspace_id, universe_id, id) NOT IN (SELECT key_hash FROM repeated_keys))
+    UNION ALL BY NAME
+    SELECT
+        * EXCLUDE (content, verdict, kept_content, kept_metered_at)
+    FROM settled
+    WHERE verdict = 'kept'
+),
+-- which entry of the config an event matches (R1)
+matched AS (
+    SELECT
+        *,
+        CASE WHEN reason IS NULL THEN 0 END AS entry
+    FROM accepted
+),
+-- each measurement's text where it applies: its filter first (R2)
+projected AS (
+    SELECT
+        *,
+        (entry IS NOT DISTINCT FROM 0) AS a_0,
+        CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_0,
+        (entry IS NOT DISTINCT FROM 0) AS a_1,
+        CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_1,
+        CASE WHEN a_0 OR a_1 THEN p_0 END AS q_of_p_0,
+        CAST(NULL AS VARCHAR) AS dimensions
+    FROM matched
+),
+-- each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits
+plain AS (
+    SELECT
+        *,
+        CASE WHEN is_plain_number(q_of_p_0, 18) THEN TRY_CAST(q_of_p_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
+    FROM projected
+),
+-- of rows with other spellings, the texts in plain digits
+respelled AS (
+    SELECT
+        *,
+        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+    FROM plain
+),
+-- then those, if they fit
+parsed_once AS (
+    SELECT
+        * EXCLUDE (respelled) REPLACE (coalesce(v_of_p_0_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_of_p_0_0)
+    FROM respelled
+),
+-- what several measurements take from one property, where they apply
+quantified AS (
+    SELECT
+        *,
+        CASE WHEN a_0 THEN v_of_p_0_0 END AS v_0,
+        CASE WHEN a_1 THEN v_of_p_0_0 END AS v_1
+    FROM parsed_once
+),
+-- an event is metered, unmatched or rejected as a whole (R3, R9)
+judged AS (
+    SELECT
+        *,
+        CASE WHEN reason IS NULL THEN CASE WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0 WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1 END END AS faulty,
+        CASE WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected' WHEN entry IS NULL THEN 'unmatched-entry' WHEN NOT (a_0 OR a_1) THEN 'unmatched-filter' ELSE 'metered' END AS status
+    FROM quantified
+),
+-- every key that a reading may have
+keys AS (
+    SELECT
+        workspace_id AS series_workspace_id,
+        universe_id AS series_universe_id,
+        subject AS series_subject
+    FROM judged
+    GROUP BY
+        1,
+        2,
+        3
+)
+-- a number for each: numbers are sorted and grouped in half the time
+SELECT
+    *,
+    CAST(row_number() OVER () - 1 AS UINTEGER) AS series
+FROM keys;
+
 CREATE OR REPLACE TEMP TABLE gauged_0 AS
 WITH
 -- the input as it lies
@@ -886,104 +1102,82 @@ placed AS (
 -- every level a gauge was set to before the last window's end, one row each
 levels AS (
     SELECT
-        workspace_id,
-        universe_id,
-        subject,
-        dimensions,
-        'seats' AS unit,
-        'peak-state' AS aggregation,
+        series,
         recorded_at,
         metered_at,
-        event_id AS id,
-        CAST(v_1 AS DECIMAL(38, 18)) AS level,
-        window_index,
-        last_index,
-        last_end
+        CASE WHEN hash(subject, recorded_at, metered_at) IN (SELECT moment_hash FROM tied_moments) THEN event_id END AS tied_id,
+        CAST(v_1 AS DECIMAL(38, 18)) AS level
     FROM placed
+    JOIN series ON workspace_id IS NOT DISTINCT FROM series_workspace_id AND universe_id IS NOT DISTINCT FROM series_universe_id AND subject IS NOT DISTINCT FROM series_subject
     WHERE status = 'metered'
         AND v_1 IS NOT NULL
-        AND window_index IS NOT NULL
-    UNION ALL
-    SELECT
-        workspace_id,
-        universe_id,
-        subject,
-        dimensions,
-        'seats' AS unit,
-        'time-weighted-avg' AS aggregation,
-        recorded_at,
-        metered_at,
-        event_id AS id,
-        CAST(v_0 AS DECIMAL(38, 18)) AS level,
-        window_index,
-        last_index,
-        last_end
-    FROM placed
-    WHERE status = 'metered'
-        AND v_0 IS NOT NULL
-        AND window_index IS NOT NULL
+        AND recorded_at < TIMESTAMP '2024-03-01 00:00:00'
 ),
--- a level holds from its time to the next record's (R14), in the order of R13; of one event's equals the greater is last
+-- a level holds from its time to the next record's (R14, R13)
 spans AS (
     SELECT
-        * EXCLUDE (last_index, last_end),
-        coalesce(lead(recorded_at) OVER by_series, last_end) AS held_until,
-        coalesce(lead(window_index) OVER by_series, last_index) AS until_index
+        *,
+        coalesce(lead(recorded_at) OVER by_series, TIMESTAMP '2024-03-01 00:00:00') AS held_until
     FROM levels
-    WINDOW
-        by_series AS (
-            PARTITION BY workspace_id, universe_id, subject, dimensions, unit, aggregation
-            ORDER BY recorded_at, metered_at, id, level
-        )
+    WINDOW by_series AS (PARTITION BY series ORDER BY recorded_at, metered_at, tied_id, level)
+),
+-- the windows that each span touches
+touched AS (
+    SELECT
+        *,
+        unnest(range(date_diff('month', TIMESTAMP '2024-01-01 00:00:00', greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')), CASE WHEN held_until < TIMESTAMP '2024-03-01 00:00:00' THEN date_diff('month', TIMESTAMP '2024-01-01 00:00:00', greatest(held_until, TIMESTAMP '2024-01-01 00:00:00')) ELSE date_diff('month', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-03-01 00:00:00' - to_microseconds(1)) END + 1)) AS window_index
+    FROM spans
 ),
 -- each span cut at the windows it touches
 pieces AS (
     SELECT
-        touched.* EXCLUDE (touched_index),
-        CAST(trunc(level) AS DECIMAL(20, 0)) AS level_high,
-        level - CAST(trunc(level) AS DECIMAL(20, 0)) AS level_low,
-        windows.window_index AS window_index,
-        window_start,
+        touched.*,
         epoch_us(least(held_until, window_end)) - epoch_us(greatest(recorded_at, window_start)) AS held_us,
+        recorded_at >= window_start AS begins_here,
         held_until >= window_end AND held_until > recorded_at AS holds_at_end
-    FROM (
-        SELECT
-            * EXCLUDE (window_index),
-            unnest(range(window_index, until_index + 1)) AS touched_index
-        FROM spans
-    ) AS touched
-    JOIN windows ON windows.window_index = touched_index
+    FROM touched
+    JOIN windows USING (window_index)
     WHERE held_until >= window_start
+),
+-- what each window sees of the levels: Σ level × microseconds, the extremes, the last (R15)
+weighted AS (
+    SELECT
+        series,
+        window_index,
+        sum(level * CAST(held_us AS DECIMAL(18, 0))) AS level_us,
+        CAST(sum(held_us) AS BIGINT) AS known_us,
+        max(CASE WHEN held_us > 0 THEN level END) AS peak,
+        CAST(NULL AS DECIMAL(38, 18)) AS lowest,
+        CAST(NULL AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))) AS last,
+        count(*) FILTER (begins_here) AS record_count,
+        bool_or(NOT begins_here) AS carried,
+        max(metered_at) AS max_metered_at
+    FROM pieces
+    GROUP BY
+        series,
+        window_index
 )
--- what each window sees of the levels: Σ level × microseconds in two parts that cannot overflow (R15), the extremes, the last
+-- under the keys of their readings
 SELECT
-    workspace_id,
-    universe_id,
-    subject,
-    dimensions,
-    unit,
-    aggregation,
+    series_workspace_id AS workspace_id,
+    series_universe_id AS universe_id,
+    series_subject AS subject,
+    CAST(NULL AS VARCHAR) AS dimensions,
+    kind_unit AS unit,
+    kind_aggregation AS aggregation,
     window_index,
-    CAST(sum(level_high * CAST(held_us AS DECIMAL(18, 0))) AS DECIMAL(38, 0)) AS high_us,
-    sum(level_low * CAST(held_us AS DECIMAL(18, 0))) AS low_us,
-    CAST(sum(held_us) AS BIGINT) AS known_us,
-    max(CASE WHEN held_us > 0 THEN level END) AS peak,
-    min(CASE WHEN held_us > 0 THEN level END) AS lowest,
-    max(CASE WHEN holds_at_end THEN {
-        'recorded_at': recorded_at, 'metered_at': metered_at, 'id': id, 'quantity': level
-    } END) AS last,
-    count(*) FILTER (recorded_at >= window_start) AS record_count,
-    bool_or(recorded_at < window_start) AS carried,
-    max(metered_at) AS max_metered_at
-FROM pieces
-GROUP BY
-    workspace_id,
-    universe_id,
-    subject,
-    dimensions,
-    unit,
-    aggregation,
-    window_index;
+    CAST(trunc(level_us) AS DECIMAL(38, 0)) AS high_us,
+    CAST(level_us - CAST(trunc(level_us) AS DECIMAL(38, 0)) AS DECIMAL(38, 18)) AS low_us,
+    known_us,
+    peak,
+    lowest,
+    last,
+    record_count,
+    carried,
+    max_metered_at
+FROM weighted
+JOIN series AS all_series ON all_series.series = weighted.series // 1
+JOIN (VALUES (0, 'seats', 'peak-state'), (0, 'seats', 'time-weighted-avg')) AS kinds(kind, kind_unit, kind_aggregation) ON kind = weighted.series % 1;
 
 CREATE OR REPLACE TEMP TABLE readings AS
 WITH

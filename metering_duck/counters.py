@@ -14,7 +14,7 @@ from metering_duck.decimals import from_unscaled_sql
 from metering_duck.quote import literal
 from metering_duck.quotients import Quotient, numerator_text_sql
 from metering_duck.stages import Query, Stage
-from metering_duck.statements import case, names, select, struct
+from metering_duck.statements import case, select, struct
 
 if TYPE_CHECKING:
     from metering_duck.totals import Series, Totals
@@ -144,7 +144,7 @@ def _counter_sql(totals: Totals, series: Series, source: str, *, where: Sequence
         scale = 0 if function in ("count", "unique-count") else series.decimal.scale
         quantity, numerator = rounding.quantity_sql(value, scale), rounding.exact_text_sql(value, scale)
     columns = {
-        **names(KEY),
+        **{name: totals.constants.get(name, name) for name in KEY},
         "unit": series.unit_sql,
         "aggregation": literal(series.aggregation.name),
         "window_index": "window_index",

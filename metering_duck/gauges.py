@@ -178,13 +178,11 @@ class Gauges:
         held, wide, found = "CAST(held_us AS DECIMAL(18, 0))", self.decimal.wide_sql, self.functions
         last = f"STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity {wide})"
         columns = {"series": "series", "window_index": "window_index"}
-        if not self.divides:
-            columns |= {"high_us": "CAST(NULL AS DECIMAL(38, 0))", "low_us": f"CAST(NULL AS {self.decimal.low_sql})"}
-        elif self.totals.exact:
+        if self.divides and self.totals.exact:
             high, low = self.decimal.parts_sql("level")
-            columns["high_us"] = f"CAST(sum({high} * {held}) AS DECIMAL({DIGITS_MAX}, 0))"
-            columns["low_us"] = f"sum(({low}) * {held})"
-        else:
+            columns["high_us"] = f"CAST(sum({high} * {held}) AS HUGEINT)"
+            columns["low_us"] = f"unscaled(CAST(sum(({low}) * {held}) AS {self.decimal.low_sql}))"
+        elif self.divides:
             columns["level_us"] = f"sum(level * {held})"
         peak, lowest = ("max(CASE WHEN held_us > 0 THEN level END)", "min(CASE WHEN held_us > 0 THEN level END)")
         latest = f"max(CASE WHEN holds_at_end THEN {struct(record)} END)" if self.needs_id else f"CAST(NULL AS {last})"
@@ -208,10 +206,8 @@ class Gauges:
         columns = {name: known.get(name, f"series_{name}") for name in KEY}
         unit = "coalesce(kind_unit, series_unit)" if UNIT_COLUMN in self.keys else "kind_unit"
         columns |= {"unit": unit, "aggregation": "kind_aggregation", "window_index": "window_index"}
-        if self.divides and not totals.exact:
-            columns["high_us"], columns["low_us"] = self._parts_sql("level_us")
-        else:
-            columns |= names(("high_us", "low_us"))
+        if self.divides:
+            columns |= names(("high_us", "low_us") if totals.exact else ("level_us",))
         columns |= names(("known_us", "peak", "lowest", "last", "record_count", "carried", "max_metered_at"))
         source = (
             f"weighted\nJOIN {totals.prefix}series AS all_series ON all_series.series = weighted.series // {count}\n"
@@ -219,13 +215,56 @@ class Gauges:
         )
         return select(columns, source)
 
-    def _parts_sql(self, value: str) -> tuple[str, str]:
-        """A sum as its higher and lower part, both of its sign."""
-        if self.decimal.parts_at_point:
-            high = f"CAST(trunc({value}) AS DECIMAL({DIGITS_MAX}, 0))"
-            return high, f"CAST({value} - {high} AS {self.decimal.low_sql})"
-        whole, base = f"unscaled({value})", f"power_of_ten({self.decimal.low_digits})"
-        return tuple(f"CAST({whole} {sign} {base} AS DECIMAL({DIGITS_MAX}, 0))" for sign in ("//", "%"))  # type: ignore[return-value]
+    # --- readings ---------------------------------------------------------------------------------------------------
+
+    def reading_stages(self, n: int) -> list[Stage]:
+        """From `gauged_N` to `gauge_N`: averages by their quotient, states as they are."""
+        rounding = self.totals.rounding(self.kinds[0][0])
+        source = f"{self.totals.prefix}gauged_{n}"
+        placed = f"{source}\nJOIN {self.totals.windows.name} USING (window_index)"
+        stages = self._quotient(placed).stages(str(n), self.decimal, rounding) if self.divides else []
+        final = self._reading_sql(rounding, stages[-1].name if stages else source)
+        return [*stages, Stage(f"gauge_{n}", "the gauges of one DECIMAL, one row per reading", final)]
+
+    def _quotient(self, source: str) -> Quotient:
+        """Σ level × microseconds as two whole numbers, and what it is divided by."""
+        divisors = {name: sql for name, sql in DIVISORS.items() if name.strip("'") in self.functions}
+        divisor = next(iter(divisors.values())) if len(divisors) == 1 else case(divisors, of="aggregation")
+        if self.totals.exact:
+            return Quotient(source, "high_us", "low_us", divisor)
+        if not self.decimal.parts_at_point:
+            base = f"power_of_ten({self.decimal.low_digits})"
+            return Quotient(source, f"unscaled(level_us) // {base}", f"unscaled(level_us) % {base}", divisor)
+        unit = f"CAST({10**self.decimal.scale} AS DECIMAL({self.decimal.scale + 1}, 0))"
+        low = f"CAST((level_us - trunc(level_us)) * {unit} AS HUGEINT)" if self.decimal.scale else "CAST(0 AS HUGEINT)"
+        return Quotient(source, "trunc(level_us)", low, divisor)
+
+    def _reading_sql(self, rounding: Rounding, source: str) -> str:
+        found = {literal(name) for name in self.functions}
+        states = {name: sql for name, sql in STATES.items() if name in found}
+        state = case(states, of="aggregation") if states else ""
+        exact = rounding.quantity_sql(state, self.decimal.scale), rounding.exact_text_sql(state, self.decimal.scale)
+        total = numerator_text_sql(self.decimal) if self.totals.exact else "plain_text(level_us)"
+        average = rounding.average_sql, total, "CAST(divisor AS BIGINT)"
+
+        def either(of_average: str, of_state: str) -> str:
+            both = self.divides and bool(states)
+            return case({IS_QUOTIENT: of_average}, of_state) if both else of_average if self.divides else of_state
+
+        there = [f"{IS_QUOTIENT} AND divisor IS NOT NULL"] if self.divides else []
+        there += [f"{state} IS NOT NULL"] if states else []
+        columns = {
+            **{name: self.totals.constants.get(name, name) for name in KEY},
+            **names(("unit", "aggregation", "window_index")),
+            "quantity": either(average[0], exact[0]),
+            "numerator": either(average[1], exact[1]),
+            "divisor_us": either(average[2], "CAST(NULL AS BIGINT)"),
+            **names(("record_count", "carried")),
+            "prorated": "FALSE",
+            "max_metered_at": "max_metered_at",
+            **last_columns("CASE WHEN aggregation = 'final-state' THEN last END" if self.needs_id else None),
+        }
+        return select(columns, source, where=[" OR ".join(f"({one})" for one in there)])
 
 
 def _unit_sql(series: Series) -> str:
@@ -292,34 +331,3 @@ def widest_levels(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
         last = Stage("widest", "the first level too large", f"{first}\nLIMIT 1")
         queries.append(Query("widest", (*judged, totals.windows.placed_stage(), found.levels_stages()[0], sums, last)))
     return queries
-
-
-def gauge_reading_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
-    """From `gauged_N` to `gauge_N`: averages by their quotient, states as they are. `series` stands for its group."""
-    decimal, rounding = series.decimal, totals.rounding(series)
-    source = f"{totals.prefix}gauged_{n}\nJOIN {totals.windows.name} USING (window_index)"
-    low = f"unscaled(CAST(low_us AS {decimal.low_sql}))"
-    stages = Quotient(source, "high_us", low, case(DIVISORS, DIVISORS[literal(AVERAGE)], of="aggregation")).stages(
-        str(n), decimal, rounding
-    )
-    final = _gauge_sql(rounding, stages[-1].name, decimal)
-    return [*stages, Stage(f"gauge_{n}", "the gauges of one DECIMAL, one row per reading", final)]
-
-
-def _gauge_sql(rounding: Rounding, source: str, decimal: DecimalType) -> str:
-    state = case(STATES, of="aggregation")
-    columns = {
-        **names(KEY),
-        "unit": "unit",
-        "aggregation": "aggregation",
-        "window_index": "window_index",
-        "quantity": case({IS_QUOTIENT: rounding.average_sql}, rounding.quantity_sql(state, decimal.scale)),
-        "numerator": case({IS_QUOTIENT: numerator_text_sql(decimal)}, rounding.exact_text_sql(state, decimal.scale)),
-        "divisor_us": case({IS_QUOTIENT: "CAST(divisor AS BIGINT)"}),
-        "record_count": "record_count",
-        "carried": "carried",
-        "prorated": "FALSE",
-        "max_metered_at": "max_metered_at",
-        **last_columns("CASE WHEN aggregation = 'final-state' THEN last END"),
-    }
-    return select(columns, source, where=[f"({IS_QUOTIENT} AND divisor IS NOT NULL OR {state} IS NOT NULL)"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metering_duck.decimals import DecimalType, Rounding
+from metering_duck.decimals import DIGITS_MAX, PART_DIGITS, DecimalType, Rounding
 from metering_duck.quote import literal
 from metering_duck.stages import Stage, load_stage, reading
 from metering_duck.statements import case, select
@@ -36,7 +36,7 @@ class Quotient:
             "low": f"low_carried + {case({over: base, under: f'-{base}'}, '0')}",
             "base": base,
             "scale": str(decimal.scale),
-            "result_scale": str(rounding.scale),
+            **steps_sql(str(decimal.scale), str(rounding.scale)),
             "rounding": literal(rounding.mode),
         }
         stages = [
@@ -56,6 +56,21 @@ class Quotient:
             divided = f"(SELECT *, {rounding.digits} AS digits FROM averages_{name})"
             stages.append(reading(load_stage("significant"), {"divided": divided}, f"significant_{name}"))
         return stages
+
+
+def steps_sql(scale: str, result_scale: str) -> dict[str, str]:
+    """What long division takes from the two scales alone: how many digits more, by which steps, or how many fewer."""
+    more, fewer = (
+        f"greatest({result_scale} - {scale}, 0)",
+        f"least(greatest({scale} - {result_scale}, 0), {DIGITS_MAX})",
+    )
+    return {
+        "more_digits": more,
+        "first_step": f"power_of_ten(least({more}, {PART_DIGITS}))",
+        "second_step": f"power_of_ten(greatest({more} - {PART_DIGITS}, 0))",
+        "dropped": f"power_of_ten({fewer})",
+        "quotient_max": f"power_of_ten({DIGITS_MAX} - {more})",
+    }
 
 
 def numerator_text_sql(decimal: DecimalType) -> str:

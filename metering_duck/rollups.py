@@ -22,6 +22,7 @@ from metering_duck.inputs import Files, Input, find_input
 from metering_duck.layouts import NO_PROPERTIES, Layout
 from metering_duck.measurements import SCALE_DEFAULT
 from metering_duck.quote import literal
+from metering_duck.quotients import steps_sql
 from metering_duck.refusals import Checks
 from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.run import NO_WINDOW, Machine, Moment, Periods, Run
@@ -242,7 +243,12 @@ class RollupRun(Run):
                 "the numerators whose quotients have at most 38 digits, and how they are rounded",
                 select(parts | rounding, "combined", star=f"* EXCLUDE ({', '.join(parts)})"),
             ),
-            load_stage("averages"),
+            Stage(
+                "stepped",
+                "by which steps each is divided",
+                select(steps_sql("scale", "result_scale"), "numerators", star="*"),
+            ),
+            reading(load_stage("averages"), {"numerators": "stepped"}),
         ]
         if self.asked.digits is not None:
             divided = f"(SELECT *, {self.asked.digits} AS digits FROM averages)"

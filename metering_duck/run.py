@@ -394,7 +394,7 @@ class Run:
                 self.exact = True
                 self._compute_exactly(compute, totals())
             self._check_overflow("readings")
-            plan.rows = reading_rows(bundled=bundled)
+            plan.rows = reading_rows(bundled=bundled, constants=totals().constants)
             return self.accounting()
 
         def script() -> list[Query]:
@@ -405,7 +405,7 @@ class Run:
                 *self.deduplication(),
                 *all_ties.queries(judged),
                 *all_ties.readings(judged),
-                reading_rows(bundled=bundled),
+                reading_rows(bundled=bundled, constants=all_ties.constants),
             ]
 
         plan = self._plan("reading-bundle" if bundled else "reading", prepare, script)

@@ -10,7 +10,7 @@ Of two levels the inner one is a Totals of its own, whose tables begin with `inn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -22,7 +22,7 @@ from metering_duck.counters import UNIT_COLUMN, counted_query, counter_stages
 from metering_duck.decimals import DIGITS_MAX, HALF_EVEN, DecimalType, Rounding, common_type
 from metering_duck.errors import ConfigError
 from metering_duck.filling import dense_sql, keys_sql
-from metering_duck.gauges import gauge_reading_stages, gauged_queries
+from metering_duck.gauges import gauged_queries, gauges_of
 from metering_duck.measurements import SCALE_DEFAULT
 from metering_duck.stages import Query, Stage, load_stage, reading
 from metering_duck.statements import names, select, struct
@@ -237,7 +237,7 @@ class Totals:
     def totals_stages(self) -> list[Stage]:
         """Up to `totals`: every reading without its identity."""
         counters, values = counter_stages(self), value_stages(self)
-        gauges = [gauge_reading_stages(self, n, group[0]) for n, group in enumerate(self.gauges)]
+        gauges = [found.reading_stages(n) for n, found in enumerate(gauges_of(self))]
         lasts = [stage for stage in (*counters, *values) if stage.name.split("_")[0] in ("counter", "value")]
         lasts += [stages[-1] for stages in gauges]
         union = "\nUNION ALL\n".join(f"SELECT * FROM {stage.name}" for stage in lasts)
@@ -272,10 +272,18 @@ def inner_windows(outer: Windows, per: str, name: str) -> Windows:
     return Windows(None, None, None, outer.zone, None, False, select(columns, outer.name), outer.by_subject, name)
 
 
-def reading_rows(*, bundled: bool) -> Query:
-    """The table `readings` in the order of its keys; bundled, all values of one subject and window together."""
+def reading_rows(*, bundled: bool, constants: Container[str] = ()) -> Query:
+    """The table `readings` in the order of its keys, but for constant ones; bundled, all of one window together."""
     if not bundled:
-        order = [*SCOPE_ORDER, "unit", "aggregation", "CAST(dimensions AS VARCHAR)", "window_start"]
+        by_column = {
+            "universe_id": "universe_id",
+            "workspace_id": "workspace_id NULLS FIRST",
+            "subject": "subject",
+            "unit": "unit",
+            "aggregation": "aggregation",
+            "dimensions": "CAST(dimensions AS VARCHAR)",
+        }
+        order = [*(sql for name, sql in by_column.items() if name not in constants), "window_start"]
         rows = select({}, "readings", star="*", order_by=order)
         return Query("readings", (Stage("readings_in_order", "the readings, in the order of their keys", rows),))
     key = ("workspace_id", "universe_id", "subject", "window_start", "window_end", "dimensions")

@@ -1,6 +1,6 @@
 -- why: the quotient numerator / divisor by long division over integers, rounded once (R15, R16)
--- reads: numerators(high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER, rounding VARCHAR)
--- yields: high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, result_scale INTEGER, rounding VARCHAR, negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, rounded HUGEINT
+-- reads: numerators(high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, more_digits INTEGER, first_step HUGEINT, second_step HUGEINT, dropped HUGEINT, quotient_max HUGEINT, rounding VARCHAR)
+-- yields: high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, scale INTEGER, rounding VARCHAR, negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, rounded HUGEINT
 -- params:
 WITH positive AS (
     SELECT
@@ -17,30 +17,21 @@ divided AS (
             WHEN a // divisor < power_of_ten(38) // base
                 THEN (a // divisor) * base + ((a % divisor) * base + b) // divisor
         END AS quotient,
-        ((a % divisor) * base + b) % divisor AS remainder,
-        greatest(result_scale - scale, 0) AS more_digits,
-        power_of_ten(least(greatest(scale - result_scale, 0), 38)) AS dropped
+        ((a % divisor) * base + b) % divisor AS remainder
     FROM positive
-),
-lengthened AS (
-    SELECT
-        *,
-        power_of_ten(least(more_digits, 19)) AS first_step,
-        power_of_ten(greatest(more_digits - 19, 0)) AS second_step
-    FROM divided
 ),
 first_digits AS (
     SELECT
         *,
         (remainder * first_step) // divisor AS digits_1,
         (remainder * first_step) % divisor AS remainder_1
-    FROM lengthened
+    FROM divided
 ),
 second_digits AS (
     SELECT
         *,
         CASE
-            WHEN quotient < power_of_ten(38 - more_digits) AND more_digits > 0
+            WHEN quotient < quotient_max AND more_digits > 0
                 THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
             WHEN more_digits = 0 THEN quotient // dropped
         END AS floor_digits,
@@ -60,8 +51,8 @@ compared AS (
 )
 SELECT
     * EXCLUDE (
-        a, b, more_digits, dropped, first_step, second_step, digits_1, remainder_1, floor_digits, dropped_digits, rest,
-        beyond_half
+        a, b, more_digits, first_step, second_step, dropped, quotient_max, digits_1, remainder_1, floor_digits,
+        dropped_digits, rest, beyond_half
     ),
     (floor_digits + CASE
         WHEN rest = 0 AND dropped_digits = 0 THEN 0

@@ -2,7 +2,15 @@
 -- reads: totals(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, window_index BIGINT, quantity DECIMAL(38,18), numerator VARCHAR, divisor_us BIGINT, record_count BIGINT, carried BOOLEAN, prorated BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR), windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
 -- yields: id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR), quantity DECIMAL(38,18), record_count BIGINT, max_metered_at TIMESTAMP WITH TIME ZONE, created_at TIMESTAMP WITH TIME ZONE, numerator VARCHAR, divisor_us BIGINT, carried BOOLEAN, last_recorded_at TIMESTAMP WITH TIME ZONE, last_metered_at TIMESTAMP WITH TIME ZONE, last_event_id VARCHAR, prorated BOOLEAN
 -- params: clock TIMESTAMP
-WITH placed AS (
+WITH bounds AS (
+    SELECT
+        window_index,
+        make_timestamptz(epoch_us(window_start)) AS window_start,
+        make_timestamptz(epoch_us(window_end)) AS window_end,
+        encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
+    FROM windows
+),
+placed AS (
     SELECT
         *,
         CASE
@@ -10,7 +18,7 @@ WITH placed AS (
             ELSE in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))
         END AS grouped_by
     FROM totals
-    JOIN windows USING (window_index)
+    JOIN bounds USING (window_index)
 )
 SELECT
     digest(
@@ -19,31 +27,33 @@ SELECT
         || encoded(subject)
         || encoded(unit)
         || encoded(aggregation)
-        || encoded(CAST(epoch_us(window_start) AS VARCHAR))
-        || encoded(CAST(epoch_us(window_end) AS VARCHAR))
-        || list_aggregate(
-            list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
-            'string_agg',
-            ''
-        )
+        || encoded_bounds
+        || CASE
+            WHEN dimensions IS NULL THEN ''
+            ELSE list_aggregate(
+                list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
+                'string_agg',
+                ''
+            )
+        END
     ) AS id,
     workspace_id,
     universe_id,
     subject,
     unit,
     aggregation,
-    window_start AT TIME ZONE 'UTC' AS window_start,
-    window_end AT TIME ZONE 'UTC' AS window_end,
+    window_start,
+    window_end,
     grouped_by AS dimensions,
     quantity,
     CAST(record_count AS BIGINT) AS record_count,
-    max_metered_at AT TIME ZONE 'UTC' AS max_metered_at,
+    make_timestamptz(epoch_us(max_metered_at)) AS max_metered_at,
     $clock AT TIME ZONE 'UTC' AS created_at,
     numerator,
     divisor_us,
     carried,
-    last_recorded_at AT TIME ZONE 'UTC' AS last_recorded_at,
-    last_metered_at AT TIME ZONE 'UTC' AS last_metered_at,
+    make_timestamptz(epoch_us(last_recorded_at)) AS last_recorded_at,
+    make_timestamptz(epoch_us(last_metered_at)) AS last_metered_at,
     last_event_id,
     prorated
 FROM placed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metering_duck import compile_sql
 from metering_duck.quote import identifier, literal
 from metering_duck.stages import load_header, load_stage, load_text, parameter_names
 
@@ -33,6 +35,7 @@ SAMPLES_BY_COLUMN = {
     "filled": "FALSE",
     "object": """'{{"observations": [{{"quantity": "{n}.50", "unit": "seats"}}, {{"quantity": 1234567890123456}}]}}'""",
 }
+TIMES = "recorded_at TIMESTAMP, metered_at TIMESTAMP"
 KEY = "'w', 'u', 's', NULL, 'seats', 'a'"
 
 
@@ -82,6 +85,17 @@ def values_of(stage: str) -> dict[str, Any]:
     return {name: kinds[kind] for name, kind in load_header(stage).parameters.items()}
 
 
+def generated(stage: str, *aggregations: str) -> str:
+    """The text of a generated stage: of gauges over two days."""
+    config = {"measurements": [{"sourceProperty": "q", "unit": "seats", "aggregation": name} for name in aggregations]}
+    return compile_sql(config, stage=stage, start="2024-01-31", end="2024-02-02")
+
+
+def key_sql(key: tuple[str | None, ...]) -> str:
+    """A row of texts."""
+    return f"({', '.join('NULL' if text is None else literal(text) for text in key)})"
+
+
 # --- headers ---------------------------------------------------------------------------------------------------------
 
 
@@ -105,6 +119,7 @@ def test_a_stage_runs_alone(sql: duckdb.DuckDBPyConnection, stage: str) -> None:
     expected = {
         "conflicts": 0,
         "repeated_keys": 0,
+        "tied_moments": 0,
         "observations": 2 * ROWS,
         "windows": 0,
         "window_grid": 1,
@@ -160,40 +175,85 @@ def test_verdicts_keep_the_first_to_enter(sql: duckdb.DuckDBPyConnection) -> Non
 
 def test_spans_hold_until_the_next_level(sql: duckdb.DuckDBPyConnection) -> None:
     """A level holds to the next, or to the end; of levels at one instant only the last does (R13, R14)."""
-    levels = [
-        ("00:00", "00:00", "a", 5),
-        ("02:00", "00:00", "b", 1),
-        ("02:00", "00:00", "a", 7),
-        ("02:00", "00:00", "b", 0),
-    ]
     moment = "TIMESTAMP '2024-01-31 {}'".format
-    last = "0, 0, TIMESTAMP '2024-02-01'"
-    values = ", ".join(f"({KEY}, {moment(r)}, {moment(m)}, '{i}', {level}, {last})" for r, m, i, level in levels)
-    fill(sql, "levels", "spans", values)
-    spans = load_stage("spans").sql
-    query = f"SELECT id, level::INTEGER, strftime(held_until, '%d %H') FROM ({spans}) ORDER BY recorded_at, id, level"
-    expected = [("a", 5, "31 02"), ("a", 7, "31 02"), ("b", 0, "31 02"), ("b", 1, "01 00")]
-    assert expected == sql.execute(query, values_of("spans")).fetchall()
+    levels = [
+        ("00:00", "00:00", "NULL", 5),
+        ("02:00", "00:00", "'b'", 1),
+        ("02:00", "00:00", "'a'", 7),
+        ("02:00", "00:00", "'b'", 0),
+    ]
+    sql.execute(f"CREATE TABLE levels (series UINTEGER, {TIMES}, tied_id VARCHAR, level DECIMAL(38, 18))")
+    for recorded, metered, tied_id, level in levels:
+        sql.execute(f"INSERT INTO levels VALUES (0, {moment(recorded)}, {moment(metered)}, {tied_id}, {level})")
+    sql.execute(f"INSERT INTO levels VALUES (1, {moment('01:00')}, {moment('01:00')}, NULL, 3)")
+    spans = generated("spans", "time-weighted-avg")
+    query = f"SELECT series, level::INTEGER, strftime(held_until, '%d %H') FROM ({spans}) ORDER BY series, level"
+
+    expected = [(0, 0, "31 02"), (0, 1, "01 00"), (0, 5, "31 02"), (0, 7, "31 02"), (1, 3, "01 00")]
+    assert expected == sql.execute(query, {"end": datetime(2024, 2, 1)}).fetchall()
+
+
+def test_pieces_are_spans_cut_at_their_window(sql: duckdb.DuckDBPyConnection) -> None:
+    """A piece is the part of a span in the window, which it may reach into for no time; one that ended before has none."""
+    sql.execute(f"CREATE TABLE spans (series UINTEGER, {TIMES}, level INTEGER, held_until TIMESTAMP)")
+    spans = [("01-29", "01-30"), ("01-30", "01-31"), ("01-30", "02-05"), ("01-31", "01-31"), ("02-01", "02-02")]
+    for n, (start, end) in enumerate(spans):
+        sql.execute(
+            f"INSERT INTO spans SELECT {n}, '2024-{start}', recorded_at, 1, '2024-{end}' "
+            f"FROM (SELECT TIMESTAMP '2024-{start}' AS recorded_at)"
+        )
+    pieces = generated("pieces", "time-weighted-avg")
+    query = f"SELECT series, held_us // 86400000000, begins_here, holds_at_end FROM ({pieces}) ORDER BY series"
+
+    expected = [(1, 0, False, False), (2, 2, False, True), (3, 0, True, False), (4, 1, True, True)]
+    bounds = {"start": datetime(2024, 1, 31), "end": datetime(2024, 2, 2)}
+    assert expected == sql.execute(query, bounds).fetchall()
 
 
 def test_weighted_sees_no_level_of_no_length(sql: duckdb.DuckDBPyConnection) -> None:
     """Extremes are of levels in effect, the count is of records in the window, the carried one is flagged."""
-    moment = "TIMESTAMP '{}'".format
-    pieces = [
-        ("2023-12-01", "a", 4, 4, 10, False),
-        ("2024-01-01", "b", 9, 9, 0, False),
-        ("2024-01-01", "c", -2, -2, 30, True),
-    ]
-    values = ", ".join(
-        f"({KEY}, {moment(r)}, {moment(r)}, '{i}', {level}, {high}, 0.5, 0, {moment('2024-01-01')}, {held}, {ends})"
-        for r, i, level, high, held, ends in pieces
+    sql.execute(
+        f"CREATE TABLE pieces (series UINTEGER, {TIMES}, id VARCHAR, level DECIMAL(38, 18), window_index BIGINT, "
+        "held_us BIGINT, begins_here BOOLEAN, holds_at_end BOOLEAN)"
     )
-    fill(sql, "pieces", "weighted", values)
-    (row,) = sql.sql(load_stage("weighted").sql).to_arrow_table().to_pylist()
-    names = ("high_us", "low_us", "peak", "lowest", "record_count", "carried", "max_metered_at")
-    expected = (4 * 10 - 2 * 30, 20, 4, -2, 2, True, datetime(2024, 1, 1))
+    pieces = [
+        ("2023-12-01", "a", "4.5", 10, False, False),
+        ("2024-01-01", "b", "9", 0, True, False),
+        ("2024-01-01", "c", "-2", 30, True, True),
+    ]
+    for day, name, level, held, begins, ends in pieces:
+        sql.execute(f"INSERT INTO pieces VALUES (0, '{day}', '{day}', '{name}', {level}, 0, {held}, {begins}, {ends})")
+    weighted = generated("weighted", "time-weighted-avg", "peak-state", "min-state", "final-state")
+    (row,) = sql.sql(weighted).to_arrow_table().to_pylist()
+
+    names = ("level_us", "known_us", "peak", "lowest", "record_count", "carried", "max_metered_at")
+    expected = (Decimal(-15), 40, Decimal("4.5"), Decimal(-2), 2, True, datetime(2024, 1, 1))
     assert dict(zip(names, expected, strict=True)) == {name: row[name] for name in names}
     assert row["last"]["id"] == "c"
+
+
+def test_series_are_numbered_by_key(sql: duckdb.DuckDBPyConnection) -> None:
+    """Every key of a reading, one with an absent part too, has one number from 0 (R10)."""
+    keys = [("w", "u", "s"), ("w", "u", "s"), ("w", "v", "s"), ("w", "u", None)]
+    sql.execute("CREATE TABLE keys AS SELECT * FROM (VALUES " + ", ".join(map(key_sql, set(keys))) + ")")
+
+    assert [(0,), (1,), (2,)] == sql.sql(
+        f"SELECT series FROM ({generated('series', 'peak-state')}) ORDER BY 1"
+    ).fetchall()
+
+
+def test_moments_are_tied_where_a_subject_has_two_events(sql: duckdb.DuckDBPyConnection) -> None:
+    """A moment is subject, recorded at and metered at together; one that is absent is a moment like any other (R13)."""
+    day = "TIMESTAMP '2024-01-{}'".format
+    rows = [("a", "01", "01"), ("a", "01", "01"), ("b", "01", "01"), ("a", "02", "01"), ("a", "01", "02")]
+    values = [f"('{subject}', {day(recorded)}, {day(metered)})" for subject, recorded, metered in rows]
+    fill(sql, "arrivals", "tied_moments", ", ".join([*values, "(NULL, NULL, NULL)", "(NULL, NULL, NULL)"]))
+    tied = [f"hash('a', {day('01')}, {day('01')})", "hash(NULL::VARCHAR, NULL::TIMESTAMP, NULL::TIMESTAMP)"]
+
+    expected = sql.sql(
+        " UNION ALL ".join(f"SELECT {moment} AS moment_hash" for moment in tied) + " ORDER BY 1"
+    ).fetchall()
+    assert expected == sql.sql(f"FROM ({load_stage('tied_moments').sql}) ORDER BY 1").fetchall()
 
 
 def test_repeated_keys_are_those_seen_twice(sql: duckdb.DuckDBPyConnection) -> None:

@@ -1190,8 +1190,6 @@ weighted AS (
     SELECT
         series,
         window_index,
-        CAST(NULL AS DECIMAL(38, 0)) AS high_us,
-        CAST(NULL AS DECIMAL(38, 18)) AS low_us,
         CAST(sum(held_us) AS BIGINT) AS known_us,
         CAST(NULL AS DECIMAL(38, 18)) AS peak,
         CAST(NULL AS DECIMAL(38, 18)) AS lowest,
@@ -1213,8 +1211,6 @@ SELECT
     kind_unit AS unit,
     kind_aggregation AS aggregation,
     window_index,
-    high_us,
-    low_us,
     known_us,
     peak,
     lowest,
@@ -1234,7 +1230,7 @@ counter_0 AS (
         workspace_id,
         universe_id,
         subject,
-        dimensions,
+        CAST(NULL AS VARCHAR) AS dimensions,
         'gigabytes' AS unit,
         'latest' AS aggregation,
         window_index,
@@ -1252,114 +1248,19 @@ counter_0 AS (
     WHERE used
         AND n_0 + n_2 > 0
 ),
--- the numerator's two parts, the lower one below its base
-carried_0 AS (
-    SELECT
-        *,
-        CAST(high_us AS HUGEINT) + unscaled(CAST(low_us AS DECIMAL(38, 18))) // power_of_ten(18) AS high_carried,
-        unscaled(CAST(low_us AS DECIMAL(38, 18))) % power_of_ten(18) AS low_carried,
-        CAST(CASE aggregation WHEN 'time-weighted-avg' THEN epoch_us(window_end) - epoch_us(window_start) WHEN 'time-weighted-avg-known' THEN nullif(known_us, 0) WHEN 'integral' THEN 1000000 WHEN 'integral-hours' THEN 3600000000 ELSE epoch_us(window_end) - epoch_us(window_start) END AS HUGEINT) AS divisor
-    FROM gauged_0
-    JOIN windows USING (window_index)
-),
--- the numerator as high × base + low, both of one sign (R15)
-numerators_0 AS (
-    SELECT
-        *,
-        high_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN -1 WHEN high_carried < 0 AND low_carried > 0 THEN 1 ELSE 0 END AS high,
-        low_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18) WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18) ELSE 0 END AS low,
-        power_of_ten(18) AS base,
-        18 AS scale,
-        18 AS result_scale,
-        'half-even' AS rounding
-    FROM carried_0
-),
--- the quotient numerator / divisor by long division over integers, rounded once (R15, R16)
-averages_0 AS (
-    WITH positive AS (
-        SELECT
-            *,
-            high < 0 OR (high = 0 AND low < 0) AS negative,
-            CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -high ELSE high END AS a,
-            CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -low ELSE low END AS b
-        FROM numerators_0
-    ),
-    divided AS (
-        SELECT
-            *,
-            CASE
-                WHEN a // divisor < power_of_ten(38) // base
-                    THEN (a // divisor) * base + ((a % divisor) * base + b) // divisor
-            END AS quotient,
-            ((a % divisor) * base + b) % divisor AS remainder,
-            greatest(result_scale - scale, 0) AS more_digits,
-            power_of_ten(least(greatest(scale - result_scale, 0), 38)) AS dropped
-        FROM positive
-    ),
-    lengthened AS (
-        SELECT
-            *,
-            power_of_ten(least(more_digits, 19)) AS first_step,
-            power_of_ten(greatest(more_digits - 19, 0)) AS second_step
-        FROM divided
-    ),
-    first_digits AS (
-        SELECT
-            *,
-            (remainder * first_step) // divisor AS digits_1,
-            (remainder * first_step) % divisor AS remainder_1
-        FROM lengthened
-    ),
-    second_digits AS (
-        SELECT
-            *,
-            CASE
-                WHEN quotient < power_of_ten(38 - more_digits) AND more_digits > 0
-                    THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
-                WHEN more_digits = 0 THEN quotient // dropped
-            END AS floor_digits,
-            quotient % dropped AS dropped_digits,
-            (remainder_1 * second_step) % divisor AS rest
-        FROM first_digits
-    ),
-    compared AS (
-        SELECT
-            *,
-            CASE
-                WHEN dropped > 1 AND dropped_digits <> dropped // 2 THEN sign(dropped_digits - dropped // 2)
-                WHEN dropped > 1 THEN sign(rest)
-                ELSE sign(2 * rest - divisor)
-            END AS beyond_half
-        FROM second_digits
-    )
-    SELECT
-        * EXCLUDE (
-            a, b, more_digits, dropped, first_step, second_step, digits_1, remainder_1, floor_digits, dropped_digits, rest,
-            beyond_half
-        ),
-        (floor_digits + CASE
-            WHEN rest = 0 AND dropped_digits = 0 THEN 0
-            WHEN rounding = 'ceiling' THEN CASE WHEN negative THEN 0 ELSE 1 END
-            WHEN rounding = 'floor' THEN CASE WHEN negative THEN 1 ELSE 0 END
-            WHEN beyond_half > 0 OR (beyond_half = 0 AND (rounding = 'half-up' OR floor_digits % 2 = 1)) THEN 1
-            ELSE 0
-        END)
-            * CASE WHEN negative THEN -1 ELSE 1 END AS rounded
-    FROM compared
-),
 -- the gauges of one DECIMAL, one row per reading
 gauge_0 AS (
     SELECT
         workspace_id,
         universe_id,
         subject,
-        dimensions,
+        CAST(NULL AS VARCHAR) AS dimensions,
         unit,
         aggregation,
         window_index,
-        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN TRY_CAST((CAST(rounded AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18))) AS DECIMAL(38, 18)) ELSE TRY_CAST(CASE aggregation WHEN 'peak-state' THEN peak WHEN 'min-state' THEN lowest WHEN 'final-state' THEN last.quantity END AS DECIMAL(38, 18)) END AS quantity,
-        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN parts_text(high, low, 18, 18) ELSE CAST(NULL AS VARCHAR) END AS numerator,
-        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN CAST(divisor AS BIGINT) END AS divisor_us,
+        TRY_CAST(CASE aggregation WHEN 'final-state' THEN last.quantity END AS DECIMAL(38, 18)) AS quantity,
+        CAST(NULL AS VARCHAR) AS numerator,
+        CAST(NULL AS BIGINT) AS divisor_us,
         record_count,
         carried,
         FALSE AS prorated,
@@ -1367,8 +1268,8 @@ gauge_0 AS (
         (CASE WHEN aggregation = 'final-state' THEN last END).recorded_at AS last_recorded_at,
         (CASE WHEN aggregation = 'final-state' THEN last END).metered_at AS last_metered_at,
         (CASE WHEN aggregation = 'final-state' THEN last END).id AS last_event_id
-    FROM averages_0
-    WHERE (aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') AND divisor IS NOT NULL OR CASE aggregation WHEN 'peak-state' THEN peak WHEN 'min-state' THEN lowest WHEN 'final-state' THEN last.quantity END IS NOT NULL)
+    FROM gauged_0
+    WHERE (CASE aggregation WHEN 'final-state' THEN last.quantity END IS NOT NULL)
 ),
 -- counters, gauges and the others, one row per reading
 totals AS (
@@ -1378,7 +1279,15 @@ totals AS (
 ),
 -- a reading with its identity (R21), its window, and the exact state that lets it combine with its neighbours (R20)
 readings AS (
-    WITH placed AS (
+    WITH bounds AS (
+        SELECT
+            window_index,
+            make_timestamptz(epoch_us(window_start)) AS window_start,
+            make_timestamptz(epoch_us(window_end)) AS window_end,
+            encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
+        FROM windows
+    ),
+    placed AS (
         SELECT
             *,
             CASE
@@ -1386,7 +1295,7 @@ readings AS (
                 ELSE in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))
             END AS grouped_by
         FROM totals
-        JOIN windows USING (window_index)
+        JOIN bounds USING (window_index)
     )
     SELECT
         digest(
@@ -1395,31 +1304,33 @@ readings AS (
             || encoded(subject)
             || encoded(unit)
             || encoded(aggregation)
-            || encoded(CAST(epoch_us(window_start) AS VARCHAR))
-            || encoded(CAST(epoch_us(window_end) AS VARCHAR))
-            || list_aggregate(
-                list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
-                'string_agg',
-                ''
-            )
+            || encoded_bounds
+            || CASE
+                WHEN dimensions IS NULL THEN ''
+                ELSE list_aggregate(
+                    list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
+                    'string_agg',
+                    ''
+                )
+            END
         ) AS id,
         workspace_id,
         universe_id,
         subject,
         unit,
         aggregation,
-        window_start AT TIME ZONE 'UTC' AS window_start,
-        window_end AT TIME ZONE 'UTC' AS window_end,
+        window_start,
+        window_end,
         grouped_by AS dimensions,
         quantity,
         CAST(record_count AS BIGINT) AS record_count,
-        max_metered_at AT TIME ZONE 'UTC' AS max_metered_at,
+        make_timestamptz(epoch_us(max_metered_at)) AS max_metered_at,
         TIMESTAMP '2024-06-01 00:00:00' AT TIME ZONE 'UTC' AS created_at,
         numerator,
         divisor_us,
         carried,
-        last_recorded_at AT TIME ZONE 'UTC' AS last_recorded_at,
-        last_metered_at AT TIME ZONE 'UTC' AS last_metered_at,
+        make_timestamptz(epoch_us(last_recorded_at)) AS last_recorded_at,
+        make_timestamptz(epoch_us(last_metered_at)) AS last_metered_at,
         last_event_id,
         prorated
     FROM placed
@@ -1437,5 +1348,4 @@ ORDER BY
     subject,
     unit,
     aggregation,
-    CAST(dimensions AS VARCHAR),
     window_start;

@@ -798,7 +798,15 @@ totals AS (
 ),
 -- a reading with its identity (R21), its window, and the exact state that lets it combine with its neighbours (R20)
 readings AS (
-    WITH placed AS (
+    WITH bounds AS (
+        SELECT
+            window_index,
+            make_timestamptz(epoch_us(window_start)) AS window_start,
+            make_timestamptz(epoch_us(window_end)) AS window_end,
+            encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
+        FROM windows
+    ),
+    placed AS (
         SELECT
             *,
             CASE
@@ -806,7 +814,7 @@ readings AS (
                 ELSE in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))
             END AS grouped_by
         FROM totals
-        JOIN windows USING (window_index)
+        JOIN bounds USING (window_index)
     )
     SELECT
         digest(
@@ -815,31 +823,33 @@ readings AS (
             || encoded(subject)
             || encoded(unit)
             || encoded(aggregation)
-            || encoded(CAST(epoch_us(window_start) AS VARCHAR))
-            || encoded(CAST(epoch_us(window_end) AS VARCHAR))
-            || list_aggregate(
-                list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
-                'string_agg',
-                ''
-            )
+            || encoded_bounds
+            || CASE
+                WHEN dimensions IS NULL THEN ''
+                ELSE list_aggregate(
+                    list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
+                    'string_agg',
+                    ''
+                )
+            END
         ) AS id,
         workspace_id,
         universe_id,
         subject,
         unit,
         aggregation,
-        window_start AT TIME ZONE 'UTC' AS window_start,
-        window_end AT TIME ZONE 'UTC' AS window_end,
+        window_start,
+        window_end,
         grouped_by AS dimensions,
         quantity,
         CAST(record_count AS BIGINT) AS record_count,
-        max_metered_at AT TIME ZONE 'UTC' AS max_metered_at,
+        make_timestamptz(epoch_us(max_metered_at)) AS max_metered_at,
         TIMESTAMP '2024-06-01 00:00:00' AT TIME ZONE 'UTC' AS created_at,
         numerator,
         divisor_us,
         carried,
-        last_recorded_at AT TIME ZONE 'UTC' AS last_recorded_at,
-        last_metered_at AT TIME ZONE 'UTC' AS last_metered_at,
+        make_timestamptz(epoch_us(last_recorded_at)) AS last_recorded_at,
+        make_timestamptz(epoch_us(last_metered_at)) AS last_metered_at,
         last_event_id,
         prorated
     FROM placed

@@ -1765,7 +1765,7 @@ counter_0 AS (
         workspace_id,
         universe_id,
         subject,
-        dimensions,
+        CAST(NULL AS VARCHAR) AS dimensions,
         'GiB' AS unit,
         'sum' AS aggregation,
         window_index,
@@ -1822,7 +1822,11 @@ numerators_of_value_1 AS (
         low_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18) WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18) ELSE 0 END AS low,
         power_of_ten(18) AS base,
         18 AS scale,
-        18 AS result_scale,
+        greatest(18 - 18, 0) AS more_digits,
+        power_of_ten(least(greatest(18 - 18, 0), 19)) AS first_step,
+        power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0)) AS second_step,
+        power_of_ten(least(greatest(18 - 18, 0), 38)) AS dropped,
+        power_of_ten(38 - greatest(18 - 18, 0)) AS quotient_max,
         'half-even' AS rounding
     FROM carried_of_value_1
 ),
@@ -1843,30 +1847,21 @@ averages_of_value_1 AS (
                 WHEN a // divisor < power_of_ten(38) // base
                     THEN (a // divisor) * base + ((a % divisor) * base + b) // divisor
             END AS quotient,
-            ((a % divisor) * base + b) % divisor AS remainder,
-            greatest(result_scale - scale, 0) AS more_digits,
-            power_of_ten(least(greatest(scale - result_scale, 0), 38)) AS dropped
+            ((a % divisor) * base + b) % divisor AS remainder
         FROM positive
-    ),
-    lengthened AS (
-        SELECT
-            *,
-            power_of_ten(least(more_digits, 19)) AS first_step,
-            power_of_ten(greatest(more_digits - 19, 0)) AS second_step
-        FROM divided
     ),
     first_digits AS (
         SELECT
             *,
             (remainder * first_step) // divisor AS digits_1,
             (remainder * first_step) % divisor AS remainder_1
-        FROM lengthened
+        FROM divided
     ),
     second_digits AS (
         SELECT
             *,
             CASE
-                WHEN quotient < power_of_ten(38 - more_digits) AND more_digits > 0
+                WHEN quotient < quotient_max AND more_digits > 0
                     THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
                 WHEN more_digits = 0 THEN quotient // dropped
             END AS floor_digits,
@@ -1886,8 +1881,8 @@ averages_of_value_1 AS (
     )
     SELECT
         * EXCLUDE (
-            a, b, more_digits, dropped, first_step, second_step, digits_1, remainder_1, floor_digits, dropped_digits, rest,
-            beyond_half
+            a, b, more_digits, first_step, second_step, dropped, quotient_max, digits_1, remainder_1, floor_digits,
+            dropped_digits, rest, beyond_half
         ),
         (floor_digits + CASE
             WHEN rest = 0 AND dropped_digits = 0 THEN 0
@@ -1955,7 +1950,15 @@ totals AS (
 ),
 -- a reading with its identity (R21), its window, and the exact state that lets it combine with its neighbours (R20)
 readings AS (
-    WITH placed AS (
+    WITH bounds AS (
+        SELECT
+            window_index,
+            make_timestamptz(epoch_us(window_start)) AS window_start,
+            make_timestamptz(epoch_us(window_end)) AS window_end,
+            encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
+        FROM windows
+    ),
+    placed AS (
         SELECT
             *,
             CASE
@@ -1963,7 +1966,7 @@ readings AS (
                 ELSE in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))
             END AS grouped_by
         FROM totals
-        JOIN windows USING (window_index)
+        JOIN bounds USING (window_index)
     )
     SELECT
         digest(
@@ -1972,31 +1975,33 @@ readings AS (
             || encoded(subject)
             || encoded(unit)
             || encoded(aggregation)
-            || encoded(CAST(epoch_us(window_start) AS VARCHAR))
-            || encoded(CAST(epoch_us(window_end) AS VARCHAR))
-            || list_aggregate(
-                list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
-                'string_agg',
-                ''
-            )
+            || encoded_bounds
+            || CASE
+                WHEN dimensions IS NULL THEN ''
+                ELSE list_aggregate(
+                    list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
+                    'string_agg',
+                    ''
+                )
+            END
         ) AS id,
         workspace_id,
         universe_id,
         subject,
         unit,
         aggregation,
-        window_start AT TIME ZONE 'UTC' AS window_start,
-        window_end AT TIME ZONE 'UTC' AS window_end,
+        window_start,
+        window_end,
         grouped_by AS dimensions,
         quantity,
         CAST(record_count AS BIGINT) AS record_count,
-        max_metered_at AT TIME ZONE 'UTC' AS max_metered_at,
+        make_timestamptz(epoch_us(max_metered_at)) AS max_metered_at,
         TIMESTAMP '2024-06-01 00:00:00' AT TIME ZONE 'UTC' AS created_at,
         numerator,
         divisor_us,
         carried,
-        last_recorded_at AT TIME ZONE 'UTC' AS last_recorded_at,
-        last_metered_at AT TIME ZONE 'UTC' AS last_metered_at,
+        make_timestamptz(epoch_us(last_recorded_at)) AS last_recorded_at,
+        make_timestamptz(epoch_us(last_metered_at)) AS last_metered_at,
         last_event_id,
         prorated
     FROM placed
@@ -2014,5 +2019,4 @@ ORDER BY
     subject,
     unit,
     aggregation,
-    CAST(dimensions AS VARCHAR),
     window_start;

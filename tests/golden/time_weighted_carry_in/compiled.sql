@@ -1166,8 +1166,7 @@ SELECT
     kind_unit AS unit,
     kind_aggregation AS aggregation,
     window_index,
-    CAST(trunc(level_us) AS DECIMAL(38, 0)) AS high_us,
-    CAST(level_us - CAST(trunc(level_us) AS DECIMAL(38, 0)) AS DECIMAL(38, 18)) AS low_us,
+    level_us,
     known_us,
     peak,
     lowest,
@@ -1185,9 +1184,9 @@ WITH
 carried_0 AS (
     SELECT
         *,
-        CAST(high_us AS HUGEINT) + unscaled(CAST(low_us AS DECIMAL(38, 18))) // power_of_ten(18) AS high_carried,
-        unscaled(CAST(low_us AS DECIMAL(38, 18))) % power_of_ten(18) AS low_carried,
-        CAST(CASE aggregation WHEN 'time-weighted-avg' THEN epoch_us(window_end) - epoch_us(window_start) WHEN 'time-weighted-avg-known' THEN nullif(known_us, 0) WHEN 'integral' THEN 1000000 WHEN 'integral-hours' THEN 3600000000 ELSE epoch_us(window_end) - epoch_us(window_start) END AS HUGEINT) AS divisor
+        CAST(trunc(level_us) AS HUGEINT) + CAST((level_us - trunc(level_us)) * CAST(1000000000000000000 AS DECIMAL(19, 0)) AS HUGEINT) // power_of_ten(18) AS high_carried,
+        CAST((level_us - trunc(level_us)) * CAST(1000000000000000000 AS DECIMAL(19, 0)) AS HUGEINT) % power_of_ten(18) AS low_carried,
+        CAST(epoch_us(window_end) - epoch_us(window_start) AS HUGEINT) AS divisor
     FROM gauged_0
     JOIN windows USING (window_index)
 ),
@@ -1199,7 +1198,11 @@ numerators_0 AS (
         low_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18) WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18) ELSE 0 END AS low,
         power_of_ten(18) AS base,
         18 AS scale,
-        18 AS result_scale,
+        greatest(18 - 18, 0) AS more_digits,
+        power_of_ten(least(greatest(18 - 18, 0), 19)) AS first_step,
+        power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0)) AS second_step,
+        power_of_ten(least(greatest(18 - 18, 0), 38)) AS dropped,
+        power_of_ten(38 - greatest(18 - 18, 0)) AS quotient_max,
         'half-even' AS rounding
     FROM carried_0
 ),
@@ -1220,30 +1223,21 @@ averages_0 AS (
                 WHEN a // divisor < power_of_ten(38) // base
                     THEN (a // divisor) * base + ((a % divisor) * base + b) // divisor
             END AS quotient,
-            ((a % divisor) * base + b) % divisor AS remainder,
-            greatest(result_scale - scale, 0) AS more_digits,
-            power_of_ten(least(greatest(scale - result_scale, 0), 38)) AS dropped
+            ((a % divisor) * base + b) % divisor AS remainder
         FROM positive
-    ),
-    lengthened AS (
-        SELECT
-            *,
-            power_of_ten(least(more_digits, 19)) AS first_step,
-            power_of_ten(greatest(more_digits - 19, 0)) AS second_step
-        FROM divided
     ),
     first_digits AS (
         SELECT
             *,
             (remainder * first_step) // divisor AS digits_1,
             (remainder * first_step) % divisor AS remainder_1
-        FROM lengthened
+        FROM divided
     ),
     second_digits AS (
         SELECT
             *,
             CASE
-                WHEN quotient < power_of_ten(38 - more_digits) AND more_digits > 0
+                WHEN quotient < quotient_max AND more_digits > 0
                     THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
                 WHEN more_digits = 0 THEN quotient // dropped
             END AS floor_digits,
@@ -1263,8 +1257,8 @@ averages_0 AS (
     )
     SELECT
         * EXCLUDE (
-            a, b, more_digits, dropped, first_step, second_step, digits_1, remainder_1, floor_digits, dropped_digits, rest,
-            beyond_half
+            a, b, more_digits, first_step, second_step, dropped, quotient_max, digits_1, remainder_1, floor_digits,
+            dropped_digits, rest, beyond_half
         ),
         (floor_digits + CASE
             WHEN rest = 0 AND dropped_digits = 0 THEN 0
@@ -1282,22 +1276,22 @@ gauge_0 AS (
         workspace_id,
         universe_id,
         subject,
-        dimensions,
+        CAST(NULL AS VARCHAR) AS dimensions,
         unit,
         aggregation,
         window_index,
-        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN TRY_CAST((CAST(rounded AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18))) AS DECIMAL(38, 18)) ELSE TRY_CAST(CASE aggregation WHEN 'peak-state' THEN peak WHEN 'min-state' THEN lowest WHEN 'final-state' THEN last.quantity END AS DECIMAL(38, 18)) END AS quantity,
-        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN parts_text(high, low, 18, 18) ELSE CAST(NULL AS VARCHAR) END AS numerator,
-        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN CAST(divisor AS BIGINT) END AS divisor_us,
+        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN TRY_CAST((CAST(rounded AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18))) AS DECIMAL(38, 18)) ELSE TRY_CAST(CASE aggregation WHEN 'peak-state' THEN peak END AS DECIMAL(38, 18)) END AS quantity,
+        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN plain_text(level_us) ELSE CAST(NULL AS VARCHAR) END AS numerator,
+        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN CAST(divisor AS BIGINT) ELSE CAST(NULL AS BIGINT) END AS divisor_us,
         record_count,
         carried,
         FALSE AS prorated,
         max_metered_at,
-        (CASE WHEN aggregation = 'final-state' THEN last END).recorded_at AS last_recorded_at,
-        (CASE WHEN aggregation = 'final-state' THEN last END).metered_at AS last_metered_at,
-        (CASE WHEN aggregation = 'final-state' THEN last END).id AS last_event_id
+        CAST(NULL AS TIMESTAMP) AS last_recorded_at,
+        CAST(NULL AS TIMESTAMP) AS last_metered_at,
+        CAST(NULL AS VARCHAR) AS last_event_id
     FROM averages_0
-    WHERE (aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') AND divisor IS NOT NULL OR CASE aggregation WHEN 'peak-state' THEN peak WHEN 'min-state' THEN lowest WHEN 'final-state' THEN last.quantity END IS NOT NULL)
+    WHERE (aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') AND divisor IS NOT NULL) OR (CASE aggregation WHEN 'peak-state' THEN peak END IS NOT NULL)
 ),
 -- counters, gauges and the others, one row per reading
 totals AS (
@@ -1305,7 +1299,15 @@ totals AS (
 ),
 -- a reading with its identity (R21), its window, and the exact state that lets it combine with its neighbours (R20)
 readings AS (
-    WITH placed AS (
+    WITH bounds AS (
+        SELECT
+            window_index,
+            make_timestamptz(epoch_us(window_start)) AS window_start,
+            make_timestamptz(epoch_us(window_end)) AS window_end,
+            encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
+        FROM windows
+    ),
+    placed AS (
         SELECT
             *,
             CASE
@@ -1313,7 +1315,7 @@ readings AS (
                 ELSE in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))
             END AS grouped_by
         FROM totals
-        JOIN windows USING (window_index)
+        JOIN bounds USING (window_index)
     )
     SELECT
         digest(
@@ -1322,31 +1324,33 @@ readings AS (
             || encoded(subject)
             || encoded(unit)
             || encoded(aggregation)
-            || encoded(CAST(epoch_us(window_start) AS VARCHAR))
-            || encoded(CAST(epoch_us(window_end) AS VARCHAR))
-            || list_aggregate(
-                list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
-                'string_agg',
-                ''
-            )
+            || encoded_bounds
+            || CASE
+                WHEN dimensions IS NULL THEN ''
+                ELSE list_aggregate(
+                    list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
+                    'string_agg',
+                    ''
+                )
+            END
         ) AS id,
         workspace_id,
         universe_id,
         subject,
         unit,
         aggregation,
-        window_start AT TIME ZONE 'UTC' AS window_start,
-        window_end AT TIME ZONE 'UTC' AS window_end,
+        window_start,
+        window_end,
         grouped_by AS dimensions,
         quantity,
         CAST(record_count AS BIGINT) AS record_count,
-        max_metered_at AT TIME ZONE 'UTC' AS max_metered_at,
+        make_timestamptz(epoch_us(max_metered_at)) AS max_metered_at,
         TIMESTAMP '2024-06-01 00:00:00' AT TIME ZONE 'UTC' AS created_at,
         numerator,
         divisor_us,
         carried,
-        last_recorded_at AT TIME ZONE 'UTC' AS last_recorded_at,
-        last_metered_at AT TIME ZONE 'UTC' AS last_metered_at,
+        make_timestamptz(epoch_us(last_recorded_at)) AS last_recorded_at,
+        make_timestamptz(epoch_us(last_metered_at)) AS last_metered_at,
         last_event_id,
         prorated
     FROM placed
@@ -1364,5 +1368,4 @@ ORDER BY
     subject,
     unit,
     aggregation,
-    CAST(dimensions AS VARCHAR),
     window_start;

@@ -41,7 +41,7 @@ def quantified_stages(parsed: Sequence[Parsed], shared: Mapping[str, Mapping[str
 
 
 def _respelled_stages(plain: str, texts: Sequence[Parsed], why: str, name: str) -> list[Stage]:
-    left = " OR ".join(f"({one.text} IS NOT NULL AND {one.value} IS NULL)" for one in texts)
+    left = " OR ".join(f"({one.text} IS NOT NULL AND {one.value} IS NULL AND is_quantity({one.text}))" for one in texts)
     listed = ", ".join(one.text for one in texts)
     respelled = case({left: f"list_transform([{listed}], lambda t: quantity_respelled(t))"}, "CAST([] AS VARCHAR[])")
     exact = ", ".join(

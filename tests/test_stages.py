@@ -91,11 +91,6 @@ def generated(stage: str, *aggregations: str) -> str:
     return compile_sql(config, stage=stage, start="2024-01-31", end="2024-02-02")
 
 
-def key_sql(key: tuple[str | None, ...]) -> str:
-    """A row of texts."""
-    return f"({', '.join('NULL' if text is None else literal(text) for text in key)})"
-
-
 # --- headers ---------------------------------------------------------------------------------------------------------
 
 
@@ -194,7 +189,7 @@ def test_spans_hold_until_the_next_level(sql: duckdb.DuckDBPyConnection) -> None
 
 
 def test_pieces_are_spans_cut_at_their_window(sql: duckdb.DuckDBPyConnection) -> None:
-    """A piece is the part of a span in the window, which it may reach into for no time; one that ended before has none."""
+    """A piece is the part of a span in the window, perhaps of no length; one that ended before has none."""
     sql.execute(f"CREATE TABLE spans (series UINTEGER, {TIMES}, level INTEGER, held_until TIMESTAMP)")
     spans = [("01-29", "01-30"), ("01-30", "01-31"), ("01-30", "02-05"), ("01-31", "01-31"), ("02-01", "02-02")]
     for n, (start, end) in enumerate(spans):
@@ -232,14 +227,14 @@ def test_weighted_sees_no_level_of_no_length(sql: duckdb.DuckDBPyConnection) -> 
     assert row["last"]["id"] == "c"
 
 
-def test_series_are_numbered_by_key(sql: duckdb.DuckDBPyConnection) -> None:
-    """Every key of a reading, one with an absent part too, has one number from 0 (R10)."""
+def test_a_series_is_a_key_of_readings(sql: duckdb.DuckDBPyConnection) -> None:
+    """Every key that a reading may have is there once, one with an absent part too (R10)."""
     keys = [("w", "u", "s"), ("w", "u", "s"), ("w", "v", "s"), ("w", "u", None)]
-    sql.execute("CREATE TABLE keys AS SELECT * FROM (VALUES " + ", ".join(map(key_sql, set(keys))) + ")")
+    texts = (f"({', '.join('NULL' if text is None else literal(text) for text in key)})" for key in keys)
+    sql.execute(f"CREATE TABLE judged AS FROM (VALUES {', '.join(texts)}) AS t(workspace_id, universe_id, subject)")
+    found = sql.sql(f"FROM ({generated('keys', 'peak-state')}) ORDER BY ALL").fetchall()
 
-    assert [(0,), (1,), (2,)] == sql.sql(
-        f"SELECT series FROM ({generated('series', 'peak-state')}) ORDER BY 1"
-    ).fetchall()
+    assert [("w", "u", "s"), ("w", "u", None), ("w", "v", "s")] == found
 
 
 def test_moments_are_tied_where_a_subject_has_two_events(sql: duckdb.DuckDBPyConnection) -> None:

@@ -151,3 +151,7 @@ class Rounding:
         if self.digits is not None:
             return "significant"
         return self._in_column_sql(from_unscaled_sql("rounded", self.scale))
+
+    def direct_average_sql(self, total: str, divisor: str) -> str:
+        """A quotient by DuckDB's exact division of DECIMALs, half to even."""
+        return self._in_column_sql(f"decimal_division({total}, CAST({divisor} AS DECIMAL(18, 0)), {self.scale})")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from metering_duck.aggregations import AVERAGE, INTEGRALS, KNOWN_AVERAGE
 from metering_duck.compiler import Slot
 from metering_duck.counters import KEY, UNIT_COLUMN, last_columns
-from metering_duck.decimals import DIGITS_MAX, DecimalType, Rounding
+from metering_duck.decimals import DIGITS_MAX, HALF_EVEN, DecimalType, Rounding
 from metering_duck.quote import literal
 from metering_duck.quotients import Quotient, numerator_text_sql
 from metering_duck.stages import Query, Stage
@@ -221,23 +221,29 @@ class Gauges:
         """From `gauged_N` to `gauge_N`: averages by their quotient, states as they are."""
         rounding = self.totals.rounding(self.kinds[0][0])
         source = f"{self.totals.prefix}gauged_{n}"
-        placed = f"{source}\nJOIN {self.totals.windows.name} USING (window_index)"
-        stages = self._quotient(placed).stages(str(n), self.decimal, rounding) if self.divides else []
+        stages = self._quotient_stages(source, n, rounding) if self.divides else []
         final = self._reading_sql(rounding, stages[-1].name if stages else source)
         return [*stages, Stage(f"gauge_{n}", "the gauges of one DECIMAL, one row per reading", final)]
 
-    def _quotient(self, source: str) -> Quotient:
-        """Σ level × microseconds as two whole numbers, and what it is divided by."""
+    def _is_direct(self, rounding: Rounding) -> bool:
+        """Whether DuckDB's own division of DECIMALs is exact and has room: p1 - s1 + s2 + scale <= 38."""
+        plain = rounding.digits is None and rounding.mode == HALF_EVEN
+        return plain and not self.totals.exact and 0 <= rounding.scale <= self.decimal.scale
+
+    def _quotient_stages(self, source: str, n: int, rounding: Rounding) -> list[Stage]:
+        """Σ level × microseconds, divided by what each aggregation is divided by."""
         divisors = {name: sql for name, sql in DIVISORS.items() if name.strip("'") in self.functions}
         divisor = next(iter(divisors.values())) if len(divisors) == 1 else case(divisors, of="aggregation")
+        placed = f"{source}\nJOIN {self.totals.windows.name} USING (window_index)"
+        if self._is_direct(rounding):
+            divided = select({"divisor": divisor}, placed, star=f"{source}.*")
+            return [Stage(f"divisors_{n}", "what each is divided by", divided)]
         if self.totals.exact:
-            return Quotient(source, "high_us", "low_us", divisor)
-        if not self.decimal.parts_at_point:
+            found = Quotient(placed, "high_us", "low_us", divisor)
+        else:
             base = f"power_of_ten({self.decimal.low_digits})"
-            return Quotient(source, f"unscaled(level_us) // {base}", f"unscaled(level_us) % {base}", divisor)
-        unit = f"CAST({10**self.decimal.scale} AS DECIMAL({self.decimal.scale + 1}, 0))"
-        low = f"CAST((level_us - trunc(level_us)) * {unit} AS HUGEINT)" if self.decimal.scale else "CAST(0 AS HUGEINT)"
-        return Quotient(source, "trunc(level_us)", low, divisor)
+            found = Quotient(placed, f"unscaled(level_us) // {base}", f"unscaled(level_us) % {base}", divisor)
+        return found.stages(str(n), self.decimal, rounding)
 
     def _reading_sql(self, rounding: Rounding, source: str) -> str:
         found = {literal(name) for name in self.functions}
@@ -246,6 +252,8 @@ class Gauges:
         exact = rounding.quantity_sql(state, self.decimal.scale), rounding.exact_text_sql(state, self.decimal.scale)
         total = numerator_text_sql(self.decimal) if self.totals.exact else "plain_text(level_us)"
         average = rounding.average_sql, total, "CAST(divisor AS BIGINT)"
+        if self.divides and self._is_direct(rounding):
+            average = rounding.direct_average_sql("level_us", "divisor"), *average[1:]
 
         def either(of_average: str, of_state: str) -> str:
             both = self.divides and bool(states)

@@ -6,6 +6,7 @@ out that is the caller's word; in those that are read every row is checked.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -61,20 +62,22 @@ def prune(found: Input, column: str, first: datetime | None, last: datetime | No
 
 
 def _value(path: str, column: str) -> str:
-    """The value of the last folder that names the column, as DuckDB takes it."""
+    """The value of the first folder that names the column, as DuckDB takes it."""
     values = [part.split("=", 1)[1] for part in Path(path).parent.parts if part.split("=", 1)[0] == column]
-    return unquote(values[-1])
+    return unquote(values[0])
 
 
 def _extent(value: str, path: str) -> tuple[str, datetime, datetime]:
     """The unit of a partition's value, and from when to when its events are."""
-    text = value.replace("T", "-").replace(" ", "-")
+    text = re.sub("[T ]", "-", value, count=1)
     for unit, form in FORMS.items():
         try:
             start = datetime.strptime(text, form)
         except ValueError:
             continue
-        return unit, start, _next(unit, start)
+        # What is written otherwise, in other digits or without its zeros, SQL would read as no date.
+        if f"{start.year:04}{start.strftime(form.removeprefix('%Y'))}" == text:
+            return unit, start, _next(unit, start)
     raise SourceError(
         f"{path}: found the partition {value!r}; expected the UTC date of its events, such as 2024-01-31. "
         "hint: leave --time-partition out to read every file"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from metering_duck.decimals import DIGITS_MAX, PART_DIGITS, DecimalType, Rounding
 from metering_duck.quote import literal
-from metering_duck.stages import Stage, load_stage, reading
+from metering_duck.stages import Stage, fixed, load_stage, reading
 from metering_duck.statements import case, select
 
 
@@ -23,7 +23,17 @@ class Quotient:
     divisor: str
 
     def stages(self, name: str, decimal: DecimalType, rounding: Rounding) -> list[Stage]:
-        """`carried_NAME`, `numerators_NAME`, `averages_NAME` and, for significant digits, `significant_NAME`."""
+        """`divided_NAME`, `averages_NAME` and, for significant digits, `significant_NAME`, with what they need."""
+        steps = steps_sql(str(decimal.scale), str(rounding.scale)) | {"rounding": literal(rounding.mode)}
+        averages = reading(fixed(load_stage("averages"), steps), {"divided": f"divided_{name}"}, f"averages_{name}")
+        stages = [*self._divided(name, decimal), averages]
+        if rounding.digits is not None:
+            divided = f"(SELECT *, {decimal.scale} AS scale, {rounding.digits} AS digits FROM averages_{name})"
+            stages.append(reading(load_stage("significant"), {"divided": divided}, f"significant_{name}"))
+        return stages
+
+    def _divided(self, name: str, decimal: DecimalType) -> list[Stage]:
+        """The quotient of the two parts, the lower one first brought below its base."""
         base = f"power_of_ten({decimal.low_digits})"
         carried = {
             "high_carried": f"CAST({self.high} AS HUGEINT) + {self.low} // {base}",
@@ -34,12 +44,8 @@ class Quotient:
         numerators = {
             "high": f"high_carried + {case({over: '-1', under: '1'}, '0')}",
             "low": f"low_carried + {case({over: base, under: f'-{base}'}, '0')}",
-            "base": base,
-            "scale": str(decimal.scale),
-            **steps_sql(str(decimal.scale), str(rounding.scale)),
-            "rounding": literal(rounding.mode),
         }
-        stages = [
+        return [
             Stage(
                 f"carried_{name}",
                 "the numerator's two parts, the lower one below its base",
@@ -50,12 +56,10 @@ class Quotient:
                 "the numerator as high × base + low, both of one sign (R15)",
                 select(numerators, f"carried_{name}", star="*"),
             ),
-            reading(load_stage("averages"), {"numerators": f"numerators_{name}"}, f"averages_{name}"),
+            reading(
+                fixed(load_stage("divided"), {"base": base}), {"numerators": f"numerators_{name}"}, f"divided_{name}"
+            ),
         ]
-        if rounding.digits is not None:
-            divided = f"(SELECT *, {rounding.digits} AS digits FROM averages_{name})"
-            stages.append(reading(load_stage("significant"), {"divided": divided}, f"significant_{name}"))
-        return stages
 
 
 def steps_sql(scale: str, result_scale: str) -> dict[str, str]:

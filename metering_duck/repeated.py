@@ -37,7 +37,9 @@ class RepeatedHashes:
 
     def found(self) -> Hashes:
         """The hashes that occurred more than once, each once, in order."""
-        last = np.sort(np.concatenate([np.empty(0, np.uint64), *self._waiting]))
+        last = np.concatenate([np.empty(0, np.uint64), *self._waiting])
+        self._waiting = []
+        last.sort()
         if not self._runs:
             return _repeated(last)
         try:
@@ -63,7 +65,9 @@ def _merged(runs: list[Hashes]) -> Hashes:
             run[cut[n - 1] if n else 0 : cut[n] if n < len(cut) else len(run)]
             for run, cut in zip(runs, cuts, strict=True)
         ]
-        found.append(_repeated(np.sort(np.concatenate(parts))))
+        together = np.concatenate(parts)
+        together.sort()
+        found.append(_repeated(together))
     return np.concatenate(found)
 
 

@@ -26,7 +26,7 @@ from metering_duck.quotients import steps_sql
 from metering_duck.refusals import Checks
 from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.run import NO_WINDOW, Machine, Moment, Periods, Run
-from metering_duck.stages import Query, Stage, load_stage, reading
+from metering_duck.stages import Query, Stage, fixed, load_stage, reading
 from metering_duck.statements import case, names, select
 from metering_duck.times import format_time, parse_time
 from metering_duck.totals import reading_rows
@@ -243,12 +243,8 @@ class RollupRun(Run):
                 "the numerators whose quotients have at most 38 digits, and how they are rounded",
                 select(parts | rounding, "combined", star=f"* EXCLUDE ({', '.join(parts)})"),
             ),
-            Stage(
-                "stepped",
-                "by which steps each is divided",
-                select(steps_sql("scale", "result_scale"), "numerators", star="*"),
-            ),
-            reading(load_stage("averages"), {"numerators": "stepped"}),
+            fixed(load_stage("divided"), {"base": "base"}),
+            fixed(load_stage("averages"), steps_sql("scale", "result_scale") | {"rounding": "rounding"}),
         ]
         if self.asked.digits is not None:
             divided = f"(SELECT *, {self.asked.digits} AS digits FROM averages)"

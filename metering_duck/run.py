@@ -93,6 +93,7 @@ class Run:
         self.windows = NO_WINDOW
         self.repeated = False
         self.tied = True
+        self.makes_readings = False
         self.rows_read = 0
         self.exact = False
         self.remarks: list[str] = []
@@ -182,7 +183,7 @@ class Run:
     @property
     def _has_levels(self) -> bool:
         """Whether events are put in order."""
-        return any(slot.aggregation and slot.aggregation.is_gauge for slot in self.compiler.slots)
+        return self.makes_readings and any(s.aggregation and s.aggregation.is_gauge for s in self.compiler.slots)
 
     def deduplicate(self) -> None:
         """Find the keys that occur more than once (R8), and settle which of their rows count.
@@ -359,6 +360,7 @@ class Run:
 
     def readings(self, compiler: Judge, shape: Totals, *, bundled: bool, strict: bool) -> Result:
         """A result whose rows are the table `readings`."""
+        self.makes_readings = True
         self.compiler = self.with_found_aggregations(compiler) if isinstance(compiler, RecordCompiler) else compiler
 
         def totals() -> Totals:

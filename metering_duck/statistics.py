@@ -36,11 +36,14 @@ def proven_columns(engine: Engine, found: Files) -> dict[str, Proven]:
     row_count = f"(SELECT sum(num_rows) FROM parquet_file_metadata({listed}))"
     is_full = "bool_and(coalesce(stats_null_count = 0 AND stats_min_value IS NOT NULL, FALSE))"
     by_column = select(columns, f"parquet_metadata({listed})", group_by=["path_in_schema"])
+    # A partition's value stands in place of a column of its name.
+    partitions = {key.lower() for key in found.keys}
     proven = {}
     for name, least, greatest, is_exact, is_ordinary_time in engine.rows(
         f"{by_column}\nHAVING sum(row_group_num_rows) = {row_count} AND {is_full}"
     ):
-        is_one = is_exact and least == greatest and 0 < len(least.encode()) < EXACT_BYTES
-        if name not in found.keys:  # a partition's value stands in place of a column of its name
+        # What is no UTF-8 is shown escaped.
+        is_one = is_exact and least == greatest and 0 < len(least.encode()) < EXACT_BYTES and "\\x" not in least
+        if name.lower() not in partitions:
             proven[name] = Proven(least if is_one else None, least != "", is_ordinary_time)
     return proven

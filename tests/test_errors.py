@@ -116,6 +116,19 @@ def records_of(records: Any, **options: Any) -> Any:
         return readings.to_dicts()
 
 
+def part(folder: str, times: tuple[str, ...] = (ONE["time"],)) -> str:
+    """A CSV file in folders of the working folder, with an event at each time."""
+    os.makedirs(folder, exist_ok=True)
+    rows = [f"e{n},w,u,t,c,{time},1" for n, time in enumerate(times)]
+    return file(f"{folder}/a.csv", "\n".join(["id,workspace_id,universe_id,type,subject,time,q", *rows]) + "\n")
+
+
+def partitioned(events: Any) -> Any:
+    """An aggregate of what the partitions of January 2024 hold, read to its end."""
+    with aggregate(events, CONFIG, time_partition="date", **WINDOW) as readings:
+        return readings.to_dicts()
+
+
 def big(name: str, **options: Any) -> Any:
     """Two quantities of twenty nines each: their sum has 21 digits before the point."""
     events = [{**ONE, "id": f"e{n}", "properties": {"q": "9" * 20}} for n in range(2)]
@@ -1023,6 +1036,52 @@ MEASUREMENTS: dict[str, tuple[Event, str]] = {
     ),
 }
 
+# What --time-partition says of folders.
+MISPLACED = "expected none. hint: leave --time-partition out to read every file"
+PARTITIONS: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
+    "no file": (
+        lambda: [ONE],
+        ConfigError,
+        "time-partition: found no partitions in a list of objects; expected folders date=DATE. hint: leave it out to "
+        "read every file",
+    ),
+    "no folder": (
+        lambda: part("."),
+        ConfigError,
+        f"time-partition: found no partitions in {HERE}/a.csv; expected folders date=DATE. hint: leave it out to "
+        "read every file",
+    ),
+    "other folders": (
+        lambda: part("day=2024-01-01/region=eu"),
+        ConfigError,
+        f"time-partition: found the partitions day, region in {HERE}/day=2024-01-01/region=eu/a.csv; expected folders "
+        "date=DATE. hint: leave it out to read every file",
+    ),
+    "no date": (
+        lambda: part("date=20240101"),
+        SourceError,
+        f"{HERE}/date=20240101/a.csv: found the partition '20240101'; expected the UTC date of its events, such as "
+        "2024-01-31. hint: leave --time-partition out to read every file",
+    ),
+    "two forms": (
+        lambda: [part("date=2024-01-01"), part("date=2024-01"), part("date=2023")],
+        ConfigError,
+        "time-partition: found years and months and days in date; expected dates of one form.",
+    ),
+    "an event of another day": (
+        lambda: part("date=2024-01-02"),
+        SourceError,
+        "time-partition: found 1 event in another date than the UTC day of its time, the first of "
+        f"2024-01-01T00:00:00Z; {MISPLACED}",
+    ),
+    "events of another year": (
+        lambda: part("date=2024", times=("2023-01-01T00:00:00Z", "2022-05-01T01:00:00+02:00", "2024-01-01T00:00:00Z")),
+        SourceError,
+        "time-partition: found 2 events in another date than the UTC year of its time, the first of "
+        f"2022-04-30T23:00:00Z; {MISPLACED}",
+    ),
+}
+
 
 CASES: dict[str, Case] = {
     **{
@@ -1037,6 +1096,10 @@ CASES: dict[str, Case] = {
     },
     **{f"call: {k}": case for k, case in CALLS.items()},
     **{f"source: {k}": (lambda make=make: metered(make()), kind, text) for k, (make, kind, text) in SOURCES.items()},
+    **{
+        f"partition: {k}": (lambda make=make: partitioned(make()), kind, text)
+        for k, (make, kind, text) in PARTITIONS.items()
+    },
     **{f"map: {k}": (reading(metered, [ONE], map=given), SchemaError, text) for k, (given, text) in MAPS.items()},
 }
 

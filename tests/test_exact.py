@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import metering_duck
 from metering_duck import QuantityOverflow, exact
-from metering_duck.stages import load_stage, load_text
+from metering_duck.quotients import steps_sql
+from metering_duck.stages import Stage, fixed, load_stage, load_text
 
 Event = dict[str, Any]
 CLOCK = "2024-06-01T00:00:00Z"
@@ -56,7 +57,7 @@ def sql() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def run_stage(
-    connection: duckdb.DuckDBPyConnection, stage: str, table: str, rows: Sequence[Sequence[Any]], columns: str
+    connection: duckdb.DuckDBPyConnection, stage: Stage, table: str, rows: Sequence[Sequence[Any]], columns: str
 ) -> list[dict[str, Any]]:
     """A stage's rows over one table; values are given as text, so that no digit goes through a float."""
     names = [column.split(" ")[0] for column in columns.split(", ")]
@@ -64,7 +65,7 @@ def run_stage(
     connection.register("given_rows", given_rows)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} ({columns})")
     connection.execute(f"INSERT INTO {table} SELECT * FROM given_rows")
-    return connection.sql(load_stage(stage).sql).to_arrow_table().to_pylist()
+    return connection.sql(stage.sql).to_arrow_table().to_pylist()
 
 
 # --- parse, format, round --------------------------------------------------------------------------------------------
@@ -225,7 +226,7 @@ def in_parts(numerator: int, base: int) -> tuple[int, int]:
 def test_sql_and_python_divide_alike(
     sql: duckdb.DuckDBPyConnection, cases: list[tuple[int, int, int, int, int]]
 ) -> None:
-    """averages.sql and significant.sql give exact.quotient's answer wherever it fits 38 digits (R15, R16)."""
+    """divided, averages and significant.sql give exact.quotient's answer wherever it fits 38 digits (R15, R16)."""
     rows, expected, significant = [], [], []
     for numerator, divisor, scale, result_scale, digits in cases:
         quotient = exact.quotient(Fraction(numerator, 10**scale), divisor, scale=result_scale)
@@ -238,14 +239,18 @@ def test_sql_and_python_divide_alike(
         )
     columns = "high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT"
     columns += ", scale INTEGER, result_scale INTEGER, rounding VARCHAR"
-    found = run_stage(sql, "averages", "numerators", rows, columns)
+    division = fixed(load_stage("divided"), {"base": "base"})
+    run_stage(sql, division, "numerators", rows, columns)
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE divided AS {division.sql}")
+    rounded = fixed(load_stage("averages"), steps_sql("scale", "result_scale") | {"rounding": "rounding"})
+    found = sql.sql(rounded.sql).to_arrow_table().to_pylist()
     assert expected == [int(row["rounded"]) for row in found]
     names = ("negative", "quotient", "remainder", "divisor", "scale")
     columns = "negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, divisor HUGEINT, scale INTEGER, digits INTEGER"
     divided = [
         (*(int(row[name]) for name in names), digits) for row, (digits, _) in zip(found, significant, strict=True)
     ]
-    found = run_stage(sql, "significant", "divided", [(bool(row[0]), *row[1:]) for row in divided], columns)
+    found = run_stage(sql, load_stage("significant"), "divided", [(bool(row[0]), *row[1:]) for row in divided], columns)
     assert [text for _, text in significant] == [row["significant"] for row in found]
 
 

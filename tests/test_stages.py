@@ -81,7 +81,7 @@ def fill(connection: duckdb.DuckDBPyConnection, name: str, stage: str, values: s
 
 def values_of(stage: str) -> dict[str, Any]:
     """A value for each parameter of a stage."""
-    kinds = {"TIMESTAMP": datetime(2024, 2, 1)}
+    kinds = {"TIMESTAMP": datetime(2024, 2, 1), "HUGEINT": 10**18, "INTEGER": 0, "VARCHAR": "half-even"}
     return {name: kinds[kind] for name, kind in load_header(stage).parameters.items()}
 
 

@@ -712,7 +712,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_3 IS NOT NULL AND v_of_p_3_0 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) THEN list_transform([q_of_p_3, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_3 IS NOT NULL AND v_of_p_3_0 IS NULL AND is_quantity(q_of_p_3)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_3, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit

@@ -784,7 +784,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) THEN list_transform([q_of_p_2, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -963,7 +963,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) THEN list_transform([q_of_p_2, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1116,7 +1116,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) THEN list_transform([q_of_p_2, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit

@@ -606,7 +606,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_0 IS NOT NULL AND v_0 IS NULL) OR (q_1 IS NOT NULL AND v_1 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) THEN list_transform([q_0, q_1, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_0 IS NOT NULL AND v_0 IS NULL AND is_quantity(q_0)) OR (q_1 IS NOT NULL AND v_1 IS NULL AND is_quantity(q_1)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_0, q_1, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -751,7 +751,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_0 IS NOT NULL AND v_0 IS NULL) OR (q_1 IS NOT NULL AND v_1 IS NULL) OR (q_2 IS NOT NULL AND v_2 IS NULL) THEN list_transform([q_0, q_1, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_0 IS NOT NULL AND v_0 IS NULL AND is_quantity(q_0)) OR (q_1 IS NOT NULL AND v_1 IS NULL AND is_quantity(q_1)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_0, q_1, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit

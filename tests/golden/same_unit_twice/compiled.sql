@@ -667,7 +667,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL) OR (q_0 IS NOT NULL AND v_0 IS NULL) THEN list_transform([q_of_p_2, q_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2)) OR (q_0 IS NOT NULL AND v_0 IS NULL AND is_quantity(q_0)) THEN list_transform([q_of_p_2, q_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit

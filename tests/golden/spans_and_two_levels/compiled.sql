@@ -722,7 +722,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -954,7 +954,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1216,7 +1216,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1574,7 +1574,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1819,19 +1819,11 @@ numerators_of_value_1 AS (
     SELECT
         *,
         high_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN -1 WHEN high_carried < 0 AND low_carried > 0 THEN 1 ELSE 0 END AS high,
-        low_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18) WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18) ELSE 0 END AS low,
-        power_of_ten(18) AS base,
-        18 AS scale,
-        greatest(18 - 18, 0) AS more_digits,
-        power_of_ten(least(greatest(18 - 18, 0), 19)) AS first_step,
-        power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0)) AS second_step,
-        power_of_ten(least(greatest(18 - 18, 0), 38)) AS dropped,
-        power_of_ten(38 - greatest(18 - 18, 0)) AS quotient_max,
-        'half-even' AS rounding
+        low_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18) WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18) ELSE 0 END AS low
     FROM carried_of_value_1
 ),
--- the quotient numerator / divisor by long division over integers, rounded once (R15, R16)
-averages_of_value_1 AS (
+-- numerator / divisor in whole numbers, where the numerator is too long for one: quotient and remainder (R15)
+divided_of_value_1 AS (
     WITH positive AS (
         SELECT
             *,
@@ -1839,56 +1831,54 @@ averages_of_value_1 AS (
             CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -high ELSE high END AS a,
             CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -low ELSE low END AS b
         FROM numerators_of_value_1
-    ),
-    divided AS (
+    )
+    SELECT
+        * EXCLUDE (a, b),
+        CASE
+            WHEN a // divisor < power_of_ten(38) // power_of_ten(18)
+                THEN (a // divisor) * power_of_ten(18) + ((a % divisor) * power_of_ten(18) + b) // divisor
+        END AS quotient,
+        ((a % divisor) * power_of_ten(18) + b) % divisor AS remainder
+    FROM positive
+),
+-- a quotient to as many digits as a result has, rounded once (R16)
+averages_of_value_1 AS (
+    WITH first_digits AS (
         SELECT
             *,
-            CASE
-                WHEN a // divisor < power_of_ten(38) // base
-                    THEN (a // divisor) * base + ((a % divisor) * base + b) // divisor
-            END AS quotient,
-            ((a % divisor) * base + b) % divisor AS remainder
-        FROM positive
-    ),
-    first_digits AS (
-        SELECT
-            *,
-            (remainder * first_step) // divisor AS digits_1,
-            (remainder * first_step) % divisor AS remainder_1
-        FROM divided
+            (remainder * power_of_ten(least(greatest(18 - 18, 0), 19))) // divisor AS digits_1,
+            (remainder * power_of_ten(least(greatest(18 - 18, 0), 19))) % divisor AS remainder_1
+        FROM divided_of_value_1
     ),
     second_digits AS (
         SELECT
             *,
             CASE
-                WHEN quotient < quotient_max AND more_digits > 0
-                    THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
-                WHEN more_digits = 0 THEN quotient // dropped
+                WHEN quotient < power_of_ten(38 - greatest(18 - 18, 0)) AND greatest(18 - 18, 0) > 0
+                    THEN (quotient * power_of_ten(least(greatest(18 - 18, 0), 19)) + digits_1) * power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0)) + (remainder_1 * power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0))) // divisor
+                WHEN greatest(18 - 18, 0) = 0 THEN quotient // power_of_ten(least(greatest(18 - 18, 0), 38))
             END AS floor_digits,
-            quotient % dropped AS dropped_digits,
-            (remainder_1 * second_step) % divisor AS rest
+            quotient % power_of_ten(least(greatest(18 - 18, 0), 38)) AS dropped_digits,
+            (remainder_1 * power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0))) % divisor AS rest
         FROM first_digits
     ),
     compared AS (
         SELECT
             *,
             CASE
-                WHEN dropped > 1 AND dropped_digits <> dropped // 2 THEN sign(dropped_digits - dropped // 2)
-                WHEN dropped > 1 THEN sign(rest)
+                WHEN power_of_ten(least(greatest(18 - 18, 0), 38)) > 1 AND dropped_digits <> power_of_ten(least(greatest(18 - 18, 0), 38)) // 2 THEN sign(dropped_digits - power_of_ten(least(greatest(18 - 18, 0), 38)) // 2)
+                WHEN power_of_ten(least(greatest(18 - 18, 0), 38)) > 1 THEN sign(rest)
                 ELSE sign(2 * rest - divisor)
             END AS beyond_half
         FROM second_digits
     )
     SELECT
-        * EXCLUDE (
-            a, b, more_digits, first_step, second_step, dropped, quotient_max, digits_1, remainder_1, floor_digits,
-            dropped_digits, rest, beyond_half
-        ),
+        * EXCLUDE (digits_1, remainder_1, floor_digits, dropped_digits, rest, beyond_half),
         (floor_digits + CASE
             WHEN rest = 0 AND dropped_digits = 0 THEN 0
-            WHEN rounding = 'ceiling' THEN CASE WHEN negative THEN 0 ELSE 1 END
-            WHEN rounding = 'floor' THEN CASE WHEN negative THEN 1 ELSE 0 END
-            WHEN beyond_half > 0 OR (beyond_half = 0 AND (rounding = 'half-up' OR floor_digits % 2 = 1)) THEN 1
+            WHEN 'half-even' = 'ceiling' THEN CASE WHEN negative THEN 0 ELSE 1 END
+            WHEN 'half-even' = 'floor' THEN CASE WHEN negative THEN 1 ELSE 0 END
+            WHEN beyond_half > 0 OR (beyond_half = 0 AND ('half-even' = 'half-up' OR floor_digits % 2 = 1)) THEN 1
             ELSE 0
         END)
             * CASE WHEN negative THEN -1 ELSE 1 END AS rounded

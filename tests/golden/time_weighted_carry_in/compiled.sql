@@ -769,7 +769,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0)) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -917,7 +917,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0)) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1064,7 +1064,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0)) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1180,95 +1180,13 @@ JOIN (VALUES (0, 'seats', 'peak-state'), (0, 'seats', 'time-weighted-avg')) AS k
 
 CREATE OR REPLACE TEMP TABLE readings AS
 WITH
--- the numerator's two parts, the lower one below its base
-carried_0 AS (
+-- what each is divided by
+divisors_0 AS (
     SELECT
-        *,
-        CAST(trunc(level_us) AS HUGEINT) + CAST((level_us - trunc(level_us)) * CAST(1000000000000000000 AS DECIMAL(19, 0)) AS HUGEINT) // power_of_ten(18) AS high_carried,
-        CAST((level_us - trunc(level_us)) * CAST(1000000000000000000 AS DECIMAL(19, 0)) AS HUGEINT) % power_of_ten(18) AS low_carried,
-        CAST(epoch_us(window_end) - epoch_us(window_start) AS HUGEINT) AS divisor
+        gauged_0.*,
+        epoch_us(window_end) - epoch_us(window_start) AS divisor
     FROM gauged_0
     JOIN windows USING (window_index)
-),
--- the numerator as high × base + low, both of one sign (R15)
-numerators_0 AS (
-    SELECT
-        *,
-        high_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN -1 WHEN high_carried < 0 AND low_carried > 0 THEN 1 ELSE 0 END AS high,
-        low_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18) WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18) ELSE 0 END AS low,
-        power_of_ten(18) AS base,
-        18 AS scale,
-        greatest(18 - 18, 0) AS more_digits,
-        power_of_ten(least(greatest(18 - 18, 0), 19)) AS first_step,
-        power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0)) AS second_step,
-        power_of_ten(least(greatest(18 - 18, 0), 38)) AS dropped,
-        power_of_ten(38 - greatest(18 - 18, 0)) AS quotient_max,
-        'half-even' AS rounding
-    FROM carried_0
-),
--- the quotient numerator / divisor by long division over integers, rounded once (R15, R16)
-averages_0 AS (
-    WITH positive AS (
-        SELECT
-            *,
-            high < 0 OR (high = 0 AND low < 0) AS negative,
-            CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -high ELSE high END AS a,
-            CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -low ELSE low END AS b
-        FROM numerators_0
-    ),
-    divided AS (
-        SELECT
-            *,
-            CASE
-                WHEN a // divisor < power_of_ten(38) // base
-                    THEN (a // divisor) * base + ((a % divisor) * base + b) // divisor
-            END AS quotient,
-            ((a % divisor) * base + b) % divisor AS remainder
-        FROM positive
-    ),
-    first_digits AS (
-        SELECT
-            *,
-            (remainder * first_step) // divisor AS digits_1,
-            (remainder * first_step) % divisor AS remainder_1
-        FROM divided
-    ),
-    second_digits AS (
-        SELECT
-            *,
-            CASE
-                WHEN quotient < quotient_max AND more_digits > 0
-                    THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
-                WHEN more_digits = 0 THEN quotient // dropped
-            END AS floor_digits,
-            quotient % dropped AS dropped_digits,
-            (remainder_1 * second_step) % divisor AS rest
-        FROM first_digits
-    ),
-    compared AS (
-        SELECT
-            *,
-            CASE
-                WHEN dropped > 1 AND dropped_digits <> dropped // 2 THEN sign(dropped_digits - dropped // 2)
-                WHEN dropped > 1 THEN sign(rest)
-                ELSE sign(2 * rest - divisor)
-            END AS beyond_half
-        FROM second_digits
-    )
-    SELECT
-        * EXCLUDE (
-            a, b, more_digits, first_step, second_step, dropped, quotient_max, digits_1, remainder_1, floor_digits,
-            dropped_digits, rest, beyond_half
-        ),
-        (floor_digits + CASE
-            WHEN rest = 0 AND dropped_digits = 0 THEN 0
-            WHEN rounding = 'ceiling' THEN CASE WHEN negative THEN 0 ELSE 1 END
-            WHEN rounding = 'floor' THEN CASE WHEN negative THEN 1 ELSE 0 END
-            WHEN beyond_half > 0 OR (beyond_half = 0 AND (rounding = 'half-up' OR floor_digits % 2 = 1)) THEN 1
-            ELSE 0
-        END)
-            * CASE WHEN negative THEN -1 ELSE 1 END AS rounded
-    FROM compared
 ),
 -- the gauges of one DECIMAL, one row per reading
 gauge_0 AS (
@@ -1280,7 +1198,7 @@ gauge_0 AS (
         unit,
         aggregation,
         window_index,
-        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN TRY_CAST((CAST(rounded AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18))) AS DECIMAL(38, 18)) ELSE TRY_CAST(CASE aggregation WHEN 'peak-state' THEN peak END AS DECIMAL(38, 18)) END AS quantity,
+        CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN TRY_CAST(decimal_division(level_us, CAST(divisor AS DECIMAL(18, 0)), 18) AS DECIMAL(38, 18)) ELSE TRY_CAST(CASE aggregation WHEN 'peak-state' THEN peak END AS DECIMAL(38, 18)) END AS quantity,
         CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN plain_text(level_us) ELSE CAST(NULL AS VARCHAR) END AS numerator,
         CASE WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN CAST(divisor AS BIGINT) ELSE CAST(NULL AS BIGINT) END AS divisor_us,
         record_count,
@@ -1290,7 +1208,7 @@ gauge_0 AS (
         CAST(NULL AS TIMESTAMP) AS last_recorded_at,
         CAST(NULL AS TIMESTAMP) AS last_metered_at,
         CAST(NULL AS VARCHAR) AS last_event_id
-    FROM averages_0
+    FROM divisors_0
     WHERE (aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') AND divisor IS NOT NULL) OR (CASE aggregation WHEN 'peak-state' THEN peak END IS NOT NULL)
 ),
 -- counters, gauges and the others, one row per reading

@@ -1,0 +1,304 @@
+"""What Parquet footers prove changes no answer: the same rows as a table, which has no statistics, give the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from metering_duck import SourceError, aggregate, compile_sql, meter
+
+CLOCK = "2024-06-01T00:00:00Z"
+WINDOW = {"start": "2024-01-02", "end": "2024-01-09", "clock": CLOCK}
+CONFIG = {
+    "measurements": [
+        {"sourceProperty": "q", "unit": "units", "aggregation": "sum"},
+        {"sourceProperty": "q", "unit": "last", "aggregation": "latest"},
+        {"sourceProperty": "q", "unit": "level", "aggregation": "time-weighted-avg"},
+        {
+            "sourceProperty": "q",
+            "unit": "state",
+            "aggregation": "final-state",
+            "filter": {"property": "region", "equals": "eu"},
+        },
+    ]
+}
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"across_workspaces": True, "group_by": "region", "every": "P1D", "fill": "carry"},
+)
+MICROSECONDS = pa.timestamp("us", "UTC")
+Files = list[tuple[str, pa.Table, dict[str, Any]]]
+
+
+def rows(first: int, count: int, **columns: Any) -> pa.Table:
+    """Events of consecutive days; a column is a text for all, a list, an array, or None, which leaves it out."""
+    numbers = range(first, first + count)
+    base = {
+        "id": [f"e{n}" for n in numbers],
+        "workspace_id": "w",
+        "universe_id": "u",
+        "type": "t",
+        "subject": "customer:a",
+        "time": pa.array([datetime(2024, 1, 1, 12, tzinfo=UTC) + timedelta(days=n) for n in numbers], MICROSECONDS),
+        "region": [("eu", "us")[n % 2] for n in numbers],
+        "q": [str(n) for n in numbers],
+    }
+    found = {name: value for name, value in {**base, **columns}.items() if value is not None}
+    arrays = {name: [value] * count if isinstance(value, str) else value for name, value in found.items()}
+    return pa.table({name: pa.array(v) if isinstance(v, list) else v for name, v in arrays.items()})
+
+
+def written(folder: Path, files: Files) -> str:
+    """A folder with the files."""
+    for name, table, options in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(table, folder / name, **options)
+    return str(folder)
+
+
+def told(events: Any, **options: Any) -> dict[str, Any]:
+    """All that runs say of events: records, readings, rejects, conflicts and books. The files' names are left out."""
+
+    def rejects_of(result: Any) -> list[dict[str, Any]]:
+        listed = [{k: v for k, v in row.items() if k != "file"} for row in result.rejects.to_pylist()]
+        return sorted(listed, key=str)
+
+    found = {}
+    with meter(events, CONFIG, clock=CLOCK, **options) as result:
+        found["records"] = sorted(result.to_dicts(), key=lambda row: str(row["id"]))
+        found["books"] = result.accounting.to_dict()
+        found["rejects"] = rejects_of(result)
+        found["conflicts"] = sorted(result.conflicts.to_pylist(), key=str)
+        found["notices"] = result.notices
+    for n, chosen in enumerate(OPTIONS):
+        with aggregate(events, CONFIG, **WINDOW, **chosen, **options) as result:
+            found[f"readings {n}"] = result.to_dicts()
+            found[f"books {n}"] = result.accounting.to_dict()
+            found[f"rejects {n}"] = rejects_of(result)
+    return found
+
+
+def texts(*values: bytes) -> pa.Array:
+    """Text made of bytes as they are, without a look at their encoding."""
+    held = pa.array(values, pa.binary())
+    return pa.StringArray.from_buffers(len(held), held.buffers()[1], held.buffers()[2])
+
+
+def encoded(*values: str) -> pa.Array:
+    """A dictionary column."""
+    return pa.array(values).dictionary_encode()
+
+
+LONG = "customer:" + "x" * 60
+NAIVE = pa.array([datetime(2024, 1, 2), datetime(2024, 1, 3)], pa.timestamp("us"))
+CASES: dict[str, Files] = {
+    "constants": [("a.parquet", rows(0, 4), {}), ("b.parquet", rows(4, 4), {})],
+    "one constant in one file and another in the next": [
+        ("a.parquet", rows(0, 2), {}),
+        ("b.parquet", rows(2, 2, subject="customer:b", workspace_id="v", universe_id="u2", type="t2"), {}),
+    ],
+    "NULL in one row group of one file": [
+        ("a.parquet", rows(0, 4, subject=["customer:a"] * 3 + [None]), {"row_group_size": 2}),
+        ("b.parquet", rows(4, 4), {}),
+    ],
+    "NULL in every required column": [
+        (f"{name}.parquet", rows(n * 2, 2, **{name: pa.array([None, "x"])}), {})
+        for n, name in enumerate(("id", "workspace_id", "universe_id", "type", "subject"))
+    ],
+    "nothing but NULL in one file": [
+        ("a.parquet", rows(0, 2), {}),
+        ("b.parquet", rows(2, 2, subject=pa.array([None, None], pa.string())), {}),
+    ],
+    "an empty text": [
+        ("a.parquet", rows(0, 3, subject=["customer:a", "", "customer:a"]), {}),
+        ("b.parquet", rows(3, 2, type="", workspace_id=""), {}),
+    ],
+    "nothing but empty texts": [("a.parquet", rows(0, 2, universe_id=""), {})],
+    "a column missing in one file": [("a.parquet", rows(0, 2), {}), ("b.parquet", rows(2, 2, subject=None), {})],
+    "a column missing in the first file": [("a.parquet", rows(0, 2, type=None), {}), ("b.parquet", rows(2, 2), {})],
+    "a constant longer than statistics hold": [
+        ("a.parquet", rows(0, 2, subject=LONG), {}),
+        ("b.parquet", rows(2, 2, subject=LONG[:-1] + "y"), {}),
+    ],
+    "files without statistics": [("a.parquet", rows(0, 4), {"write_statistics": False})],
+    "one file without statistics": [
+        ("a.parquet", rows(0, 2), {"write_statistics": ["id", "time"]}),
+        ("b.parquet", rows(2, 2, subject=[None, "customer:b"]), {"write_statistics": False}),
+        ("c.parquet", rows(4, 2), {}),
+    ],
+    "files without rows": [("a.parquet", rows(0, 1).slice(0, 0), {}), ("b.parquet", rows(0, 3), {})],
+    "no row at all": [("a.parquet", rows(0, 3).slice(0, 0), {})],
+    "times without an offset": [("a.parquet", rows(0, 2, time=NAIVE), {})],
+    "times in nanoseconds": [
+        ("a.parquet", rows(0, 2, time=pa.array([1_704_153_600_000_000_001, -1], pa.timestamp("ns", "UTC"))), {})
+    ],
+    "times in nanoseconds without an offset": [
+        ("a.parquet", rows(0, 2, time=pa.array([1_704_153_600_000_000_999, 1], pa.timestamp("ns"))), {})
+    ],
+    "times in milliseconds": [
+        ("a.parquet", rows(0, 2, time=pa.array([1_704_153_600_001, None], pa.timestamp("ms", "UTC"))), {})
+    ],
+    "a time that is NULL": [
+        ("a.parquet", rows(0, 3), {}),
+        ("b.parquet", rows(3, 2, time=pa.array([None, datetime(2024, 1, 4, tzinfo=UTC)], MICROSECONDS)), {}),
+    ],
+    "times that are none": [
+        (
+            "a.parquet",
+            # The first moment of the calendar, the last before it, the last of it, the first behind it, and infinity.
+            rows(0, 5, time=pa.array([-62_135_596_800_000_000, -62_135_596_800_000_001, 253_402_300_799_999_999,
+                                      253_402_300_800_000_000, 2**63 - 1], MICROSECONDS)),
+            {},
+        )
+    ],
+    "metered_at": [
+        ("a.parquet", rows(0, 2, metered_at=pa.array([datetime(2024, 2, 1), datetime(2024, 2, 2)], MICROSECONDS)), {}),
+        ("b.parquet", rows(1, 2, metered_at=pa.array([datetime(2024, 2, 3), None], MICROSECONDS)), {}),
+        ("c.parquet", rows(3, 1, metered_at=pa.array([2**63 - 1], MICROSECONDS)), {}),
+    ],
+    "dictionaries": [
+        ("a.parquet", rows(0, 2, subject=encoded("customer:a", "customer:b"), type=encoded("t", "t")), {}),
+        ("b.parquet", rows(2, 2, subject=encoded("customer:a", "customer:a")), {"use_dictionary": False}),
+    ],
+    "text that looks like SQL": [
+        ("a.parquet", rows(0, 2, subject="a'b\"c\\n$start", workspace_id="%{}", type="--"), {}),
+        ("b.parquet", rows(2, 2, subject="a'b\"c\\n$start", workspace_id="%{}", type="--"), {}),
+    ],
+    "text with NUL and beyond ASCII": [("a.parquet", rows(0, 2, subject="a\0b", workspace_id="ü😀", type="\n"), {})],
+    "text that looks like escaped bytes": [("a.parquet", rows(0, 2, subject="\\xFF\\x00", type="\\"), {})],
+    "numbers in one file and text in the next": [
+        ("a.parquet", rows(0, 2, subject=pa.array([7, 7]), workspace_id=pa.array([True, True])), {}),
+        ("b.parquet", rows(2, 2, subject="7", workspace_id="true"), {}),
+    ],
+    "duplicates and conflicts": [
+        ("a.parquet", rows(0, 4), {}),
+        ("b.parquet", rows(2, 2), {}),
+        ("c.parquet", rows(3, 1, q=["99"], subject="customer:b"), {}),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_statistics_change_no_answer(case: str, tmp_path: Path) -> None:
+    """Records, readings, rejects, conflicts and books of Parquet files are those of the same rows in one table."""
+    files = CASES[case]
+    table = pa.concat_tables(plain_tables(files), promote_options="default")
+
+    assert told(table) == told(written(tmp_path, files))
+
+
+def plain_tables(files: Files) -> list[pa.Table]:
+    """The files' rows in columns that fit together: dictionaries and mixed columns as text."""
+    tables = [table for _, table, _ in files]
+    kinds: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for field in table.schema:
+            kinds.setdefault(field.name, set()).add(field.type)
+
+    def plain(table: pa.Table) -> pa.Table:
+        for n, field in enumerate(table.schema):
+            is_mixed = len(kinds[field.name] - {pa.null()}) > 1 and not pa.types.is_null(field.type)
+            if pa.types.is_dictionary(field.type) or is_mixed:
+                column = table.column(n)
+                shown = [
+                    str(v).lower() if isinstance(v, bool) else None if v is None else str(v) for v in column.to_pylist()
+                ]
+                table = table.set_column(n, field.name, [pa.array(shown, pa.string())])
+        return table
+
+    return [plain(table) for table in tables]
+
+
+def as_ndjson(table: pa.Table, path: Path) -> str:
+    """The rows as lines of JSON; an absent field is left out."""
+    lines = [
+        {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items() if v is not None}
+        for row in table.to_pylist()
+    ]
+    nested = [
+        {**{k: v for k, v in line.items() if k not in ("region", "q")},
+         "properties": {k: line[k] for k in ("region", "q") if k in line}}
+        for line in lines
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in nested), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "case", ["constants", "NULL in one row group of one file", "an empty text", "duplicates and conflicts"]
+)
+def test_files_of_lines_say_the_same(case: str, tmp_path: Path) -> None:
+    """NDJSON, of which nothing is proven, gives the readings and books of the Parquet files."""
+    files = CASES[case]
+    lines = as_ndjson(pa.concat_tables(plain_tables(files), promote_options="default"), tmp_path / "e.ndjson")
+    found, expected = told(written(tmp_path / "files", files)), told(lines)
+    shown = ("books", *(f"{what} {n}" for what in ("readings", "books") for n in range(len(OPTIONS))))
+
+    assert {name: expected[name] for name in shown} == {name: found[name] for name in shown}
+
+
+@pytest.mark.parametrize("key", ["subject", "Subject", "WORKSPACE_ID"])
+def test_a_partition_stands_in_place_of_the_column_of_its_name(key: str, tmp_path: Path) -> None:
+    """What the files' statistics say of a column is not said of the partition that hides it, in any case of letters."""
+    tree = written(tmp_path / "tree", [(f"{key}={n}/a.parquet", rows(n * 2, 2), {}) for n in range(2)])
+    tables = [rows(n * 2, 2, **{key.lower(): str(n)}) for n in range(2)]
+
+    assert told(pa.concat_tables(tables)) == told(tree)
+
+
+@pytest.mark.parametrize("options", [{}, {"write_statistics": False}], ids=str)
+@pytest.mark.parametrize("column", ["subject", "type", "workspace_id"])
+def test_bytes_that_are_no_text_are_refused(column: str, options: dict[str, Any], tmp_path: Path) -> None:
+    """A constant that is no UTF-8 is an error, as it is without statistics, and never the text of its escaped bytes."""
+    broken = rows(0, 2, **{column: texts(b"\xff\xfe", b"\xff\xfe")})
+    tree = written(tmp_path, [("a.parquet", broken, options)])
+    with pytest.raises(SourceError, match="UTF"):
+        told(tree)
+
+
+def test_infinity_is_no_time(tmp_path: Path) -> None:
+    """A moment that DuckDB wrote as infinity is rejected, whatever the statistics of its column."""
+    path = tmp_path / "a.parquet"
+    times = ("infinity", "-infinity", "2024-01-02 00:00:00+00")
+    listed = ", ".join(f"('e{n}', TIMESTAMPTZ '{time}')" for n, time in enumerate(times))
+    duckdb.sql(
+        "SELECT id, 'w' AS workspace_id, 'u' AS universe_id, 't'::ENUM('s', 't') AS type, 'c' AS subject, time, 1 AS q "
+        f"FROM (VALUES {listed}) AS t(id, time)"
+    ).write_parquet(str(path))
+    with meter(str(path), CONFIG, clock=CLOCK) as result:
+        reasons = {row["id"]: row["reason"] for row in result.rejects.to_pylist()}
+
+    assert {"e0": "time-invalid", "e1": "time-invalid"} == reasons
+
+
+def test_a_row_group_of_null_alone_proves_nothing(tmp_path: Path) -> None:
+    """Row groups whose statistics have no least value are not skipped over, wherever they lie."""
+    parts = [rows(0, 2), rows(2, 2, subject=pa.array([None, None], pa.string())), rows(4, 2)]
+    path = tmp_path / "a.parquet"
+    with parquet.ParquetWriter(path, parts[0].schema) as writer:
+        for part in parts:
+            writer.write_table(part)
+
+    assert told(pa.concat_tables(parts)) == told(str(path))
+
+
+def proven(folder: Path, *tables: pa.Table, **options: Any) -> Mapping[str, bool]:
+    """Which texts of the rows are written into the SQL as they are."""
+    tree = written(folder, [(f"{n}.parquet", table, options) for n, table in enumerate(tables)])
+    sql = compile_sql(CONFIG, tree, **WINDOW)
+    return {text: f"'{text}' AS {name}" in sql for name, text in (("subject", "customer:a"), ("workspace_id", "w"))}
+
+
+def test_what_is_proven_is_used(tmp_path: Path) -> None:
+    """A column that is one text in all files is that text in the SQL, so that nothing is grouped by it."""
+    assert {"customer:a": True, "w": True} == proven(tmp_path / "a", rows(0, 2), rows(2, 2))
+    assert {"customer:a": False, "w": True} == proven(tmp_path / "b", rows(0, 2), rows(2, 2, subject="customer:b"))
+    assert {"customer:a": False, "w": False} == proven(tmp_path / "c", rows(0, 2), write_statistics=False)

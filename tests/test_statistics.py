@@ -255,7 +255,7 @@ def test_a_partition_stands_in_place_of_the_column_of_its_name(key: str, tmp_pat
 
 
 @pytest.mark.parametrize("options", [{}, {"write_statistics": False}], ids=str)
-@pytest.mark.parametrize("column", ["subject", "type", "workspace_id"])
+@pytest.mark.parametrize("column", ["subject", "workspace_id"])
 def test_bytes_that_are_no_text_are_refused(column: str, options: dict[str, Any], tmp_path: Path) -> None:
     """A constant that is no UTF-8 is an error, as it is without statistics, and never the text of its escaped bytes."""
     broken = rows(0, 2, **{column: texts(b"\xff\xfe", b"\xff\xfe")})
@@ -302,3 +302,82 @@ def test_what_is_proven_is_used(tmp_path: Path) -> None:
     assert {"customer:a": True, "w": True} == proven(tmp_path / "a", rows(0, 2), rows(2, 2))
     assert {"customer:a": False, "w": True} == proven(tmp_path / "b", rows(0, 2), rows(2, 2, subject="customer:b"))
     assert {"customer:a": False, "w": False} == proven(tmp_path / "c", rows(0, 2), write_statistics=False)
+
+
+KINDS = {
+    "measurements": [
+        {"sourceProperty": "q", "unit": name, "aggregation": name}
+        for name in (
+            "avg",
+            "first",
+            "unique-count",
+            "p50",
+            "p95-interpolated",
+            "integral-hours",
+            "peak-state-of-deltas",
+        )
+    ]
+    + [
+        {"sourceProperty": "q", "unit": "daily", "aggregation": "max-of-sum per day"},
+        {"sourceProperty": "q", "unit": "peaks", "aggregation": "avg-of-peak-state per day"},
+        {"sourceProperty": "q", "unit": "by place", "aggregation": "sum-of-max by region"},
+        {
+            "sourceProperty": "q",
+            "unit": "split",
+            "aggregation": "sum",
+            "span": {"duration": "q", "unit": "days"},
+            "proration": "by-time",
+        },
+    ]
+}
+SUBSCRIPTIONS = [
+    {"universe": "u", "subject": "customer:a", "starts": "2024-01-02T00:00:00Z", "every": "PT84H"},
+    {"universe": "u", "subject": "customer:b", "starts": "2024-01-01T00:00:00Z", "every": "month"},
+]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"every": "P2D", "fill": "zero"},
+        {"every": "P2D", "fill": "carry", "across_workspaces": True},
+        {"subscriptions": SUBSCRIPTIONS},
+        {"subject": ["customer:a", "customer:c"], "workspace": "w", "universe": ["u", "v"], "bundled": True},
+        {"group_by": "region", "digits": 5},
+        {"as_of": "2024-01-05T00:00:00Z"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("subject", ["customer:a", "customer:b"])
+def test_constants_change_no_aggregation(subject: str, options: dict[str, Any], tmp_path: Path) -> None:
+    """Whatever is aggregated, over whatever windows: columns known to be one text give what columns of it give."""
+    entered = pa.array([datetime(2024, 1, n + 1, 13, tzinfo=UTC) for n in range(6)], MICROSECONDS)
+    table = rows(0, 6, subject=subject, metered_at=entered, id=["e0", "e1", "e2", "e3", "e4", "e1"])
+    tree = written(tmp_path, [("a.parquet", table.slice(0, 3), {}), ("b.parquet", table.slice(3), {})])
+    found = []
+    for given in (table, tree):
+        with aggregate(given, KINDS, **WINDOW, **options) as result:
+            found.append((result.to_dicts(), result.accounting.to_dict(), result.notices))
+
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("absent", ["unit", "subject", "source_event_id", "quantity", None])
+@pytest.mark.parametrize("aggregation", ["sum", "final-state", "p50"])
+def test_records_in_files_are_what_they_are_in_a_table(absent: str | None, aggregation: str, tmp_path: Path) -> None:
+    """Columns of records that are constant, complete or not, in each file, change no reading and no reject."""
+    with meter(rows(0, 6), CONFIG, clock=CLOCK) as result:
+        records = result.to_arrow().drop_columns(["dimensions", "aggregation"])
+    if absent:
+        column = records.schema.get_field_index(absent)
+        values = records[absent].to_pylist()
+        records = records.set_column(column, absent, pa.array([None, *values[1:]], records.schema.field(absent).type))
+    tree = written(tmp_path, [(f"{n}.parquet", records.slice(n * 5, 5), {}) for n in range(2)])
+    found = []
+    for given in (records.slice(0, 10), tree):
+        with aggregate(records=given, aggregation=aggregation, **WINDOW) as result:
+            rejects = [{k: v for k, v in row.items() if k != "file"} for row in result.rejects.to_pylist()]
+            found.append((result.to_dicts(), rejects, result.accounting.to_dict()))
+
+    assert found[0] == found[1]

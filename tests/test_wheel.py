@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -49,6 +52,27 @@ def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedP
     env["PYTHONPATH"] = os.pathsep.join([str(installed), dependencies])
     command = [sys.executable, "-S", *arguments]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+
+def test_what_is_imported_is_required() -> None:
+    """Every package that a module imports, at its top or in a function, is a dependency, or an optional one."""
+    trees = [ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for path in (PROJECT / "metering_duck").glob("*.py")]
+    named = {
+        name.partition(".")[0]
+        for node in (node for tree in trees for node in tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    texts = [*project["dependencies"], *project["optional-dependencies"]["pandas"]]
+    required = {re.split(r"[^\w-]", text)[0].replace("-", "_") for text in texts}
+
+    assert set() == named - required - set(sys.stdlib_module_names) - {"metering_duck"}
 
 
 def test_the_wheel_carries_its_sql_and_its_types(wheel: Path) -> None:

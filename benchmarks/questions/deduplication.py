@@ -122,7 +122,7 @@ def contestants(_events: int) -> list[Contestant]:
         Contestant("bare query", bare_query),
         Contestant("ClickHouse", in_clickhouse),
         Contestant("Polars", in_polars),
-        Contestant("plain Python", in_python, rounds_max=1, events_max=1_000_000),
+        Contestant("plain Python", in_python, rounds_max=1, events_max=100_000),
     ]
 
 

@@ -6,7 +6,6 @@ beside the data set, and not timed. Both ways give the same readings, to the las
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,17 +18,17 @@ WINDOWS = ("day", "month")
 COLUMNS = ["subject", "window_start", "unit", "quantity"]
 
 
-def prepare(dataset: Dataset) -> Path:
-    """The readings of hours, made unless they are there already."""
+def hours_of(dataset: Dataset) -> Path:
+    """Where the readings of hours are."""
+    return dataset.path.parent / f"{dataset.path.name}-hours.parquet"
+
+
+def prepare(dataset: Dataset) -> None:
+    """Make the readings of hours anew: those that are there may be an older engine's."""
     from metering_duck import aggregate
 
-    hours = dataset.path.parent / f"{dataset.path.name}-hours.parquet"
-    if not hours.exists():
-        partial = hours.with_name(f"partial-{os.getpid()}-{hours.name}")
-        with aggregate(dataset.files, {"measurements": MEASUREMENTS}, start=START, end=END, every="hour") as readings:
-            readings.write(partial)
-        partial.rename(hours)
-    return hours
+    with aggregate(dataset.files, {"measurements": MEASUREMENTS}, start=START, end=END, every="hour") as readings:
+        readings.write(hours_of(dataset))
 
 
 def metering_duck(dataset: Dataset) -> pa.Table:
@@ -38,7 +37,7 @@ def metering_duck(dataset: Dataset) -> pa.Table:
 
     parts = []
     for every in WINDOWS:
-        with rollup(prepare(dataset), every=every, start=START, end=END, memory_limit=memory_limit()) as readings:
+        with rollup(hours_of(dataset), every=every, start=START, end=END, memory_limit=memory_limit()) as readings:
             parts.append(named(readings.to_arrow(), every))
     return pa.concat_tables(parts)
 

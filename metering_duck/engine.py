@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from metering_duck.errors import ConfigError, Interrupted, MeteringError, SourceError, StageError
 from metering_duck.quote import identifier, literal, literal_list
-from metering_duck.stages import Query, load_text
+from metering_duck.stages import Query, functions, functions_of
 
 Progress = Callable[[str, float], None]
 BATCH_ROWS = 65_536
@@ -72,6 +72,7 @@ class Engine:
         self.directory = Path(tempfile.mkdtemp(prefix="metering-duck-", dir=temp_dir)).resolve()
         self.connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false"})
         self.lock = threading.RLock()
+        self._defined: set[str] = set()
         self._progress = progress
         _open_engines.add(self)
         settings = {
@@ -102,7 +103,6 @@ class Engine:
         self._set("allowed_paths", literal_list(paths))
         self._set("enable_external_access", "false")
         self._set("lock_configuration", "true")
-        self.connection.execute(load_text("functions"))
 
     def close(self) -> None:
         """Close the connection and remove the temporary directory."""
@@ -132,6 +132,7 @@ class Engine:
     def rows(self, sql: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a small statement of our own."""
         with self.lock, self._errors(sql, sql, parameters or {}):
+            self._define(sql)
             return self.connection.execute(sql, parameters or {}).fetchall()
 
     def count(self, table: str) -> int:
@@ -168,11 +169,20 @@ class Engine:
             return pa.Table.from_batches(list(reader), reader.schema)
 
     def _reader(self, query: Query, batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
+        self._define(query.sql)
         return self.connection.sql(query.sql, params=query.bound).to_arrow_reader(batch_rows)
 
     def _run(self, query: Query, sql: str) -> None:
         with self.lock, self._errors(query.name, sql, query.bound), self.watched(query.name):
+            self._define(sql)
             self.connection.execute(sql, query.bound)
+
+    def _define(self, sql: str) -> None:
+        """Create the functions of ours that the SQL calls, those not created yet: all of them take a while."""
+        for name in functions_of(sql):
+            if name not in self._defined:
+                self.connection.execute(functions()[name])
+                self._defined.add(name)
 
     @contextlib.contextmanager
     def watched(self, name: str) -> Iterator[None]:

@@ -117,6 +117,28 @@ def load_text(name: str) -> str:
     return (Path(__file__).parent.parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
+@cache
+def functions() -> dict[str, str]:
+    """Name → CREATE statement of every function in sql/functions.sql, in its order."""
+    statement = re.compile(r"^CREATE OR REPLACE TEMP MACRO (\w+)\(.*?;$", re.MULTILINE | re.DOTALL)
+    return {match.group(1): match.group(0) for match in statement.finditer(load_text("functions"))}
+
+
+def functions_of(sql: str) -> list[str]:
+    """The names of ours that SQL calls, those that they call before them."""
+    known = functions()
+    found: dict[str, None] = {}
+
+    def add(text: str, within: str = "") -> None:
+        for name in re.findall(rf"\b({'|'.join(known)})\(", text):
+            if name != within and name not in found:
+                add(known[name], name)
+                found[name] = None
+
+    add(sql)
+    return list(found)
+
+
 def load_header(name: str) -> Header:
     """The header of sql/`name`.sql."""
     lines = dict(

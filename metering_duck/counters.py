@@ -48,8 +48,8 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
             "unscheduled_subject": "min(subject) FILTER (NOT scheduled AND status = 'metered')",
         }
     if totals.partitioned:
-        moment = "min(time_text(recorded_at)) FILTER (misplaced)"
-        aggregates |= {"misplaced": "count(*) FILTER (misplaced)", "misplaced_time": moment}
+        moment = case({"misplaced": "recorded_at"})
+        aggregates |= {"misplaced": "count(*) FILTER (misplaced)", "misplaced_time": f"min({moment})"}
     for slot, series in slots:
         aggregates |= _slot_aggregates(slot, series, exact=totals.exact)
     positions = [str(place + 1) for place, name in enumerate(columns) if name not in totals.constants]

@@ -6,6 +6,7 @@ out that is the caller's word; in those that are read every row is checked.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,11 +15,12 @@ from urllib.parse import unquote
 
 from metering_duck.errors import ConfigError, SourceError
 from metering_duck.inputs import Files, Input
-from metering_duck.quote import identifier, literal
+from metering_duck.quote import identifier
 
 # What Hive calls the partition of rows that have no value.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-FORMS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d", "hour": "%Y-%m-%d-%H"}
+# Unit → the length and the form of a date.
+FORMS = {"year": (4, "%Y"), "month": (7, "%Y-%m"), "day": (10, "%Y-%m-%d"), "hour": (13, "%Y-%m-%d-%H")}
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,14 @@ class TimePartition:
     def misplaced_sql(self, moment: str) -> str:
         """Whether a row's moment is not of the partition that the row is in."""
         text = identifier(self.column)
-        start = f"try_strptime(regexp_replace({text}, '[T ]', '-'), {literal(FORMS[self.unit])})"
-        return f"coalesce(date_trunc({literal(self.unit)}, {moment}) <> {start}, FALSE)"
+        whole, length = {
+            "year": (f"{text} || '-01-01'", "to_years(1)"),
+            "month": (f"{text} || '-01'", "to_months(1)"),
+            "day": (text, "to_days(1)"),
+            "hour": (f"left({text}, 10) || ' ' || right({text}, 2) || ':00:00'", "to_hours(1)"),
+        }[self.unit]
+        start = f"TRY_CAST({whole} AS TIMESTAMP)"
+        return f"coalesce({moment} < {start} OR {moment} >= {start} + {length}, FALSE)"
 
 
 def prune(found: Input, column: str, first: datetime | None, last: datetime | None) -> tuple[Files, TimePartition]:
@@ -70,14 +78,12 @@ def _value(path: str, column: str) -> str:
 def _extent(value: str, path: str) -> tuple[str, datetime, datetime]:
     """The unit of a partition's value, and from when to when its events are."""
     text = re.sub("[T ]", "-", value, count=1)
-    for unit, form in FORMS.items():
-        try:
-            start = datetime.strptime(text, form)
-        except ValueError:
-            continue
-        # What is written otherwise, in other digits or without its zeros, SQL would read as no date.
-        if f"{start.year:04}{start.strftime(form.removeprefix('%Y'))}" == text:
-            return unit, start, _next(unit, start)
+    for unit, (length, form) in FORMS.items():
+        # Digits of other scripts Python reads, and SQL does not.
+        if len(text) == length and text.isascii():
+            with contextlib.suppress(ValueError):
+                start = datetime.strptime(text, form)
+                return unit, start, _next(unit, start)
     raise SourceError(
         f"{path}: found the partition {value!r}; expected the UTC date of its events, such as 2024-01-31. "
         "hint: leave --time-partition out to read every file"

@@ -19,26 +19,37 @@ RUN_ROWS = 1 << 24
 class RepeatedHashes:
     """Takes hashes in arrays of any length, and tells which occurred more than once.
 
-    Shape:  at most about three runs of `run_rows` are in memory, 8 bytes a row each; `directory` takes the others.
+    Shape:  a run of `run_rows` is in memory, 8 bytes a row, and twice that while runs are merged; `directory` takes the
+            others.
     """
 
     def __init__(self, directory: Path, name: str, *, run_rows: int = RUN_ROWS) -> None:
-        self._directory, self._name, self._run_rows = directory, name, run_rows
+        self._directory, self._name = directory, name
         self._runs: list[Path] = []
-        self._waiting: list[Hashes] = []
+        # Memory that is not written yet costs nothing.
+        self._run: Hashes = np.empty(run_rows, np.uint64)
+        self._filled = 0
 
     def add(self, hashes: Hashes) -> None:
         """Take some more."""
-        self._waiting.append(hashes)
-        if sum(map(len, self._waiting)) >= self._run_rows:
-            path = self._directory / f"{self._name}-{len(self._runs)}.npy"
-            self._runs.append(_keep(np.concatenate(self._waiting), path))
-            self._waiting = []
+        while len(hashes):
+            taken = hashes[: len(self._run) - self._filled]
+            self._run[self._filled : self._filled + len(taken)] = taken
+            self._filled += len(taken)
+            hashes = hashes[len(taken) :]
+            if self._filled == len(self._run):
+                self._keep()
+
+    def _keep(self) -> None:
+        """Put a full run on disk, in order."""
+        self._run.sort()
+        self._runs.append(self._directory / f"{self._name}-{len(self._runs)}.npy")
+        np.save(self._runs[-1], self._run)
+        self._filled = 0
 
     def found(self) -> Hashes:
         """The hashes that occurred more than once, each once, in order."""
-        last = np.concatenate([np.empty(0, np.uint64), *self._waiting])
-        self._waiting = []
+        last = self._run[: self._filled]
         last.sort()
         if not self._runs:
             return _repeated(last)
@@ -47,12 +58,6 @@ class RepeatedHashes:
         finally:
             for path in self._runs:
                 path.unlink()
-
-
-def _keep(run: Hashes, path: Path) -> Path:
-    run.sort()
-    np.save(path, run)
-    return path
 
 
 def _merged(runs: list[Hashes]) -> Hashes:

@@ -260,7 +260,7 @@ class Run:
         part = self.layout.partition
         if part is None:
             return
-        ((misplaced, moment),) = self.engine.rows("SELECT sum(misplaced), min(misplaced_time) FROM counted")
+        ((misplaced, moment),) = self.engine.rows("SELECT sum(misplaced), time_text(min(misplaced_time)) FROM counted")
         if misplaced:
             found = counted_noun(int(misplaced), "event")
             raise SourceError(

@@ -228,7 +228,8 @@ class Gauges:
     def _is_direct(self, rounding: Rounding) -> bool:
         """Whether DuckDB's own division of DECIMALs is exact and has room: p1 - s1 + s2 + scale <= 38."""
         plain = rounding.digits is None and rounding.mode == HALF_EVEN
-        return plain and not self.totals.exact and 0 <= rounding.scale <= self.decimal.scale
+        room = 0 <= rounding.scale <= self.decimal.scale < rounding.scale + DIGITS_MAX
+        return plain and room and not self.totals.exact
 
     def _quotient_stages(self, source: str, n: int, rounding: Rounding) -> list[Stage]:
         """Σ level × microseconds, divided by what each aggregation is divided by."""

@@ -350,6 +350,39 @@ def test_sums_in_two_parts_equal_the_oracle(case: str, cut: dict[str, str]) -> N
     expect_readings(events, measuring(*names, **shape), **WINDOW, **cut)
 
 
+DIVIDED = (
+    (0, 0),
+    (0, 5),
+    (2, 0),
+    (2, 2),
+    (18, 0),
+    (18, 17),
+    (18, 18),
+    (18, 20),
+    (37, 0),
+    (37, 37),
+    (38, 0),
+    (38, 1),
+    (38, 38),
+)
+
+
+@pytest.mark.parametrize(("scale", "result_scale"), DIVIDED)
+@pytest.mark.parametrize("rounding", ["half-even", "half-up"])
+def test_quotients_of_every_decimal_equal_the_oracle(scale: int, result_scale: int, rounding: str) -> None:
+    """Averages and integrals are rounded once, also where DuckDB's own division has room for the digits or just not."""
+    digits = ("1", "-5", "15", "-25", "999999999", "-123456789012", "50000000000000000000", "3", "-1")
+    times = [f"2024-02-{2 * n + 1:02}T{n:02}:00:00.00000{n}Z" for n in range(len(digits))]
+    events = [
+        event(f"{subject}-{n}", time, subject=f"customer:{subject}", q=f"{digits[(n * subject + n) % 9]}e-{scale}")
+        for subject in range(4)
+        for n, time in enumerate(times)
+    ]
+    names = ("time-weighted-avg", "time-weighted-avg-known", "integral", "integral-hours")
+    shape = {"precision": 38, "scale": scale, "resultScale": result_scale, "rounding": rounding}
+    expect_readings(events, measuring(*names, **shape), **WINDOW)
+
+
 def test_a_counter_and_a_gauge_are_added_again_together() -> None:
     """A counter whose sum passes 38 digits on its way, and a gauge whose sum does not, are both right in one run."""
     quantities = ("9" * 38, "9" * 38, "-" + "9" * 38, "-" + "9" * 37, "12")

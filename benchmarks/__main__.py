@@ -1,12 +1,13 @@
 """`python -m benchmarks`: run, smoke, list, report, compare, profile. Tables on stdout, everything else on stderr.
 
-Exit codes: 0 done; 1 a contestant failed, answers differ, or something slipped; 2 wrong usage, or reports that say
-nothing of each other.
+Exit codes: 0 done; 1 a contestant failed, answers differ, or something slipped or was lost; 2 wrong usage, a file that
+is no report, or reports that say nothing of each other.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.comparing import SLIP, Change, changes, incomparable, only_in_one
+from benchmarks.comparing import SLIP, Change, changes, incomparable, lost, only_in_one
 from benchmarks.events import generate
 from benchmarks.pages import RESULTS, fill_pages, markdown, render
-from benchmarks.question import Dataset, Question
+from benchmarks.question import Dataset, Question, memory_bytes
 from benchmarks.questions import QUESTIONS
-from benchmarks.results import parse_size, read_report, size, write_report
+from benchmarks.results import Report, parse_size, read_report, size, write_report
 from benchmarks.runner import Plan, read_through, run, shape_of
 from metering_duck.errors import did_you_mean, visible
 
@@ -44,6 +45,20 @@ class Size(click.ParamType[int]):
             return value if isinstance(value, int) else parse_size(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Memory(click.ParamType[str]):
+    """A size such as 4GB, as it was written."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text, if it is a size."""
+        try:
+            memory_bytes(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
 
 
 EVENTS = click.option("--events", type=Size(), default="10M", show_default=True, help="How many: 10M, 200k, …")
@@ -76,7 +91,7 @@ def list_(events: int) -> None:
 @QUESTIONS_OPTION
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="How often each answers.")
 @click.option("--contestants", metavar="NAME;…", help="Only these, whole names or up to the comma; apart by ';'.")
-@click.option("--memory-limit", metavar="SIZE", help="Of every engine that has such a setting: 4GB.")
+@click.option("--memory-limit", type=Memory(), metavar="SIZE", help="Of every engine that has such a setting: 4GB.")
 @click.option("--timeout", type=float, default=3600.0, show_default=True, help="Seconds for one answer.")
 @DATA_OPTION
 @click.option("--output", type=FOLDER, default=RESULTS, help="Default: benchmarks/results.")
@@ -91,8 +106,9 @@ def run_(
     output: Path,
 ) -> None:
     """Measure, check the answers, and write JSON, tables and charts."""
-    names = tuple(name.strip() for name in (contestants or "").split(";") if name.strip())
-    plan = Plan(events, _questions(questions), data, rounds, names, memory_limit, timeout)
+    chosen = _questions(questions)
+    plan = Plan(events, chosen, data, rounds, _contestants(contestants, chosen, events), memory_limit, timeout)
+    _check_output(output)
     report = run(plan, _say)
     path, latest = write_report(report, output)
     render(path, report)
@@ -131,7 +147,7 @@ def smoke(events: int, questions: str | None, data: Path) -> None:
 @click.argument("file", type=FILE)
 def report(file: Path) -> None:
     """Write the tables and charts of FILE anew; those of benchmarks/results/latest-… into the pages too."""
-    found = read_report(file)
+    found = _report(file)
     for path in render(file, found):
         _say(f"written: {path}")
     if file.resolve().parent == RESULTS and file.name.startswith("latest-"):
@@ -142,17 +158,23 @@ def report(file: Path) -> None:
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
 def compare(old: Path, new: Path) -> None:
-    """Compare two reports: exit code 1 if a contestant slipped by more than 10 %."""
-    before, after = read_report(old), read_report(new)
-    found = changes(before, after)
+    """Compare two reports: exit code 1 if a contestant slipped by more than 10 %, failed or is missing."""
+    before, after = _report(old), _report(new)
+    found, gone = changes(before, after), lost(before, after)
     _console().print(_change_table(found))
     for name in only_in_one(before, after):
-        _say(f"note: {name}: is in only one of the two")
+        if name not in gone:
+            _say(f"note: {name}: is in only one of the two")
+    engines = [report.versions.get("duckdb", "none") for report in (before, after)]
+    if engines[0] != engines[1]:
+        _say(f"note: duckdb: found {engines[1]} against {engines[0]}; a change may be its own")
     reasons = incomparable(before, after)
-    if reasons:
-        _fail_with([f"{new}: cannot be compared with {old}: {reason}" for reason in reasons], EXIT_USAGE)
+    if not found and not any("failed" in what for what in gone.values()):
+        reasons.append("found nothing that both have measured; expected a contestant of the same question.")
+    _fail_with([f"{new}: cannot be compared with {old}: {reason}" for reason in reasons], EXIT_USAGE)
     _fail_with(
-        [
+        [f"{name}: found {what}; expected an answer as before." for name, what in gone.items()]
+        + [
             f"{change.question}: {change.contestant}: found {change.new:.3g} {change.measure}, {change.slip:.0%} over "
             f"the {change.old:.3g} before; expected at most {SLIP:.0%}."
             for change in found
@@ -207,6 +229,39 @@ def _questions(names: str | None) -> tuple[Question, ...]:
     if unknown:
         raise click.UsageError(f"questions: found {unknown[0]!r}; {did_you_mean(unknown[0], QUESTIONS)}")
     return tuple(question for name, question in QUESTIONS.items() if not wanted or name in wanted)
+
+
+def _contestants(names: str | None, questions: tuple[Question, ...], events: int) -> tuple[str, ...]:
+    """Those named, each of which some question has, whole or up to the comma; none if none is."""
+    wanted = tuple(name.strip() for name in (names or "").split(";") if name.strip())
+    known = dict.fromkeys(one.name for question in questions for one in question.contestants(events))
+    unknown = [name for name in wanted if name not in known and name not in {one.partition(",")[0] for one in known}]
+    if unknown:
+        raise click.UsageError(
+            f"contestants: found {unknown[0]!r}; expected some of: {'; '.join(known)}. "
+            "hint: names are separated by ';', for a name may hold a comma"
+        )
+    return wanted
+
+
+def _check_output(folder: Path) -> None:
+    """Make the folder and write into it, before anything is measured for it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise click.UsageError(
+            f"output: found {folder} ({error.strerror}); expected a folder that can be made and written."
+        ) from None
+
+
+def _report(file: Path) -> Report:
+    try:
+        return read_report(file)
+    except ValueError as error:
+        _fail_with([str(error)], EXIT_USAGE)
+        raise
 
 
 def _say(text: str) -> None:

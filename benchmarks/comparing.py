@@ -61,6 +61,29 @@ def only_in_one(old: Report, new: Report) -> list[str]:
     return sorted(names[0] ^ names[1])
 
 
+def lost(old: Report, new: Report) -> dict[str, str]:
+    """Contestants that worked in `old`, at questions that both asked, and not in `new`; each with what was found."""
+    after = {asked.name: asked for asked in new.questions}
+    return {
+        f"{asked.name}: {one.contestant}": found
+        for asked in old.questions
+        if asked.name in after
+        for one in asked.timings
+        if _worked(one) and (found := _loss(_timing(after[asked.name].timings, one.contestant)))
+    }
+
+
+def _worked(one: Timing) -> bool:
+    return one.median is not None and one.error is None
+
+
+def _loss(one: Timing | None) -> str | None:
+    """Why there is no full timing; None if there is one."""
+    if one is None:
+        return "that it is missing"
+    return None if _worked(one) else f"that it failed ({(one.error or 'no rounds').splitlines()[0]})"
+
+
 def _changes(old: Asked, new: Asked) -> list[Change]:
     found = []
     for one in new.timings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,24 @@ import pyarrow as pa
 from benchmarks.events import Shape
 
 MEMORY_LIMIT = "BENCH_MEMORY_LIMIT"
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(i?)B", re.IGNORECASE)
 
 
 def memory_limit() -> str | None:
     """How much memory a contestant's engine may take, as DuckDB writes it ("4GB"); None is as much as there is."""
     return os.environ.get(MEMORY_LIMIT)
+
+
+def memory_bytes(text: str) -> int:
+    """4GB as 4000000000; KiB, MiB, GiB and TiB are powers of 1024.
+
+    Raises: ValueError.
+    """
+    match = _MEMORY.fullmatch(text)
+    count = int(float(match[1]) * (1024 if match[3] else 1000) ** ("KMGT".index(match[2].upper()) + 1)) if match else 0
+    if not count:
+        raise ValueError(f"found {text!r}; expected a size such as 4GB.")
+    return count
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.question import Question, Target
 from benchmarks.trial import Outcome
@@ -187,8 +187,14 @@ _REPORT = TypeAdapter(Report)
 
 
 def read_report(path: Path) -> Report:
-    """The report in a JSON file."""
-    return _REPORT.validate_json(path.read_bytes())
+    """The report in a JSON file.
+
+    Raises: ValueError, if it holds something else.
+    """
+    try:
+        return _REPORT.validate_json(path.read_bytes())
+    except ValidationError:
+        raise ValueError(f"{path}: found no report; expected a JSON file that `run` wrote.") from None
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path | None]:

@@ -74,6 +74,11 @@ class Aggregation:
         return self.function in GAUGES
 
     @property
+    def divides(self) -> bool:
+        """Whether it is a sum of level × time, by itself or divided."""
+        return self.function in (AVERAGE, KNOWN_AVERAGE, *INTEGRALS)
+
+    @property
     def is_counter(self) -> bool:
         """Whether it is one of COUNTERS, of one level, each record whole."""
         return self.outer is None and self.function in COUNTERS and not self.prorated

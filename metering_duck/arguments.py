@@ -59,6 +59,20 @@ def check_result_shape(scale: int | None, digits: int | None) -> None:
         raise ConfigError(f"digits: found {digits}; expected 1 to {SIGNIFICANT_DIGITS_MAX} significant digits.")
 
 
+def promise_of(given: Any, what: str) -> bool:
+    """What a caller promises or does not."""
+    if not isinstance(given, bool):
+        raise ConfigError(f"{what}: found {given!r}; expected True or False.")
+    return given
+
+
+def column_of(given: Any, what: str) -> str:
+    """The name of a column."""
+    if not isinstance(given, str) or not given:
+        raise ConfigError(f"{what}: found {given!r}; expected the name of a column.")
+    return given
+
+
 def zone_of(name: str | None) -> str | None:
     """An IANA zone that exists; None is none given."""
     return None if name is None else check_zone(name, "assume-timezone")

@@ -47,9 +47,7 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
             "unscheduled": "count(*) FILTER (NOT scheduled AND status = 'metered')",
             "unscheduled_subject": "min(subject) FILTER (NOT scheduled AND status = 'metered')",
         }
-    if totals.partitioned:
-        moment = case({"misplaced": "recorded_at"})
-        aggregates |= {"misplaced": "count(*) FILTER (misplaced)", "misplaced_time": f"min({moment})"}
+    aggregates |= {f"widest_{slot.index}": f"max(abs(v_{slot.index}))" for slot, _ in totals.weighed}
     for slot, series in slots:
         aggregates |= _slot_aggregates(slot, series, exact=totals.exact)
     positions = [str(place + 1) for place, name in enumerate(columns) if name not in totals.constants]

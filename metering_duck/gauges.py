@@ -178,7 +178,7 @@ class Gauges:
         held, wide, found = "CAST(held_us AS DECIMAL(18, 0))", self.decimal.wide_sql, self.functions
         last = f"STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity {wide})"
         columns = {"series": "series", "window_index": "window_index"}
-        if self.divides and self.totals.exact:
+        if self.divides and self.totals.exact_levels:
             high, low = self.decimal.parts_sql("level")
             columns["high_us"] = f"CAST(sum({high} * {held}) AS HUGEINT)"
             columns["low_us"] = f"unscaled(CAST(sum(({low}) * {held}) AS {self.decimal.low_sql}))"
@@ -207,7 +207,7 @@ class Gauges:
         unit = "coalesce(kind_unit, series_unit)" if UNIT_COLUMN in self.keys else "kind_unit"
         columns |= {"unit": unit, "aggregation": "kind_aggregation", "window_index": "window_index"}
         if self.divides:
-            columns |= names(("high_us", "low_us") if totals.exact else ("level_us",))
+            columns |= names(("high_us", "low_us") if totals.exact_levels else ("level_us",))
         columns |= names(("known_us", "peak", "lowest", "last", "record_count", "carried", "max_metered_at"))
         source = (
             f"weighted\nJOIN {totals.prefix}series AS all_series ON all_series.series = weighted.series // {count}\n"
@@ -229,7 +229,7 @@ class Gauges:
         """Whether DuckDB's own division of DECIMALs is exact and has room: p1 - s1 + s2 + scale <= 38."""
         plain = rounding.digits is None and rounding.mode == HALF_EVEN
         room = 0 <= rounding.scale <= self.decimal.scale < rounding.scale + DIGITS_MAX
-        return plain and room and not self.totals.exact
+        return plain and room and not self.totals.exact_levels
 
     def _quotient_stages(self, source: str, n: int, rounding: Rounding) -> list[Stage]:
         """Σ level × microseconds, divided by what each aggregation is divided by."""
@@ -239,7 +239,7 @@ class Gauges:
         if self._is_direct(rounding):
             divided = select({"divisor": divisor}, placed, star=f"{source}.*")
             return [Stage(f"divisors_{n}", "what each is divided by", divided)]
-        if self.totals.exact:
+        if self.totals.exact_levels:
             found = Quotient(placed, "high_us", "low_us", divisor)
         else:
             base = f"power_of_ten({self.decimal.low_digits})"
@@ -251,7 +251,7 @@ class Gauges:
         states = {name: sql for name, sql in STATES.items() if name in found}
         state = case(states, of="aggregation") if states else ""
         exact = rounding.quantity_sql(state, self.decimal.scale), rounding.exact_text_sql(state, self.decimal.scale)
-        total = numerator_text_sql(self.decimal) if self.totals.exact else "plain_text(level_us)"
+        total = numerator_text_sql(self.decimal) if self.totals.exact_levels else "plain_text(level_us)"
         average = rounding.average_sql, total, "CAST(divisor AS BIGINT)"
         if self.divides and self._is_direct(rounding):
             average = rounding.direct_average_sql("level_us", "divisor"), *average[1:]

@@ -332,6 +332,18 @@ def _is_whole_array(path: str) -> bool:
 
 
 def _partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
-    """The keys of `key=value` folders that all paths have."""
-    keys = [[part.split("=", 1)[0] for part in Path(path).parent.parts if "=" in part] for path in paths]
-    return tuple(key for key in keys[0] if all(key in other for other in keys))
+    """The keys of `key=value` folders that all paths have; none of them may have another.
+
+    Raises: SourceError.
+    """
+    keys = {path: {part.split("=", 1)[0]: None for part in Path(path).parent.parts if "=" in part} for path in paths}
+    first = paths[0]
+    common = [key for key in keys[first] if all(key in found for found in keys.values())]
+    for path, found in keys.items():
+        if common and set(found) != set(keys[first]):
+            here, there = (f"{', '.join(keys[one])} ({one})" for one in (first, path))
+            raise SourceError(
+                f"input: found the partitions {here} and {there}; expected the same in every path. "
+                "hint: read the trees apart"
+            )
+    return tuple(common)

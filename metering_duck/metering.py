@@ -11,7 +11,16 @@ from os import PathLike
 from typing import Any
 
 from metering_duck import aggregations
-from metering_duck.arguments import WINDOWED, Names, check_result_shape, names_of, periods_of, zone_of
+from metering_duck.arguments import (
+    WINDOWED,
+    Names,
+    check_result_shape,
+    column_of,
+    names_of,
+    periods_of,
+    promise_of,
+    zone_of,
+)
 from metering_duck.compiler import Compiler, Selection, place
 from metering_duck.config import ConfigLike, MeteringConfig, load_config
 from metering_duck.contract import EVENT_SCHEMA, REASONS
@@ -67,7 +76,7 @@ def meter(
         map=map,
         zone=zone_of(assume_timezone),
         generate_ids=generate_ids,
-        unique=assume_unique,
+        unique=promise_of(assume_unique, "assume-unique"),
     )
     try:
         return run.records(Compiler(loaded, run.layout, selection), bundled=bundled, strict=strict)
@@ -142,6 +151,9 @@ def aggregate(
     selection = Selection(names_of(workspace, "workspace"), names_of(universe, "universe"), subjects, as_of is not None)
     if records is None and loaded is not None:
         _need_aggregations(loaded, chosen)
+    # What records are aggregated by is known only when they are read.
+    reach = _reach(loaded, chosen, fill) if records is None else "all"
+    partition = None if time_partition is None else (column_of(time_partition, "time-partition"), reach)
     machine = Machine(threads, memory_limit, temp_dir, progress)
     run = Run.open(
         machine,
@@ -154,8 +166,8 @@ def aggregate(
         map=map,
         zone=zone_of(assume_timezone),
         generate_ids=generate_ids,
-        unique=assume_unique,
-        partition=None if time_partition is None else (time_partition, _reach(loaded, chosen, fill)),
+        unique=promise_of(assume_unique, "assume-unique"),
+        partition=partition,
     )
     try:
         shape = Totals((), run.windows, across_workspaces, len(subjects), scale, digits, fill)
@@ -301,7 +313,7 @@ def _need_aggregations(config: MeteringConfig, chosen: str | None) -> None:
 
 
 def _reach(config: MeteringConfig | None, chosen: str | None, fill: str) -> Reach:
-    """Which events the readings need; of records, whose aggregations are not known yet, all."""
+    """Which events the readings need."""
     if config is None or fill != "none":
         return "all"
     found = [made for _, m in config.measurements if (made := m.aggregated(chosen))]

@@ -21,6 +21,7 @@ from metering_duck.compiler import (
     settled_query,
     tied_moments_query,
 )
+from metering_duck.decimals import DIGITS_MAX
 from metering_duck.engine import Engine, Overflow, Progress
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError
 from metering_duck.gauges import widest_levels
@@ -34,7 +35,7 @@ from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.schedules import Schedule, check_windows, resolve
 from metering_duck.sources import open_source
 from metering_duck.stages import Query, Stage, load_stage, load_text, with_values
-from metering_duck.statements import names, select
+from metering_duck.statements import case, names, select
 from metering_duck.times import parse_time
 from metering_duck.totals import Totals, reading_rows
 from metering_duck.windows import WINDOWS_MAX, Windows
@@ -96,6 +97,7 @@ class Run:
         self.makes_readings = False
         self.rows_read = 0
         self.exact = False
+        self.exact_levels = False
         self.remarks: list[str] = []
 
     @classmethod
@@ -190,6 +192,7 @@ class Run:
 
         In the same pass, where levels are put in order, the moments that are not one event's (R13).
         """
+        self._check_partitions()
         wanted = ([] if self.unique else ["repeated_keys"]) + (["tied_moments"] if self._has_levels else [])
         if not wanted:
             self.rows_read = self._count_rows()
@@ -250,7 +253,6 @@ class Run:
             times_naive=sum(row[3] for row in rows),
             reasons=self._reasons() if rejected else {},
         )
-        self._check_partitions()
         if not books.balances:
             raise SourceError(f"input: changed while it was read ({books}); expected it to hold still. hint: run again")
         return books
@@ -260,9 +262,13 @@ class Run:
         part = self.layout.partition
         if part is None:
             return
-        ((misplaced, moment),) = self.engine.rows("SELECT sum(misplaced), time_text(min(misplaced_time)) FROM counted")
+        first = case({"misplaced": "recorded_at"})
+        columns = {"events": "count(*) FILTER (misplaced)", "moment": f"time_text(min({first}))"}
+        check = Stage("misplaced", "rows in another partition than their time's", select(columns, "arrivals"))
+        query = self.query(Query("misplaced", (*self.compiler.arrivals(), check)))
+        ((misplaced, moment),) = (row.values() for row in self.engine.table(query).to_pylist())
         if misplaced:
-            found = counted_noun(int(misplaced), "event")
+            found = counted_noun(misplaced, "event")
             raise SourceError(
                 f"time-partition: found {found} in another {part.column} than the UTC {part.unit} of its time, the "
                 f"first of {moment}; expected none. hint: leave --time-partition out to read every file"
@@ -370,7 +376,7 @@ class Run:
                 slots=tuple(self.compiler.slots),
                 exact=self.exact,
                 constant_fields=constants,
-                partitioned=self.layout.partition is not None,
+                exact_levels=self.exact or self.exact_levels,
                 tied=self.tied,
             )
 
@@ -378,7 +384,9 @@ class Run:
             judged = self.compiler.judged(repeated=self.repeated)
             windows = self.windows.name
             self._check_inner_windows(totals())
-            for query in totals().queries(judged):
+            self.engine.fill(self.query(totals().counted(judged)))
+            self.exact_levels = self._levels_are_large(totals())
+            for query in totals().queries(judged)[1:]:
                 self.engine.fill(self.query(query))
                 if query.name.endswith("_windows"):
                     windows = query.name
@@ -401,7 +409,7 @@ class Run:
 
         def script() -> list[Query]:
             judged = self.compiler.judged(repeated=not self.unique)
-            all_ties = replace(totals(), tied=True)
+            all_ties = replace(totals(), tied=True, exact_levels=True)
             return [
                 *self.windows.queries(),
                 *self.deduplication(),
@@ -417,6 +425,16 @@ class Run:
         """A plan whose SQL has been made once already, so that a config's faults are found before anything runs."""
         rows = script()[-1]
         return Plan(shape, prepare, self.rejects, self.conflicts, script, self.script_text, self.notices, rows)
+
+    def _levels_are_large(self, totals: Totals) -> bool:
+        """Whether a sum of level × time may pass 38 digits: of a window it is at most the widest level × its length."""
+        longest = "max(epoch_us(window_end) - epoch_us(window_start))"
+        ((length,),) = self.engine.rows(select({"length": longest}, self.windows.name))
+        for slot, series in totals.weighed:
+            ((widest,),) = self.engine.rows(f"SELECT max(widest_{slot.index}) FROM counted")
+            if widest is not None and widest * (length or 0) >= 10 ** (DIGITS_MAX - series.decimal.scale):
+                return True
+        return False
 
     def _compute_exactly(self, compute: Callable[[], None], totals: Totals) -> None:
         """What still has more than 38 digits when it is added in parts is a running sum of deltas (R18)."""

@@ -80,10 +80,10 @@ class Totals:
     """The shape of an aggregation: its slots, windows, and options.
 
     `subjects` is how many the readings are limited to, 0 for all. `exact` adds sums in two parts, for the rare one that
-    passes 38 digits on its way. `scale`, `digits` and `fill` are as in aggregate(). `prefix` begins the names of its
-    tables, `inner_column` is the property that an inner dimension is in. `constant_fields` are the columns
-    of `judged` that are the same in every row, with their SQL. `partitioned` says that rows know whether they lie in
-    the partition of their time, `tied` that events of one subject may share a moment.
+    passes 38 digits on its way; `exact_levels` those of level × time. `scale`, `digits` and `fill` are as in
+    aggregate(). `prefix` begins the names of its tables, `inner_column` is the property that an inner dimension is in.
+    `constant_fields` are the columns of `judged` that are the same in every row, with their SQL. `tied` says that
+    events of one subject may share a moment.
     """
 
     slots: tuple[Slot, ...]
@@ -94,10 +94,10 @@ class Totals:
     digits: int | None = None
     fill: str = "none"
     exact: bool = False
+    exact_levels: bool = False
     prefix: str = ""
     inner_column: str = ""
     constant_fields: tuple[tuple[str, str], ...] = ()
-    partitioned: bool = False
     tied: bool = True
 
     @cached_property
@@ -132,6 +132,12 @@ class Totals:
             if series.aggregation.is_gauge and not series.aggregation.outer:
                 by_type.setdefault((series.decimal, series.result_scale, series.rounding), []).append(series)
         return list(by_type.values())
+
+    @property
+    def weighed(self) -> list[tuple[Slot, Series]]:
+        """The slots whose levels are multiplied by times, as they were sent."""
+        found = [(slot, s) for group in self.gauges for s in group if s.aggregation.divides for slot in s.slots]
+        return [(slot, series) for slot, series in found if not series.aggregation.deltas]
 
     @property
     def valued(self) -> list[Series]:

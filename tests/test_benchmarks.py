@@ -19,10 +19,11 @@ from benchmarks.__main__ import cli
 from benchmarks.answers import Answer, difference
 from benchmarks.charts import write_charts
 from benchmarks.comparing import changes
+from benchmarks.contestants import clickhouse
 from benchmarks.events import Shape, generate, piece_sql
 from benchmarks.pages import filled_text, markdown
 from benchmarks.profiles import AFTER, BETWEEN, seconds_by_query
-from benchmarks.question import Dataset, Target
+from benchmarks.question import MEMORY_LIMIT, Dataset, Target, memory_bytes
 from benchmarks.questions import ORDER, QUESTIONS
 from benchmarks.results import Asked, Report, Timing, parse_size, ratio, read_report, size, timing, write_report
 from benchmarks.runner import Plan, contestants_of, run
@@ -158,6 +159,44 @@ def test_a_contestant_holds_only_its_own_library() -> None:
     assert "[]\n" == done.stdout
 
 
+@pytest.mark.parametrize("name", ["states", "time_weighted_by_hour", "time_weighted_by_month"])
+def test_variants_without_ties_answer_the_same(name: str, data: Path) -> None:
+    """In data without ties the order by time alone gives the answer of the full order, and the notes say so."""
+    question = QUESTIONS[name]
+    variants = ("ClickHouse, no ties", "Polars, no ties")
+    plan = Plan(20_000, (question,), data, rounds=1, contestants=("metering-duck", "bare query", *variants))
+
+    report = run(plan, lambda _: None)
+
+    assert [] == report.errors
+    assert set(variants) < {one.contestant for one in report.questions[0].timings}
+    assert "detects ties first" in question.notes
+
+
+def test_a_memory_limit_is_a_size() -> None:
+    """Units are powers of 1000, with an i powers of 1024; what is no size is refused."""
+    sizes = ["4GB", "1.5 kib", "500mb", "2TiB"]
+
+    assert [4_000_000_000, 1_536, 500_000_000, 2 * 1024**4] == [memory_bytes(text) for text in sizes]
+    for text in ("lots", "4", "0GB", "-1GB", "4GB; x", ""):
+        with pytest.raises(ValueError, match="expected a size such as 4GB"):
+            memory_bytes(text)
+
+
+def test_clickhouse_is_given_the_memory_limit(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of a run is ClickHouse's own, and half of it is where it goes on on disk."""
+    monkeypatch.setenv(MEMORY_LIMIT, "1GB")
+    names = ["max_bytes_before_external_group_by", "max_bytes_before_external_sort", "max_memory_usage"]
+    listed = ", ".join(f"'{name}'" for name in names)
+    sql = f"SELECT name, toInt64(value) AS bytes FROM system.settings WHERE name IN ({listed}) ORDER BY name"
+
+    found = clickhouse(sql, Dataset(data, MIXED), once=False)
+
+    assert dict(zip(names, [500_000_000, 500_000_000, 1_000_000_000], strict=True)) == {
+        row["name"]: row["bytes"] for row in found.to_pylist()
+    }
+
+
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
@@ -263,6 +302,25 @@ def test_a_failure_has_the_last_words_of_the_process(data: Path, tmp_path: Path)
     assert len(str(failure.value).splitlines()) <= 9
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--contestants", "nope"), "contestants: found 'nope'; expected some of: metering-duck; "),
+        (("--contestants", "ClickHouse,Polars"), "hint: names are separated by ';'"),
+        (("--memory-limit", "lots"), "found 'lots'; expected a size such as 4GB."),
+        (("--output", "/proc/x"), "output: found /proc/x (No such file or directory); expected a folder that can be"),
+    ],
+)
+def test_wrong_usage_is_said_before_events_are_made(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """Unknown contestants, a limit that is no size and an output that cannot be written are usage errors."""
+    given = arguments if "--output" in arguments else (*arguments, "--output", str(tmp_path / "output"))
+
+    done = invoke("run", "--events", "20k", "--questions", COUNTERS, "--data", str(tmp_path / "data"), *given)
+
+    assert (2, True) == (done.exit_code, message in done.stderr), done.stderr
+    assert [] == list(tmp_path.iterdir())
+
+
 # --- reports ---------------------------------------------------------------------------------------------------------
 
 
@@ -358,6 +416,53 @@ def test_reports_of_other_machines_are_not_compared(tmp_path: Path) -> None:
     start = f"error: {paths[1]}: cannot be compared with {paths[0]}: "
     assert f"{start}events: found 1M against 10M; expected the same.\n" in done.stderr
     assert f"{start}cpu: found B against A; expected the same.\n" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"nonsense", b"{}", b"\xff", b""])
+def test_a_file_that_is_no_report_is_named(content: bytes, tmp_path: Path) -> None:
+    """`report` and `compare` say in one line which file is no report, and exit with 2."""
+    file = tmp_path / "file.json"
+    file.write_bytes(content)
+
+    done = [invoke("report", str(file)), invoke("compare", str(file), str(file))]
+
+    message = f"error: {file}: found no report; expected a JSON file that `run` wrote.\n"
+    assert [(2, message)] * 2 == [(one.exit_code, one.stderr) for one in done]
+
+
+def test_a_contestant_that_is_lost_is_an_error(tmp_path: Path) -> None:
+    """Who worked before and failed, or is missing at the same question, is an error; a question not asked is a note."""
+    rival, error = timed("Polars", 3.0), "exit code 1\nsecond line"
+    failed = timing("metering-duck", (10_000_000, 10_000_000, 2_000, 2), [], error)
+    old, new = reported(timed("metering-duck", 2.0), rival), reported(failed, rival)
+    other = replace(old, questions=[*old.questions, replace(old.questions[0], name="r")])
+    reports = (old, new, reported(rival), other)
+    paths = [str(write_report(report, tmp_path / str(number))[0]) for number, report in enumerate(reports)]
+
+    done = [invoke("compare", *pair) for pair in (paths[:2], (paths[0], paths[2]), (paths[3], paths[0]))]
+
+    assert [
+        (1, "error: q: metering-duck: found that it failed (exit code 1); expected an answer as before.\n"),
+        (1, "error: q: metering-duck: found that it is missing; expected an answer as before.\n"),
+        (0, "note: r: Polars: is in only one of the two\nnote: r: metering-duck: is in only one of the two\n"),
+    ] == [(one.exit_code, "".join(sorted(one.stderr.splitlines(True)))) for one in done]
+
+
+def test_reports_with_nothing_in_common_are_not_compared(tmp_path: Path) -> None:
+    """Without a contestant in both there is nothing to compare; another DuckDB is only a note."""
+    old, new = reported(timed("metering-duck", 2.0)), reported(timed("Polars", 3.0))
+    newer = replace(old, versions={"duckdb": "9"})
+    paths = [str(write_report(report, tmp_path / str(number))[0]) for number, report in enumerate((old, new, newer))]
+
+    nothing, versions = invoke("compare", *paths[:2]), invoke("compare", paths[0], paths[2])
+
+    reason = "found nothing that both have measured; expected a contestant of the same question."
+    assert 2 == nothing.exit_code
+    assert f"error: {paths[1]}: cannot be compared with {paths[0]}: {reason}\n" in nothing.stderr
+    assert (0, "note: duckdb: found 9 against none; a change may be its own\n") == (
+        versions.exit_code,
+        versions.stderr,
+    )
 
 
 def test_a_report_becomes_tables_and_charts(tmp_path: Path) -> None:

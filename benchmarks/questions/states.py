@@ -7,9 +7,26 @@ else the one that entered last has the level.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import pyarrow as pa
 
-from benchmarks.contestants import DAY_US, END_US, bare, by_unit, clickhouse, collected, metered, prop, scan, standard
+from benchmarks.contestants import (
+    DAY_US,
+    END_US,
+    NO_TIES,
+    ORDER,
+    TIES,
+    bare,
+    by_unit,
+    clickhouse,
+    collected,
+    metered,
+    prop,
+    scan,
+    standard,
+)
 from benchmarks.question import Contestant, Dataset, Question
 
 MEASUREMENTS = [
@@ -27,9 +44,9 @@ WITH cells AS (
         epoch_us(time) // $day_us AS day,
         max(level) AS highest,
         min(level) AS lowest,
-        arg_max(level, (time, metered_at, id)) AS last,
+        arg_max(level, time) AS last,
         min(time) AS first_at
-    FROM (SELECT subject, time, metered_at, id, properties.seats::INTEGER AS level FROM $events)
+    FROM (SELECT subject, time, properties.seats::INTEGER AS level FROM $events)
     GROUP BY subject, day
 ),
 carried AS (
@@ -61,7 +78,7 @@ WITH cells AS (
         intDiv(time_us, $day_us) AS day,
         max(level) AS highest,
         min(level) AS lowest,
-        argMax(level, (time_us, metered_at, id)) AS last,
+        argMax(level, ($order)) AS last,
         min(time_us) AS first_us
     FROM (
         SELECT
@@ -110,12 +127,12 @@ def bare_query(dataset: Dataset) -> pa.Table:
     return by_unit(bare(BARE, dataset))
 
 
-def in_clickhouse(dataset: Dataset) -> pa.Table:
+def in_clickhouse(dataset: Dataset, order: Sequence[str] = ORDER) -> pa.Table:
     """Each id once."""
-    return by_unit(clickhouse(CLICKHOUSE, dataset))
+    return by_unit(clickhouse(CLICKHOUSE, dataset, order=", ".join(order)))
 
 
-def in_polars(dataset: Dataset) -> pa.Table:
+def in_polars(dataset: Dataset, order: Sequence[str] = ORDER) -> pa.Table:
     """Each id once."""
     import polars as pl
 
@@ -130,7 +147,7 @@ def in_polars(dataset: Dataset) -> pa.Table:
     cells = events.group_by("subject", (time_us // DAY_US).alias("day")).agg(
         level.max().alias("peak"),
         level.min().alias("lowest"),
-        level.sort_by("time_us", "metered_at", "id").last().alias("final"),
+        level.sort_by(order).last().alias("final"),
         time_us.min().alias("first_us"),
     )
     before = pl.when(pl.col("first_us") > day * DAY_US).then(last.shift(1).over("subject", order_by="day"))
@@ -153,7 +170,9 @@ def contestants(_events: int) -> list[Contestant]:
         Contestant("metering-duck", metering_duck),
         Contestant("bare query", bare_query),
         Contestant("ClickHouse", in_clickhouse),
+        Contestant("ClickHouse, no ties", partial(in_clickhouse, order=NO_TIES)),
         Contestant("Polars", in_polars),
+        Contestant("Polars, no ties", partial(in_polars, order=NO_TIES)),
     ]
 
 
@@ -163,5 +182,5 @@ QUESTION = Question(
     why="What carrying levels from day to day costs, where no level is multiplied by a time.",
     shape=standard,
     contestants=contestants,
-    notes="ClickHouse and Polars take each id once and do not check texts.",
+    notes="ClickHouse and Polars take each id once and do not check texts. " + TIES,
 )

@@ -2,18 +2,25 @@
 
 An answer is the exact numerator, Σ level × microseconds, as text; the quotient is left out, since every engine rounds
 it in its own way. Time before the first level counts as zero, the last level holds to the end of the month. Events
-are in the order of time, then of metered at, then of id.
+are in the order of time, then of metered at, then of id; but for the bare query and the variants without ties, which
+assume what is so in this data: no two events of a subject are at the same moment.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
 
 import pyarrow as pa
 
 from benchmarks.contestants import (
     END_US,
     KEY,
+    NO_TIES,
+    ORDER,
     SEATS,
     START_US,
+    TIES,
     bare,
     clickhouse,
     collected,
@@ -47,9 +54,9 @@ FROM (
             subject_key,
             level,
             time_us,
-            lead(time_us) OVER (PARTITION BY subject_key ORDER BY time_us, metered_at, id) AS next_us
+            lead(time_us) OVER (PARTITION BY subject_key ORDER BY time_us) AS next_us
         FROM (
-            SELECT subject_key, epoch_us(time) AS time_us, metered_at, id, properties.seats::BIGINT AS level
+            SELECT subject_key, epoch_us(time) AS time_us, properties.seats::BIGINT AS level
             FROM $events
             JOIN subjects USING (subject)
         )
@@ -59,7 +66,8 @@ FROM (
 JOIN subjects USING (subject_key)"""
 )
 
-# What any answer has to do at least: read the rows and sort them.
+# What any answer in the full order has to do at least: read the rows and sort them by one integer key, time and id. The
+# bare query sorts by less, since it assumes that no moment comes twice.
 SORT = (
     SUBJECTS
     + """
@@ -78,12 +86,12 @@ SELECT
     subject,
     fromUnixTimestamp64Micro($start_us, 'UTC') AS window_start,
     toString(arraySum(
-        (event, next_us) -> toInt128(event.4) * (next_us - event.1),
+        (event, next_us) -> toInt128(event.$level) * (next_us - event.1),
         events,
         arrayPushBack(arrayPopFront(arrayMap(event -> event.1, events)), toInt64($end_us))
     )) AS numerator
 FROM (
-    SELECT subject, arraySort(groupArray((time_us, metered_at, id, level))) AS events
+    SELECT subject, arraySort(groupArray(($order, level))) AS events
     FROM (
         SELECT
             assumeNotNull(subject) AS subject,
@@ -108,7 +116,7 @@ def metering_duck_unique(dataset: Dataset) -> pa.Table:
 
 
 def bare_query(dataset: Dataset) -> pa.Table:
-    """LEAD over one integer key, by hand."""
+    """LEAD over one integer key, by hand; no id read, for no moment comes twice."""
     return finished(bare(BARE, dataset))
 
 
@@ -117,12 +125,12 @@ def sort_only(dataset: Dataset) -> pa.Table:
     return finished(bare(SORT, dataset))
 
 
-def in_clickhouse(dataset: Dataset) -> pa.Table:
+def in_clickhouse(dataset: Dataset, order: Sequence[str] = ORDER) -> pa.Table:
     """Each id once."""
-    return finished(clickhouse(CLICKHOUSE, dataset))
+    return finished(clickhouse(CLICKHOUSE, dataset, order=", ".join(order), level=len(order) + 1))
 
 
-def in_polars(dataset: Dataset) -> pa.Table:
+def in_polars(dataset: Dataset, order: Sequence[str] = ORDER) -> pa.Table:
     """Each id once. Sorting within each group is faster than over() and than sorting all rows."""
     import polars as pl
 
@@ -133,7 +141,6 @@ def in_polars(dataset: Dataset) -> pa.Table:
         pl.col("time").dt.epoch("us").alias("time_us"),
         prop("seats").cast(pl.Int64).alias("level"),
     )
-    order = ("time_us", "metered_at", "id")
     time_us = pl.col("time_us").sort()
     held_us = time_us.shift(-1, fill_value=END_US) - time_us
     numerator = (pl.col("level").sort_by(order).cast(pl.Int128) * held_us).sum()
@@ -174,7 +181,9 @@ def contestants(_events: int) -> list[Contestant]:
         Contestant("bare query", bare_query),
         Contestant("bare query, sort only", sort_only, group=None),
         Contestant("ClickHouse", in_clickhouse),
+        Contestant("ClickHouse, no ties", partial(in_clickhouse, order=NO_TIES)),
         Contestant("Polars", in_polars),
+        Contestant("Polars, no ties", partial(in_polars, order=NO_TIES)),
         Contestant("plain Python", in_python, rounds_max=1, events_max=10_000_000),
     ]
 
@@ -191,5 +200,7 @@ QUESTION = Question(
         Target("metering-duck", ("plain Python",), 0.03),
     ),
     notes="Answers are exact numerators, Σ level × microseconds. ClickHouse and Polars take each id once. All but "
-    "metering-duck know that levels are whole numbers and multiply integers.",
+    "metering-duck know that levels are whole numbers and multiply integers. "
+    + TIES
+    + ' "bare query, sort only" is the sort of the same rows by one integer key, time and id.',
 )

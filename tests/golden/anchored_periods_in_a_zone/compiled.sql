@@ -1240,7 +1240,8 @@ weighted AS (
     SELECT
         series,
         window_index,
-        sum(level * CAST(held_us AS DECIMAL(18, 0))) AS level_us,
+        CAST(sum(CAST(trunc(level) AS DECIMAL(20, 0)) * CAST(held_us AS DECIMAL(18, 0))) AS HUGEINT) AS high_us,
+        unscaled(CAST(sum((level - CAST(trunc(level) AS DECIMAL(20, 0))) * CAST(held_us AS DECIMAL(18, 0))) AS DECIMAL(38, 18))) AS low_us,
         CAST(sum(held_us) AS BIGINT) AS known_us,
         CAST(NULL AS DECIMAL(38, 18)) AS peak,
         CAST(NULL AS DECIMAL(38, 18)) AS lowest,
@@ -1262,7 +1263,8 @@ SELECT
     kind_unit AS unit,
     kind_aggregation AS aggregation,
     window_index,
-    level_us,
+    high_us,
+    low_us,
     known_us,
     peak,
     lowest,
@@ -1300,13 +1302,85 @@ counter_0 AS (
     WHERE used
         AND n_2 > 0
 ),
--- what each is divided by
-divisors_0 AS (
+-- the numerator's two parts, the lower one below its base
+carried_0 AS (
     SELECT
-        gauged_0.*,
-        CASE aggregation WHEN 'time-weighted-avg' THEN epoch_us(window_end) - epoch_us(window_start) WHEN 'integral-hours' THEN 3600000000 END AS divisor
+        *,
+        CAST(high_us AS HUGEINT) + low_us // power_of_ten(18) AS high_carried,
+        low_us % power_of_ten(18) AS low_carried,
+        CAST(CASE aggregation WHEN 'time-weighted-avg' THEN epoch_us(window_end) - epoch_us(window_start) WHEN 'integral-hours' THEN 3600000000 END AS HUGEINT) AS divisor
     FROM gauged_0
     JOIN windows USING (window_index)
+),
+-- the numerator as high × base + low, both of one sign (R15)
+numerators_0 AS (
+    SELECT
+        *,
+        high_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN -1 WHEN high_carried < 0 AND low_carried > 0 THEN 1 ELSE 0 END AS high,
+        low_carried + CASE WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18) WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18) ELSE 0 END AS low
+    FROM carried_0
+),
+-- numerator / divisor in whole numbers, where the numerator is too long for one: quotient and remainder (R15)
+divided_0 AS (
+    WITH positive AS (
+        SELECT
+            *,
+            high < 0 OR (high = 0 AND low < 0) AS negative,
+            CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -high ELSE high END AS a,
+            CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -low ELSE low END AS b
+        FROM numerators_0
+    )
+    SELECT
+        * EXCLUDE (a, b),
+        CASE
+            WHEN a // divisor < power_of_ten(38) // power_of_ten(18)
+                THEN (a // divisor) * power_of_ten(18) + ((a % divisor) * power_of_ten(18) + b) // divisor
+        END AS quotient,
+        ((a % divisor) * power_of_ten(18) + b) % divisor AS remainder
+    FROM positive
+),
+-- a quotient to as many digits as a result has, rounded once (R16)
+averages_0 AS (
+    WITH first_digits AS (
+        SELECT
+            *,
+            (remainder * power_of_ten(least(greatest(18 - 18, 0), 19))) // divisor AS digits_1,
+            (remainder * power_of_ten(least(greatest(18 - 18, 0), 19))) % divisor AS remainder_1
+        FROM divided_0
+    ),
+    second_digits AS (
+        SELECT
+            *,
+            CASE
+                WHEN quotient < power_of_ten(38 - greatest(18 - 18, 0)) AND greatest(18 - 18, 0) > 0
+                    THEN (quotient * power_of_ten(least(greatest(18 - 18, 0), 19)) + digits_1) * power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0)) + (remainder_1 * power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0))) // divisor
+                WHEN greatest(18 - 18, 0) = 0 THEN quotient // power_of_ten(least(greatest(18 - 18, 0), 38))
+            END AS floor_digits,
+            quotient % power_of_ten(least(greatest(18 - 18, 0), 38)) AS dropped_digits,
+            (remainder_1 * power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0))) % divisor AS rest
+        FROM first_digits
+    ),
+    compared AS (
+        SELECT
+            *,
+            CASE
+                WHEN power_of_ten(least(greatest(18 - 18, 0), 38)) > 1 AND dropped_digits <> power_of_ten(least(greatest(18 - 18, 0), 38)) // 2 THEN sign(dropped_digits - power_of_ten(least(greatest(18 - 18, 0), 38)) // 2)
+                WHEN power_of_ten(least(greatest(18 - 18, 0), 38)) > 1 THEN sign(rest)
+                ELSE sign(2 * rest - divisor)
+            END AS beyond_half
+        FROM second_digits
+    )
+    SELECT
+        * EXCLUDE (digits_1, remainder_1, floor_digits, dropped_digits, rest, beyond_half),
+        (floor_digits + CASE
+            WHEN rest = 0 AND dropped_digits = 0 THEN 0
+            WHEN 'half-even' = 'ceiling' THEN CASE WHEN negative THEN 0 ELSE 1 END
+            WHEN 'half-even' = 'floor' THEN CASE WHEN negative THEN 1 ELSE 0 END
+            WHEN beyond_half > 0 OR (beyond_half = 0 AND ('half-even' = 'half-up' OR floor_digits % 2 = 1)) THEN 1
+            ELSE 0
+        END)
+            * CASE WHEN negative THEN -1 ELSE 1 END AS rounded
+    FROM compared
 ),
 -- the gauges of one DECIMAL, one row per reading
 gauge_0 AS (
@@ -1318,8 +1392,8 @@ gauge_0 AS (
         unit,
         aggregation,
         window_index,
-        TRY_CAST(decimal_division(level_us, CAST(divisor AS DECIMAL(18, 0)), 18) AS DECIMAL(38, 18)) AS quantity,
-        plain_text(level_us) AS numerator,
+        TRY_CAST((CAST(rounded AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18))) AS DECIMAL(38, 18)) AS quantity,
+        parts_text(high, low, 18, 18) AS numerator,
         CAST(divisor AS BIGINT) AS divisor_us,
         record_count,
         carried,
@@ -1328,7 +1402,7 @@ gauge_0 AS (
         CAST(NULL AS TIMESTAMP) AS last_recorded_at,
         CAST(NULL AS TIMESTAMP) AS last_metered_at,
         CAST(NULL AS VARCHAR) AS last_event_id
-    FROM divisors_0
+    FROM averages_0
     WHERE (aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') AND divisor IS NOT NULL)
 ),
 -- counters, gauges and the others, one row per reading

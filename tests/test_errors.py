@@ -375,6 +375,7 @@ OPTIONS: dict[str, tuple[Event, str]] = {
         {"assume_timezone": "Berlin"},
         'assume-timezone: found "Berlin"; expected an IANA zone such as Europe/Berlin.',
     ),
+    "promise": ({"assume_unique": "no"}, "assume-unique: found 'no'; expected True or False."),
     "memory limit": ({"memory_limit": "much"}, "memory-limit: found 'much'; expected a size such as 4GB."),
     "negative memory limit": ({"memory_limit": "-1GB"}, "memory-limit: found '-1GB'; expected a size such as 4GB."),
     "threads": ({"threads": 0}, "threads: found 0; expected a whole number above 0."),
@@ -1067,6 +1068,12 @@ PARTITIONS: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
         lambda: [part("date=2024-01-01"), part("date=2024-01"), part("date=2023")],
         ConfigError,
         "time-partition: found years and months and days in date; expected dates of one form.",
+    ),
+    "unequal trees": (
+        lambda: [part("date=2024-01-01"), part("region=eu/date=2024-01-01")],
+        SourceError,
+        f"input: found the partitions date ({HERE}/date=2024-01-01/a.csv) and region, date "
+        f"({HERE}/region=eu/date=2024-01-01/a.csv); expected the same in every path. hint: read the trees apart",
     ),
     "an event of another day": (
         lambda: part("date=2024-01-02"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import oracle
 import oracle_readings
 import pytest
@@ -43,6 +46,19 @@ CUTS = (
 
 
 # --- levels ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_script_weighs_levels_of_any_width(tmp_path: Path) -> None:
+    """What compile prints gives what aggregate gives, also where level × microseconds has more than 38 digits."""
+    source = tmp_path / "events.ndjson"
+    source.write_text(json.dumps(event(1, START, q="9" * 20)) + "\n")
+    config, window = measuring("time-weighted-avg"), {**WINDOW, "clock": CLOCK}
+    with metering_duck.aggregate(str(source), config, **window) as result:
+        (expected,) = result.to_dicts()
+    script = metering_duck.compile_sql(config, str(source), **window)
+    (actual,) = duckdb.connect().sql(script).to_arrow_table().to_pylist()
+
+    assert (expected["quantity"], expected["numerator"]) == (actual["quantity"], actual["numerator"])
 
 
 @pytest.mark.parametrize("aggregation", ["integral", "integral-seconds", "integral-hours", "time-weighted-avg-known"])

@@ -184,21 +184,37 @@ def test_partitions_of_csv_are_left_out_too(tmp_path: Path) -> None:
     assert 4 == rows_read(folder, config, time_partition="date")
 
 
-def test_records_are_read_whole(tmp_path: Path) -> None:
-    """Of records it is not known before they are read what they need: all are read, and checked."""
-    with meter(events(), measuring(aggregation="sum"), clock=CLOCK) as result:
+@pytest.mark.parametrize(
+    "config", [None, {"measurements": [{"sourceProperty": "q", "unit": "x", "aggregation": "sum"}]}]
+)
+def test_records_are_read_whole(config: dict[str, Any] | None, tmp_path: Path) -> None:
+    """Records say themselves how they are aggregated, whatever a config says: all are read, and checked."""
+    with meter(events(), measuring(aggregation="final-state"), clock=CLOCK) as result:
         records = result.to_arrow().drop_columns(["dimensions"])
     for n, row in enumerate(records.to_pylist()):
         part = tmp_path / f"date={row['recorded_at']:%Y-%m-%d}"
         part.mkdir(exist_ok=True)
         parquet.write_table(records.slice(n, 1), part / f"{n}.parquet")
-    with aggregate(records=str(tmp_path), **FEBRUARY, clock=CLOCK, time_partition="date") as result:
+    late = {"start": "2026-01-01", "end": "2026-02-01", "clock": CLOCK}
+    with aggregate(records=str(tmp_path), config=config, **late, time_partition="date") as result:
         found, read = result.to_dicts(), result.accounting.read
-    with aggregate(records=str(tmp_path), **FEBRUARY, clock=CLOCK) as result:
+    with aggregate(records=str(tmp_path), config=config, **late) as result:
         expected = result.to_dicts()
 
     assert expected == found
-    assert len(TIMES) == read
+    assert (2, len(TIMES)) == (len(found), read)
+
+
+@pytest.mark.parametrize("misplaced", ["2024-02-06", "2024-02-04"])
+@pytest.mark.parametrize("q", ["1", "2"], ids=["a duplicate", "a conflict"])
+def test_what_is_dropped_is_checked_before(q: str, misplaced: str, tmp_path: Path) -> None:
+    """A copy in another partition than its time's is refused, whichever of the two would be kept."""
+    (event,) = events(["2024-02-05T00:00:00Z"])
+    put(tmp_path, "2024-02-05", [event])
+    put(tmp_path, misplaced, [{**event, "q": q}])
+
+    with pytest.raises(SourceError, match="found 1 event in another date"):
+        readings(str(tmp_path), measuring(aggregation="sum"), time_partition="date")
 
 
 def test_times_are_placed_by_their_utc_date(tmp_path: Path) -> None:

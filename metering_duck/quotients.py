@@ -24,7 +24,8 @@ class Quotient:
 
     def stages(self, name: str, decimal: DecimalType, rounding: Rounding) -> list[Stage]:
         """`divided_NAME`, `averages_NAME` and, for significant digits, `significant_NAME`, with what they need."""
-        steps = steps_sql(str(decimal.scale), str(rounding.scale)) | {"rounding": literal(rounding.mode)}
+        more = rounding.scale - decimal.scale
+        steps = steps_sql(max(more, 0), min(max(-more, 0), DIGITS_MAX)) | {"rounding": literal(rounding.mode)}
         averages = reading(fixed(load_stage("averages"), steps), {"divided": f"divided_{name}"}, f"averages_{name}")
         stages = [*self._divided(name, decimal), averages]
         if rounding.digits is not None:
@@ -62,19 +63,15 @@ class Quotient:
         ]
 
 
-def steps_sql(scale: str, result_scale: str) -> dict[str, str]:
-    """What long division takes from the two scales alone: how many digits more, by which steps, or how many fewer."""
-    more, fewer = (
-        f"greatest({result_scale} - {scale}, 0)",
-        f"least(greatest({scale} - {result_scale}, 0), {DIGITS_MAX})",
-    )
-    return {
-        "more_digits": more,
-        "first_step": f"power_of_ten(least({more}, {PART_DIGITS}))",
-        "second_step": f"power_of_ten(greatest({more} - {PART_DIGITS}, 0))",
-        "dropped": f"power_of_ten({fewer})",
-        "quotient_max": f"power_of_ten({DIGITS_MAX} - {more})",
-    }
+def steps_sql(more: int | str, fewer: int | str) -> dict[str, str]:
+    """What long division takes from how many digits more a result has, or fewer, than its numerator; numbers or SQL."""
+    if isinstance(more, str):
+        first, second = f"least({more}, {PART_DIGITS})", f"greatest({more} - {PART_DIGITS}, 0)"
+    else:
+        first, second = str(min(more, PART_DIGITS)), str(max(more - PART_DIGITS, 0))
+    room = f"{DIGITS_MAX} - {more}" if isinstance(more, str) else str(DIGITS_MAX - more)
+    powers = {"first_step": first, "second_step": second, "dropped": fewer, "quotient_max": room}
+    return {"more_digits": str(more)} | {name: f"power_of_ten({exponent})" for name, exponent in powers.items()}
 
 
 def numerator_text_sql(decimal: DecimalType) -> str:

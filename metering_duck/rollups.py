@@ -115,6 +115,10 @@ class Cut:
         )
 
 
+# How many digits more a result has than its numerator, or fewer.
+STEPS = ("greatest(result_scale - scale, 0)", f"least(greatest(scale - result_scale, 0), {DIGITS_MAX})")
+
+
 class RollupRun(Run):
     """An engine with readings open in it, and the windows that they are put into."""
 
@@ -244,7 +248,7 @@ class RollupRun(Run):
                 select(parts | rounding, "combined", star=f"* EXCLUDE ({', '.join(parts)})"),
             ),
             fixed(load_stage("divided"), {"base": "base"}),
-            fixed(load_stage("averages"), steps_sql("scale", "result_scale") | {"rounding": "rounding"}),
+            fixed(load_stage("averages"), steps_sql(*STEPS) | {"rounding": "rounding"}),
         ]
         if self.asked.digits is not None:
             divided = f"(SELECT *, {self.asked.digits} AS digits FROM averages)"

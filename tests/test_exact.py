@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import metering_duck
 from metering_duck import QuantityOverflow, exact
 from metering_duck.quotients import steps_sql
+from metering_duck.rollups import STEPS
 from metering_duck.stages import Stage, fixed, load_stage, load_text
 
 Event = dict[str, Any]
@@ -242,7 +243,7 @@ def test_sql_and_python_divide_alike(
     division = fixed(load_stage("divided"), {"base": "base"})
     run_stage(sql, division, "numerators", rows, columns)
     sql.execute(f"CREATE OR REPLACE TEMP TABLE divided AS {division.sql}")
-    rounded = fixed(load_stage("averages"), steps_sql("scale", "result_scale") | {"rounding": "rounding"})
+    rounded = fixed(load_stage("averages"), steps_sql(*STEPS) | {"rounding": "rounding"})
     found = sql.sql(rounded.sql).to_arrow_table().to_pylist()
     assert expected == [int(row["rounded"]) for row in found]
     names = ("negative", "quotient", "remainder", "divisor", "scale")

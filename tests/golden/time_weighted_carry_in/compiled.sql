@@ -1225,28 +1225,28 @@ averages_0 AS (
     WITH first_digits AS (
         SELECT
             *,
-            (remainder * power_of_ten(least(greatest(18 - 18, 0), 19))) // divisor AS digits_1,
-            (remainder * power_of_ten(least(greatest(18 - 18, 0), 19))) % divisor AS remainder_1
+            (remainder * power_of_ten(0)) // divisor AS digits_1,
+            (remainder * power_of_ten(0)) % divisor AS remainder_1
         FROM divided_0
     ),
     second_digits AS (
         SELECT
             *,
             CASE
-                WHEN quotient < power_of_ten(38 - greatest(18 - 18, 0)) AND greatest(18 - 18, 0) > 0
-                    THEN (quotient * power_of_ten(least(greatest(18 - 18, 0), 19)) + digits_1) * power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0)) + (remainder_1 * power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0))) // divisor
-                WHEN greatest(18 - 18, 0) = 0 THEN quotient // power_of_ten(least(greatest(18 - 18, 0), 38))
+                WHEN quotient < power_of_ten(38) AND 0 > 0
+                    THEN (quotient * power_of_ten(0) + digits_1) * power_of_ten(0) + (remainder_1 * power_of_ten(0)) // divisor
+                WHEN 0 = 0 THEN quotient // power_of_ten(0)
             END AS floor_digits,
-            quotient % power_of_ten(least(greatest(18 - 18, 0), 38)) AS dropped_digits,
-            (remainder_1 * power_of_ten(greatest(greatest(18 - 18, 0) - 19, 0))) % divisor AS rest
+            quotient % power_of_ten(0) AS dropped_digits,
+            (remainder_1 * power_of_ten(0)) % divisor AS rest
         FROM first_digits
     ),
     compared AS (
         SELECT
             *,
             CASE
-                WHEN power_of_ten(least(greatest(18 - 18, 0), 38)) > 1 AND dropped_digits <> power_of_ten(least(greatest(18 - 18, 0), 38)) // 2 THEN sign(dropped_digits - power_of_ten(least(greatest(18 - 18, 0), 38)) // 2)
-                WHEN power_of_ten(least(greatest(18 - 18, 0), 38)) > 1 THEN sign(rest)
+                WHEN power_of_ten(0) > 1 AND dropped_digits <> power_of_ten(0) // 2 THEN sign(dropped_digits - power_of_ten(0) // 2)
+                WHEN power_of_ten(0) > 1 THEN sign(rest)
                 ELSE sign(2 * rest - divisor)
             END AS beyond_half
         FROM second_digits

@@ -222,7 +222,7 @@ def test_weighted_sees_no_level_of_no_length(sql: duckdb.DuckDBPyConnection) -> 
     (row,) = sql.sql(weighted).to_arrow_table().to_pylist()
 
     names = ("high_us", "low_us", "known_us", "peak", "lowest", "record_count", "carried", "max_metered_at")
-    expected = (-15, 0, 40, Decimal("4.5"), Decimal(-2), 2, True, datetime(2024, 1, 1))
+    expected = (-20, 5 * 10**18, 40, Decimal("4.5"), Decimal(-2), 2, True, datetime(2024, 1, 1))
     assert dict(zip(names, expected, strict=True)) == {name: row[name] for name in names}
     assert row["last"]["id"] == "c"
 

@@ -472,15 +472,15 @@ named AS (
         time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
         coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
         metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
         texts[16] AS p_3,
         texts[17] AS p_4,
         texts[18] AS p_5,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text
@@ -547,15 +547,15 @@ named AS (
         time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
         coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
         metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
         texts[16] AS p_3,
         texts[17] AS p_4,
         texts[18] AS p_5,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
     WHERE hash(coalesce(texts[1], texts[2], texts[3]), coalesce(texts[4], texts[5], texts[6]), texts[7]) IN (SELECT key_hash FROM repeated_keys)
 ),
@@ -646,15 +646,15 @@ named AS (
         time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
         coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
         metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
         texts[16] AS p_3,
         texts[17] AS p_4,
         texts[18] AS p_5,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text
@@ -878,15 +878,15 @@ named AS (
         time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
         coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
         metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
         texts[16] AS p_3,
         texts[17] AS p_4,
         texts[18] AS p_5,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text
@@ -1140,15 +1140,15 @@ named AS (
         time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
         coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
         metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
         texts[16] AS p_3,
         texts[17] AS p_4,
         texts[18] AS p_5,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text
@@ -1498,15 +1498,15 @@ named AS (
         time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
         coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
         metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN has_fragile_number(object) AND has_number_mark(object) THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN has_fragile_number(object) AND has_number_mark(object) THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
+        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
+        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
         texts[16] AS p_3,
         texts[17] AS p_4,
         texts[18] AS p_5,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN has_fragile_number(object) AND has_number_mark(object) THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text

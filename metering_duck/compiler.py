@@ -231,7 +231,7 @@ class Compiler:
             Stage(
                 "projected", "each measurement's text where it applies: its filter first (R2)", self._projected_sql()
             ),
-            *quantified_stages(self._parsed, self._shared),
+            *quantified_stages(self._parsed),
             *self.converted,
             Stage("judged", "an event is metered, unmatched or rejected as a whole (R3, R9)", self._judged_sql()),
         ]
@@ -251,10 +251,8 @@ class Compiler:
                 if self._is_number(slot, n):
                     columns[f"number_of_{text}"] = case((a, column.replace("p_", "number_")) for a, column in found)
         for one in self._parsed:
-            if one.value in self._shared:
-                columns[one.text] = case(
-                    {" OR ".join(self._shared[one.value].values()): one.text.removeprefix("q_of_")}
-                )
+            if one.takers:
+                columns[one.text] = case({" OR ".join(when for _, when in one.takers): one.source})
         columns["dimensions"] = self._dimensions_sql()
         return select(columns, "matched", star="*")
 
@@ -266,41 +264,31 @@ class Compiler:
         """Whether the input has exact numbers there, of a type whose every value fits."""
         numbers = self.layout.property_numbers
         found = (numbers.get(name) for name in self._sources(slot, place))
-        return all(column and slot.decimal.holds(decimal_of_type(column.type)) for column in found)
-
-    @cached_property
-    def _users(self) -> dict[tuple[str, DecimalType], list[tuple[Slot, str]]]:
-        """Property and DECIMAL → the texts of which that is all there is to parse."""
-        users: dict[tuple[str, DecimalType], list[tuple[Slot, str]]] = {}
-        for slot in self.slots:
-            for n, text in enumerate(slot.texts):
-                sources = sorted(self._sources(slot, n))
-                if len(sources) == 1 and not slot.counts_texts and not self._is_number(slot, n):
-                    users.setdefault((sources[0], slot.decimal), []).append((slot, text))
-        return {key: found for key, found in users.items() if len(found) > 1}
-
-    @cached_property
-    def _shared(self) -> dict[str, dict[str, str]]:
-        """What several slots take from one property, which is parsed once: its value → column → when."""
-        return {
-            f"v_of_{self.property_sql(name)}_{n}": {f"v_{text}": f"a_{slot.index}" for slot, text in found}
-            for n, ((name, _), found) in enumerate(self._users.items())
-        }
+        return not slot.counts_texts and all(
+            column and slot.decimal.holds(decimal_of_type(column.type)) for column in found
+        )
 
     @cached_property
     def _parsed(self) -> list[Parsed]:
-        """What is parsed: each slot's texts, but a property that several take only once."""
-        once = [
-            Parsed(f"q_of_{self.property_sql(name)}", value, decimal)
-            for (name, decimal), value in zip(self._users, self._shared, strict=True)
-        ]
-        taken = {text for found in self._users.values() for _, text in found}
-        return once + [
-            Parsed(f"q_{text}", f"v_{text}", slot.decimal, f"number_of_{text}" if self._is_number(slot, n) else "")
-            for slot in self.slots
-            for n, text in enumerate(slot.texts)
-            if text not in taken and not slot.counts_texts
-        ]
+        """What is parsed: each slot's texts, but what several take from one property as one DECIMAL only once."""
+        alone: list[Parsed] = []
+        together: dict[tuple[str, DecimalType], list[tuple[str, Slot]]] = {}
+        for slot in self.slots:
+            for n, text in enumerate(slot.texts):
+                sources = sorted(self._sources(slot, n))
+                if self._is_number(slot, n):
+                    alone.append(Parsed(f"q_{text}", f"v_{text}", slot.decimal, f"number_of_{text}"))
+                elif not slot.counts_texts and len(sources) == 1:
+                    together.setdefault((sources[0], slot.decimal), []).append((text, slot))
+                elif not slot.counts_texts:
+                    alone.append(Parsed(f"q_{text}", f"v_{text}", slot.decimal))
+        for n, ((name, decimal), users) in enumerate(together.items()):
+            takers = tuple((f"v_{text}", f"a_{slot.index}") for text, slot in users)
+            source, of = self.property_sql(name), f"{self.property_sql(name)}_{n}"
+            shared = Parsed(f"q_of_{of}", f"v_of_{of}", decimal, source=source, takers=takers)
+            (text, _), *others = users
+            alone.append(shared if others else Parsed(f"q_{text}", f"v_{text}", decimal))
+        return alone
 
     def _applies_sql(self, placed: Placed) -> str:
         """When a measurement applies (R2). Never NULL."""

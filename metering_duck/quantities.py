@@ -5,7 +5,7 @@ projected → plain → respelled → quantified
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metering_duck.decimals import DecimalType
@@ -15,28 +15,31 @@ from metering_duck.statements import case, select
 
 @dataclass(frozen=True)
 class Parsed:
-    """What becomes the column `value`: the texts in the column `text`, or the exact numbers in the column `number`."""
+    """What becomes the column `value`: the texts in the column `text`, or the exact numbers in the column `number`.
+
+    Where several measurements take one property, it is parsed once, out of the column `source`: `takers` says which
+    columns take the value, and when.
+    """
 
     text: str
     value: str
     decimal: DecimalType
     number: str = ""
+    source: str = ""
+    takers: tuple[tuple[str, str], ...] = ()
 
 
-def quantified_stages(parsed: Sequence[Parsed], shared: Mapping[str, Mapping[str, str]]) -> list[Stage]:
-    """Plain digits that fit are cast; other spellings are first written plainly; the rest is NULL.
-
-    `shared` says of a value that several columns take it: column → when.
-    """
+def quantified_stages(parsed: Sequence[Parsed]) -> list[Stage]:
+    """Plain digits that fit are cast; other spellings are first written plainly; the rest is NULL."""
     why = "each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits"
-    name = "parsed_once" if shared else "quantified"
+    taken = {column: case({when: one.value}) for one in parsed for column, when in one.takers}
+    name = "parsed_once" if taken else "quantified"
     plain = select({one.value: _plain_sql(one) for one in parsed}, "projected", star="*")
     texts = [one for one in parsed if not one.number]
     stages = _respelled_stages(plain, texts, why, name) if texts else [Stage(name, why, plain)]
-    if shared:
-        columns = {column: case({when: value}) for value, takers in shared.items() for column, when in takers.items()}
+    if taken:
         why = "what several measurements take from one property, where they apply"
-        stages.append(Stage("quantified", why, select(columns, name, star="*")))
+        stages.append(Stage("quantified", why, select(taken, name, star="*")))
     return stages
 
 

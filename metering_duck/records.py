@@ -119,7 +119,7 @@ class RecordCompiler:
         return [
             *self._chosen(repeated=repeated),
             Stage("projected", "the quantity's text in the slot of its aggregation and DECIMAL", self._projected_sql()),
-            *quantified_stages(self._parsed, {}),
+            *quantified_stages(self._parsed),
             Stage("judged", "a record is metered or rejected (R9)", self._judged_sql()),
         ]
 

@@ -252,3 +252,26 @@ def test_quantities_of_records_may_be_numbers(kind: str) -> None:
                 found.append((result.to_dicts(), rejects, result.accounting.to_dict()))
 
     assert found[:2] == found[2:]
+
+
+def test_one_property_in_two_decimals_is_parsed_for_each() -> None:
+    """Measurements that share a property share its parsing only where they also share its DECIMAL, whatever applies."""
+    chosen = [("a", "1", 2), ("b", "2", 2), ("c", "3", 4), ("d", "4", 4)]
+    measurements = [
+        {
+            "sourceProperty": "q",
+            "unit": unit,
+            "aggregation": "sum",
+            "precision": 20,
+            "scale": scale,
+            "filter": {"property": "region", "equals": region},
+        }
+        for unit, region, scale in chosen
+    ]
+    event = {"workspaceID": "w", "universeID": "u", "type": "t", "subject": "s", "time": "2024-01-02T00:00:00Z"}
+    events = [{**event, "id": unit, "properties": {"q": "0.25", "region": region}} for unit, region, _ in chosen]
+    with aggregate(events, {"measurements": measurements}, start="2024-01-01", end="2024-02-01") as result:
+        found = {row["unit"]: row["quantity"] for row in result.to_dicts()}
+        assert 0 == result.accounting.rejected
+
+    assert dict.fromkeys("abcd", Decimal("0.25")) == found

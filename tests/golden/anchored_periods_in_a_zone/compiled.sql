@@ -796,7 +796,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_1,
         (entry IS NOT DISTINCT FROM 0 AND CASE WHEN is_short(p_0) THEN TRY_CAST(p_0 AS DECIMAL(38, 18)) < CAST('0' AS DECIMAL(38, 18)) WHEN is_quantity(p_0) THEN quantity_key(p_0) < quantity_key('0') ELSE FALSE END) AS a_2,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND CASE WHEN is_short(p_0) THEN TRY_CAST(p_0 AS DECIMAL(38, 18)) < CAST('0' AS DECIMAL(38, 18)) WHEN is_quantity(p_0) THEN quantity_key(p_0) < quantity_key('0') ELSE FALSE END THEN p_0 END AS q_2,
-        CASE WHEN a_0 OR a_1 OR a_2 THEN p_0 END AS q_of_p_0,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_0 END AS q_of_p_0_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -804,14 +804,14 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_0, 18) THEN TRY_CAST(q_of_p_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
+        CASE WHEN is_plain_number(q_of_p_0_0, 18) THEN TRY_CAST(q_of_p_0_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0)) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_0_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0_0)) THEN list_transform([q_of_p_0_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -973,7 +973,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_1,
         (entry IS NOT DISTINCT FROM 0 AND CASE WHEN is_short(p_0) THEN TRY_CAST(p_0 AS DECIMAL(38, 18)) < CAST('0' AS DECIMAL(38, 18)) WHEN is_quantity(p_0) THEN quantity_key(p_0) < quantity_key('0') ELSE FALSE END) AS a_2,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND CASE WHEN is_short(p_0) THEN TRY_CAST(p_0 AS DECIMAL(38, 18)) < CAST('0' AS DECIMAL(38, 18)) WHEN is_quantity(p_0) THEN quantity_key(p_0) < quantity_key('0') ELSE FALSE END THEN p_0 END AS q_2,
-        CASE WHEN a_0 OR a_1 OR a_2 THEN p_0 END AS q_of_p_0,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_0 END AS q_of_p_0_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -981,14 +981,14 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_0, 18) THEN TRY_CAST(q_of_p_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
+        CASE WHEN is_plain_number(q_of_p_0_0, 18) THEN TRY_CAST(q_of_p_0_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0)) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_0_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0_0)) THEN list_transform([q_of_p_0_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1123,7 +1123,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_1,
         (entry IS NOT DISTINCT FROM 0 AND CASE WHEN is_short(p_0) THEN TRY_CAST(p_0 AS DECIMAL(38, 18)) < CAST('0' AS DECIMAL(38, 18)) WHEN is_quantity(p_0) THEN quantity_key(p_0) < quantity_key('0') ELSE FALSE END) AS a_2,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND CASE WHEN is_short(p_0) THEN TRY_CAST(p_0 AS DECIMAL(38, 18)) < CAST('0' AS DECIMAL(38, 18)) WHEN is_quantity(p_0) THEN quantity_key(p_0) < quantity_key('0') ELSE FALSE END THEN p_0 END AS q_2,
-        CASE WHEN a_0 OR a_1 OR a_2 THEN p_0 END AS q_of_p_0,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_0 END AS q_of_p_0_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -1131,14 +1131,14 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_0, 18) THEN TRY_CAST(q_of_p_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
+        CASE WHEN is_plain_number(q_of_p_0_0, 18) THEN TRY_CAST(q_of_p_0_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0)) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_0_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0_0)) THEN list_transform([q_of_p_0_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit

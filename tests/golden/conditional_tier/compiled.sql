@@ -696,7 +696,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_2 IS NOT DISTINCT FROM 'standard' THEN p_3 END AS q_1,
         (entry IS NOT DISTINCT FROM 0 AND p_2 IS NOT DISTINCT FROM 'premium') AS a_2,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_2 IS NOT DISTINCT FROM 'premium' THEN p_0 END AS q_2,
-        CASE WHEN a_0 OR a_1 THEN p_3 END AS q_of_p_3,
+        CASE WHEN a_0 OR a_1 THEN p_3 END AS q_of_p_3_0,
         CAST(json_object('region', p_1) AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -704,7 +704,7 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_3, 18) THEN TRY_CAST(q_of_p_3 AS DECIMAL(38, 18)) END AS v_of_p_3_0,
+        CASE WHEN is_plain_number(q_of_p_3_0, 18) THEN TRY_CAST(q_of_p_3_0 AS DECIMAL(38, 18)) END AS v_of_p_3_0,
         CASE WHEN is_plain_number(q_2, 18) THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
     FROM projected
 ),
@@ -712,7 +712,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_3 IS NOT NULL AND v_of_p_3_0 IS NULL AND is_quantity(q_of_p_3)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_3, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_3_0 IS NOT NULL AND v_of_p_3_0 IS NULL AND is_quantity(q_of_p_3_0)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_3_0, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit

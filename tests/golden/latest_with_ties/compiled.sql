@@ -768,7 +768,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_1,
         (entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes') AS a_2,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes' THEN p_1 END AS q_2,
-        CASE WHEN a_0 OR a_1 THEN p_2 END AS q_of_p_2,
+        CASE WHEN a_0 OR a_1 THEN p_2 END AS q_of_p_2_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -776,7 +776,7 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_2, 18) THEN TRY_CAST(q_of_p_2 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
+        CASE WHEN is_plain_number(q_of_p_2_0, 18) THEN TRY_CAST(q_of_p_2_0 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
         CASE WHEN is_plain_number(q_2, 18) THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
     FROM projected
 ),
@@ -784,7 +784,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_2_0 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2_0)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2_0, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -947,7 +947,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_1,
         (entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes') AS a_2,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes' THEN p_1 END AS q_2,
-        CASE WHEN a_0 OR a_1 THEN p_2 END AS q_of_p_2,
+        CASE WHEN a_0 OR a_1 THEN p_2 END AS q_of_p_2_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -955,7 +955,7 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_2, 18) THEN TRY_CAST(q_of_p_2 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
+        CASE WHEN is_plain_number(q_of_p_2_0, 18) THEN TRY_CAST(q_of_p_2_0 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
         CASE WHEN is_plain_number(q_2, 18) THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
     FROM projected
 ),
@@ -963,7 +963,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_2_0 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2_0)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2_0, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1100,7 +1100,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_1,
         (entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes') AS a_2,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes' THEN p_1 END AS q_2,
-        CASE WHEN a_0 OR a_1 THEN p_2 END AS q_of_p_2,
+        CASE WHEN a_0 OR a_1 THEN p_2 END AS q_of_p_2_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -1108,7 +1108,7 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_2, 18) THEN TRY_CAST(q_of_p_2 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
+        CASE WHEN is_plain_number(q_of_p_2_0, 18) THEN TRY_CAST(q_of_p_2_0 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
         CASE WHEN is_plain_number(q_2, 18) THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
     FROM projected
 ),
@@ -1116,7 +1116,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_2_0 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2_0)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2_0, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit

@@ -651,7 +651,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_1,
         (entry IS NOT DISTINCT FROM 0 AND p_1 IS NOT DISTINCT FROM 'it''s "large"; --') AS a_2,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_1 IS NOT DISTINCT FROM 'it''s "large"; --' THEN p_2 END AS q_2,
-        CASE WHEN a_1 OR a_2 THEN p_2 END AS q_of_p_2,
+        CASE WHEN a_1 OR a_2 THEN p_2 END AS q_of_p_2_1,
         CAST(json_object('model', p_1) AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -659,29 +659,29 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_2, 18) THEN TRY_CAST(q_of_p_2 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
-        CASE WHEN is_plain_number(q_0, 18) THEN TRY_CAST(q_0 AS DECIMAL(38, 18)) END AS v_0
+        CASE WHEN is_plain_number(q_0, 18) THEN TRY_CAST(q_0 AS DECIMAL(38, 18)) END AS v_0,
+        CASE WHEN is_plain_number(q_of_p_2_1, 18) THEN TRY_CAST(q_of_p_2_1 AS DECIMAL(38, 18)) END AS v_of_p_2_1
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_2 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2)) OR (q_0 IS NOT NULL AND v_0 IS NULL AND is_quantity(q_0)) THEN list_transform([q_of_p_2, q_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_0 IS NOT NULL AND v_0 IS NULL AND is_quantity(q_0)) OR (q_of_p_2_1 IS NOT NULL AND v_of_p_2_1 IS NULL AND is_quantity(q_of_p_2_1)) THEN list_transform([q_0, q_of_p_2_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
 parsed_once AS (
     SELECT
-        * EXCLUDE (respelled) REPLACE (coalesce(v_of_p_2_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_of_p_2_0, coalesce(v_0, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END) AS v_0)
+        * EXCLUDE (respelled) REPLACE (coalesce(v_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_0, coalesce(v_of_p_2_1, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END) AS v_of_p_2_1)
     FROM respelled
 ),
 -- what several measurements take from one property, where they apply
 quantified AS (
     SELECT
         *,
-        CASE WHEN a_1 THEN v_of_p_2_0 END AS v_1,
-        CASE WHEN a_2 THEN v_of_p_2_0 END AS v_2
+        CASE WHEN a_1 THEN v_of_p_2_1 END AS v_1,
+        CASE WHEN a_2 THEN v_of_p_2_1 END AS v_2
     FROM parsed_once
 ),
 -- an event is metered, unmatched or rejected as a whole (R3, R9)

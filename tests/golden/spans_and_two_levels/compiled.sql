@@ -705,7 +705,7 @@ projected AS (
         (entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL)) AS a_3,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_3 END AS q_3_0,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_5 END AS q_3_1,
-        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -713,7 +713,7 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_1, 18) THEN TRY_CAST(q_of_p_1 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
+        CASE WHEN is_plain_number(q_of_p_1_0, 18) THEN TRY_CAST(q_of_p_1_0 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
         CASE WHEN is_plain_number(q_3_0, 9) THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
         CASE WHEN is_plain_number(q_3_1, 9) THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
     FROM projected
@@ -722,7 +722,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1_0 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1_0)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1_0, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -937,7 +937,7 @@ projected AS (
         (entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL)) AS a_3,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_3 END AS q_3_0,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_5 END AS q_3_1,
-        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -945,7 +945,7 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_1, 18) THEN TRY_CAST(q_of_p_1 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
+        CASE WHEN is_plain_number(q_of_p_1_0, 18) THEN TRY_CAST(q_of_p_1_0 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
         CASE WHEN is_plain_number(q_3_0, 9) THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
         CASE WHEN is_plain_number(q_3_1, 9) THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
     FROM projected
@@ -954,7 +954,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1_0 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1_0)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1_0, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1199,7 +1199,7 @@ projected AS (
         (entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL)) AS a_3,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_3 END AS q_3_0,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_5 END AS q_3_1,
-        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -1207,7 +1207,7 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_1, 18) THEN TRY_CAST(q_of_p_1 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
+        CASE WHEN is_plain_number(q_of_p_1_0, 18) THEN TRY_CAST(q_of_p_1_0 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
         CASE WHEN is_plain_number(q_3_0, 9) THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
         CASE WHEN is_plain_number(q_3_1, 9) THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
     FROM projected
@@ -1216,7 +1216,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1_0 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1_0)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1_0, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1557,7 +1557,7 @@ projected AS (
         (entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL)) AS a_3,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_3 END AS q_3_0,
         CASE WHEN entry IS NOT DISTINCT FROM 0 AND (coalesce(p_2 IN ('n1', 'n2'), FALSE) OR p_2 IS NULL) THEN p_5 END AS q_3_1,
-        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1,
+        CASE WHEN a_0 OR a_1 OR a_2 THEN p_1 END AS q_of_p_1_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -1565,7 +1565,7 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_1, 18) THEN TRY_CAST(q_of_p_1 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
+        CASE WHEN is_plain_number(q_of_p_1_0, 18) THEN TRY_CAST(q_of_p_1_0 AS DECIMAL(38, 18)) END AS v_of_p_1_0,
         CASE WHEN is_plain_number(q_3_0, 9) THEN TRY_CAST(q_3_0 AS DECIMAL(38, 9)) END AS v_3_0,
         CASE WHEN is_plain_number(q_3_1, 9) THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
     FROM projected
@@ -1574,7 +1574,7 @@ plain AS (
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_1 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_1_0 IS NOT NULL AND v_of_p_1_0 IS NULL AND is_quantity(q_of_p_1_0)) OR (q_3_0 IS NOT NULL AND v_3_0 IS NULL AND is_quantity(q_3_0)) OR (q_3_1 IS NOT NULL AND v_3_1 IS NULL AND is_quantity(q_3_1)) THEN list_transform([q_of_p_1_0, q_3_0, q_3_1], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit

@@ -754,7 +754,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_0,
         (entry IS NOT DISTINCT FROM 0) AS a_1,
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_1,
-        CASE WHEN a_0 OR a_1 THEN p_0 END AS q_of_p_0,
+        CASE WHEN a_0 OR a_1 THEN p_0 END AS q_of_p_0_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -762,14 +762,14 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_0, 18) THEN TRY_CAST(q_of_p_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
+        CASE WHEN is_plain_number(q_of_p_0_0, 18) THEN TRY_CAST(q_of_p_0_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0)) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_0_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0_0)) THEN list_transform([q_of_p_0_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -903,7 +903,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_0,
         (entry IS NOT DISTINCT FROM 0) AS a_1,
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_1,
-        CASE WHEN a_0 OR a_1 THEN p_0 END AS q_of_p_0,
+        CASE WHEN a_0 OR a_1 THEN p_0 END AS q_of_p_0_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -911,14 +911,14 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_0, 18) THEN TRY_CAST(q_of_p_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
+        CASE WHEN is_plain_number(q_of_p_0_0, 18) THEN TRY_CAST(q_of_p_0_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0)) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_0_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0_0)) THEN list_transform([q_of_p_0_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit
@@ -1050,7 +1050,7 @@ projected AS (
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_0,
         (entry IS NOT DISTINCT FROM 0) AS a_1,
         CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_0 END AS q_1,
-        CASE WHEN a_0 OR a_1 THEN p_0 END AS q_of_p_0,
+        CASE WHEN a_0 OR a_1 THEN p_0 END AS q_of_p_0_0,
         CAST(NULL AS VARCHAR) AS dimensions
     FROM matched
 ),
@@ -1058,14 +1058,14 @@ projected AS (
 plain AS (
     SELECT
         *,
-        CASE WHEN is_plain_number(q_of_p_0, 18) THEN TRY_CAST(q_of_p_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
+        CASE WHEN is_plain_number(q_of_p_0_0, 18) THEN TRY_CAST(q_of_p_0_0 AS DECIMAL(38, 18)) END AS v_of_p_0_0
     FROM projected
 ),
 -- of rows with other spellings, the texts in plain digits
 respelled AS (
     SELECT
         *,
-        CASE WHEN (q_of_p_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0)) THEN list_transform([q_of_p_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
+        CASE WHEN (q_of_p_0_0 IS NOT NULL AND v_of_p_0_0 IS NULL AND is_quantity(q_of_p_0_0)) THEN list_transform([q_of_p_0_0], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
     FROM plain
 ),
 -- then those, if they fit

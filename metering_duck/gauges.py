@@ -2,7 +2,7 @@
 
     judged → series                                                  (one number for each key of a reading)
     judged → placed → levels → spans (LEAD) → pieces (cut at the windows they touch) → weighted      = gauged_N
-    gauged_N → carried_N → numerators_N → averages_N → gauge_N
+    gauged_N [→ divisors_N, or by long division → averages_N] → gauge_N
 
 Linear in rows and windows, but for one sort. It is a sort of numbers: a series has a number, and an event id is looked
 at only where a moment of a series is not one event's (`tied_moments`). The carried-in level needs no search: a span
@@ -58,7 +58,7 @@ class Gauges:
     @property
     def divides(self) -> bool:
         """Whether a reading is a sum of level × time, by itself or divided."""
-        return any(literal(name) in DIVISORS for name in self.functions)
+        return any(series.aggregation.divides for kind in self.kinds for series in kind)
 
     @property
     def needs_id(self) -> bool:

@@ -7,7 +7,6 @@ DECIMAL that the records have.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,7 +22,7 @@ from metering_duck.compiler import (
 )
 from metering_duck.config import MeteringConfig
 from metering_duck.counters import UNIT_COLUMN
-from metering_duck.decimals import HALF_EVEN, DecimalType
+from metering_duck.decimals import HALF_EVEN, DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError, first_few
 from metering_duck.layouts import Layout
 from metering_duck.measurements import PRECISION_MAX, SCALE_DEFAULT, Measurement
@@ -64,12 +63,9 @@ class RecordCompiler:
 
     def _default_shape(self) -> Shape:
         """The input's own DECIMAL where the quantity is one, else DECIMAL(38, 18)."""
-        match = re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", self.layout.quantity_type)
-        return (
-            (DecimalType(PRECISION_MAX - int(match.group(2)), int(match.group(2))), None, HALF_EVEN)
-            if match
-            else DEFAULT_SHAPE
-        )
+        kind = self.layout.quantity_type
+        own = decimal_of_type(kind) if kind.startswith("DECIMAL") else None
+        return (DecimalType(PRECISION_MAX - own.scale, own.scale), None, HALF_EVEN) if own else DEFAULT_SHAPE
 
     def _shapes(self) -> dict[Shape, list[str]]:
         """DECIMAL → the units that the config gives it; a unit it does not name, or gives several, has the default."""

@@ -227,11 +227,10 @@ class Run:
     def accounting(self) -> Accounting:
         """The books of `counted` and `settled` (R9)."""
         counted = ("events", "times_cut", "times_naive")
-        sums = {"status": "status"} | {name: f"CAST(sum({name}) AS BIGINT)" for name in counted}
-        rows = self.engine.rows(select(sums, "counted", group_by=["status"]))
-        status = {row[0] or "metered": 0 for row in rows}
-        for name, events, *_ in rows:
-            status[name or "metered"] += events
+        status_sql = "coalesce(status, 'metered')"
+        sums = {"status": status_sql} | {name: f"CAST(sum({name}) AS BIGINT)" for name in counted}
+        rows = self.engine.rows(select(sums, "counted", group_by=[status_sql]))
+        status = {row[0]: row[1] for row in rows}
         lost = {"duplicate": 0, "conflict": 0}
         if self.repeated:
             lost |= dict(
@@ -428,13 +427,16 @@ class Run:
 
     def _levels_are_large(self, totals: Totals) -> bool:
         """Whether a sum of level × time may pass 38 digits: of a window it is at most the widest level × its length."""
+        if not totals.weighed:
+            return False
         longest = "max(epoch_us(window_end) - epoch_us(window_start))"
         ((length,),) = self.engine.rows(select({"length": longest}, self.windows.name))
-        for slot, series in totals.weighed:
-            ((widest,),) = self.engine.rows(f"SELECT max(widest_{slot.index}) FROM counted")
-            if widest is not None and widest * (length or 0) >= 10 ** (DIGITS_MAX - series.decimal.scale):
-                return True
-        return False
+        widest = {f"widest_{slot.index}": f"max(widest_{slot.index})" for slot, _ in totals.weighed}
+        (found,) = self.engine.rows(select(widest, "counted"))
+        return any(
+            level is not None and level * (length or 0) >= 10 ** (DIGITS_MAX - series.decimal.scale)
+            for level, (_, series) in zip(found, totals.weighed, strict=True)
+        )
 
     def _compute_exactly(self, compute: Callable[[], None], totals: Totals) -> None:
         """What still has more than 38 digits when it is added in parts is a running sum of deltas (R18)."""

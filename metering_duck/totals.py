@@ -29,7 +29,9 @@ from metering_duck.statements import names, select, struct
 from metering_duck.values import value_stages, valued_queries
 from metering_duck.windows import Windows
 
-SCOPE_ORDER = ("universe_id", "workspace_id NULLS FIRST", "subject")
+# Column of a reading's key → how readings are ordered by it.
+SCOPE_ORDER = {"universe_id": "universe_id", "workspace_id": "workspace_id NULLS FIRST", "subject": "subject"}
+DIMENSIONS_ORDER = "CAST(dimensions AS VARCHAR)"
 
 
 @dataclass(frozen=True)
@@ -281,14 +283,7 @@ def inner_windows(outer: Windows, per: str, name: str) -> Windows:
 def reading_rows(*, bundled: bool, constants: Container[str] = ()) -> Query:
     """The table `readings` in the order of its keys, but for constant ones; bundled, all of one window together."""
     if not bundled:
-        by_column = {
-            "universe_id": "universe_id",
-            "workspace_id": "workspace_id NULLS FIRST",
-            "subject": "subject",
-            "unit": "unit",
-            "aggregation": "aggregation",
-            "dimensions": "CAST(dimensions AS VARCHAR)",
-        }
+        by_column = SCOPE_ORDER | names(("unit", "aggregation")) | {"dimensions": DIMENSIONS_ORDER}
         order = [*(sql for name, sql in by_column.items() if name not in constants), "window_start"]
         rows = select({}, "readings", star="*", order_by=order)
         return Query("readings", (Stage("readings_in_order", "the readings, in the order of their keys", rows),))
@@ -303,6 +298,6 @@ def reading_rows(*, bundled: bool, constants: Container[str] = ()) -> Query:
         "max_metered_at": "max(max_metered_at)",
         "created_at": "any_value(created_at)",
     }
-    order = [*SCOPE_ORDER, "CAST(dimensions AS VARCHAR)", "window_start"]
+    order = [*SCOPE_ORDER.values(), DIMENSIONS_ORDER, "window_start"]
     rows = select(columns, "readings", group_by=key, order_by=order)
     return Query("readings", (Stage("bundles", "one reading per subject and window, its values together", rows),))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from metering_duck.errors import (
         ConfigError,
         Interrupted,
+        LedgerError,
         MeteringError,
         QuantityOverflow,
         RejectedEvents,
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
         StageError,
     )
     from metering_duck.filters import Filter
+    from metering_duck.forking import fork_universe
+    from metering_duck.ledger.ledger import Ledger
     from metering_duck.measurements import Measurement, Span
     from metering_duck.metering import aggregate, check, compile_sql, meter, periods
     from metering_duck.results import Accounting, Result
     from metering_duck.rollups import rollup
+    from metering_duck.rows import Rows
 
 __version__ = "0.1.0"
 
@@ -34,6 +38,7 @@ _HOMES = {
     "errors": (
         "ConfigError",
         "Interrupted",
+        "LedgerError",
         "MeteringError",
         "QuantityOverflow",
         "RejectedEvents",
@@ -42,10 +47,13 @@ _HOMES = {
         "StageError",
     ),
     "filters": ("Filter",),
+    "forking": ("fork_universe",),
+    "ledger.ledger": ("Ledger",),
     "measurements": ("Measurement", "Span"),
     "metering": ("aggregate", "check", "compile_sql", "meter", "periods"),
     "results": ("Accounting", "Result"),
     "rollups": ("rollup",),
+    "rows": ("Rows",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -57,6 +65,8 @@ __all__ = [
     "EventPayload",
     "Filter",
     "Interrupted",
+    "Ledger",
+    "LedgerError",
     "Measurement",
     "MeterReading",
     "MeterRecord",
@@ -65,6 +75,7 @@ __all__ = [
     "QuantityOverflow",
     "RejectedEvents",
     "Result",
+    "Rows",
     "SchemaError",
     "SourceError",
     "Span",
@@ -73,6 +84,7 @@ __all__ = [
     "check",
     "compile_sql",
     "exact",
+    "fork_universe",
     "json_schema",
     "load_config",
     "meter",

@@ -5,7 +5,7 @@ Every complaint names the argument. Nothing here reads data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metering_duck.calendars import check_zone
@@ -57,6 +57,17 @@ def check_result_shape(scale: int | None, digits: int | None) -> None:
         raise ConfigError(f"scale: found {scale}; expected 0 to {DIGITS_MAX} fraction digits.")
     if digits is not None and not 1 <= digits <= SIGNIFICANT_DIGITS_MAX:
         raise ConfigError(f"digits: found {digits}; expected 1 to {SIGNIFICANT_DIGITS_MAX} significant digits.")
+
+
+def universes_of(given: Any) -> dict[str, str]:
+    """Universe → its other name."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"map_universe: found {given!r}; expected names and other names, such as {{'old': 'new'}}.")
+    for name in (*given, *given.values()):
+        names_of(name, "map_universe")
+    return dict(given)
 
 
 def promise_of(given: Any, what: str) -> bool:

@@ -20,7 +20,7 @@ from metering_duck.decimals import HALF_EVEN, DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError
 from metering_duck.extents import Conversion, conversion_stages, span_stages, unreadable_sql
 from metering_duck.filters import condition_sql
-from metering_duck.layouts import Layout
+from metering_duck.layouts import Layout, Reach, reach_conditions
 from metering_duck.measurements import Measurement, Span
 from metering_duck.quantities import Parsed, quantified_stages
 from metering_duck.quote import literal
@@ -29,6 +29,8 @@ from metering_duck.statements import case, names, select
 
 SETTLED_ONLY = ("content", "verdict", "kept_content", "kept_metered_at")
 TEXT_DECIMAL = DecimalType(20, 18)
+# When an event entered is when its file was first seen: of the table `entered`.
+ENTERED_BY_FILE = "entered_at"
 REJECT_IDENTITY = ("workspace_id", "universe_id", "id", "type", "subject")
 
 
@@ -99,12 +101,19 @@ class Placed:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events are read (R10, R24) and which subjects make readings; empty is all of them."""
+    """Which events are read (R10, R24) and which subjects make readings; empty is all of them.
+
+    `reach` bounds the events' times by the window's; `entered` is SQL for when an event without a metered_at entered.
+    `renamed` are universes that have another name in what is made of their events, though not in the events' keys.
+    """
 
     workspaces: tuple[str, ...] = ()
     universes: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
     as_of: bool = False
+    reach: Reach = "all"
+    entered: str = "$clock"
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed]:
@@ -216,17 +225,21 @@ class Compiler:
     @property
     def constants(self) -> dict[str, str]:
         """The columns of a reading's key that are the same in every row, with their SQL."""
-        return self.layout.constants | ({} if self.group_by else {"dimensions": dimensions_sql({})})
+        constants = self.layout.constants | ({} if self.group_by else {"dimensions": dimensions_sql({})})
+        if self.selection.renamed:
+            constants.pop("universe_id", None)
+        return constants
 
     def arrivals(self, *, suspects: bool = False) -> list[Stage]:
         """From the input to `arrivals`: one row per event read, with what makes it unusable, if anything."""
-        return [*self.layout.stages(self.properties, suspects=suspects), arrivals_stage(self.selection)]
+        return arrivals_stages(self.layout, self.properties, self.selection, suspects=suspects)
 
     def judged(self, *, repeated: bool) -> list[Stage]:
         """From the input to `judged`: one row per event, its quantities, and its status (R9)."""
         return [
             *self.arrivals(),
             accepted_stage(repeated=repeated),
+            *renamed_stages(self.selection),
             Stage("matched", "which entry of the config an event matches (R1)", self._matched_sql()),
             Stage(
                 "projected", "each measurement's text where it applies: its filter first (R2)", self._projected_sql()
@@ -238,7 +251,7 @@ class Compiler:
 
     def _matched_sql(self) -> str:
         whens = [(entry_condition_sql(entry), str(number)) for number, entry in enumerate(self.config.entries)]
-        return select({"entry": case(whens)}, "accepted", star="*")
+        return select({"entry": case(whens)}, "renamed" if self.selection.renamed else "accepted", star="*")
 
     def _projected_sql(self) -> str:
         columns = {}
@@ -399,9 +412,18 @@ def entry_condition_sql(entry: Entry) -> str:
 # --- what events and records share -----------------------------------------------------------------------------------
 
 
+def arrivals_stages(
+    layout: Layout, properties: Sequence[str], selection: Selection, *, suspects: bool = False
+) -> list[Stage]:
+    """From the input to `arrivals`; of keys that may occur more than once, the `suspects`, also those out of reach."""
+    reach: Reach = "all" if suspects else selection.reach
+    stages = layout.stages(properties, suspects=suspects, reach=reach)
+    return [*stages, arrivals_stage(replace(selection, reach=reach))]
+
+
 def arrivals_stage(selection: Selection) -> Stage:
-    """`arrivals`: the rows that had entered by the cut-off, of the workspaces and universes asked for."""
-    where = []
+    """`arrivals`: the rows that had entered by the cut-off, of the workspaces and universes asked for, in reach."""
+    where = reach_conditions(selection.reach, "recorded_at")
     for column, values, name in (
         ("workspace_id", selection.workspaces, "workspace"),
         ("universe_id", selection.universes, "universe"),
@@ -409,8 +431,14 @@ def arrivals_stage(selection: Selection) -> Stage:
         if values:
             where.append(f"{column} IN ({', '.join(f'${name}_{n}' for n in range(len(values)))})")
     if selection.as_of:
-        where.append("coalesce(metered_at, $clock) <= $as_of")
-    sql = select({}, "fields", star="* REPLACE (coalesce(metered_at, $clock) AS metered_at)", where=where)
+        where.append(f"coalesce(metered_at, {selection.entered}) <= $as_of")
+    sql = select(
+        {},
+        "fields\nLEFT JOIN entered USING (file)" if selection.entered == ENTERED_BY_FILE else "fields",
+        star=f"* {'EXCLUDE (entered_at) ' if selection.entered == ENTERED_BY_FILE else ''}"
+        f"REPLACE (coalesce(metered_at, {selection.entered}) AS metered_at)",
+        where=where,
+    )
     return Stage("arrivals", "what had entered by the cut-off, of the workspaces and universes asked for (R24)", sql)
 
 
@@ -423,6 +451,15 @@ def accepted_stage(*, repeated: bool) -> Stage:
     kept = select({}, "settled", star=f"* EXCLUDE ({', '.join(SETTLED_ONLY)})", where=["verdict = 'kept'"])
     why = "every event once (R8): the keys that occur once, and the kept row of each that occurs more often"
     return Stage("accepted", why, f"{once}\nUNION ALL BY NAME\n{kept}")
+
+
+def renamed_stages(selection: Selection) -> list[Stage]:
+    """`renamed`: the events under the other names of their universes, if there are any."""
+    if not selection.renamed:
+        return []
+    names_sql = case([(literal(old), literal(new)) for old, new in selection.renamed], "universe_id", of="universe_id")
+    sql = select({}, "accepted", star=f"* REPLACE ({names_sql} AS universe_id)")
+    return [Stage("renamed", "what is made of these universes has other names", sql)]
 
 
 def key_hashes_query(arrivals: Sequence[Stage], *, keys: bool, moments: bool) -> Query:
@@ -443,8 +480,8 @@ def repeated_keys_query(arrivals: Sequence[Stage]) -> Query:
     return Query("repeated_keys", (*arrivals, load_stage("repeated_keys")))
 
 
-def settled_query(of_suspects: Sequence[Stage]) -> Query:
-    """`settled`: which rows of those keys count, and what became of the others."""
+def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
+    """`settled`: which rows of those keys count, and what became of the others; of the rows in reach."""
     suspects = Stage(
         "suspects",
         "the rows of keys that may occur more than once, and their content in one canonical text",
@@ -455,7 +492,11 @@ def settled_query(of_suspects: Sequence[Stage]) -> Query:
             where=["NOT keyless", "hash(workspace_id, universe_id, id) IN (SELECT key_hash FROM repeated_keys)"],
         ),
     )
-    return Query("settled", (*of_suspects, suspects, load_stage("verdicts")))
+    stages = [*of_suspects, suspects, load_stage("verdicts")]
+    if reach != "all":
+        within = select({}, "verdicts", star="*", where=reach_conditions(reach, "recorded_at"))
+        stages.append(Stage("in_reach", "the others are of other windows", within))
+    return Query("settled", tuple(stages))
 
 
 def dimensions_sql(values: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +23,7 @@ import pyarrow as pa
 from metering_duck.errors import ConfigError, Interrupted, MeteringError, SourceError, StageError
 from metering_duck.quote import identifier, literal, literal_list
 from metering_duck.stages import Query, functions, functions_of
+from metering_duck.statements import select
 
 Progress = Callable[[str, float], None]
 BATCH_ROWS = 65_536
@@ -150,6 +151,35 @@ class Engine:
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS FROM {name}_rows")
             self.connection.unregister(f"{name}_rows")
 
+    def insert(
+        self,
+        table: str,
+        rows: pa.Table | pa.RecordBatchReader,
+        columns: Mapping[str, str] | None = None,
+        *,
+        without: Sequence[str] = (),
+    ) -> None:
+        """Add rows to a table by the names of their columns, `without` some, with more `columns` (name → SQL)."""
+        star = f"* EXCLUDE ({', '.join(without)})" if without else "*"
+        sql = f"INSERT INTO {identifier(table)} BY NAME\n{select(columns or {}, 'rows_to_insert', star=star)}"
+        with self.lock, self._errors(table, sql, {}):
+            self._define(sql)
+            self.connection.register("rows_to_insert", rows)
+            self.connection.execute(sql)
+            self.connection.unregister("rows_to_insert")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what is done inside, or nothing."""
+        self.rows("BEGIN TRANSACTION")
+        try:
+            yield
+            self.rows("COMMIT")
+        except BaseException:
+            with contextlib.suppress(MeteringError):
+                self.rows("ROLLBACK")
+            raise
+
     def stream(self, query: Query, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The query's rows as Arrow batches, in its order; nothing is held but one batch."""
         with self.lock, self._errors(query.name, query.sql, query.bound):
@@ -221,7 +251,11 @@ class Engine:
         except OUR_BUGS as error:
             raise StageError(name, sql, parameters, _first_line(error)) from error
         except (duckdb.Error, pa.ArrowException) as error:
-            raise SourceError(_unreadable(str(error))) from None
+            raise self.failure(str(error)) from None
+
+    def failure(self, text: str) -> MeteringError:
+        """What DuckDB says of something it cannot read, in our words."""
+        return SourceError(_unreadable(text))
 
 
 def pattern_faults(patterns: Iterable[str]) -> dict[str, str]:

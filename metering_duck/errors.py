@@ -5,6 +5,7 @@
     ├── SchemaError        an input lacks a column, or a column has a type that cannot be used
     ├── SourceError        an input cannot be found, read or told apart
     ├── RejectedEvents     strict was asked for, and something was rejected or in conflict (exit code 3)
+    ├── LedgerError        a ledger cannot be opened or written, is not what it was, or does not have what is asked for
     ├── QuantityOverflow   an exact result has more digits than its column (R18)
     ├── Interrupted        the caller stopped the run
     └── StageError         our bug: a stage failed on input that it should have accepted
@@ -50,6 +51,10 @@ class RejectedEvents(MeteringError):
     def __init__(self, message: str, result: object) -> None:
         self.result = result
         super().__init__(message)
+
+
+class LedgerError(MeteringError):
+    """A ledger is in use, damaged, of another version, or has not what is asked for; what it holds stays as it is."""
 
 
 class QuantityOverflow(MeteringError):

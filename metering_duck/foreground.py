@@ -16,8 +16,8 @@ SHOW_AFTER_SECONDS = 2.0
 STOP_WITHIN_SECONDS = 0.9
 
 
-def run_interruptibly(work: Callable[[Any], None], *, show_progress: bool) -> None:
-    """Run `work(progress)`; raise what it raises, or Interrupted after Ctrl-C or SIGTERM.
+def run_interruptibly(work: Callable[[Any], None], *, show_progress: bool, kept: str = "nothing was written.") -> None:
+    """Run `work(progress)`; raise what it raises, or Interrupted after Ctrl-C or SIGTERM, with what was `kept`.
 
     The thread is no daemon: a daemon inside a query at exit aborts the process. One that does not stop in time (it
     waits for standard input, say) is left behind by leaving the process, its unfinished files removed first.
@@ -28,7 +28,7 @@ def run_interruptibly(work: Callable[[Any], None], *, show_progress: bool) -> No
 
     def job() -> None:
         try:
-            work(bar.report if bar else None)
+            work(bar)
         except BaseException as error:
             failure.append(error)
         finally:
@@ -43,8 +43,8 @@ def run_interruptibly(work: Callable[[Any], None], *, show_progress: bool) -> No
             pass
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _stop(done)
-        raise Interrupted("run: was interrupted; nothing was written.") from None
+        _stop(done, kept)
+        raise Interrupted(f"run: was interrupted; {kept}") from None
     finally:
         if bar:
             bar.close()
@@ -57,7 +57,7 @@ def _as_keyboard_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _stop(done: threading.Event) -> None:
+def _stop(done: threading.Event, kept: str) -> None:
     """Interrupt every engine until the thread ends, or leave without it."""
     from metering_duck.engine import interrupt_all, remove_directories
     from metering_duck.writing import remove_partial_files
@@ -70,23 +70,43 @@ def _stop(done: threading.Event) -> None:
         remove_partial_files()
         remove_directories()
         with contextlib.suppress(OSError):
-            os.write(2, b"error: run: was interrupted; nothing was written.\n")
+            os.write(2, f"error: run: was interrupted; {kept}\n".encode())
         os._exit(130)
 
 
 class _Bar:
-    """DuckDB's own progress on standard error, from two seconds on."""
+    """DuckDB's own progress on standard error, from two seconds on; of several runs, how many are done."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._progress: Any = None
         self._tasks: dict[str, Any] = {}
+        self._done = 0
 
-    def report(self, name: str, percent: float) -> None:
+    def __call__(self, name: str, percent: float) -> None:
         """Show how far the named step is."""
+        if not self._shown():
+            return
+        if name not in self._tasks:
+            for known, task in self._tasks.items():
+                self._progress.update(task, visible=known == RUNS)
+            self._tasks[name] = self._progress.add_task(STEPS.get(name.split("_")[0], name), total=100)
+        self._progress.update(self._tasks[name], completed=percent, visible=True)
+
+    def advance(self, what: str, total: int) -> None:
+        """One more of several runs is done."""
+        self._done += 1
+        if not self._shown():
+            return
+        if RUNS not in self._tasks:
+            self._tasks[RUNS] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[RUNS], completed=self._done, description=f"{self._done} of {total}: {what}")
+
+    def _shown(self) -> bool:
+        """Whether it is there; it is from two seconds on."""
         if self._progress is None:
             if time.monotonic() - self._started < SHOW_AFTER_SECONDS:
-                return
+                return False
             from rich.console import Console
             from rich.progress import (
                 BarColumn,
@@ -106,11 +126,7 @@ class _Bar:
             )
             self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
             self._progress.start()
-        if name not in self._tasks:
-            for task in self._tasks.values():
-                self._progress.update(task, visible=False)
-            self._tasks[name] = self._progress.add_task(STEPS.get(name.split("_")[0], name), total=100)
-        self._progress.update(self._tasks[name], completed=percent)
+        return True
 
     def close(self) -> None:
         """Take the bar away."""
@@ -118,6 +134,7 @@ class _Bar:
             self._progress.stop()
 
 
+RUNS = "runs"
 STEPS = {
     "key": "looking for repeated events",
     "settled": "settling repeated events",

@@ -11,8 +11,8 @@ that began before the window reaches into it. Measurements that set the same lev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from metering_duck.aggregations import AVERAGE, INTEGRALS, KNOWN_AVERAGE
@@ -44,6 +44,7 @@ class Gauges:
     totals: Totals
     decimal: DecimalType
     kinds: tuple[tuple[Series, ...], ...]
+    keeps_ids: bool = False
 
     @property
     def functions(self) -> set[str]:
@@ -63,6 +64,11 @@ class Gauges:
     @property
     def needs_id(self) -> bool:
         """Whether a reading says which event it has its level from."""
+        return self.has_final or self.keeps_ids
+
+    @property
+    def has_final(self) -> bool:
+        """Whether a reading is the last level itself."""
         return "final-state" in self.functions
 
     @property
@@ -103,6 +109,10 @@ class Gauges:
             )
             for deltas in (False, True)
         }
+        if self.totals.has_levels_before:
+            for deltas, made in sent.items():
+                before = [self._before_sql(n, k) for n, k in enumerate(self.kinds) if k[0].aggregation.deltas == deltas]
+                sent[deltas] = "\nUNION ALL\n".join([*([made] if made else []), *before])
         why = "every level a gauge was set to before the last window's end, one row each"
         if not sent[True]:
             return [Stage("levels", why, sent[False])]
@@ -116,19 +126,31 @@ class Gauges:
         ]
 
     def _levels_sql(self, kind: int, slot: Slot) -> str:
+        tied = f"hash({', '.join(MOMENT)}) IN (SELECT moment_hash FROM tied_moments)"
+        columns = self._level_columns(kind, f"v_{slot.index}", case({tied: "event_id"}))
+        columns |= names(self.totals.windows.carried_columns)
+        where = [*self.totals.shown, f"v_{slot.index} IS NOT NULL", self.totals.windows.before_end_sql]
+        return select(columns, self._with_series("placed", self.keys), where=where)
+
+    def _before_sql(self, kind: int, of_kind: Sequence[Series]) -> str:
+        """The level of each series from before, of deltas their sum; no event of the window shares its moment."""
+        unit, aggregation = of_kind[0].unit_sql, literal(of_kind[0].aggregation.name)
+        columns = self._level_columns(kind, "level", "CAST(NULL AS VARCHAR)")
+        where = [f"unit = {unit}", f"aggregation = {aggregation}", *self.totals.of_subjects]
+        return select(columns, self._with_series("levels_before", names(self.keys)), where=where)
+
+    def _level_columns(self, kind: int, level: str, tied_id: str) -> dict[str, str]:
         series = "series" if len(self.kinds) == 1 else f"CAST(series * {len(self.kinds)} + {kind} AS UINTEGER)"
         columns = {"series": series, **names(("recorded_at", "metered_at"))}
         if self.needs_id:
             columns["id"] = "event_id"
         if self.totals.tied:
-            tied = f"hash({', '.join(MOMENT)}) IN (SELECT moment_hash FROM tied_moments)"
-            columns["tied_id"] = case({tied: "event_id"})
-        columns["level"] = f"CAST(v_{slot.index} AS {self.decimal.wide_sql})"
-        columns |= names(self.totals.windows.carried_columns)
-        same = " AND ".join(f"{sql} IS NOT DISTINCT FROM series_{name}" for name, sql in self.keys.items())
-        source = f"placed\nJOIN {self.totals.prefix}series ON {same or 'TRUE'}"
-        where = [*self.totals.shown, f"v_{slot.index} IS NOT NULL", self.totals.windows.before_end_sql]
-        return select(columns, source, where=where)
+            columns["tied_id"] = tied_id
+        return columns | {"level": f"CAST({level} AS {self.decimal.wide_sql})"}
+
+    def _with_series(self, source: str, keys: Mapping[str, str]) -> str:
+        same = " AND ".join(f"{sql} IS NOT DISTINCT FROM series_{name}" for name, sql in keys.items())
+        return f"{source}\nJOIN {self.totals.prefix}series ON {same or 'TRUE'}"
 
     def _spans_sql(self) -> str:
         windows = self.totals.windows
@@ -185,7 +207,7 @@ class Gauges:
         elif self.divides:
             columns["level_us"] = f"sum(level * {held})"
         peak, lowest = ("max(CASE WHEN held_us > 0 THEN level END)", "min(CASE WHEN held_us > 0 THEN level END)")
-        latest = f"max(CASE WHEN holds_at_end THEN {struct(record)} END)" if self.needs_id else f"CAST(NULL AS {last})"
+        latest = f"max(CASE WHEN holds_at_end THEN {struct(record)} END)" if self.has_final else f"CAST(NULL AS {last})"
         columns |= {
             "known_us": "CAST(sum(held_us) AS BIGINT)",
             "peak": peak if "peak-state" in found else f"CAST(NULL AS {wide})",
@@ -199,21 +221,41 @@ class Gauges:
 
     def _gauged_sql(self) -> str:
         """Each series with its key, once for every aggregation of its levels."""
-        totals, count = self.totals, len(self.kinds)
+        columns = self._reading_key | {"window_index": "window_index"}
+        if self.divides:
+            columns |= names(("high_us", "low_us") if self.totals.exact_levels else ("level_us",))
+        columns |= names(("known_us", "peak", "lowest", "last", "record_count", "carried", "max_metered_at"))
+        return select(columns, self._with_readings("weighted"))
+
+    @property
+    def _reading_key(self) -> dict[str, str]:
+        """The key of a reading, of rows that have a series and `kinds`."""
+        columns = {name: self.totals.constants.get(name, f"series_{name}") for name in KEY}
+        unit = "coalesce(kind_unit, series_unit)" if UNIT_COLUMN in self.keys else "kind_unit"
+        return columns | {"unit": unit, "aggregation": "kind_aggregation"}
+
+    def _with_readings(self, source: str) -> str:
+        """Rows of a series, each once for every aggregation of its levels."""
         listed = [(n, series) for n, kind in enumerate(self.kinds) for series in kind]
         kinds = ", ".join(f"({n}, {_unit_sql(series)}, {literal(series.aggregation.name)})" for n, series in listed)
-        known = totals.constants
-        columns = {name: known.get(name, f"series_{name}") for name in KEY}
-        unit = "coalesce(kind_unit, series_unit)" if UNIT_COLUMN in self.keys else "kind_unit"
-        columns |= {"unit": unit, "aggregation": "kind_aggregation", "window_index": "window_index"}
-        if self.divides:
-            columns |= names(("high_us", "low_us") if totals.exact_levels else ("level_us",))
-        columns |= names(("known_us", "peak", "lowest", "last", "record_count", "carried", "max_metered_at"))
-        source = (
-            f"weighted\nJOIN {totals.prefix}series AS all_series ON all_series.series = weighted.series // {count}\n"
-            f"JOIN (VALUES {kinds}) AS kinds(kind, kind_unit, kind_aggregation) ON kind = weighted.series % {count}"
+        count, all_series = len(self.kinds), f"{self.totals.prefix}series AS all_series"
+        return (
+            f"{source}\nJOIN {all_series} ON all_series.series = {source}.series // {count}\n"
+            f"JOIN (VALUES {kinds}) AS kinds(kind, kind_unit, kind_aggregation) ON kind = {source}.series % {count}"
         )
-        return select(columns, source)
+
+    def levels_at_end(self) -> list[Stage]:
+        """From `judged` to `levels_at_end`: the last level of each series, which holds into the next window (R14)."""
+        record = struct(names(("recorded_at", "metered_at", "id", "level")))
+        last = select({"series": "series", "last": f"max({record})"}, "levels", group_by=["series"])
+        columns = self._reading_key | {name: f"last.{name}" for name in ("recorded_at", "metered_at")}
+        columns |= {"event_id": "last.id", "level": "plain_text(last.level)"}
+        return [
+            self.totals.windows.placed_stage(),
+            *replace(self, keeps_ids=True).levels_stages(),
+            Stage("lasts", "the last level of each series", last),
+            Stage("levels_at_end", "under the keys of their readings", select(columns, self._with_readings("lasts"))),
+        ]
 
     # --- readings ---------------------------------------------------------------------------------------------------
 
@@ -271,7 +313,7 @@ class Gauges:
             **names(("record_count", "carried")),
             "prorated": "FALSE",
             "max_metered_at": "max_metered_at",
-            **last_columns("CASE WHEN aggregation = 'final-state' THEN last END" if self.needs_id else None),
+            **last_columns("CASE WHEN aggregation = 'final-state' THEN last END" if self.has_final else None),
         }
         return select(columns, source, where=[" OR ".join(f"({one})" for one in there)])
 
@@ -312,6 +354,9 @@ def gauged_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
 def _series_stages(totals: Totals) -> list[Stage]:
     keys = {f"series_{name}": sql for name, sql in series_keys(totals).items()} or {"only": "TRUE"}
     found = select(keys, "judged", where=totals.of_subjects, group_by=[str(n + 1) for n in range(len(keys))])
+    if totals.has_levels_before:
+        before = {name: name.removeprefix("series_") for name in keys if name != "only"} or keys
+        found = f"{found}\nUNION\n{select(before, 'levels_before', where=totals.of_subjects)}"
     number = select({"series": "CAST(row_number() OVER () - 1 AS UINTEGER)"}, "keys", star="*")
     return [
         Stage("keys", "every key that a reading may have", found),

@@ -179,7 +179,7 @@ def _json_text(value: Any) -> Any:
 
 def find_files(patterns: Sequence[str], scratch: Path) -> Files:
     """Paths, globs and folders as files of one format; `-` and pipes are kept in `scratch` first."""
-    spooled = [pattern for pattern in patterns if pattern == "-" or _is_pipe(pattern)]
+    spooled = [pattern for pattern in patterns if pattern == "-" or is_pipe(pattern)]
     found = [
         path
         for pattern in patterns
@@ -232,7 +232,7 @@ def _expand(pattern: str) -> list[str]:
     return found
 
 
-def _is_pipe(path: str) -> bool:
+def is_pipe(path: str) -> bool:
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 

@@ -19,6 +19,10 @@ def _text(column: str) -> str:
     return f"CAST(to_json({column}) AS VARCHAR)"
 
 
+def _or_null(column: str) -> str:
+    return f"coalesce({_text(column)}, 'null')"
+
+
 def _time(column: str) -> str:
     return f"'\"' || time_text({column} AT TIME ZONE 'UTC') || '\"'"
 
@@ -103,5 +107,25 @@ JSON_SQL = {
         ("computedValues", LIST_SQL["computed_values"]),
         ("aggregation", _text("aggregation"), "?"),
         *_COUNTED,
+    ),
+    "event": _object_sql(
+        ("id", _text("id")),
+        ("workspaceID", _text("workspace_id")),
+        ("universeID", _text("universe_id")),
+        ("type", _text("type")),
+        ("subject", _text("subject")),
+        ("time", _time('"time"')),
+        ("properties", _text("properties")),
+        ("meteredAt", _time("metered_at")),
+    ),
+    # The names of its columns: it is a table of a ledger, and no contract of the seed's.
+    "diff": _object_sql(
+        *(
+            (name, _or_null(name))
+            for name in ("reading_id", "workspace_id", "universe_id", "subject", "unit", "aggregation")
+        ),
+        *((name, _time(name)) for name in ("window_start", "window_end")),
+        *((name, _or_null(name)) for name in ("dimensions", "old", "new", "delta", "events", "why")),
+        ("causes", "coalesce(CAST(to_json(causes) AS VARCHAR), '[]')"),
     ),
 }

@@ -10,7 +10,8 @@ query does not use is never computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from metering_duck.partitions import TimePartition
 from metering_duck.quote import literal, literal_list
@@ -53,6 +54,10 @@ def field_names(*, records: bool) -> dict[str, tuple[str, ...]]:
     return RECORD_NAMES if records else EVENT_NAMES
 
 
+# Which events are needed, by their times: those of the window, those before it too (a level is carried in), or all.
+Reach = Literal["window", "before", "all"]
+FILE_COLUMN = "metering_duck_file"
+ROW_COLUMN = "metering_duck_row"
 ABSENT = "CAST(NULL AS VARCHAR)"
 NO_PROPERTIES = "MAP([]::VARCHAR[], []::VARCHAR[])"
 NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
@@ -231,7 +236,8 @@ class Layout:
 
     `property_sql` gives a property's text, `properties_sql` all of them as a MAP in the order of their names;
     `property_numbers` are those that are exact numbers already. `keyless` faults leave a row without a key; the others
-    do not.
+    do not. `row_sql` numbers the rows of a file, if that is asked for. The rows of `only_files` count; those of others
+    are only compared with them.
     """
 
     relation: str
@@ -249,6 +255,8 @@ class Layout:
     has_metered_at: bool = True
     partition: TimePartition | None = None
     quantity_type: str = ""
+    row_sql: str = ""
+    only_files: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column:
         """A field's column; an absent optional one is NULL."""
@@ -272,19 +280,34 @@ class Layout:
         known = {name: sql for name, sql in never.items() if sql == "FALSE"}
         return known | {name: sql for name, sql in found.items() if sql}
 
+    def with_universes(self, renamed: Mapping[str, str]) -> Layout:
+        """The same input with other names for some universes; ids stay apart, since a key has its universe (R8)."""
+        if not renamed:
+            return self
+        column = self.column("universe_id")
+        if column.constant_sql and column.proven.constant is not None:
+            new = constant_column(renamed.get(column.proven.constant, column.proven.constant))
+        else:
+            pairs = [(literal(old), literal(name)) for old, name in renamed.items()]
+            new = Column(case(pairs, column.text_sql, of=column.text_sql), proven=replace(column.proven, constant=None))
+        return replace(self, columns={**self.columns, "universe_id": new})
+
     def is_present(self, name: str) -> bool:
         """Whether a field is proven to be missing nowhere."""
         generated = self.generates_ids and name in ("id", "event_id")
         source = "source_event_id" if name == "event_id" else name
         return not generated and self.column(source).proven.is_present
 
-    def stages(self, properties: Sequence[str], *, suspects: bool = False) -> list[Stage]:
+    def stages(self, properties: Sequence[str], *, suspects: bool = False, reach: Reach = "all") -> list[Stage]:
         """From the input to `fields`; `properties` become p_0, p_1, …
 
         With `suspects`, only the rows whose key may occur more than once, so that nothing is computed of the others;
         but of generated ids all, since these are known only later.
         """
-        stages = [Stage("input", "the input as it lies", select({}, self.relation, star="*"))]
+        numbered = {ROW_COLUMN: self.row_sql} if self.row_sql else {}
+        near = [] if suspects else self._near(reach)
+        lies = select(numbered, self.relation, star="*", where=near)
+        stages = [Stage("input", "the input as it lies", lies)]
         if self.json:
             stages += self.json.stages(properties)
         key = [self.column(name).text_sql for name in ("workspace_id", "universe_id", "id")]
@@ -296,6 +319,14 @@ class Layout:
             stages.append(load_stage("generated_ids"))
         fields = self._fields_sql(stages[-1].name)
         return [*stages, Stage("fields", "what makes a row unusable, and its content in one canonical text", fields)]
+
+    def _near(self, reach: Reach) -> list[str]:
+        """What a reader can leave out unread: other files, and times out of reach where they are of a type."""
+        files = [f"list_contains({literal_list(self.only_files)}, {FILE_COLUMN})"] if self.only_files else []
+        if not self.time.is_ordinary or self.time.column.type != "TIMESTAMP WITH TIME ZONE":
+            return files
+        bounds = {name: f"make_timestamptz(epoch_us(${name}))" for name in ("start", "end")}
+        return [*files, *reach_conditions(reach, self.time.column.sql, **bounds)]
 
     def _named(self, properties: Sequence[str]) -> dict[str, str]:
         time, metered = self.time, self.metered
@@ -314,6 +345,7 @@ class Layout:
             "metered_invalid": metered.is_invalid_sql,
             **({"misplaced": self.partition.misplaced_sql(time.moment_sql)} if self.partition else {}),
             "file": self.file_sql,
+            **({"row": ROW_COLUMN} if self.row_sql else {}),
             "early_reason": case((fault.condition, literal(fault.reason)) for fault in early),
             "early_text": case((fault.condition, fault.text) for fault in early),
         }
@@ -365,6 +397,12 @@ class Layout:
         return select(
             columns, source, star="* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid)"
         )
+
+
+def reach_conditions(reach: Reach, moment: str, *, start: str = "$start", end: str = "$end") -> list[str]:
+    """When a moment is in reach of the window."""
+    conditions = {"window": [f"{moment} >= {start}", f"{moment} < {end}"], "before": [f"{moment} < {end}"], "all": []}
+    return conditions[reach]
 
 
 def map_sql(values: Mapping[str, str]) -> str:

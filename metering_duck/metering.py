@@ -19,6 +19,7 @@ from metering_duck.arguments import (
     names_of,
     periods_of,
     promise_of,
+    universes_of,
     zone_of,
 )
 from metering_duck.compiler import Compiler, Selection, place
@@ -28,9 +29,11 @@ from metering_duck.decimals import DecimalType, common_type
 from metering_duck.engine import Progress, pattern_faults
 from metering_duck.errors import ConfigError
 from metering_duck.filling import FILLS
+from metering_duck.layouts import Reach
 from metering_duck.records import RecordCompiler
 from metering_duck.results import Result
-from metering_duck.run import NO_WINDOW, Machine, Moment, Reach, Run
+from metering_duck.rows import Rows
+from metering_duck.run import NO_WINDOW, Machine, Moment, Run
 from metering_duck.statements import select
 from metering_duck.totals import Totals
 
@@ -42,6 +45,7 @@ def meter(
     map: Mapping[str, Any] | None = None,
     workspace: Names = None,
     universe: Names = None,
+    map_universe: Mapping[str, str] | None = None,
     as_of: Moment = None,
     bundled: bool = False,
     clock: Moment = None,
@@ -59,12 +63,13 @@ def meter(
     Shape:  one row per event and measurement (RECORD_SCHEMA), or per event with `bundled` (RECORD_BUNDLE_SCHEMA).
     Units:  `clock` is metered_at where events have none; `as_of` compares with metered_at, both UTC.
             `assume_unique` promises that no id occurs twice: nothing is looked for, and a notice says so.
+            `map_universe` gives universes other names, before anything else is looked at: {"production": "legacy"}.
     Exact:  a quantity is kept digit by digit or its event is rejected (R5).
     Raises: ConfigError, SchemaError, SourceError; RejectedEvents when `strict` and any is rejected or in conflict.
     SQL:    repeated_keys, verdicts, and the stages `compile_sql` shows.
     Source: metering-spec "Metered usage record", R1–R9.
     """
-    loaded = _load(config)
+    loaded = checked_config(config)
     machine = Machine(threads, memory_limit, temp_dir, progress)
     selection = Selection(names_of(workspace, "workspace"), names_of(universe, "universe"), as_of=as_of is not None)
     run = Run.open(
@@ -77,6 +82,7 @@ def meter(
         zone=zone_of(assume_timezone),
         generate_ids=generate_ids,
         unique=promise_of(assume_unique, "assume-unique"),
+        universes=universes_of(map_universe),
     )
     try:
         return run.records(Compiler(loaded, run.layout, selection), bundled=bundled, strict=strict)
@@ -103,6 +109,7 @@ def aggregate(
     group_by: Names = None,
     workspace: Names = None,
     universe: Names = None,
+    map_universe: Mapping[str, str] | None = None,
     subject: Names = None,
     time_partition: str | None = None,
     across_workspaces: bool = False,
@@ -141,7 +148,7 @@ def aggregate(
         raise ConfigError(f"aggregate: found {found}; expected one of them.")
     if events is not None and config is None:
         raise ConfigError("config: found none; expected one, since events were given. hint: --config FILE")
-    loaded = None if config is None else _load(config)
+    loaded = None if config is None else checked_config(config)
     chosen = None if aggregation is None else aggregations.canonical(aggregation, "aggregation")
     periods_given = periods_of(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
     check_result_shape(scale, digits)
@@ -167,6 +174,7 @@ def aggregate(
         zone=zone_of(assume_timezone),
         generate_ids=generate_ids,
         unique=promise_of(assume_unique, "assume-unique"),
+        universes=universes_of(map_universe),
         partition=partition,
     )
     try:
@@ -194,7 +202,7 @@ def periods(
     windows: Any = None,
     subscriptions: Any = None,
     whole_periods: bool = False,
-) -> Result:
+) -> Rows:
     """The windows that aggregate() would cut with the same arguments, so that a person can check them.
 
     Shape:  one row per subject and window: universe_id and subject (NULL where windows are for all), window_index from
@@ -227,7 +235,7 @@ def check(config: ConfigLike, events: Any = None, **options: Any) -> dict[str, A
     Raises: SchemaError and SourceError for events that cannot be read at all; ConfigError only for other options.
     """
     try:
-        loaded = _load(config)
+        loaded = checked_config(config)
     except ConfigError as error:
         return {"problems": error.problems, "warnings": [], "measurements": 0}
     report: dict[str, Any] = {
@@ -277,7 +285,7 @@ def compile_sql(
         return result.stage_sql(stage)
 
 
-def _load(config: ConfigLike) -> MeteringConfig:
+def checked_config(config: ConfigLike) -> MeteringConfig:
     """A config whose regular expressions RE2 can read, which only the engine knows.
 
     Raises: ConfigError.

@@ -16,7 +16,7 @@ from metering_duck.compiler import (
     Selection,
     Slot,
     accepted_stage,
-    arrivals_stage,
+    arrivals_stages,
     dimensions_sql,
     rejects_query,
 )
@@ -108,7 +108,7 @@ class RecordCompiler:
 
     def arrivals(self, *, suspects: bool = False) -> list[Stage]:
         """From the input to `arrivals`: one row per record read."""
-        return [*self.layout.stages(self.properties, suspects=suspects), arrivals_stage(self.selection)]
+        return arrivals_stages(self.layout, self.properties, self.selection, suspects=suspects)
 
     def judged(self, *, repeated: bool) -> list[Stage]:
         """From the input to `judged`: one row per record, its quantity, and its status (R9)."""

@@ -1,17 +1,13 @@
-"""Results: what a run gives back, computed when it is first read.
-
-A result owns its engine and closes it when it is closed or forgotten. writing.py puts its rows into files.
-"""
+"""Results: what a run gives back, computed when it is first read: rows, and the books of what became of the events."""
 
 from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,13 +15,10 @@ from metering_duck.contract import CONFLICT_SCHEMA, REJECT_SCHEMA
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, RejectedEvents
 from metering_duck.json_shapes import JSON_SQL
+from metering_duck.rows import Rows
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
-from metering_duck.writing import as_texts, counted, format_of_path, limited, write_query, write_rows, written_beside
-
-if TYPE_CHECKING:
-    import pandas
-    import polars
+from metering_duck.writing import write_query
 
 
 @dataclass(frozen=True)
@@ -104,7 +97,7 @@ class Plan:
     rows: Query
 
 
-class Result:
+class Result(Rows):
     """Records or readings, lazy until read; every method below computes what is not computed yet.
 
     Shape:  one row per record (RECORD_SCHEMA) or reading (READING_SCHEMA), in the fixed order of their keys.
@@ -113,10 +106,10 @@ class Result:
     """
 
     def __init__(self, engine: Engine, plan: Plan, *, strict: bool = False) -> None:
-        self._engine, self._plan, self._strict = engine, plan, strict
+        super().__init__(engine, plan.rows, plan.shape, JSON_SQL.get(plan.shape))
+        self._plan, self._strict = plan, strict
         self._accounting: Accounting | None = None
         self._lock = threading.RLock()
-        self._finalizer = weakref.finalize(self, engine.close)
 
     # --- what happened ----------------------------------------------------------------------------------------------
 
@@ -127,19 +120,13 @@ class Result:
 
     def _settle(self) -> Accounting:
         """Compute what is not computed yet."""
-        if not self._finalizer.alive:
-            raise ConfigError("result: is closed; expected an open one. hint: read it inside its with statement")
+        self._check_open()
         with self._lock:
             if self._accounting is None:
                 self._accounting = self._plan.prepare()
                 if self._strict:
                     self.refuse_rejects()
             return self._accounting
-
-    @property
-    def shape(self) -> str:
-        """What a row is: record, record-bundle, reading or reading-bundle."""
-        return self._plan.shape
 
     @property
     def rejects(self) -> pa.Table:
@@ -183,62 +170,6 @@ class Result:
         self._settle()
         return self._plan.rows
 
-    # --- the rows ---------------------------------------------------------------------------------------------------
-
-    def to_arrow(self) -> pa.Table:
-        """The rows as an Arrow table."""
-        return self._engine.table(self._rows())
-
-    def to_reader(self) -> pa.RecordBatchReader:
-        """The rows as Arrow batches, one at a time in memory."""
-        schema = self._engine.table(limited(self._rows(), 0)).schema
-        return pa.RecordBatchReader.from_batches(schema, self._engine.stream(self._rows()))
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The Arrow PyCapsule stream, so that any Arrow library reads a result as it is."""
-        return self.to_reader().__arrow_c_stream__(requested_schema)
-
-    def pl(self) -> polars.DataFrame:
-        """The rows as a Polars DataFrame; a map becomes a list of entries there."""
-        import polars
-
-        return polars.DataFrame(self.to_arrow())
-
-    def df(self) -> pandas.DataFrame:
-        """The rows as a pandas DataFrame; quantities stay Decimal objects. Needs pandas."""
-        return self.to_arrow().to_pandas(maps_as_pydicts="strict")
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The rows as dicts by column name: Decimal quantities, datetimes in UTC, maps as dicts."""
-        rows: list[dict[str, Any]] = self.to_arrow().to_pylist(maps_as_pydicts="strict")
-        return rows
-
-    def write(self, path: str | os.PathLike[str], format: str | None = None) -> Path:
-        """Write the rows to a file: beside it first, then renamed, so that no half-written file is ever seen.
-
-        The format is taken from the suffix: .json .ndjson .csv .parquet .arrow.
-        """
-        target = Path(path)
-        kind = format or format_of_path(target)
-        with written_beside(target) as file:
-            self.write_to(file, kind)
-        return target
-
-    def write_to(self, file: IO[bytes], format: str) -> None:
-        """Write the rows to an open binary file."""
-        write_rows(self._engine, self._rows(), JSON_SQL.get(self._plan.shape), file, format)
-
-    def head(self, count: int) -> list[dict[str, Any]]:
-        """The first rows as plain texts, for a table on a screen."""
-        rows: list[dict[str, Any]] = self._engine.table(
-            limited(as_texts(self._engine, self._rows()), count)
-        ).to_pylist()
-        return rows
-
-    def count(self) -> int:
-        """How many rows there are."""
-        return int(self._engine.table(counted(self._rows())).column(0)[0].as_py())
-
     def inspect(self, name: str, sql: str) -> list[dict[str, Any]]:
         """The rows of one more SELECT over `judged`."""
         self._settle()
@@ -250,19 +181,21 @@ class Result:
 
     def write_rejects(self, path: str | os.PathLike[str]) -> Path:
         """Write the rejects to a file, as write does."""
-        return self._write_aside(self._plan.rejects() if self.accounting.rejected else None, REJECT_SCHEMA, path)
+        rejects = self._plan.rejects() if self.accounting.rejected else None
+        return self._write_aside(rejects, "reject", REJECT_SCHEMA, path)
 
     def write_conflicts(self, path: str | os.PathLike[str]) -> Path:
         """Write the conflicts to a file, as write does."""
-        return self._write_aside(self._plan.conflicts() if self.accounting.conflicts else None, CONFLICT_SCHEMA, path)
+        conflicts = self._plan.conflicts() if self.accounting.conflicts else None
+        return self._write_aside(conflicts, "conflict", CONFLICT_SCHEMA, path)
 
-    def _write_aside(self, rows: Query | None, schema: pa.Schema, path: str | os.PathLike[str]) -> Path:
+    def _write_aside(self, rows: Query | None, shape: str, schema: pa.Schema, path: str | os.PathLike[str]) -> Path:
         """A query's rows in a file; without one, a file with no row."""
         if rows is None:
             nothing = f"nothing_{len(schema)}"
             self._engine.connection.register(nothing, schema.empty_table())
             rows = Query(nothing, (Stage(nothing, "no row", select({}, nothing, star="*")),))
-        write_query(self._engine, rows, Path(path))
+        write_query(self._engine, rows, shape, Path(path))
         return Path(path)
 
     def refuse_rejects(self) -> None:
@@ -275,20 +208,6 @@ class Result:
                 self,
             )
 
-    def close(self) -> None:
-        """Give back memory and temporary files; the result cannot be read afterwards."""
-        self._finalizer()
-
     def __repr__(self) -> str:
         """What it is, and what it found if it has been read."""
         return f"<Result of {self.shape}s: {self._accounting or 'not read yet'}>"
-
-    def interrupt(self) -> None:
-        """Stop a read that runs in another thread; it raises Interrupted there."""
-        self._engine.interrupt()
-
-    def __enter__(self) -> Result:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
@@ -24,25 +24,26 @@ from metering_duck.compiler import (
 from metering_duck.decimals import DIGITS_MAX
 from metering_duck.engine import Engine, Overflow, Progress
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError
-from metering_duck.gauges import widest_levels
+from metering_duck.gauges import gauged_queries, gauges_of, widest_levels
+from metering_duck.history import LEVELS_SCHEMA, History, widest_before_sql
 from metering_duck.inputs import Files, Input, find_input
-from metering_duck.layouts import Layout
+from metering_duck.layouts import Layout, Reach
 from metering_duck.observations import records_query
 from metering_duck.partitions import prune
 from metering_duck.records import RecordCompiler
 from metering_duck.repeated import Hashes, RepeatedHashes
 from metering_duck.results import Accounting, Plan, Result, counted_noun
+from metering_duck.rows import Rows
 from metering_duck.schedules import Schedule, check_windows, resolve
 from metering_duck.sources import open_source
 from metering_duck.stages import Query, Stage, load_stage, load_text, with_values
 from metering_duck.statements import case, names, select
 from metering_duck.times import parse_time
 from metering_duck.totals import Totals, reading_rows
+from metering_duck.usage import usage_query
 from metering_duck.windows import WINDOWS_MAX, Windows
 
 Moment = str | datetime | None
-# Which events readings need: those of the window, those before it too (a level is carried in), or all.
-Reach = Literal["window", "before", "all"]
 HASHES_AT_ONCE = 1 << 20
 Judge = Compiler | RecordCompiler
 NO_WINDOW = Windows(datetime(1, 1, 1, tzinfo=UTC), datetime(1, 1, 2, tzinfo=UTC))
@@ -91,6 +92,7 @@ class Run:
     ) -> None:
         self.engine, self.parameters, self.zone_given, self.unique = engine, parameters, zone_given, unique
         self.compiler: Judge
+        self.shape = Totals((), NO_WINDOW)
         self.windows = NO_WINDOW
         self.repeated = False
         self.tied = True
@@ -99,6 +101,8 @@ class Run:
         self.exact = False
         self.exact_levels = False
         self.remarks: list[str] = []
+        self.history: History | None = None
+        self.reach: Reach = "all"
 
     @classmethod
     def open(
@@ -116,6 +120,8 @@ class Run:
         partition: tuple[str, Reach] | None = None,
         records: bool = False,
         periods: Periods | None = None,
+        history: History | None = None,
+        universes: Mapping[str, str] | None = None,
     ) -> Run:
         """Find the input, allow its files, lock the engine, and learn the input's layout."""
         now = datetime.now(UTC) if clock is None else parse_time(clock, "clock")
@@ -138,9 +144,20 @@ class Run:
             if partition is not None:
                 column, reach = partition
                 found, part = prune(found, column, *run.bounds(reach))
-            layout = open_source(engine, found, records=records, map=map, zone=zone or "UTC", generate_ids=generate_ids)
-            run.layout = replace(layout, partition=part)
-            if as_of is not None and not (layout.has_metered_at and "metered_at" in layout.columns):
+            layout = open_source(
+                engine,
+                found,
+                records=records,
+                map=map,
+                zone=zone or "UTC",
+                generate_ids=generate_ids,
+                numbers_rows=history is not None and history.numbers_rows,
+            )
+            run.layout = replace(layout, partition=part).with_universes(universes or {})
+            run.reach = selection.reach
+            if history is not None:
+                run.remember(history)
+            if as_of is not None and history is None and not (layout.has_metered_at and "metered_at" in layout.columns):
                 raise SchemaError(
                     found.name,
                     "metered_at",
@@ -152,6 +169,15 @@ class Run:
         except BaseException:
             engine.close()
             raise
+
+    def remember(self, history: History) -> None:
+        """Take what is known of the events that are not read."""
+        self.history = history
+        history.keep(self.engine)
+        if history.others:
+            others = set(history.others)
+            own = tuple(path for path in history.paths if path not in others)
+            self.layout = replace(self.layout, only_files=own)
 
     def fill_windows(self, windows: Windows) -> None:
         """Fill `windows` and what looks them up, and refuse those that overlap."""
@@ -193,18 +219,19 @@ class Run:
         In the same pass, where levels are put in order, the moments that are not one event's (R13).
         """
         self._check_partitions()
-        wanted = ([] if self.unique else ["repeated_keys"]) + (["tied_moments"] if self._has_levels else [])
+        is_known = self.history is not None and self.history.repeated is not None
+        wanted = ([] if self.unique or is_known else ["repeated_keys"]) + (["tied_moments"] if self._has_levels else [])
         if not wanted:
             self.rows_read = self._count_rows()
-            return
-        repeated = self._repeated(wanted)
+        repeated = self._repeated(wanted) if wanted else {}
         for name, found in repeated.items():
             column = "key_hash" if name == "repeated_keys" else "moment_hash"
             self.engine.keep(name, pa.table({column: found}))
         self.tied = len(repeated.get("tied_moments", ())) > 0
-        self.repeated = len(repeated.get("repeated_keys", ())) > 0
+        known = self.history.repeated if self.history and is_known else repeated.get("repeated_keys", ())
+        self.repeated = known is not None and len(known) > 0
         if self.repeated:
-            self.engine.fill(self.query(settled_query(self.compiler.arrivals(suspects=True))))
+            self.engine.fill(self.query(settled_query(self.compiler.arrivals(suspects=True), self.reach)))
 
     def _repeated(self, wanted: Sequence[str]) -> dict[str, Hashes]:
         """Table → the hashes that occur more than once; counts the rows on its way."""
@@ -314,8 +341,8 @@ class Run:
         """Fill `counted`, adding sums in two parts if one passes 38 digits on its way."""
         self.engine.fill(self.query(totals.counted(self.compiler.judged(repeated=self.repeated))))
 
-    def periods(self) -> Result:
-        """A result whose rows are the windows."""
+    def periods(self) -> Rows:
+        """The windows, as rows of their own."""
         length = "epoch_us(window_end) - epoch_us(window_start)"
         columns = {
             **names(("universe_id", "subject")),
@@ -329,18 +356,7 @@ class Run:
         }
         order = ("universe_id", "subject", f"{self.windows.name}.window_start")
         stage = Stage("periods", "the windows, as clocks show them", select(columns, self.windows.name, order_by=order))
-        rows = self.query(Query("periods", (stage,)))
-
-        def none() -> Query:
-            return Query("none", (Stage("none", "no row", select({}, self.windows.name, star="*", where=["FALSE"])),))
-
-        def script() -> list[Query]:
-            return [*self.windows.queries(), rows]
-
-        plan = Plan(
-            "period", lambda: Accounting(0, 0, 0, 0, 0, 0), none, none, script, self.script_text, lambda _: [], rows
-        )
-        return Result(self.engine, plan)
+        return Rows(self.engine, self.query(Query("periods", (stage,))), "period")
 
     # --- results ----------------------------------------------------------------------------------------------------
 
@@ -368,16 +384,7 @@ class Run:
         self.makes_readings = True
         self.compiler = self.with_found_aggregations(compiler) if isinstance(compiler, RecordCompiler) else compiler
 
-        def totals() -> Totals:
-            constants = tuple(self.compiler.constants.items())
-            return replace(
-                shape,
-                slots=tuple(self.compiler.slots),
-                exact=self.exact,
-                constant_fields=constants,
-                exact_levels=self.exact or self.exact_levels,
-                tied=self.tied,
-            )
+        self.shape, totals = shape, self.totals
 
         def compute() -> None:
             judged = self.compiler.judged(repeated=self.repeated)
@@ -420,6 +427,45 @@ class Run:
         plan = self._plan("reading-bundle" if bundled else "reading", prepare, script)
         return Result(self.engine, plan, strict=strict)
 
+    def totals(self) -> Totals:
+        """How the readings are made, as far as it is known by now."""
+        history, engine = self.history, self.engine
+        known = self.compiler.constants.items()
+        return replace(
+            self.shape,
+            slots=tuple(self.compiler.slots),
+            exact=self.exact,
+            constant_fields=tuple((n, sql) for n, sql in known if not history or history.holds(n, sql, engine)),
+            exact_levels=self.exact or self.exact_levels,
+            tied=self.tied,
+            has_levels_before=history is not None and history.levels is not None,
+        )
+
+    def levels_only(self, compiler: Compiler, shape: Totals) -> pa.Table:
+        """The level of each gauge when the window ends, where no reading is wanted."""
+        self.makes_readings, self.compiler, self.shape = True, compiler, shape
+        self.deduplicate()
+        series, *_ = gauged_queries(self.totals(), compiler.judged(repeated=self.repeated))
+        self.engine.fill(self.query(series))
+        return self.levels_at_end()
+
+    def usage(self, asked: pa.Table) -> pa.Table:
+        """The rows behind readings of the subjects `asked` for (universe_id, subject), once the readings are made."""
+        if not isinstance(self.compiler, Compiler):
+            raise TypeError("usage is of events")
+        self.engine.keep("asked", asked)
+        query = usage_query(self.compiler, self.totals(), self.compiler.judged(repeated=self.repeated))
+        return self.engine.table(self.query(query))
+
+    def levels_at_end(self) -> pa.Table:
+        """The level of each gauge when the window ends (LEVELS_SCHEMA), in the order of their keys."""
+        judged = self.compiler.judged(repeated=self.repeated)
+        tables = []
+        for query in [Query("levels_at_end", (*judged, *found.levels_at_end())) for found in gauges_of(self.totals())]:
+            tables.append(self.engine.table(self.query(query)).cast(LEVELS_SCHEMA))
+        order = [(name, "ascending") for name in LEVELS_SCHEMA.names]
+        return pa.concat_tables(tables or [LEVELS_SCHEMA.empty_table()]).sort_by(order)
+
     def _plan(self, shape: str, prepare: Callable[[], Accounting], script: Callable[[], list[Query]]) -> Plan:
         """A plan whose SQL has been made once already, so that a config's faults are found before anything runs."""
         rows = script()[-1]
@@ -433,9 +479,14 @@ class Run:
         ((length,),) = self.engine.rows(select({"length": longest}, self.windows.name))
         widest = {f"widest_{slot.index}": f"max(widest_{slot.index})" for slot, _ in totals.weighed}
         (found,) = self.engine.rows(select(widest, "counted"))
+        levels = [(level, series) for level, (_, series) in zip(found, totals.weighed, strict=True)]
+        if totals.has_levels_before:
+            for _, series in totals.weighed:
+                sql = widest_before_sql(series.unit_sql, series.aggregation.name, series.decimal.wide_sql)
+                levels += [(level, series) for (level,) in self.engine.rows(sql)]
         return any(
             level is not None and level * (length or 0) >= 10 ** (DIGITS_MAX - series.decimal.scale)
-            for level, (_, series) in zip(found, totals.weighed, strict=True)
+            for level, series in levels
         )
 
     def _compute_exactly(self, compute: Callable[[], None], totals: Totals) -> None:

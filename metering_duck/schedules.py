@@ -16,9 +16,9 @@ from metering_duck.calendars import Interval, parse_interval
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, SchemaError
 from metering_duck.inputs import Input
-from metering_duck.layouts import json_pointer
+from metering_duck.layouts import FILE_COLUMN, json_pointer
 from metering_duck.quote import identifier, literal
-from metering_duck.sources import FILE_COLUMN, first_keys, relation_of
+from metering_duck.sources import first_keys, relation_of
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import case, select
 from metering_duck.times import format_time

@@ -12,7 +12,7 @@ from metering_duck.columns import check_names, columns_layout, is_scalar
 from metering_duck.engine import Engine
 from metering_duck.errors import SchemaError, SourceError
 from metering_duck.inputs import Files, Input, Lines, Rows, csv_header, parquet_schema
-from metering_duck.layouts import ABSENT, NO_PROPERTIES, Layout, field_names
+from metering_duck.layouts import ABSENT, FILE_COLUMN, NO_PROPERTIES, Layout, field_names
 from metering_duck.mapping import FieldMap
 from metering_duck.objects import objects_layout
 from metering_duck.quote import identifier, literal, literal_list
@@ -20,7 +20,7 @@ from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
 from metering_duck.statistics import proven_columns
 
-FILE_COLUMN = "metering_duck_file"
+PLACE_COLUMN = "metering_duck_place"
 SAMPLE_ROWS = 1_000
 # A line of JSON is read as one CSV column: no text that JSON allows holds these raw control characters.
 NO_DELIMITER = "\x01\x02\x03\x04"
@@ -36,8 +36,11 @@ def open_source(
     map: Mapping[str, Any] | None = None,
     zone: str = "UTC",
     generate_ids: bool = False,
+    numbers_rows: bool = False,
 ) -> Layout:
     """The layout of an input. The engine must already be allowed to read its files.
+
+    With `numbers_rows`, each row knows its place in its file, counted from 1.
 
     Raises: SchemaError for a column that is missing or of a wrong type; SourceError for what cannot be read.
     """
@@ -46,6 +49,9 @@ def open_source(
         _check_drift(engine, found)
     relation, is_json = relation_of(engine, found)
     layout = Layout(relation, {}, NO_PROPERTIES, zone=zone, is_records=records, generates_ids=generate_ids)
+    if numbers_rows and isinstance(found, Files):
+        numbered, row_sql = _numbered(found, relation)
+        layout = replace(layout, relation=numbered, row_sql=row_sql)
     label = found.label if isinstance(found, Files) else None
     file_sql = literal(label) if label else FILE_COLUMN
     if is_json:
@@ -61,6 +67,16 @@ def open_source(
         fields["observations"] = engine.describe(f"(SELECT UNNEST(observations[1]) FROM {relation})")
     proven = proven_columns(engine, found) if isinstance(found, Files) and found.format == "parquet" else {}
     return columns_layout(layout, types, found.name, mapping, fields, proven)
+
+
+def _numbered(found: Files, relation: str) -> tuple[str, str]:
+    """A relation and what numbers the rows of each file: Parquet knows; of other formats they are counted in order."""
+    if found.format == "parquet":
+        return relation, "file_row_number + 1"
+    counted = select({"row_of_all": "row_number() OVER ()"}, relation, star="*")
+    first = f"min(row_of_all) OVER (PARTITION BY {FILE_COLUMN})"
+    rows = select({PLACE_COLUMN: f"row_of_all - {first} + 1"}, f"(\n{counted}\n)", star="* EXCLUDE (row_of_all)")
+    return f"(\n{rows}\n)", PLACE_COLUMN
 
 
 def _take_plain_column(engine: Engine, relation: str, types: Mapping[str, str], mapping: FieldMap) -> None:

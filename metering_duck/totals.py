@@ -85,7 +85,8 @@ class Totals:
     passes 38 digits on its way; `exact_levels` those of level × time. `scale`, `digits` and `fill` are as in
     aggregate(). `prefix` begins the names of its tables, `inner_column` is the property that an inner dimension is in.
     `constant_fields` are the columns of `judged` that are the same in every row, with their SQL. `tied` says that
-    events of one subject may share a moment.
+    events of one subject may share a moment. With `has_levels_before`, the level that each gauge has before the window
+    is in the table `levels_before`.
     """
 
     slots: tuple[Slot, ...]
@@ -101,6 +102,7 @@ class Totals:
     inner_column: str = ""
     constant_fields: tuple[tuple[str, str], ...] = ()
     tied: bool = True
+    has_levels_before: bool = False
 
     @cached_property
     def series(self) -> list[Series]:
@@ -212,7 +214,15 @@ class Totals:
             self.windows if aggregation.by else inner_windows(self.windows, str(aggregation.per), f"{prefix}windows")
         )
         return replace(
-            self, slots=slots, windows=windows, scale=None, digits=None, fill="none", prefix=prefix, inner_column=by
+            self,
+            slots=slots,
+            windows=windows,
+            scale=None,
+            digits=None,
+            fill="none",
+            prefix=prefix,
+            inner_column=by,
+            has_levels_before=False,
         )
 
     @property

@@ -1,6 +1,7 @@
 """Writing: rows in the formats people use, beside the target first and then renamed, so that no half file is ever seen.
 
-Rows go from DuckDB to the file as Arrow batches; what is JSON or CSV is already text when it leaves SQL.
+Rows go from DuckDB to the file as Arrow batches; what is JSON or CSV is already text when it leaves SQL. Excel is
+workbooks.py's.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ FORMATS = {
     "csv": (".csv",),
     "parquet": (".parquet", ".pq"),
     "arrow": (".arrow", ".feather", ".ipc"),
+    "xlsx": (".xlsx",),
 }
 ROW_GROUP_ROWS = 122_880
 _partial_files: set[str] = set()
@@ -93,28 +95,32 @@ def check_target(target: Path) -> str:
     return kind
 
 
-def write_query(engine: Engine, rows: Query, target: Path) -> None:
-    """A query's rows in the format of the file's suffix."""
+def write_query(engine: Engine, rows: Query, shape: str, target: Path) -> None:
+    """A query's rows in the format of the file's suffix; `shape` says what a row is."""
     kind = check_target(target)
     with written_beside(target) as file:
-        write_rows(engine, rows, None, file, kind)
+        write_rows(engine, rows, shape, None, file, kind)
 
 
-def write_rows(engine: Engine, rows: Query, json_sql: str | None, file: IO[bytes], kind: str) -> None:
-    """A query's rows in one of FORMATS; `json_sql` is their JSON shape, by default their columns."""
+def write_rows(engine: Engine, rows: Query, shape: str, json_sql: str | None, file: IO[bytes], kind: str) -> None:
+    """A query's rows in one of FORMATS; `json_sql` is a row's JSON, by default its columns."""
     if kind in ("json", "ndjson"):
         _write_json(engine, rows, json_sql, file, array=kind == "json")
     elif kind == "csv":
         _write_csv(engine, rows, file)
     elif kind in ("parquet", "arrow"):
         _write_arrow(engine, rows, file, kind)
+    elif kind == "xlsx":
+        from metering_duck.workbooks import write_workbook
+
+        write_workbook(engine, rows, shape, file)
     else:
         raise ConfigError(
             f"format: found {kind!r}; expected one of {', '.join(FORMATS)}. hint: {did_you_mean(kind, FORMATS)}"
         )
 
 
-def _on_top(rows: Query, name: str, why: str, sql_of: Callable[[str], str]) -> Query:
+def on_top(rows: Query, name: str, why: str, sql_of: Callable[[str], str]) -> Query:
     """Another stage that reads the query's last one, in its order; `sql_of` is given the name to read."""
     *before, last = rows.stages
     kept = Stage(f"{last.name}_rows", last.why, last.sql)
@@ -123,12 +129,12 @@ def _on_top(rows: Query, name: str, why: str, sql_of: Callable[[str], str]) -> Q
 
 def limited(rows: Query, count: int) -> Query:
     """The first rows of a query."""
-    return _on_top(rows, "limited", "the first rows", lambda source: f"{select({}, source, star='*')}\nLIMIT {count}")
+    return on_top(rows, "limited", "the first rows", lambda source: f"{select({}, source, star='*')}\nLIMIT {count}")
 
 
 def counted(rows: Query) -> Query:
     """How many rows a query has."""
-    return _on_top(rows, "counted_rows", "how many", lambda source: select({"row_count": "count(*)"}, source))
+    return on_top(rows, "counted_rows", "how many", lambda source: select({"row_count": "count(*)"}, source))
 
 
 def _write_json(engine: Engine, rows: Query, json_sql: str | None, file: IO[bytes], *, array: bool) -> None:
@@ -140,7 +146,7 @@ def _write_json(engine: Engine, rows: Query, json_sql: str | None, file: IO[byte
         shaped = json_sql or f"CAST(to_json({source}) AS VARCHAR)"
         return select({"line": f"{before} || {shaped} || {after}"}, source)
 
-    lines = _on_top(rows, "lines", "each row as JSON", line_sql)
+    lines = on_top(rows, "lines", "each row as JSON", line_sql)
     first = True
     for batch in engine.stream(lines):
         for text_bytes in _bytes_of(batch.column(0)):
@@ -163,7 +169,7 @@ def as_texts(engine: Engine, rows: Query) -> Query:
     """The rows with every column as the text a person or a CSV file wants: plain quantities, RFC 3339, maps as JSON."""
     schema = engine.table(limited(rows, 0)).schema
     texts = {identifier(name): _text_sql(name, kind) for name, kind in zip(schema.names, schema.types, strict=True)}
-    return _on_top(rows, "texts", "each value as text", lambda source: select(texts, source))
+    return on_top(rows, "texts", "each value as text", lambda source: select(texts, source))
 
 
 def _text_sql(name: str, kind: pa.DataType) -> str:

@@ -31,7 +31,10 @@ from metering_duck.contract import MODELS
 
 CLOCK = ["--clock", "2024-06-01T00:00:00Z"]
 WINDOW = ["--start", "2024-01-01", "--end", "2024-02-01"]
-COMMANDS = ("aggregate", "check", "compile", "demo", "meter", "periods", "rollup", "schema")
+COMMANDS = (
+    *("aggregate", "backfill", "check", "close", "compile", "demo", "diff", "fork-universe", "ledger", "meter"),
+    *("periods", "rerun", "restate", "rollup", "schema", "simulate", "trace"),
+)
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("METERING_DUCK_")}
 METERED = "6 read = 2 metered + 1 unmatched + 1 duplicate + 1 conflict + 1 rejected (1 quantity-syntax)\n"
 HEAD = "id,workspace_id,universe_id,type,subject,time,tokens,region,metered_at\n"
@@ -162,7 +165,7 @@ def test_version_and_help_say_what_they_say() -> None:
     """--version names the version; -h and --help list every command; every option has a help text."""
     assert f"metering-duck, version {metering_duck.__version__}\n" == good("--version")
     assert good("-h") == good("--help")
-    assert list(COMMANDS) == re.findall(r"^  ([a-z]+) +[A-Z]", good("--help"), re.MULTILINE)
+    assert list(COMMANDS) == re.findall(r"^  ([a-z-]+) +[A-Z]", good("--help"), re.MULTILINE)
     silent = [
         (name, parameter.name)
         for name, command in cli.commands.items()
@@ -318,10 +321,10 @@ def test_a_file_in_a_folder_that_is_not_there_is_an_error(option: str) -> None:
 def test_a_suffix_that_names_no_format_is_an_error(option: str) -> None:
     """An unknown suffix is a wrong usage, said with the formats there are, before anything is written."""
     before = sorted(os.listdir())
-    done = run(*METER, option, "out.xlsx")
+    done = run(*METER, option, "out.docx")
 
     assert (2, before) == (done.exit_code, sorted(os.listdir()))
-    assert "error: out.xlsx: found the suffix '.xlsx'; expected a format. hint: known: .json, " in done.stderr
+    assert "error: out.docx: found the suffix '.docx'; expected a format. hint: known: .json, " in done.stderr
 
 
 def test_no_target_is_an_input_or_another_target(folder: Path) -> None:

@@ -462,15 +462,15 @@ CALLS: dict[str, Case] = {
         "schema: found 'MeterRecrod'; expected a contract. hint: did you mean \"MeterRecord\"?",
     ),
     "format of a file": (
-        lambda: meter([ONE], CONFIG).write("x.xlsx"),
+        lambda: meter([ONE], CONFIG).write("x.docx"),
         ConfigError,
-        "x.xlsx: found the suffix '.xlsx'; expected a format. hint: known: .json, .ndjson, .jsonl, .csv, "
-        ".parquet, and 4 more.",
+        "x.docx: found the suffix '.docx'; expected a format. hint: known: .json, .ndjson, .jsonl, .csv, "
+        ".parquet, and 5 more.",
     ),
     "format by name": (
         lambda: meter([ONE], CONFIG).write("x", format="cvs"),
         ConfigError,
-        "format: found 'cvs'; expected one of json, ndjson, csv, parquet, arrow. hint: did you mean \"csv\"?",
+        "format: found 'cvs'; expected one of json, ndjson, csv, parquet, arrow, xlsx. hint: did you mean \"csv\"?",
     ),
     "a folder that is not there": (
         lambda: meter([ONE], CONFIG).write("nowhere/x.csv"),

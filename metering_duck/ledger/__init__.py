@@ -1,0 +1,1 @@
+"""The ledger: backfill, close, rerun as of, restate, trace. ledger.py has what is public."""

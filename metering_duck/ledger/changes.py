@@ -1,0 +1,167 @@
+"""Changes: the readings of two runs side by side, and what caused each difference (R25).
+
+Numbers come from the ledger. Causes come from the events: both runs are metered once more, for the subjects that
+differ, and what each event counted for is compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from metering_duck.contract import CONFLICT_SCHEMA, REJECT_SCHEMA
+from metering_duck.decimals import DIGITS_MAX
+from metering_duck.engine import Engine
+from metering_duck.errors import LedgerError
+from metering_duck.ledger.plans import Plan
+from metering_duck.ledger.runs import RunRow, open_plan
+from metering_duck.ledger.store import StoreEngine
+from metering_duck.quote import literal
+from metering_duck.run import Machine
+from metering_duck.stages import Query, Stage, fixed, load_stage
+from metering_duck.statements import case, names, select, struct
+
+KEY = ("workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end", "dimensions")
+CHANGE = ("reading_id", *KEY, "old", "new", "delta")
+ORDER = ("universe_id", "workspace_id NULLS FIRST", "subject", "unit", "aggregation", "CAST(dimensions AS VARCHAR)")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: its readings, and what is needed to find causes. `universes` gives simulated ones their names."""
+
+    run: RunRow
+    readings: pa.Table
+    rejects: pa.Table
+    conflicts: pa.Table
+    universes: dict[str, str] = field(default_factory=dict)
+
+
+def side_of(engine: StoreEngine, run: RunRow) -> Side:
+    """A run's rows out of the ledger."""
+    simulated = {new: old for old, new in run.options.universes.items()}
+    universe = case([(literal(new), literal(old)) for new, old in simulated.items()], "universe_id", of="universe_id")
+    columns = {"reading_id": "id", **names(KEY), "quantity": "quantity"}
+    columns["universe_id"] = universe if simulated else "universe_id"
+    columns["match_id"] = _match_sql(universe) if simulated else "id"
+    tables = {}
+    for table, chosen in (
+        ("readings", columns),
+        ("rejects", names(REJECT_SCHEMA.names)),
+        ("conflicts", names(CONFLICT_SCHEMA.names)),
+    ):
+        sql = select(chosen, table, where=[f"run_id = {run.readings_of}"])
+        tables[table] = engine.table(Query(table, (Stage(table, table, sql),)))
+    return Side(run, universes=simulated, **tables)
+
+
+def _match_sql(universe: str) -> str:
+    """The same as a reading's id (R21), as if it were of another universe."""
+    parts = ["workspace_id", universe, "subject", "unit", "aggregation"]
+    bounds = [f"CAST(epoch_us({name}) AS VARCHAR)" for name in ("window_start", "window_end")]
+    listed = "list_transform(map_entries(dimensions), lambda e: encoded(e.key) || encoded(e.value)) || ['']"
+    encoded = " || ".join(f"encoded({part})" for part in (*parts, *bounds))
+    return f"digest({encoded} || list_aggregate({listed}, 'string_agg', ''))"
+
+
+def fill_changes(engine: Engine, old: Side, new: Side) -> str:
+    """The table `changes`: every reading whose quantity differs; and the DECIMAL that holds them all.
+
+    Raises: LedgerError for quantities that share no DECIMAL.
+    """
+    engine.keep("old_readings", old.readings)
+    engine.keep("new_readings", new.readings)
+    both = "(SELECT quantity FROM old_readings UNION ALL SELECT quantity FROM new_readings)"
+    ((scale, whole),) = engine.rows(
+        "SELECT coalesce(max(length(split_part(quantity, '.', 2))), 0), "
+        f"coalesce(max(length(ltrim(split_part(quantity, '.', 1), '-'))), 0) FROM {both}"
+    )
+    if scale + whole >= DIGITS_MAX:
+        raise LedgerError(
+            f"diff: found quantities of {whole} digits before the point and {scale} behind it; expected at most "
+            f"{DIGITS_MAX - 1} together. hint: --scale"
+        )
+    decimal = f"DECIMAL({DIGITS_MAX}, {scale})"
+    engine.fill(Query("changes", (fixed(load_stage("ledger/changes"), {"decimal": decimal}),)))
+    return decimal
+
+
+def usage_of(plan: Plan, levels: pa.Table | None, asked: pa.Table, machine: Machine, run: RunRow) -> pa.Table:
+    """What every event counted for, of the subjects `asked` for, and the levels that were carried in."""
+    metered = open_plan(plan, levels, machine, run.clock)
+    with metered.run.engine as engine:
+        _ = metered.accounting
+        found = metered.run.usage(asked)
+        usage = found.append_column("is_carried", pa.repeat(pa.scalar(False), len(found)))
+        if levels is None or not len(levels):
+            return usage
+        engine.keep("carried", levels)
+        columns = names(("workspace_id", "universe_id", "subject", "dimensions", "unit", "aggregation", "event_id"))
+        columns |= names(("recorded_at", "metered_at")) | {"quantity": "level", "is_carried": "TRUE"}
+        where = ["(universe_id, subject) IN (SELECT (universe_id, subject) FROM asked)"]
+        carried = engine.table(
+            Query("carried", (Stage("carried", "carried in", select(columns, "carried", where=where)),))
+        )
+        return pa.concat_tables([usage, carried], promote_options="default")
+
+
+def fill_causes(
+    engine: Engine, old: Side, new: Side, old_usage: pa.Table, new_usage: pa.Table, old_files: list[str]
+) -> None:
+    """The table `causes`: of every change the events behind it."""
+    _keep(engine, "old_usage", old_usage, old)
+    _keep(engine, "new_usage", new_usage, new)
+    _keep(engine, "old_rejects", old.rejects, old)
+    _keep(engine, "new_rejects", new.rejects, new)
+    _keep(engine, "new_conflicts", new.conflicts, new)
+    engine.keep("old_files", pa.table({"file": pa.array(old_files, pa.string())}))
+    same = "TRUE" if old.run.config_sha256 == new.run.config_sha256 else "FALSE"
+    engine.fill(Query("causes", (fixed(load_stage("ledger/causes"), {"same_config": same}),)))
+
+
+def _keep(engine: Engine, name: str, table: pa.Table, side: Side) -> None:
+    """A table in which simulated universes have their first names."""
+    engine.keep(name, table)
+    if side.universes and "universe_id" in table.schema.names:
+        pairs = [(literal(new), literal(old)) for new, old in side.universes.items()]
+        renamed = f"* REPLACE ({case(pairs, 'universe_id', of='universe_id')} AS universe_id)"
+        engine.fill(Query(name, (Stage("renamed", "by their first names", select({}, name, star=renamed)),)))
+
+
+def diff_query() -> Query:
+    """Every change with its causes, of the tables `changes` and `causes`: as a list, and in words."""
+    shown = {"cause": "cause", "event_id": "event_id", "recorded_at": "time_text(recorded_at AT TIME ZONE 'UTC')"}
+    shown |= {"old": "old_quantity", "new": "new_quantity", "measurement": "measurement", "file": "file"}
+    grouped = {
+        "reading_id": "reading_id",
+        "causes": f"list({struct(shown)} ORDER BY cause, recorded_at, event_id, measurement)",
+    }
+    columns = {**names((*CHANGE, "events", "why")), "causes": "causes"}
+    joined = select(columns, "explained\nLEFT JOIN grouped USING (reading_id)", order_by=[*ORDER, "window_start"])
+    return Query(
+        "diff",
+        (
+            *explained_stages(),
+            Stage("grouped", "the events behind each", select(grouped, "causes", group_by=["reading_id"])),
+            Stage("diff", "old + delta = new, and why", joined),
+        ),
+    )
+
+
+def explained_stages() -> list[Stage]:
+    """`explained`: every change with how many events are behind it, and why in words."""
+    counted = {"reading_id": "reading_id", "cause": "cause", "cause_events": "count(event_id)"}
+    shown = "cause || CASE WHEN cause_events > 0 THEN ' ' || cause_events ELSE '' END"
+    grouped = {
+        "reading_id": "reading_id",
+        "events": "CAST(sum(cause_events) AS BIGINT)",
+        "why": f"string_agg({shown}, ', ' ORDER BY cause)",
+    }
+    columns = {**names(CHANGE), "events": "coalesce(events, 0)", "why": "coalesce(why, '')"}
+    by_cause = select(counted, "causes", group_by=["reading_id", "cause"])
+    return [
+        Stage("by_cause", "how often each cause", by_cause),
+        Stage("in_words", "as one text", select(grouped, "by_cause", group_by=["reading_id"])),
+        Stage("explained", "old + delta = new", select(columns, "changes\nLEFT JOIN in_words USING (reading_id)")),
+    ]

@@ -1,0 +1,88 @@
+"""Exporting: the ledger's tables as rows that can be written in every format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metering_duck.contract import CONFLICT_SCHEMA, READING_SCHEMA, REJECT_SCHEMA
+from metering_duck.errors import ConfigError, LedgerError, did_you_mean
+from metering_duck.json_shapes import JSON_SQL
+from metering_duck.ledger.runs import find_runs
+from metering_duck.ledger.store import StoreEngine
+from metering_duck.rows import Rows
+from metering_duck.stages import Query, Stage
+from metering_duck.statements import names, select
+from metering_duck.totals import DIMENSIONS_ORDER, SCOPE_ORDER
+
+ADJUSTMENT = (
+    *("restatement_id", "reading_id", "workspace_id", "universe_id", "subject", "unit", "aggregation"),
+    *("window_start", "window_end", "dimensions", "old", "new", "delta", "events", "why"),
+)
+# Table → its columns, where they are from, and their order.
+PLAIN: dict[str, tuple[dict[str, str], str, tuple[str, ...]]] = {
+    "runs": ({}, "runs", ("run_id",)),
+    "periods": ({}, "periods", ("period_start", "period_end")),
+    "files": ({}, "source_files", ("file_id",)),
+    "restatements": (
+        names(ADJUSTMENT) | names(("made_at", "booked_at", "booked_by", "old_run_id", "new_run_id")),
+        "restatements\nJOIN adjustments USING (restatement_id)",
+        ("made_at", "restatement_id", *SCOPE_ORDER.values(), "unit", "aggregation", DIMENSIONS_ORDER, "window_start"),
+    ),
+    "causes": ({}, "causes", ("restatement_id", "reading_id", "cause", "recorded_at", "event_id", "measurement")),
+}
+OF_RUNS = {"rejects": REJECT_SCHEMA, "conflicts": CONFLICT_SCHEMA}
+TABLES = ("readings", "rejects", "conflicts", *PLAIN)
+
+
+def export(engine: StoreEngine, table: str, run: int | None = None) -> Rows:
+    """The rows of a table, which own the engine: those that count now, or those of one run.
+
+    Raises: ConfigError for an unknown table; LedgerError for an unknown run.
+    """
+    if table not in TABLES:
+        raise ConfigError(
+            f"table: found {table!r}; expected one of {', '.join(TABLES)}. hint: {did_you_mean(table, TABLES)}"
+        )
+    if run is not None:
+        found = find_runs(engine, "run_id = $run", {"run": run})
+        if not found:
+            raise LedgerError(f"run {run}: is not in the ledger; expected one of ledger export runs.")
+    if table == "readings":
+        return readings(engine, run)
+    if table in OF_RUNS:
+        return Rows(engine, _of_runs(table, run), table.removesuffix("s"))
+    columns, source, order = PLAIN[table]
+    sql = select(columns, source, star=None if columns else "*", order_by=order)
+    shape = "ledger-period" if table == "periods" else table.removesuffix("s")
+    return Rows(engine, Query(table, (Stage(table, table, sql),)), shape)
+
+
+def holders_sql(run: int | None) -> str:
+    """SQL for the runs that hold the rows of a run, or of all that count now."""
+    if run is not None:
+        return f"(SELECT readings_of FROM runs WHERE run_id = {run})"
+    return "(SELECT readings_of FROM runs WHERE run_id IN (SELECT run_id FROM periods))"
+
+
+def readings(engine: StoreEngine, run: int | None = None) -> Rows:
+    """Readings, byte for byte as they were made."""
+    kinds = [
+        row[0]
+        for row in engine.rows(
+            f"SELECT DISTINCT quantity_type FROM runs WHERE run_id IN {holders_sql(run)} ORDER BY quantity_type"
+        )
+    ]
+    # Of several types only text holds all digits of all.
+    kind = kinds[0] if len(kinds) == 1 else "VARCHAR"
+    columns: dict[str, Any] = names(READING_SCHEMA.names) | {"quantity": f"CAST(quantity AS {kind})"}
+    order = [*SCOPE_ORDER.values(), "unit", "aggregation", DIMENSIONS_ORDER, "window_start"]
+    sql = select(columns, "readings", where=[f"run_id IN {holders_sql(run)}"], order_by=order)
+    return Rows(engine, Query("readings", (Stage("readings", "readings", sql),)), "reading", JSON_SQL["reading"])
+
+
+def _of_runs(table: str, run: int | None) -> Query:
+    """Rejects or conflicts; of no run in particular, those without a usable time, too."""
+    columns = {"run_id": "run_id", **names(f'"{name}"' for name in OF_RUNS[table].names)}
+    of_none = "" if run is not None else " OR run_id = 0"
+    sql = select(columns, table, where=[f"(run_id IN {holders_sql(run)}{of_none})"], order_by=["ALL"])
+    return Query(table, (Stage(table, table, sql),))

@@ -1,0 +1,455 @@
+"""The ledger, as Python and the command line use it: what is metered, by which run, and what counts.
+
+Every method opens the file for as long as it needs it. Those that write are the only one to do so at a time; each run
+is kept with all of its rows, or not at all.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from os import PathLike
+from typing import Any
+
+from metering_duck.config import ConfigLike
+from metering_duck.engine import Progress
+from metering_duck.errors import ConfigError, LedgerError
+from metering_duck.forking import fork_universe
+from metering_duck.ledger import configs, runs
+from metering_duck.ledger.configs import KnownConfig, Options, make_options
+from metering_duck.ledger.exporting import export
+from metering_duck.ledger.manifest import ReadingOptions, history_of
+from metering_duck.ledger.meterer import (
+    Meterer,
+    Situation,
+    current_run,
+    is_closed_period,
+    look_around,
+    patterns_of,
+    run_as_of,
+    stored_reading,
+)
+from metering_duck.ledger.periods import Period, cut_periods, known_period, moment_of
+from metering_duck.ledger.plans import Plan, check_readable, visible_files
+from metering_duck.ledger.restating import book as book_restatement
+from metering_duck.ledger.restating import compare, find_run, keep_restatement
+from metering_duck.ledger.status import Status, status_of
+from metering_duck.ledger.store import WAIT_SECONDS, Store, StoreEngine
+from metering_duck.ledger.tracing import Trace, trace
+from metering_duck.ledger.verifying import Finding, verify
+from metering_duck.metering import checked_config
+from metering_duck.rows import Rows
+from metering_duck.run import Machine, Moment
+
+# Told of each period that is done, and how many there are.
+Report = Callable[["Outcome", int], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one period: `status` is done, unchanged, closed, reproduced, changed or simulated."""
+
+    period: str
+    status: str
+    run_id: int
+    read: int = 0
+    metered: int = 0
+    readings: int = 0
+    rejected: int = 0
+    conflicts: int = 0
+    seconds: float = 0.0
+    readings_sha256: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a plain dict."""
+        return asdict(self)
+
+
+class Ledger:
+    """A ledger: configs, files seen, runs, readings by run, rejects, conflicts, periods and restatements, in one file.
+
+    Shape:  `path` is a DuckDB file; docs/ledger.md lists its tables. It never holds events.
+    Units:  `wait` is in seconds: for how long to wait for another process that writes.
+    Exact:  a run is repeatable byte for byte, and known by the SHA-256 of its readings as NDJSON (R23, R24).
+    Raises: LedgerError for a file that is absent, damaged, in use or of a later version.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        wait: float = WAIT_SECONDS,
+        threads: int | None = None,
+        memory_limit: str | None = None,
+        temp_dir: str | PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.store = Store(path, wait=wait)
+        self.machine = Machine(threads, memory_limit, temp_dir, progress)
+        self.meterer = Meterer(self.store, self.machine)
+
+    @classmethod
+    def init(cls, path: str | PathLike[str], **options: Any) -> Ledger:
+        """Make a new, empty ledger.
+
+        Raises: LedgerError for a file that is there already.
+        """
+        ledger = cls(path, **options)
+        ledger.store.create()
+        return ledger
+
+    # --- metering ---------------------------------------------------------------------------------------------------
+
+    def backfill(
+        self,
+        events: Any = None,
+        config: ConfigLike | None = None,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        every: str | None = None,
+        timezone: str | None = None,
+        anchor: Moment = None,
+        as_of: Moment = None,
+        clock: Moment = None,
+        reading: ReadingOptions | None = None,
+        without_missing: bool = False,
+        strict: bool = False,
+        report: Report | None = None,
+        **options: Any,
+    ) -> list[Outcome]:
+        """Meter every period between two moments, one after another; each is kept as soon as it is done.
+
+        Shape:  `events` are paths, folders and globs, added to those that the ledger knows; `config` is effective from
+                `start` on, without one the config that was effective before. `options` are those of aggregate().
+                A period that was metered from the same inputs is left as it is; a closed one is never touched.
+        Raises: LedgerError, ConfigError, SourceError, SchemaError, QuantityOverflow. What was done before stays done.
+        Source: R9, R23.
+        """
+        chosen = make_options(**options)
+        periods = cut_periods(start=start, end=end, every=every, timezone=timezone, anchor=anchor)
+        moment = moment_of(as_of, "as-of")
+        now = moment_of(clock, "clock") or datetime.now(UTC)
+        loaded = None if config is None else configs.known(checked_config(config))
+        outcomes: list[Outcome] = []
+        with self.store.writer():
+            self._check_config(loaded, periods[0])
+            situation = self.meterer.situation(events, reading, moment, now, without_missing=without_missing)
+            if loaded is not None:
+                with self.store.transaction() as engine:
+                    configs.store(engine, loaded, now)
+                    configs.make_effective(engine, loaded, periods[0].start, now)
+            for period in periods:
+                with self.store.reading() as engine:
+                    known = self._effective(engine, period)
+                outcomes.append(self._backfill_one(period, known, chosen, situation, strict=strict))
+                if report:
+                    report(outcomes[-1], len(periods))
+        return outcomes
+
+    def _check_config(self, config: KnownConfig | None, first: Period) -> None:
+        """There is one for the first period, before anything is read."""
+        if config is None:
+            with self.store.reading() as engine:
+                self._effective(engine, first)
+
+    def _effective(self, engine: StoreEngine, period: Period) -> KnownConfig:
+        sha256 = configs.effective(engine, period.start)
+        if sha256 is None:
+            raise LedgerError(f"period {period.name}: found no config for it; expected one. hint: --config FILE")
+        return configs.stored(engine, sha256)
+
+    def _backfill_one(
+        self, period: Period, config: KnownConfig, options: Options, situation: Situation, *, strict: bool
+    ) -> Outcome:
+        """One period: left as it is where nothing has changed."""
+        began = datetime.now(UTC)
+        with self.store.reading() as engine:
+            current = current_run(engine, period)
+            is_closed = is_closed_period(engine, period)
+        if current and is_closed:
+            return _outcome(period, "closed", current, began)
+        plan = self.meterer.planned(period, config, options, situation)
+        if current and current.inputs_sha256 == plan.inputs_sha256:
+            self.meterer.confirm(current.run_id, plan, situation)
+            return _outcome(period, "unchanged", current, began)
+        run = self.meterer.run(plan, "backfill", situation, began, strict=strict)
+        return _outcome(period, "done", run, began)
+
+    def rerun(
+        self,
+        period: str,
+        *,
+        config: ConfigLike | None = None,
+        as_of: Moment = None,
+        as_was: bool = False,
+        events: Any = None,
+        timezone: str | None = None,
+        clock: Moment = None,
+        without_missing: bool = False,
+    ) -> Outcome:
+        """Meter a period again: as it is now, as of a moment, as it was, or as if another config had been in force.
+
+        Shape:  a run of its own. It counts only where the period is open and config is its own; otherwise it is there
+                to be compared. `status` is reproduced where the same inputs gave the same bytes, else changed.
+        Raises: LedgerError where the same inputs gave other bytes, or a file is not what it was.
+        Source: R23, R24.
+        """
+        moment = moment_of(as_of, "as-of")
+        if as_was and (moment or config is not None):
+            raise ConfigError("as-was: found as-of or config beside it; expected it alone.")
+        loaded = None if config is None else configs.known(checked_config(config))
+        now = moment_of(clock, "clock") or datetime.now(UTC)
+        began = datetime.now(UTC)
+        with self.store.writer():
+            with self.store.reading() as engine:
+                found = known_period(engine, period, timezone)
+                base = run_as_of(engine, found, moment)
+                known = loaded or configs.stored(engine, base.config_sha256)
+            if as_was:
+                plan, situation = self.meterer.plan_as_was(base, now)
+            else:
+                situation = self.meterer.situation(events, None, moment, now, without_missing=without_missing)
+                if loaded is not None:
+                    with self.store.transaction() as engine:
+                        configs.store(engine, loaded, now)
+                plan = self.meterer.planned(found, known, base.options, situation)
+            is_own = loaded is None and moment is None and not as_was
+            return self._rerun(found, plan, situation, began, is_own=is_own)
+
+    def _rerun(self, period: Period, plan: Plan, situation: Situation, began: datetime, *, is_own: bool) -> Outcome:
+        """Run a plan; where it was run before, its bytes must be the same."""
+        with self.store.reading() as engine:
+            earlier = runs.find_runs(
+                engine,
+                "kind <> 'levels' AND inputs_sha256 = $sha AND period_start = $start AND period_end = $end",
+                {"sha": plan.inputs_sha256, **period.parameters},
+            )
+        same = earlier[-1] if earlier else None
+        situation = replace(situation, clock=same.clock if same else situation.clock)
+        run = self.meterer.run(plan, "rerun", situation, began, counts=is_own)
+        if same and run.readings_sha256 != same.readings_sha256:
+            raise LedgerError(
+                f"period {period.name}: run {run.run_id} gave other bytes than run {same.run_id} from the same inputs; "
+                "expected the same. hint: were they made by other versions? see ledger export runs"
+            )
+        return _outcome(period, "reproduced" if same else "changed", run, began)
+
+    # --- closing ----------------------------------------------------------------------------------------------------
+
+    def close(
+        self, period: str, *, by: str | None = None, timezone: str | None = None, clock: Moment = None
+    ) -> Outcome:
+        """The readings of a period become final: no later run overwrites them. Closing it again changes nothing.
+
+        Raises: LedgerError for a period that was not metered, or whose files have changed since (rerun it first).
+        """
+        now = moment_of(clock, "clock") or datetime.now(UTC)
+        began = datetime.now(UTC)
+        with self.store.writer(), self.store.transaction() as engine:
+            found = known_period(engine, period, timezone)
+            current = current_run(engine, found)
+            if current is None:
+                raise LedgerError(f"period {period}: has no run; expected one. hint: backfill it first")
+            who = by or getpass.getuser()
+            engine.rows(
+                "UPDATE periods SET closed_at = $now, closed_by = $who, closed_run_id = run_id "
+                "WHERE period_start = $start AND period_end = $end AND closed_at IS NULL",
+                {"now": now, "who": who, **found.parameters},
+            )
+            return _outcome(found, "closed", current, began)
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    def status(self, events: Any = None) -> Status:
+        """What is metered, open, closed and stale, and which periods new files touch; writes nothing.
+
+        Shape:  `events` are paths, folders and globs to look at beside those that the ledger knows.
+        """
+        with self.store.reading() as engine:
+            found = look_around(engine, patterns_of(events), datetime.now(UTC))
+            reading = stored_reading(engine) or ReadingOptions({})
+            return status_of(engine, found, reading, self.machine)
+
+    def verify(self, *, files: bool = False) -> list[Finding]:
+        """Recompute the digests and the books; with `files`, also the digest of every event file.
+
+        Shape:  one Finding for each thing that was looked at; its `problem` is empty where all is well.
+        """
+        return verify(self.store, files=files)
+
+    def export(self, table: str, *, run: int | None = None) -> Rows:
+        """The rows of readings (those that count now, or of one run), rejects, conflicts, runs, periods, files,
+        restatements or causes.
+
+        Raises: ConfigError for another table; LedgerError for an unknown run.
+        """
+        engine = self.store.open_to_read()
+        try:
+            return export(engine, table, run)
+        except BaseException:
+            engine.close()
+            raise
+
+    def trace(self, reading: str, *, run: int | None = None) -> Trace:
+        """The events behind a reading, by its id or the beginning of it, with totals that add up to it.
+
+        Raises: LedgerError for a reading that there is not, and for files that are not what they were.
+        """
+        return trace(self.meterer, reading, run)
+
+    # --- comparing --------------------------------------------------------------------------------------------------
+
+    def diff(self, old: int, new: int, *, causes: bool = True) -> Rows:
+        """Two runs side by side: of every reading whose quantity differs old, new and delta, and its causes.
+
+        Shape:  one row per reading; `causes` is a list of {cause, event_id, recorded_at, old, new, measurement, file}.
+        Exact:  old + delta = new, to the last digit (R25).
+        Raises: LedgerError for an unknown run, and where files are gone that tell the causes (causes=False needs none).
+        """
+        with self.store.reading() as engine:
+            first, second = (find_run(engine, run) for run in (old, new))
+        return compare(self.meterer, first, second, with_causes=causes).rows()
+
+    def restate(
+        self,
+        period: str,
+        *,
+        config: ConfigLike | None = None,
+        events: Any = None,
+        book: bool = False,
+        by: str | None = None,
+        timezone: str | None = None,
+        clock: Moment = None,
+        without_missing: bool = False,
+    ) -> Restatement:
+        """What a closed period would be now, against what it is; with `book`, from now on it is that.
+
+        Shape:  one row per reading that changes, as diff gives them. Nothing is kept where nothing changes.
+        Exact:  Σ old + Σ delta = Σ new is checked before anything is kept (R25). Booked twice it is booked once.
+        Raises: LedgerError for a period that is open: it is simply metered again.
+        """
+        now = moment_of(clock, "clock") or datetime.now(UTC)
+        with self.store.writer():
+            with self.store.reading() as engine:
+                found = known_period(engine, period, timezone)
+                current = run_as_of(engine, found, None)
+                if not is_closed_period(engine, found):
+                    raise LedgerError(
+                        f"period {period}: is open; expected a closed one. hint: backfill meters it again"
+                    )
+            outcome = self.rerun(
+                period,
+                config=config if config is not None else self._own_config(current),
+                events=events,
+                timezone=timezone,
+                clock=clock,
+                without_missing=without_missing,
+            )
+            with self.store.reading() as engine:
+                new = find_run(engine, outcome.run_id)
+            comparison = compare(self.meterer, current, new)
+            if not comparison.count:
+                return Restatement("", False, comparison.rows())
+            made = keep_restatement(self.meterer, comparison, now)
+            booked = book_restatement(self.meterer, made, by or getpass.getuser(), now) if book else False
+            return Restatement(made, booked, comparison.rows())
+
+    def _own_config(self, run: runs.RunRow) -> ConfigLike:
+        with self.store.reading() as engine:
+            return configs.stored(engine, run.config_sha256).config
+
+    def simulate(
+        self,
+        period: str,
+        *,
+        config: ConfigLike,
+        universe: str,
+        of: str = "production",
+        timezone: str | None = None,
+        clock: Moment = None,
+        causes: bool = False,
+    ) -> Simulation:
+        """What a period would be under another config, in a universe of its own; that of the period stays as it is.
+
+        Shape:  one row per reading that differs, as diff gives them, under the name of the universe `of`. The simulated
+                readings are those of a run that never counts.
+        Raises: ConfigError for a universe that does not begin with simulation-; LedgerError.
+        """
+        if not universe.startswith("simulation-"):
+            raise ConfigError(f"universe: found {universe!r}; expected a name that begins with simulation-.")
+        known = configs.known(checked_config(config))
+        now = moment_of(clock, "clock") or datetime.now(UTC)
+        began = datetime.now(UTC)
+        with self.store.writer():
+            before = self._counting_sha256()
+            with self.store.reading() as engine:
+                found = known_period(engine, period, timezone)
+                base = run_as_of(engine, found, None)
+            as_was, situation = self.meterer.plan_as_was(base, now)
+            with self.store.transaction() as engine:
+                configs.store(engine, known, now)
+            options = replace(base.options, universes={of: universe}, universe=(of,))
+            whole = replace(situation, visible=self.meterer.visible_of(base))
+            plan = self.meterer.planned(as_was.period, known, options, whole)
+            run = self.meterer.run(plan, "simulation", situation, began, counts=False)
+            comparison = compare(self.meterer, base, run, universe=of, with_causes=causes)
+            after = self._counting_sha256()
+        return Simulation(run.run_id, before, after, comparison.rows())
+
+    def fork_universe(self, source: str, target: str, *, as_of: Moment = None) -> Rows:
+        """The events of one universe under the name of another, out of all files that the ledger knows.
+
+        Shape:  one row per event, to be written to a file and metered beside the others; `as_of` keeps those that had
+                entered by then. Nothing is written to the ledger.
+        """
+        moment = moment_of(as_of, "as-of")
+        with self.store.reading() as engine:
+            reading = stored_reading(engine) or ReadingOptions({})
+            visible = visible_files(engine, moment)
+        check_readable(visible)
+        if not visible:
+            raise LedgerError("fork-universe: found no file; expected some. hint: name EVENTS, or backfill first")
+        options = {name: getattr(reading, name) for name in ("map", "assume_timezone", "generate_ids")}
+        history = history_of(visible)
+        return fork_universe(None, source, target, as_of=moment, machine=self.machine, history=history, **options)
+
+    def _counting_sha256(self) -> str:
+        """The digest of all readings that count."""
+        with self.export("readings") as rows:
+            return runs.sha256_of(rows)
+
+
+@dataclass(frozen=True)
+class Restatement:
+    """A restatement: its id ("" where nothing changes), whether it was booked now, and its rows."""
+
+    restatement_id: str
+    booked: bool
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A simulated run, the digests of all readings that count before and after it, and what differs."""
+
+    run_id: int
+    counting_before_sha256: str
+    counting_after_sha256: str
+    rows: Rows
+
+
+def _outcome(period: Period, status: str, run: runs.RunRow, began: datetime) -> Outcome:
+    seconds = (datetime.now(UTC) - began).total_seconds()
+    books = {name: run.books[name] for name in ("read", "metered", "rejected", "conflicts")}
+    return Outcome(
+        period.name,
+        status,
+        run.run_id,
+        readings=run.readings,
+        seconds=round(seconds, 3),
+        readings_sha256=run.readings_sha256,
+        **books,
+    )

@@ -1,0 +1,383 @@
+"""The manifest: which event files there are, when each was first seen, which periods it touches, and what is repeated.
+
+A file is known by its content. One that was changed is another file; one that only moved is the same. What is new is
+read once here: its times, and the keys of all files, since one event counts once over all history (R8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from metering_duck.arguments import zone_of
+from metering_duck.compiler import Selection, arrivals_stages, key_hashes_query
+from metering_duck.contract import REJECT_SCHEMA
+from metering_duck.errors import ConfigError, LedgerError, SourceError, first_few
+from metering_duck.history import History
+from metering_duck.inputs import find_files, is_pipe
+from metering_duck.layouts import LAST_TIME, ZERO_TIME
+from metering_duck.ledger.periods import utc
+from metering_duck.ledger.store import StoreEngine
+from metering_duck.repeated import RepeatedHashes
+from metering_duck.run import HASHES_AT_ONCE, Machine, Run
+from metering_duck.stages import Query, Stage
+from metering_duck.statements import case, names, select
+
+HAS_TIME = f"recorded_at > {ZERO_TIME} AND recorded_at <= {LAST_TIME}"
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How event files are read: the same for all files of a ledger."""
+
+    map: Mapping[str, str]
+    assume_timezone: str | None = None
+    generate_ids: bool = False
+    assume_unique: bool = False
+    map_universe: Mapping[str, str] | None = None
+
+    def run_options(self) -> dict[str, Any]:
+        """As Run.open takes them."""
+        return {
+            "map": dict(self.map),
+            "zone": zone_of(self.assume_timezone),
+            "generate_ids": self.generate_ids,
+            "unique": self.assume_unique,
+        }
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of the manifest. Times are UTC; `file_id` is 0 as long as it is not in the ledger."""
+
+    file_id: int
+    path: str
+    size_bytes: int
+    modified_ns: int
+    sha256: str
+    entered_at: datetime
+    last_metered_at: datetime | None = None
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the file is there with the size and time of change that it had; its bytes are then taken as read."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return False
+        return (found.st_size, found.st_mtime_ns) == (self.size_bytes, self.modified_ns)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is on disk, against what is in the ledger: `moved` files have another path or time, and the same content."""
+
+    known: tuple[SourceFile, ...]
+    new: tuple[SourceFile, ...] = ()
+    moved: tuple[SourceFile, ...] = ()
+    changed: tuple[SourceFile, ...] = ()
+    gone: tuple[SourceFile, ...] = ()
+
+    @property
+    def present(self) -> tuple[SourceFile, ...]:
+        """All that can be read."""
+        return (*self.known, *self.moved, *self.new)
+
+    @property
+    def without_losses(self) -> Found:
+        """The same, as if what has gone or changed were still to be seen to."""
+        changed = {file.path for file in self.changed}
+        return replace(self, new=tuple(f for f in self.new if f.path not in changed), changed=(), gone=())
+
+
+def files_of(
+    engine: StoreEngine, where: str = "gone_at IS NULL", parameters: Mapping[str, object] | None = None
+) -> list[SourceFile]:
+    """The files of the manifest, in the order in which they came."""
+    rows = engine.rows(
+        "SELECT file_id, path, size_bytes, modified_ns, sha256, entered_at, last_metered_at FROM source_files "
+        f"WHERE {where} ORDER BY file_id",
+        dict(parameters or {}),
+    )
+    return [
+        SourceFile(n, path, size, ns, sha, utc(entered), utc(last)) for n, path, size, ns, sha, entered, last in rows
+    ]
+
+
+def look(known: Sequence[SourceFile], patterns: Iterable[str], entered_at: datetime) -> Found:
+    """What is on disk now: which files are new, moved, changed or gone.
+
+    Raises: SourceError for a pattern that finds nothing, and for what is not a file.
+    """
+    patterns = list(patterns)
+    for pattern in patterns:
+        if pattern == "-" or is_pipe(pattern):
+            raise SourceError(f"{pattern}: is no file; expected event files, which a ledger can read again later.")
+    absent = [file for file in known if not os.path.isfile(file.path)]
+    there = [file for file in known if os.path.isfile(file.path)]
+    same = [file for file in there if file.is_unchanged]
+    taken = {file.path for file in same}
+    listed = [path for path in _paths(patterns, {file.path for file in absent}) if path not in taken]
+    listed = list(dict.fromkeys([*(file.path for file in there if file.path not in taken), *listed]))
+    hashed = [_hashed(path, entered_at) for path in listed]
+    # What is not where it was, or not as it was, may be what it was all the same: its content tells.
+    lost: dict[str, list[SourceFile]] = {}
+    for file in [*absent, *there]:
+        if file.path not in taken:
+            lost.setdefault(file.sha256, []).append(file)
+    moved, new = [], []
+    for file in hashed:
+        twins = lost.get(file.sha256)
+        if twins:
+            was = next((twin for twin in twins if twin.path == file.path), twins[0])
+            twins.remove(was)
+            kept = {name: getattr(was, name) for name in ("file_id", "entered_at", "last_metered_at")}
+            moved.append(replace(file, **kept))
+        else:
+            new.append(file)
+    left = {file.file_id for twins in lost.values() for file in twins}
+    changed = [file for file in there if file.file_id in left]
+    gone = [file for file in absent if file.file_id in left]
+    return Found(tuple(same), tuple(new), tuple(moved), tuple(changed), tuple(gone))
+
+
+def _paths(patterns: Sequence[str], absent: set[str]) -> list[str]:
+    """The files that patterns name now; what is known to be absent is told of elsewhere."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        if os.path.abspath(pattern) in absent:
+            continue
+        try:
+            found |= dict.fromkeys(find_files([pattern], Path()).paths)
+        except SourceError:
+            if not absent:
+                raise
+    return list(found)
+
+
+def _hashed(path: str, entered_at: datetime) -> SourceFile:
+    """A file by its content."""
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found = os.fstat(file.fileno())
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); expected a file that can be read.") from None
+    return SourceFile(0, path, found.st_size, found.st_mtime_ns, digest, entered_at)
+
+
+def check_gone(found: Found, *, without_missing: bool) -> None:
+    """Refuse to go on without files that were there.
+
+    Raises: LedgerError.
+    """
+    for kind, files in (("is gone", found.gone), ("has changed", found.changed)):
+        if files and not without_missing:
+            file = files[0]
+            more = f", and {len(files) - 1} more" if len(files) > 1 else ""
+            raise LedgerError(
+                f"{file.path}: was seen on {file.entered_at:%Y-%m-%d} and {kind}{more}; expected it as it was. "
+                "hint: put it back, or --without-missing to go on without it"
+            )
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What is learnt of new files in one pass: rows of source_files, source_hours, repeated_rows, and rejects."""
+
+    files: pa.Table
+    hours: pa.Table
+    repeated: pa.Table
+    rejects: pa.Table
+
+
+def discover(found: Found, options: ReadingOptions, machine: Machine) -> Discovery:
+    """Read what is new: when its events were, and which keys occur more than once in all files.
+
+    Raises: SourceError and SchemaError for files that cannot be read together.
+    """
+    hours, totals, rejects = _times(found.new, options, machine)
+    files = _manifest_rows(found, totals)
+    unique = options.assume_unique or options.generate_ids
+    repeated = REPEATED_SCHEMA.empty_table() if unique else _repeated(found.present, options, machine)
+    return Discovery(files, hours, repeated, rejects)
+
+
+REPEATED_SCHEMA = pa.schema([("key_hash", pa.uint64()), ("file", pa.string()), ("recorded_at", pa.timestamp("us"))])
+
+
+def _open(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine) -> tuple[Run, Selection]:
+    """A run over whole files."""
+    history = history_of(files)
+    selection = Selection(entered=history.entered_sql)
+    run = Run.open(
+        machine,
+        history.paths,
+        selection,
+        clock=None,
+        as_of=None,
+        history=history,
+        universes=options.map_universe,
+        **options.run_options(),
+    )
+    return run, selection
+
+
+def history_of(files: Iterable[SourceFile]) -> History:
+    """When each file entered, by its path."""
+    return History({file.path: file.entered_at.astimezone(UTC).replace(tzinfo=None) for file in files})
+
+
+def times_of(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine) -> pa.Table:
+    """How many events of each hour new files have."""
+    return _times(files, options, machine)[0]
+
+
+def _times(
+    files: Sequence[SourceFile], options: ReadingOptions, machine: Machine
+) -> tuple[pa.Table, list[dict[str, Any]], pa.Table]:
+    """By hour and by file, and the events without a time."""
+    run, selection = _open(files, options, machine)
+    with run.engine:
+        arrivals = arrivals_stages(run.layout, (), selection)
+        hour = case({HAS_TIME: "date_trunc('hour', recorded_at)"})
+        counts = {
+            "events": "count(*)",
+            "first_recorded_at": "min(recorded_at)",
+            "last_recorded_at": "max(recorded_at)",
+            "last_metered_at": "max(metered_at)",
+        }
+        columns = {"file": "file", "hour": hour} | counts
+        by_hour = Stage(
+            "by_hour", "how many events of each hour each file has", select(columns, "arrivals", group_by=["1", "2"])
+        )
+        run.engine.fill(run.query(Query("source_hours", (*arrivals, by_hour))))
+        timed = select(names(columns), "source_hours", where=["hour IS NOT NULL"], order_by=["file", "hour"])
+        hours = run.engine.table(Query("hours", (Stage("hours", "those with a time", timed),)))
+        per_file = {
+            "file": "file",
+            "rows": "CAST(sum(events) AS BIGINT)",
+            "rows_without_time": "CAST(coalesce(sum(events) FILTER (hour IS NULL), 0) AS BIGINT)",
+            "first_recorded_at": "min(first_recorded_at) FILTER (hour IS NOT NULL)",
+            "last_recorded_at": "max(last_recorded_at) FILTER (hour IS NOT NULL)",
+            "last_metered_at": "max(last_metered_at)",
+        }
+        sums = select(per_file, "source_hours", group_by=["file"])
+        totals = run.engine.table(Query("files", (Stage("files", "each file", sums),))).to_pylist()
+        identity = {name: name for name in ("workspace_id", "universe_id", "id", "type", "subject", "file")}
+        lost = identity | {"time": "time_text", "text": "reason_text", "reason": "coalesce(reason, 'time-invalid')"}
+        without = select(
+            lost,
+            "arrivals",
+            where=[f"({HAS_TIME}) IS NOT TRUE"],
+            order_by=["file", "workspace_id", "universe_id", "id", "text"],
+        )
+        is_any = any(row["rows_without_time"] for row in totals)
+        rejects = (
+            run.engine.table(
+                run.query(Query("timeless", (*arrivals, Stage("timeless", "events without a time", without))))
+            )
+            if is_any
+            else REJECT_SCHEMA.empty_table()
+        )
+        return hours, totals, rejects
+
+
+def _manifest_rows(found: Found, totals: list[dict[str, Any]]) -> pa.Table:
+    """The new files as rows of source_files, but for their numbers."""
+    by_path = {row["file"]: row for row in totals}
+    nothing = {"rows": 0, "rows_without_time": 0}
+    rows = []
+    for file in found.new:
+        learnt = by_path.get(file.path, nothing)
+        own = {name: getattr(file, name) for name in ("path", "size_bytes", "modified_ns", "sha256", "entered_at")}
+        last = learnt.get("last_metered_at") or file.entered_at
+        rows.append(own | {name: learnt.get(name) for name in FILE_COUNTS} | {"last_metered_at": last})
+    return pa.Table.from_pylist([{**row, **{n: _aware(row[n]) for n in FILE_TIMES}} for row in rows], FILE_SCHEMA)
+
+
+FILE_COUNTS = ("rows", "rows_without_time", "first_recorded_at", "last_recorded_at")
+FILE_TIMES = ("first_recorded_at", "last_recorded_at", "last_metered_at")
+FILE_SCHEMA = pa.schema(
+    [("path", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64()), ("sha256", pa.string())]
+    + [("rows", pa.int64()), ("rows_without_time", pa.int64())]
+    + [(name, pa.timestamp("us", tz="UTC")) for name in (*FILE_TIMES, "entered_at")]
+)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _repeated(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine) -> pa.Table:
+    """Every row of a key whose hash occurs more than once."""
+    run, selection = _open(files, options, machine)
+    with run.engine as engine:
+        hashes = RepeatedHashes(engine.directory, "repeated_keys")
+        keys = key_hashes_query(arrivals_stages(run.layout, (), selection), keys=True, moments=False)
+        with engine.watched(keys.name):
+            for batch in engine.stream(run.query(keys), HASHES_AT_ONCE):
+                hashes.add(batch.column(0).drop_null().to_numpy())
+        found = hashes.found()
+        if not len(found):
+            return REPEATED_SCHEMA.empty_table()
+        engine.keep("repeated_keys", pa.table({"key_hash": found}))
+        columns = {"key_hash": "hash(workspace_id, universe_id, id)", **names(("file", "recorded_at"))}
+        rows = select(columns, "arrivals", where=["NOT keyless"])
+        suspects = arrivals_stages(run.layout, (), selection, suspects=True)
+        why = "where the keys are that may occur more than once"
+        return engine.table(run.query(Query("repeated_rows", (*suspects, Stage("repeated_rows", why, rows))))).cast(
+            REPEATED_SCHEMA
+        )
+
+
+def write(engine: StoreEngine, found: Found, learnt: Discovery | None, now: datetime) -> None:
+    """Bring the manifest up to date, inside a transaction."""
+    for file in (*found.gone, *found.changed):
+        engine.rows("UPDATE source_files SET gone_at = $now WHERE file_id = $id", {"now": now, "id": file.file_id})
+    for file in found.moved:
+        engine.rows(
+            "UPDATE source_files SET path = $path, modified_ns = $modified WHERE file_id = $id",
+            {"path": file.path, "modified": file.modified_ns, "id": file.file_id},
+        )
+    if learnt is None:
+        return
+    first = "(SELECT coalesce(max(file_id), 0) FROM source_files)"
+    engine.insert("source_files", learnt.files, {"file_id": f"{first} + row_number() OVER ()"})
+    ids = "(SELECT file_id FROM source_files WHERE path = file AND gone_at IS NULL)"
+    engine.insert("source_hours", learnt.hours, {"file_id": ids}, without=["file", "last_metered_at"])
+    # What files that have gone had in common with others is kept: runs that read them are still to be done again.
+    engine.keep("learnt_rows", learnt.repeated)
+    engine.rows(
+        "DELETE FROM repeated_rows WHERE (key_hash, file_id) IN (SELECT (key_hash, file_id) FROM learnt_rows "
+        "JOIN source_files ON path = file AND gone_at IS NULL)"
+    )
+    engine.insert("repeated_rows", learnt.repeated, {"file_id": ids}, without=["file"])
+    engine.insert("rejects", learnt.rejects, {"run_id": "0"})
+
+
+def check_options(stored: ReadingOptions | None, given: ReadingOptions | None) -> ReadingOptions:
+    """How the files are read: as before.
+
+    Raises: ConfigError where another way is asked for.
+    """
+    if stored is None:
+        return given or ReadingOptions({})
+    if given is None or given == stored:
+        return stored
+    wrong = [
+        name
+        for name in ("map", "assume_timezone", "generate_ids", "assume_unique", "map_universe")
+        if getattr(given, name) != getattr(stored, name)
+    ]
+    raise ConfigError(
+        f"{first_few(name.replace('_', '-') for name in wrong)}: found another than this ledger's files are read with; "
+        "expected the same for all files. hint: leave it out, or another --ledger"
+    )

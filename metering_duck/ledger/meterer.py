@@ -1,0 +1,303 @@
+"""The meterer: keeps the manifest up to date, and turns plans into runs of the ledger.
+
+What a run needs from before its period is looked for in earlier runs first; only where none holds is it metered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from os import PathLike
+from typing import Any
+
+import pyarrow as pa
+
+from metering_duck.compiler import Compiler
+from metering_duck.errors import ConfigError, LedgerError, MeteringError
+from metering_duck.ledger import configs, manifest, runs
+from metering_duck.ledger.configs import KnownConfig, Options
+from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, files_of
+from metering_duck.ledger.periods import Period
+from metering_duck.ledger.plans import BEGINNING, Levels, Plan, check_readable, history_sha256, make_plan, visible_files
+from metering_duck.ledger.store import Store, StoreEngine
+from metering_duck.run import Machine
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a run is made of, beside its period: the files it may use, as of when, and how they are read.
+
+    `is_whole` unless files are left out that its levels are made of: then nothing is learnt of when those hold.
+    """
+
+    visible: tuple[SourceFile, ...]
+    reading: ReadingOptions
+    as_of: datetime | None
+    clock: datetime
+    is_whole: bool = True
+
+
+@dataclass(frozen=True)
+class Meterer:
+    """Meters periods into a ledger; whoever calls is the only writer (Store.writer)."""
+
+    store: Store
+    machine: Machine
+
+    def plan_as_was(self, base: runs.RunRow, now: datetime) -> tuple[Plan, Situation]:
+        """The plan of a run that was: its own files, and the levels that it began with."""
+        with self.store.reading() as engine:
+            reading = stored_reading(engine) or ReadingOptions({})
+            ids = f"file_id IN (SELECT file_id FROM run_files WHERE run_id = {base.run_id})"
+            files = manifest.files_of(engine, ids)
+            others = {
+                row[0]
+                for row in engine.rows(f"SELECT file_id FROM run_files WHERE NOT counts AND run_id = {base.run_id}")
+            }
+            known = configs.stored(engine, base.config_sha256)
+            plan = make_plan(engine, base.period, known, base.options, reading, files, base.as_of)
+        counting = tuple(file for file in files if file.file_id not in others)
+        compared = tuple(file for file in files if file.file_id in others)
+        levels = None
+        if base.levels_before_sha256 is not None:
+            levels = Levels(base.levels_before_run_id, base.levels_before_sha256)
+        plan = replace(plan, files=counting, others=compared, levels=levels)
+        return plan, Situation(tuple(files), reading, base.as_of, now, is_whole=False)
+
+    def visible_of(self, run: runs.RunRow) -> tuple[SourceFile, ...]:
+        """The files that a run could have used: those that had been seen by its clock, and are still there."""
+        with self.store.reading() as engine:
+            return tuple(file for file in files_of(engine) if file.entered_at <= (run.as_of or run.clock))
+
+    def confirm(self, run_id: int, plan: Plan, situation: Situation) -> None:
+        """A run holds under the files that there are now, too."""
+        with self.store.transaction() as engine:
+            runs.add_history(engine, run_id, history_sha256(engine, plan.period.end, situation.visible, plan.as_of))
+
+    def situation(
+        self,
+        events: Any,
+        reading: ReadingOptions | None,
+        as_of: datetime | None,
+        clock: datetime,
+        *,
+        without_missing: bool = False,
+    ) -> Situation:
+        """Bring the manifest up to date, and say what may be used."""
+        patterns = patterns_of(events)
+        with self.store.reading() as engine:
+            options = manifest.check_options(stored_reading(engine), reading)
+            found = look_around(engine, patterns, clock)
+        if as_of is None:
+            manifest.check_gone(found, without_missing=without_missing)
+        else:
+            # What has gone since matters only where the run needs it, and may come back.
+            found = found.without_losses
+        if not found.present:
+            raise LedgerError("events: found no file; expected some. hint: name files, folders or globs")
+        learnt = manifest.discover(found, options, self.machine) if found.new else None
+        if learnt or found.moved or found.gone or found.changed or patterns:
+            with self.store.transaction() as engine:
+                if patterns:
+                    add_patterns(engine, patterns, clock)
+                engine.rows(
+                    "UPDATE ledger SET reading_options = $options WHERE reading_options IS NULL",
+                    {"options": configs.json_text(asdict(options))},
+                )
+                manifest.write(engine, found, learnt, clock)
+        with self.store.reading() as engine:
+            visible = visible_files(engine, as_of)
+        if not visible:
+            raise LedgerError(f"as-of: found no file that had been seen by {as_of:%Y-%m-%dT%H:%M:%SZ}; expected some.")
+        return Situation(tuple(visible), options, as_of, clock)
+
+    def planned(self, period: Period, config: KnownConfig, options: Options, situation: Situation) -> Plan:
+        """A plan with its levels."""
+        with self.store.reading() as engine:
+            plan = make_plan(engine, period, config, options, situation.reading, situation.visible, situation.as_of)
+        return replace(plan, levels=self.levels_before(plan, situation)) if plan.needs_levels else plan
+
+    def levels_before(self, plan: Plan, situation: Situation) -> Levels:
+        """The levels that hold when a period begins: of a run that ended there, or made from the last that is known."""
+        moment = plan.period.start
+        with self.store.reading() as engine:
+            nearest = nearest_run(engine, plan, situation.visible)
+            start = nearest.period.end if nearest else BEGINNING
+            gap = replace(plan.period, start=min(start, moment), end=moment, name="")
+            between = make_plan(
+                engine, gap, plan.config, plan.options, plan.reading, situation.visible, situation.as_of
+            )
+            is_empty = start >= moment or not has_events(engine, gap, situation.visible)
+        if is_empty:
+            return Levels(nearest.run_id, str(nearest.levels_sha256)) if nearest else Levels(None, runs.EMPTY_LEVELS)
+        seed = Levels(nearest.run_id, str(nearest.levels_sha256)) if nearest else Levels(None, runs.EMPTY_LEVELS)
+        return self._run_levels(replace(between, levels=seed), situation)
+
+    def _run_levels(self, plan: Plan, situation: Situation) -> Levels:
+        """The levels at the end of a stretch of time, kept as a run of its own."""
+        began = datetime.now(UTC)
+        before = self.stored_levels(plan)
+        metered = runs.open_plan(plan, before, self.machine, situation.clock)
+        with metered.run.engine:
+            compiler = metered.run.compiler
+            if not isinstance(compiler, Compiler):
+                raise TypeError("a ledger meters events")
+            levels = metered.run.levels_only(compiler, metered.run.shape)
+        check_readable([*plan.files, *plan.others])
+        with self.store.transaction() as engine:
+            history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
+            run_id = runs.commit_levels(engine, plan, levels, situation.clock, situation.as_of, began, history)
+        return Levels(run_id, runs.levels_sha256(levels))
+
+    def stored_levels(self, plan: Plan) -> pa.Table | None:
+        if plan.levels is None:
+            return None
+        with self.store.reading() as engine:
+            return runs.levels_of(engine, plan.levels.run_id)
+
+    def run(
+        self, plan: Plan, kind: str, situation: Situation, began: datetime, *, counts: bool = True, strict: bool = False
+    ) -> runs.RunRow:
+        """Meter a plan and keep it; where it `counts`, its readings are the period's from now on."""
+        try:
+            metered = runs.open_plan(plan, self.stored_levels(plan), self.machine, situation.clock)
+            try:
+                _ = metered.accounting
+                if strict:
+                    metered.result.refuse_rejects()
+                with self.store.transaction() as engine:
+                    history = None
+                    if situation.is_whole:
+                        history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
+                    run_id = runs.commit(
+                        engine, metered, kind, as_of=situation.as_of, started_at=began, history_sha256=history
+                    )
+                    if counts:
+                        make_current(engine, plan.period, run_id)
+            finally:
+                metered.close()
+        except LedgerError:
+            raise
+        except MeteringError as error:
+            self._keep_failure(plan, kind, error, situation, began)
+            raise
+        with self.store.reading() as engine:
+            return runs.find_runs(engine, f"run_id = {run_id}")[0]
+
+    def _keep_failure(self, plan: Plan, kind: str, error: MeteringError, situation: Situation, began: datetime) -> None:
+        """A run that failed is a row, too; and the error says which period it was."""
+        with self.store.transaction() as engine:
+            runs.commit_failure(engine, plan, kind, str(error), situation.clock, began)
+        error.args = (f"period {plan.period.name}: {error}", *error.args[1:])
+
+
+def current_run(engine: StoreEngine, period: Period) -> runs.RunRow | None:
+    """The run whose readings count in a period."""
+    found = runs.find_runs(
+        engine,
+        "run_id = (SELECT run_id FROM periods WHERE period_start = $start AND period_end = $end)",
+        period.parameters,
+    )
+    return found[0] if found else None
+
+
+def run_as_of(engine: StoreEngine, period: Period, as_of: datetime | None) -> runs.RunRow:
+    """The run to compare with: the one that counts now, or the last that there was at a moment.
+
+    Raises: LedgerError where there is none.
+    """
+    current = current_run(engine, period)
+    if current is None:
+        raise LedgerError(f"period {period.name}: has no run; expected one. hint: backfill it first")
+    if as_of is None:
+        return current
+    where = "kind = 'backfill' AND clock <= $as_of AND period_start = $start AND period_end = $end"
+    then = runs.find_runs(engine, where, {"as_of": as_of, **period.parameters})
+    return then[0] if then else current
+
+
+def is_closed_period(engine: StoreEngine, period: Period) -> bool:
+    """Whether its readings are final."""
+    sql = "SELECT closed_at IS NOT NULL FROM periods WHERE period_start = $start AND period_end = $end"
+    return any(row[0] for row in engine.rows(sql, period.parameters))
+
+
+def make_current(engine: StoreEngine, period: Period, run_id: int) -> None:
+    """A run's readings are those of its period, unless that is closed."""
+    engine.rows(
+        "INSERT INTO periods (period_start, period_end, name, timezone, run_id) "
+        "VALUES ($start, $end, $name, $zone, $run) ON CONFLICT DO UPDATE SET run_id = "
+        "CASE WHEN closed_at IS NULL THEN excluded.run_id ELSE periods.run_id END",
+        {**period.parameters, "name": period.name, "zone": period.timezone, "run": run_id},
+    )
+
+
+def nearest_run(engine: StoreEngine, plan: Plan, visible: Sequence[SourceFile]) -> runs.RunRow | None:
+    """The last run before a period whose levels hold under the visible files."""
+    found = runs.find_runs(
+        engine,
+        "levels_sha256 IS NOT NULL AND config_sha256 = $config AND options = $options AND period_end <= $start",
+        {"config": plan.config.sha256, "options": plan.options.text, "start": plan.period.start},
+    )
+    histories: dict[datetime, str] = {}
+    for run in sorted(found, key=lambda one: (one.period.end, one.run_id), reverse=True):
+        end = run.period.end
+        if end not in histories:
+            histories[end] = history_sha256(engine, end, visible, plan.as_of)
+        sql = "SELECT count(*) FROM run_histories WHERE run_id = $run AND history_sha256 = $sha"
+        if engine.rows(sql, {"run": run.run_id, "sha": histories[end]})[0][0]:
+            return run
+    return None
+
+
+def has_events(engine: StoreEngine, period: Period, visible: Iterable[SourceFile]) -> bool:
+    """Whether any visible file has an event in a stretch of time."""
+    ids = {file.file_id for file in visible}
+    rows = engine.rows(
+        "SELECT DISTINCT file_id FROM source_hours WHERE last_recorded_at >= $start AND first_recorded_at < $end",
+        {name: moment.replace(tzinfo=None) for name, moment in (("start", period.start), ("end", period.end))},
+    )
+    return any(row[0] in ids for row in rows)
+
+
+def stored_reading(engine: StoreEngine) -> ReadingOptions | None:
+    """How the ledger's files are read; None before the first."""
+    text = engine.rows("SELECT reading_options FROM ledger")[0][0]
+    return ReadingOptions(**json.loads(text)) if text else None
+
+
+def patterns_of(events: Any) -> list[str]:
+    """Paths, folders and globs, absolute."""
+    if events is None:
+        return []
+    given = [events] if isinstance(events, str | PathLike) else list(events)
+    for item in given:
+        if not isinstance(item, str | PathLike):
+            raise ConfigError(
+                f"events: found {type(item).__name__}; expected paths of files, which can be read again later."
+            )
+    return [text if (text := os.fspath(item)) == "-" else os.path.abspath(text) for item in given]
+
+
+def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime) -> Found:
+    """What is on disk now, where the ledger looks and where it is told to look."""
+    known = [str(row[0]) for row in engine.rows("SELECT pattern FROM source_patterns ORDER BY added_at, rowid")]
+    return manifest.look(manifest.files_of(engine), dict.fromkeys([*known, *patterns]), now)
+
+
+def add_patterns(engine: StoreEngine, patterns: Iterable[str], now: datetime) -> None:
+    """Look there from now on."""
+    for pattern in patterns:
+        engine.rows(
+            "INSERT INTO source_patterns VALUES ($pattern, $now) ON CONFLICT DO NOTHING",
+            {"pattern": pattern, "now": now},
+        )
+
+
+def stored_plan(meterer: Meterer, run: runs.RunRow) -> tuple[Plan, pa.Table | None]:
+    """The plan of a run as it was, and the levels that it began with."""
+    plan, _ = meterer.plan_as_was(run, run.clock)
+    return plan, meterer.stored_levels(plan)

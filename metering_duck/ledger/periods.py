@@ -1,0 +1,133 @@
+"""Periods: how a person names one, and between which moments it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from metering_duck.errors import ConfigError, LedgerError, first_few
+from metering_duck.ledger.store import StoreEngine
+from metering_duck.metering import periods as cut
+from metering_duck.times import format_time, parse_time
+
+_NAME = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
+LENGTHS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d"}
+
+
+@dataclass(frozen=True, order=True)
+class Period:
+    """`[start, end)` in UTC, what people call it, and on whose clocks."""
+
+    start: datetime
+    end: datetime
+    name: str
+    timezone: str = "UTC"
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """As a statement's values."""
+        return {"start": self.start, "end": self.end}
+
+
+def cut_periods(**given: Any) -> list[Period]:
+    """The periods between two moments, each with a name (keywords as those of metering_duck.periods).
+
+    Raises: ConfigError.
+    """
+    zone = given.get("timezone") or "UTC"
+    with cut(**given) as result:
+        rows = result.to_arrow().to_pylist()
+    return [Period(utc(row["window_start"]), utc(row["window_end"]), _name(row), zone) for row in rows]
+
+
+def _name(row: dict[str, Any]) -> str:
+    """2024, 2024-01 or 2024-01-15 where it is one on the clocks of its zone, else start/end."""
+    first, last = (datetime.fromisoformat(str(row[name])).replace(tzinfo=None) for name in ("local_start", "local_end"))
+    for unit, form in LENGTHS.items():
+        if first == _floor(first, unit) and last == _next(first, unit):
+            return first.strftime(form)
+    return name_of(row["window_start"], row["window_end"])
+
+
+def name_of(start: datetime, end: datetime) -> str:
+    """Any period."""
+    return f"{format_time(start)}/{format_time(end)}"
+
+
+def _floor(moment: datetime, unit: str) -> datetime:
+    day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    return day if unit == "day" else day.replace(day=1) if unit == "month" else day.replace(month=1, day=1)
+
+
+def _next(moment: datetime, unit: str) -> datetime:
+    return _floor(moment + timedelta(days={"day": 1, "month": 31, "year": 366}[unit]), unit)
+
+
+def parse_period(text: str, timezone: str | None = None) -> Period:
+    """A period from 2024, 2024-01, 2024-01-15 or START/END; local times are those of `timezone`.
+
+    Raises: ConfigError.
+    """
+    start, mark, end = str(text).partition("/")
+    if mark:
+        found = cut_periods(start=start, end=end, timezone=timezone)
+        return found[0]
+    match = _NAME.fullmatch(start)
+    if match is None:
+        raise ConfigError(f"period: found {text!r}; expected 2024-01, 2024-01-15 or START/END.")
+    unit = "day" if match[3] else "month" if match[2] else "year"
+    try:
+        first = datetime.strptime(start, LENGTHS[unit])
+        last = _next(first, unit)
+    except (ValueError, OverflowError):
+        raise ConfigError(f"period: found {text!r}; expected a {unit} that exists.") from None
+    (period,) = cut_periods(start=first.isoformat(), end=last.isoformat(), timezone=timezone)
+    return period
+
+
+def find_period(engine: StoreEngine, text: str, timezone: str | None = None) -> Period | None:
+    """The period of the ledger that has this name; None where there is none.
+
+    Raises: ConfigError; LedgerError where several zones have one.
+    """
+    rows = engine.rows(
+        "SELECT period_start, period_end, name, timezone FROM periods "
+        "WHERE name = $name AND ($zone IS NULL OR timezone = $zone) ORDER BY ALL",
+        {"name": text, "zone": timezone},
+    )
+    if not rows:
+        wanted = parse_period(text, timezone)
+        rows = engine.rows(
+            "SELECT period_start, period_end, name, timezone FROM periods "
+            "WHERE period_start = $start AND period_end = $end",
+            wanted.parameters,
+        )
+    if len(rows) > 1:
+        zones = first_few(row[3] for row in rows)
+        raise LedgerError(f"period {text}: found it in the zones {zones}; expected one. hint: --timezone ZONE")
+    return Period(utc(rows[0][0]), utc(rows[0][1]), *rows[0][2:]) if rows else None
+
+
+def known_period(engine: StoreEngine, text: str, timezone: str | None = None) -> Period:
+    """The same, where there must be one.
+
+    Raises: LedgerError for a period that was never metered.
+    """
+    found = find_period(engine, text, timezone)
+    if found is None:
+        raise LedgerError(
+            f"period {text}: is not in the ledger; expected one that was metered. hint: backfill it first"
+        )
+    return found
+
+
+def moment_of(value: Any, where: str) -> datetime | None:
+    """A moment, where one is given."""
+    return None if value is None else parse_time(value, where)
+
+
+def utc(moment: datetime) -> datetime:
+    """A moment out of the ledger, in UTC."""
+    return moment.astimezone(UTC)

@@ -1,0 +1,197 @@
+"""Plans: what a run of one period would read, and under which digest its answer is known.
+
+A window's files, the files with other rows of its repeated keys, and the levels that its gauges begin with: nothing
+else can change its readings. So two plans of one digest have the same readings, and what is in no plan is not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from metering_duck.config import MeteringConfig
+from metering_duck.errors import LedgerError
+from metering_duck.history import History
+from metering_duck.layouts import Reach
+from metering_duck.ledger.configs import KnownConfig, Options, digest
+from metering_duck.ledger.manifest import ReadingOptions, SourceFile, files_of, history_of
+from metering_duck.ledger.periods import Period
+from metering_duck.ledger.store import StoreEngine
+from metering_duck.repeated import Hashes
+
+# Before the first event there can be: the start of a run over all that was before a moment.
+BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
+ASKED = "asked_files"
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What gauges begin with: the run that has them, None where nothing was before, and their digest."""
+
+    run_id: int | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that could be done: `files` count, `others` are only compared with; `as_of` is None where it leaves nothing
+    out of them."""
+
+    period: Period
+    config: KnownConfig
+    options: Options
+    reading: ReadingOptions
+    reach: Reach
+    files: tuple[SourceFile, ...]
+    others: tuple[SourceFile, ...]
+    repeated: Hashes | None
+    as_of: datetime | None
+    levels: Levels | None = None
+
+    @property
+    def needs_levels(self) -> bool:
+        """Whether levels of earlier periods are carried into this one, which it does not read itself."""
+        return self.reach == "window" and has_gauges(self.config.config, self.options)
+
+    @property
+    def sources_sha256(self) -> str:
+        """What is read, whatever the files are called."""
+        counting, compared = (sorted((f.sha256, f.entered_at) for f in files) for files in (self.files, self.others))
+        return digest(counting, compared, self.as_of)
+
+    @property
+    def inputs_sha256(self) -> str:
+        """All that the readings are made of."""
+        levels = self.levels.sha256 if self.levels else None
+        window = (self.period.start, self.period.end, self.reach)
+        return digest(self.config.sha256, self.options.text, self.reading, window, self.sources_sha256, levels)
+
+    def history(self, levels: pa.Table | None, *, numbers_rows: bool = False) -> History:
+        """As the engine is told."""
+        return replace(
+            history_of([*self.files, *self.others]),
+            others=tuple(file.path for file in self.others),
+            repeated=self.repeated,
+            levels=levels if self.needs_levels else None,
+            numbers_rows=numbers_rows,
+        )
+
+
+def has_gauges(config: MeteringConfig, options: Options) -> bool:
+    """Whether any measurement is a level that holds."""
+    found = [m.aggregated(options.aggregation) for _, m in config.measurements]
+    return any(made is not None and made.is_gauge for made in found)
+
+
+def reach_of(config: MeteringConfig, options: Options) -> Reach:
+    """Which events the readings need, where the levels before the window are known.
+
+    Spans may reach into a window from anywhere, and rows for what has no events need every key: they need all. An inner
+    gauge of two levels begins with levels that no run keeps: it needs all that was before.
+    """
+    found = [made for _, m in config.measurements if (made := m.aggregated(options.aggregation))]
+    if options.fill != "none" or any(made.prorated for made in found):
+        return "all"
+    return "before" if any(made.is_gauge and made.outer for made in found) else "window"
+
+
+def visible_files(engine: StoreEngine, as_of: datetime | None) -> list[SourceFile]:
+    """The files that a run may use: those that are there, or, as of a moment, those that were."""
+    if as_of is None:
+        return files_of(engine)
+    return files_of(engine, "entered_at <= $as_of AND (gone_at IS NULL OR gone_at > $as_of)", {"as_of": as_of})
+
+
+def make_plan(
+    engine: StoreEngine,
+    period: Period,
+    config: KnownConfig,
+    options: Options,
+    reading: ReadingOptions,
+    visible: Sequence[SourceFile],
+    as_of: datetime | None,
+) -> Plan:
+    """What a run would read of the `visible` files; its levels are to be found yet."""
+    reach = reach_of(config.config, options)
+    keep_ids(engine, visible)
+    by_id = {file.file_id: file for file in visible}
+    counting = _touching(engine, period, reach)
+    repeated, compared = (None, set()) if reading.assume_unique else _repeated(engine, period, reach)
+    cuts = as_of is not None and any(f.last_metered_at and f.last_metered_at > as_of for f in visible)
+    # Where no file has an event of the period, any file tells what events look like.
+    chosen = [by_id[n] for n in sorted(counting)] or list(visible[:1])
+    others = tuple(by_id[n] for n in sorted(compared - {file.file_id for file in chosen}))
+    return Plan(period, config, options, reading, reach, tuple(chosen), others, repeated, as_of if cuts else None)
+
+
+def keep_ids(engine: StoreEngine, files: Iterable[SourceFile]) -> None:
+    """The table that says which files are meant."""
+    ids = pa.array([file.file_id for file in files], pa.int32())
+    engine.keep(ASKED, pa.table({"file_id": ids}))
+
+
+def _window_sql(reach: Reach, first: str = "recorded_at", last: str = "recorded_at") -> str:
+    """Whether moments from `first` to `last` touch the window, as far as it reaches."""
+    bounds = {"window": f"{last} >= $start AND {first} < $end", "before": f"{first} < $end", "all": "TRUE"}
+    return bounds[reach]
+
+
+def _bound(period: Period, reach: Reach) -> dict[str, object]:
+    naive: dict[str, object] = {
+        name: moment.replace(tzinfo=None) for name, moment in (("start", period.start), ("end", period.end))
+    }
+    bounds: dict[Reach, dict[str, object]] = {"window": naive, "before": {"end": naive["end"]}, "all": {}}
+    return bounds[reach]
+
+
+def _touching(engine: StoreEngine, period: Period, reach: Reach) -> set[int]:
+    """The files with an event in reach."""
+    touches = _window_sql(reach, "first_recorded_at", "last_recorded_at")
+    sql = f"SELECT DISTINCT file_id FROM source_hours JOIN {ASKED} USING (file_id) WHERE {touches}"
+    return {int(row[0]) for row in engine.rows(sql, _bound(period, reach))}
+
+
+def _repeated(engine: StoreEngine, period: Period, reach: Reach) -> tuple[Hashes, set[int]]:
+    """The hashes of the keys in reach that may occur more than once, and the files that have them."""
+    here = f"SELECT key_hash FROM repeated_rows JOIN {ASKED} USING (file_id) WHERE {_window_sql(reach)}"
+    rows = f"SELECT key_hash, file_id FROM repeated_rows JOIN {ASKED} USING (file_id) WHERE key_hash IN ({here})"
+    bound = _bound(period, reach)
+    grouped = f"SELECT key_hash FROM ({rows}) GROUP BY key_hash HAVING count(*) > 1"
+    found = engine.rows(f"WITH several AS ({grouped}) SELECT list(key_hash ORDER BY key_hash) FROM several", bound)[0][
+        0
+    ]
+    files = engine.rows(
+        f"WITH several AS ({grouped}) SELECT DISTINCT file_id FROM ({rows}) JOIN several USING (key_hash)", bound
+    )
+    return np.array(found or [], dtype=np.uint64), {int(row[0]) for row in files}
+
+
+def history_sha256(engine: StoreEngine, moment: datetime, visible: Sequence[SourceFile], as_of: datetime | None) -> str:
+    """A digest of all that was before a moment, among the visible files."""
+    keep_ids(engine, visible)
+    touching = f"""
+        SELECT DISTINCT file_id FROM source_hours JOIN {ASKED} USING (file_id) WHERE first_recorded_at < $moment
+        UNION
+        SELECT file_id FROM repeated_rows JOIN {ASKED} USING (file_id)
+        WHERE key_hash IN (SELECT key_hash FROM repeated_rows WHERE recorded_at < $moment)
+    """
+    ids = {int(row[0]) for row in engine.rows(touching, {"moment": moment.replace(tzinfo=None)})}
+    files = sorted((file.sha256, file.entered_at) for file in visible if file.file_id in ids)
+    return digest(files, as_of)
+
+
+def check_readable(files: Iterable[SourceFile]) -> None:
+    """Refuse files that are not what they were when they were seen.
+
+    Raises: LedgerError.
+    """
+    for file in files:
+        if not file.is_unchanged:
+            raise LedgerError(
+                f"{file.path}: is not what it was when it was seen on {file.entered_at:%Y-%m-%d}; expected the same "
+                "bytes. hint: put it back as it was; metering-duck ledger status lists what has changed"
+            )

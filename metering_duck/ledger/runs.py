@@ -1,0 +1,362 @@
+"""Runs: a plan becomes readings, and both become rows of the ledger, in one transaction.
+
+The readings of a run are known by the SHA-256 of their NDJSON, the bytes that `ledger export readings --run` writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from metering_duck import __version__
+from metering_duck.compiler import Compiler, Selection
+from metering_duck.contract import CONFLICT_SCHEMA, REJECT_SCHEMA
+from metering_duck.history import LEVELS_SCHEMA
+from metering_duck.ledger import configs
+from metering_duck.ledger.periods import Period, name_of, utc
+from metering_duck.ledger.plans import Plan, check_readable
+from metering_duck.ledger.store import StoreEngine
+from metering_duck.results import Accounting, Result
+from metering_duck.rows import Rows
+from metering_duck.run import Machine, Periods, Run
+from metering_duck.stages import Query, Stage
+from metering_duck.totals import Totals
+from metering_duck.windows import make_windows
+
+BOOKS = (
+    "read",
+    "metered",
+    "unmatched",
+    "duplicates",
+    "conflicts",
+    "rejected",
+    "unmatched_entry",
+    "unmatched_filter",
+    "times_cut",
+    "times_naive",
+)
+ReportRun = Callable[[str], None]
+
+
+class _Digest(io.BytesIO):
+    """A file that only remembers the SHA-256 of what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        """Take some bytes."""
+        self.sha256.update(data)
+        return len(data)
+
+
+def sha256_of(rows: Rows) -> str:
+    """The SHA-256 of rows as NDJSON."""
+    sink = _Digest()
+    rows.write_to(sink, "ndjson")
+    return sink.sha256.hexdigest()
+
+
+def levels_sha256(levels: pa.Table) -> str:
+    """The same for the levels that a period ends with: equal levels, equal digest."""
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, LEVELS_SCHEMA) as writer:
+        writer.write_table(levels.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Metered:
+    """A plan's answer, still in its engine: `result` streams the readings."""
+
+    plan: Plan
+    run: Run
+    result: Result
+    clock: datetime
+
+    @property
+    def accounting(self) -> Accounting:
+        """The books of the period (R9)."""
+        return self.result.accounting
+
+    def close(self) -> None:
+        """Give the engine back."""
+        self.result.close()
+
+
+def open_plan(
+    plan: Plan, levels: pa.Table | None, machine: Machine, clock: datetime, *, numbers_rows: bool = False
+) -> Metered:
+    """A plan in an engine of its own, nothing computed yet.
+
+    Raises: LedgerError for a file that has changed; SourceError, SchemaError, ConfigError.
+    """
+    check_readable([*plan.files, *plan.others])
+    options, history = plan.options, plan.history(levels, numbers_rows=numbers_rows)
+    selection = Selection(
+        options.workspace,
+        options.universe,
+        options.subject,
+        as_of=plan.as_of is not None,
+        reach=plan.reach,
+        entered=history.entered_sql,
+        renamed=tuple(options.universes.items()),
+    )
+    start, end = plan.period.start.astimezone(UTC), plan.period.end.astimezone(UTC)
+    run = Run.open(
+        machine,
+        history.paths,
+        selection,
+        clock=clock,
+        as_of=plan.as_of,
+        periods=Periods(make_windows(start, end, None, timezone=plan.period.timezone)),
+        history=history,
+        universes=plan.reading.map_universe,
+        **plan.reading.run_options(),
+    )
+    try:
+        run.parameters |= {f"subject_{n}": name for n, name in enumerate(options.subject)}
+        shape = Totals(
+            (),
+            run.windows,
+            options.across_workspaces,
+            len(options.subject),
+            options.scale,
+            options.digits,
+            options.fill,
+        )
+        compiler = Compiler(plan.config.config, run.layout, selection, options.aggregation, options.group_by)
+        return Metered(plan, run, run.readings(compiler, shape, bundled=False, strict=False), clock)
+    except BaseException:
+        run.engine.close()
+        raise
+
+
+def next_run_id(engine: StoreEngine) -> int:
+    """The number of the next run."""
+    return int(engine.rows("SELECT coalesce(max(run_id), 0) + 1 FROM runs")[0][0])
+
+
+def versions_text() -> str:
+    """What made a run."""
+    return configs.json_text({"metering-duck": __version__, "duckdb": duckdb.__version__})
+
+
+def commit(
+    engine: StoreEngine,
+    metered: Metered,
+    kind: str,
+    *,
+    as_of: datetime | None,
+    started_at: datetime,
+    history_sha256: str | None,
+) -> int:
+    """All rows of a run, inside a transaction: its number. What a run of the same inputs has is not repeated."""
+    plan, result = metered.plan, metered.result
+    accounting = result.accounting
+    run_id = next_run_id(engine)
+    levels = metered.run.levels_at_end() if plan.needs_levels else LEVELS_SCHEMA.empty_table()
+    sha256 = sha256_of(result)
+    same = engine.rows(
+        "SELECT readings_of FROM runs WHERE period_start = $start AND period_end = $end AND readings_sha256 = $sha "
+        "AND inputs_sha256 = $inputs ORDER BY run_id LIMIT 1",
+        {**plan.period.parameters, "sha": sha256, "inputs": plan.inputs_sha256},
+    )
+    readings_of = int(same[0][0]) if same else run_id
+    check_readable([*plan.files, *plan.others])
+    reader = result.to_reader()
+    row = {
+        "run_id": run_id,
+        "kind": kind,
+        **_of_plan(plan),
+        "status": "done",
+        "as_of": as_of,
+        "clock": metered.clock,
+        "started_at": started_at,
+        "finished_at": datetime.now(UTC),
+        "versions": versions_text(),
+        "levels_sha256": levels_sha256(levels) if plan.needs_levels else None,
+        "readings_sha256": sha256,
+        "readings_of": readings_of,
+        "readings": result.count(),
+        "quantity_type": sql_type(reader.schema.field("quantity").type),
+        **{name: accounting[name] for name in BOOKS},
+    }
+    insert_row(engine, "runs", row)
+    files = [(file.file_id, counts) for files, counts in ((plan.files, True), (plan.others, False)) for file in files]
+    manifest = pa.table(
+        {"file_id": pa.array([n for n, _ in files], pa.int32()), "counts": [counts for _, counts in files]}
+    )
+    engine.insert("run_files", manifest, {"run_id": str(run_id)})
+    if history_sha256 is not None:
+        add_history(engine, run_id, history_sha256)
+    if readings_of == run_id:
+        engine.insert(
+            "readings", reader, {"run_id": str(run_id), "quantity": "plain_text(quantity)"}, without=["quantity"]
+        )
+        engine.insert("levels", levels, {"run_id": str(run_id)})
+        engine.insert("rejects", result.rejects.cast(REJECT_SCHEMA), {"run_id": str(run_id)})
+        engine.insert("conflicts", result.conflicts.cast(CONFLICT_SCHEMA), {"run_id": str(run_id)})
+    return run_id
+
+
+def commit_levels(
+    engine: StoreEngine,
+    plan: Plan,
+    levels: pa.Table,
+    clock: datetime,
+    as_of: datetime | None,
+    started_at: datetime,
+    history_sha256: str,
+) -> int:
+    """Levels at the end of a stretch of time, as a run without readings, inside a transaction: its number."""
+    run_id = next_run_id(engine)
+    row = {
+        "run_id": run_id,
+        "kind": "levels",
+        **_of_plan(plan),
+        "status": "done",
+        "as_of": as_of,
+        "clock": clock,
+        "started_at": started_at,
+        "finished_at": datetime.now(UTC),
+        "versions": versions_text(),
+        "levels_sha256": levels_sha256(levels),
+        "readings_of": run_id,
+        "readings": 0,
+        "readings_sha256": "",
+        "quantity_type": "VARCHAR",
+        **dict.fromkeys(BOOKS, 0),
+    }
+    insert_row(engine, "runs", row)
+    add_history(engine, run_id, history_sha256)
+    engine.insert("levels", levels, {"run_id": str(run_id)})
+    return run_id
+
+
+def _of_plan(plan: Plan) -> dict[str, object]:
+    return {
+        "period_start": plan.period.start,
+        "period_end": plan.period.end,
+        "config_sha256": plan.config.sha256,
+        "options": plan.options.text,
+        "reach": plan.reach,
+        "inputs_sha256": plan.inputs_sha256,
+        "sources_sha256": plan.sources_sha256,
+        "levels_before_sha256": plan.levels.sha256 if plan.levels else None,
+        "levels_before_run_id": plan.levels.run_id if plan.levels else None,
+    }
+
+
+def commit_failure(
+    engine: StoreEngine, plan: Plan, kind: str, message: str, clock: datetime, started_at: datetime
+) -> None:
+    """A run that failed, and why."""
+    row = {
+        "run_id": next_run_id(engine),
+        "kind": kind,
+        **_of_plan(plan),
+        "status": "failed",
+        "message": message,
+        "clock": clock,
+        "started_at": started_at,
+        "finished_at": datetime.now(UTC),
+        "versions": versions_text(),
+    }
+    insert_row(engine, "runs", row)
+
+
+def insert_row(engine: StoreEngine, table: str, row: Mapping[str, object]) -> None:
+    """One row, by the names of its columns."""
+    values = ", ".join(f"${name}" for name in row)
+    engine.rows(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", dict(row))
+
+
+def add_history(engine: StoreEngine, run_id: int, history_sha256: str) -> None:
+    """Under which files a run is known to hold, once."""
+    engine.rows(
+        "INSERT INTO run_histories SELECT $run, $sha WHERE NOT EXISTS "
+        "(FROM run_histories WHERE run_id = $run AND history_sha256 = $sha)",
+        {"run": run_id, "sha": history_sha256},
+    )
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """An Arrow type of a quantity, as SQL."""
+    return f"DECIMAL({kind.precision}, {kind.scale})" if pa.types.is_decimal(kind) else "VARCHAR"
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run as the ledger has it."""
+
+    run_id: int
+    kind: str
+    period: Period
+    config_sha256: str
+    options: configs.Options
+    as_of: datetime | None
+    clock: datetime
+    reach: str
+    inputs_sha256: str
+    sources_sha256: str
+    levels_before_run_id: int | None
+    levels_before_sha256: str | None
+    levels_sha256: str | None
+    readings_sha256: str
+    readings_of: int
+    readings: int
+    quantity_type: str
+    books: Mapping[str, int]
+
+
+RUN_COLUMNS = (
+    *("run_id", "kind", "period_start", "period_end", "config_sha256", "options", "as_of", "clock", "reach"),
+    *("inputs_sha256", "sources_sha256", "levels_before_run_id", "levels_before_sha256", "levels_sha256"),
+    *("readings_sha256", "readings_of", "readings", "quantity_type"),
+    *BOOKS,
+)
+NAMED = (
+    "coalesce((SELECT min((name, timezone)) FROM periods AS known WHERE known.period_start = runs.period_start "
+    "AND known.period_end = runs.period_end), ('', 'UTC'))"
+)
+
+
+def find_runs(engine: StoreEngine, where: str, parameters: Mapping[str, object] | None = None) -> list[RunRow]:
+    """The runs that ended well, of which a condition holds, the last first."""
+    rows = engine.rows(
+        f"SELECT {NAMED}, {', '.join(RUN_COLUMNS)} FROM runs WHERE status = 'done' AND ({where}) ORDER BY run_id DESC",
+        dict(parameters or {}),
+    )
+    return [_run_row(row[0], dict(zip(RUN_COLUMNS, row[1:], strict=True))) for row in rows]
+
+
+def _run_row(named: Any, row: dict[str, Any]) -> RunRow:
+    start, end = utc(row.pop("period_start")), utc(row.pop("period_end"))
+    name, zone = named.values() if isinstance(named, dict) else named
+    books = {name: row.pop(name) for name in BOOKS}
+    row["options"] = configs.options_of(row["options"])
+    row["clock"] = utc(row["clock"])
+    row["as_of"] = utc(row["as_of"]) if row["as_of"] else None
+    return RunRow(period=Period(start, end, name or name_of(start, end), zone), books=books, **row)
+
+
+def levels_of(engine: StoreEngine, run_id: int | None) -> pa.Table:
+    """The levels that a run ended with; without a run, none."""
+    if run_id is None:
+        return LEVELS_SCHEMA.empty_table()
+    holder = f"(SELECT readings_of FROM runs WHERE run_id = {run_id})"
+    columns = ", ".join(LEVELS_SCHEMA.names)
+    sql = f"SELECT {columns} FROM levels WHERE run_id = {holder} ORDER BY ALL"
+    return engine.table(Query("levels", (Stage("levels", "levels", sql),))).cast(LEVELS_SCHEMA)
+
+
+EMPTY_LEVELS = levels_sha256(LEVELS_SCHEMA.empty_table())

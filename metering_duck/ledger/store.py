@@ -1,0 +1,185 @@
+"""The ledger's file: one DuckDB database, opened for one reading or one transaction at a time, and closed again.
+
+So others can read while a long backfill computes. Who writes holds a lock beside the file from the first word to the
+last; the system takes it back when the process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from metering_duck import __version__
+from metering_duck.engine import Engine
+from metering_duck.errors import ConfigError, LedgerError, MeteringError
+from metering_duck.quote import literal
+from metering_duck.stages import load_text
+
+VERSION = 1
+WAIT_SECONDS = 10.0
+# What DuckDB says of a file that another process has open, has no room for, or is none of its own.
+BUSY = ("Could not set lock", "Unique file handle conflict")
+FULL = ("No space left", "Disk quota exceeded", "Could not write", "file is full")
+FOREIGN = ("not a valid DuckDB database", "different DuckDB version", "newer version of DuckDB")
+
+
+class StoreEngine(Engine):
+    """An engine in which a ledger's tables are, under their own names."""
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        super().__init__()
+        self.path = path
+        try:
+            self.rows(f"ATTACH {literal(str(path))} AS the_ledger{'' if writes else ' (READ_ONLY)'}")
+            self.rows("USE the_ledger")
+        except BaseException:
+            self.close()
+            raise
+
+    def failure(self, text: str) -> MeteringError:
+        """What DuckDB says, in a person's words."""
+        first = text.splitlines()[0].rstrip(".")
+        if any(sign in text for sign in BUSY):
+            return LedgerError(
+                f"{self.path}: is in use by another process, or by rows that this one has not closed; expected it to "
+                "be free. hint: try again"
+            )
+        if any(sign in text for sign in FULL):
+            return LedgerError(
+                f"{self.path}: cannot be written ({first.rpartition(': ')[2]}); expected room on its disk. "
+                "hint: what was committed before is safe; make room and run the same command again"
+            )
+        if any(sign in text for sign in FOREIGN):
+            return LedgerError(
+                f"{self.path}: is no ledger ({first}); expected a file made by metering-duck ledger init."
+            )
+        return LedgerError(f"{self.path}: cannot be used ({first}); expected a ledger that can be read to its end.")
+
+
+class Store:
+    """Opens the file at `path`; `wait` is for how many seconds it waits for others.
+
+    Raises: LedgerError for a file that is absent, damaged, in use, or made by a later version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, wait: float = WAIT_SECONDS) -> None:
+        self.path, self.wait = Path(path).absolute(), wait
+        self._lock = FileLock(f"{self.path}.lock", timeout=wait)
+
+    def create(self) -> None:
+        """Make a new, empty ledger. Nothing is overwritten."""
+        if self.path.exists():
+            raise LedgerError(f"{self.path}: is there already; expected a new file. hint: another --ledger")
+        if not self.path.parent.is_dir():
+            raise LedgerError(f"{self.path}: cannot be made; expected a folder that exists.")
+        with self.writer():
+            if self.path.exists():
+                raise LedgerError(f"{self.path}: is there already; expected a new file. hint: another --ledger")
+            partial = self.path.with_name(f".{self.path.name}.partial")
+            partial.unlink(missing_ok=True)
+            with contextlib.closing(StoreEngine(partial, writes=True)) as engine, engine.transaction():
+                self._migrate(engine, 0)
+            partial.rename(self.path)
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[None]:
+        """Be the only one who writes, for as long as it takes; readers are welcome in between.
+
+        Raises: LedgerError when another does not end in time.
+        """
+        try:
+            with self._lock:
+                yield
+        except Timeout:
+            raise LedgerError(
+                f"{self.path}: another process has been writing to it for {self.wait:g} s; expected to be the only "
+                "one. hint: wait for it to end, or --wait SECONDS"
+            ) from None
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[StoreEngine]:
+        """The tables, to be written: all of what is done inside is kept, or nothing."""
+        with self._opened(writes=True) as engine, engine.transaction():
+            yield engine
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[StoreEngine]:
+        """The tables, to be read."""
+        with self._opened(writes=False) as engine:
+            yield engine
+
+    def open_to_read(self) -> StoreEngine:
+        """The same, for whoever closes it."""
+        return self._open(writes=False)
+
+    @contextlib.contextmanager
+    def _opened(self, *, writes: bool) -> Iterator[StoreEngine]:
+        engine = self._open(writes=writes)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+    def _open(self, *, writes: bool) -> StoreEngine:
+        """Open the file; while another holds it for a moment, try again."""
+        if not self.path.is_file():
+            raise LedgerError(f"{self.path}: found no ledger; expected one. hint: metering-duck ledger init")
+        until = time.monotonic() + self.wait
+        while True:
+            try:
+                engine = StoreEngine(self.path, writes=writes)
+                break
+            except LedgerError as error:
+                if "in use" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+        try:
+            self._check_version(engine)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    def _check_version(self, engine: StoreEngine) -> None:
+        """An older ledger is brought forward, a later one refused."""
+        ours = "database_name = 'the_ledger' AND table_name = 'ledger'"
+        if not engine.rows(f"SELECT table_name FROM duckdb_tables() WHERE {ours}"):
+            raise LedgerError(f"{self.path}: is no ledger; expected a file made by metering-duck ledger init.")
+        ((version, made_with),) = engine.rows("SELECT version, created_with FROM ledger")
+        if version > VERSION:
+            raise LedgerError(
+                f"{self.path}: is a ledger of version {version} (made by {made_with}); expected at most {VERSION}, "
+                f"which metering-duck {__version__} knows. hint: pip install --upgrade metering-duck"
+            )
+        if version < VERSION:
+            with contextlib.closing(StoreEngine(self.path, writes=True)) as writing, writing.transaction():
+                self._migrate(writing, version)
+
+    def _migrate(self, engine: StoreEngine, version: int) -> None:
+        """Run what brings the tables from one version to the next, up to ours."""
+        for number in range(version + 1, VERSION + 1):
+            for statement in engine.connection.extract_statements(load_text(f"ledger/{number}")):
+                engine.rows(statement.query)
+        if version == 0:
+            made = f"TIMESTAMPTZ '{datetime.now(UTC).isoformat()}'"
+            with_version = literal(f"metering-duck {__version__}")
+            engine.rows(f"INSERT INTO ledger VALUES ({VERSION}, {made}, {with_version}, NULL)")
+        else:
+            engine.rows(f"UPDATE ledger SET version = {VERSION}")
+
+
+def ledger_path(given: str | os.PathLike[str] | None) -> Path:
+    """The ledger that is named, or that METERING_DUCK_LEDGER names.
+
+    Raises: ConfigError where neither does.
+    """
+    found = given or os.environ.get("METERING_DUCK_LEDGER")
+    if not found:
+        raise ConfigError("ledger: found none; expected a file. hint: --ledger FILE, or METERING_DUCK_LEDGER=FILE")
+    return Path(found)

@@ -1,0 +1,194 @@
+"""Tracing: from a reading back to its events: file, row and id, what each counted for, and totals that add up to it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from metering_duck import aggregations, exact
+from metering_duck.decimals import last_digit_sql
+from metering_duck.engine import Engine
+from metering_duck.errors import ConfigError, LedgerError
+from metering_duck.history import LEVELS_SCHEMA
+from metering_duck.ledger import configs
+from metering_duck.ledger.meterer import Meterer, stored_plan
+from metering_duck.ledger.runs import RunRow, find_runs, open_plan
+from metering_duck.ledger.store import StoreEngine
+from metering_duck.quote import literal
+from metering_duck.rows import Rows
+from metering_duck.stages import Query, Stage, fixed, load_stage
+from metering_duck.statements import names, select
+from metering_duck.times import format_time
+
+READING = (
+    *("id", "workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end"),
+    *("dimensions", "quantity", "record_count", "numerator", "divisor_us", "carried"),
+)
+# What the total of the shown rows is, in SQL over `traced`; `exact` is a quantity as a DECIMAL.
+TOTALS = {
+    "sum": "sum(exact)",
+    "max": "max(exact)",
+    "min": "min(exact)",
+    "count": "CAST(count(*) AS DECIMAL(38, 0))",
+    "latest": "arg_max(exact, place)",
+    "first": "arg_min(exact, place)",
+    "peak-state": "max(exact) FILTER (held_us > 0)",
+    "min-state": "min(exact) FILTER (held_us > 0)",
+    "final-state": "arg_max(exact, place)",
+}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A reading and what it is made of.
+
+    Shape:  `events` has a row for every event that counts, and for the level that was carried in; `totals` says what
+            they come to, and whether that is the reading: `adds_up`. `config` and `sql` are those that made it.
+    """
+
+    reading: dict[str, Any]
+    run_id: int
+    totals: dict[str, Any]
+    config: dict[str, Any]
+    sql: str
+    events: Rows
+
+    def first(self, limit: int) -> Rows:
+        """The first events only."""
+        return self.events.first(limit)
+
+    def to_dict(self, limit: int | None = None) -> dict[str, Any]:
+        """As a plain dict, with the first `limit` events."""
+        events = self.events.head(limit if limit is not None else self.events.count())
+        parts = {"reading": self.reading, "run_id": self.run_id, "events": events, "totals": self.totals}
+        return parts | {"config": self.config, "sql": self.sql}
+
+
+def find_reading(engine: StoreEngine, text: str, run: int | None) -> tuple[dict[str, Any], RunRow]:
+    """A reading by its id, or the beginning of it: of the run that counts, or of the run that is named.
+
+    Raises: LedgerError where there is none, or more than one.
+    """
+    if len(text) < 4 or not set(text.lower()) <= set("0123456789abcdef"):
+        raise ConfigError(f"reading: found {text!r}; expected at least 4 digits of a reading's id.")
+    wanted = f"run_id = {run}" if run is not None else "run_id IN (SELECT run_id FROM periods)"
+    shown = select(names(READING), "readings", where=["run_id = $holder", "starts_with(id, $id)"])
+    found = []
+    for row in find_runs(engine, f"{wanted} AND readings > 0"):
+        for values in engine.rows(shown, {"holder": row.readings_of, "id": text.lower()}):
+            found.append((dict(zip(READING, values, strict=True)), row))
+    if not found:
+        where = f"run {run}" if run is not None else "the readings that count now"
+        raise LedgerError(f"reading {text}: is not among {where}; expected an id out of ledger export readings.")
+    if len(found) > 1:
+        raise LedgerError(f"reading {text}: found {len(found)} that begin so; expected one. hint: more of its digits")
+    return found[0]
+
+
+def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
+    """Where a reading is from.
+
+    Raises: LedgerError where the events are not what they were, or do not come to the reading.
+    """
+    with meterer.store.reading() as opened:
+        reading, row = find_reading(opened, text, run)
+    plan, levels = stored_plan(meterer, row)
+    metered = open_plan(plan, levels, meterer.machine, row.clock, numbers_rows=True)
+    engine = metered.run.engine
+    try:
+        sql = metered.result.sql
+        subject = {"universe_id": [reading["universe_id"]], "subject": [reading["subject"]]}
+        again = _again(metered.result.to_arrow(), reading)
+        engine.keep("found_usage", metered.run.usage(pa.table(subject)))
+        engine.keep("found_levels", LEVELS_SCHEMA.empty_table() if levels is None else levels)
+        totals = _fill(engine, reading, plan.period.start, plan.period.end)
+    except BaseException:
+        metered.close()
+        raise
+    totals |= {"reading": reading["quantity"], "metered_again": again}
+    totals["adds_up"] = (
+        again == reading["quantity"] and totals.get("total", again) == again and totals.get("is_numerator", True)
+    )
+    shown = {name: _plain(value) for name, value in reading.items()}
+    rows = metered.result.handed_over(traced_query(reading), "trace")
+    return Trace(shown, row.run_id, totals, json.loads(plan.config.text), sql, rows)
+
+
+def _plain(value: Any) -> Any:
+    return format_time(value) if hasattr(value, "astimezone") else value
+
+
+def _again(readings: pa.Table, reading: dict[str, Any]) -> str | None:
+    """The same reading's quantity, metered anew."""
+    rows = readings.filter(pc.equal(readings.column("id"), reading["id"])).column("quantity").to_pylist()
+    return _text(rows[0]) if rows else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else exact.format(value)
+
+
+def is_gauge(reading: dict[str, Any]) -> bool:
+    """Whether a reading is made of levels that hold, each for a time."""
+    found = aggregations.parse(reading["aggregation"], "reading")
+    return found.is_gauge and not found.outer
+
+
+def _fill(engine: Engine, reading: dict[str, Any], start: Any, end: Any) -> dict[str, Any]:
+    """The table `traced`, and what it comes to."""
+    key = {
+        name: "NULL" if reading[name] is None else literal(reading[name])
+        for name in ("workspace_id", "unit", "aggregation")
+    }
+    dimensions = "{" + "}"
+    if reading["dimensions"]:
+        dimensions = configs.json_text(dict(sorted(reading["dimensions"].items())))
+    scale = "coalesce(max(length(split_part(quantity, '.', 2))), 0)"
+    ((digits,),) = engine.rows(
+        f"SELECT {scale} FROM (SELECT quantity FROM found_usage UNION ALL SELECT level FROM found_levels)"
+    )
+    values = {
+        **key,
+        "universe_id": literal(reading["universe_id"]),
+        "subject": literal(reading["subject"]),
+        "dimensions": literal(dimensions),
+        "decimal": f"DECIMAL(38, {digits})",
+        "is_gauge": "TRUE" if is_gauge(reading) else "FALSE",
+        "deltas": "TRUE" if aggregations.parse(reading["aggregation"], "reading").deltas else "FALSE",
+        "first": f"TIMESTAMP '{start.replace(tzinfo=None)}'",
+        "last": f"TIMESTAMP '{end.replace(tzinfo=None)}'",
+        "last_digit": last_digit_sql(digits) if digits else "CAST(1 AS DECIMAL(1, 0))",
+    }
+    engine.fill(Query("traced", (fixed(load_stage("ledger/traced"), values),)))
+    return _totals(engine, reading)
+
+
+def _totals(engine: Engine, reading: dict[str, Any]) -> dict[str, Any]:
+    function = aggregations.parse(reading["aggregation"], "reading")
+    counts = engine.rows("SELECT count(*), count(*) FILTER (carried_in) FROM traced")[0]
+    totals: dict[str, Any] = {"rows": counts[0], "carried_in": counts[1]}
+    if is_gauge(reading) and function.divides:
+        ((numerator,),) = engine.rows("SELECT plain_text(sum(level_us)) FROM traced")
+        exact = numerator == reading["numerator"]
+        return totals | {"numerator": numerator, "divisor_us": reading["divisor_us"], "is_numerator": exact}
+    sql = None if function.outer or function.prorated else TOTALS.get(function.function)
+    if sql:
+        ((total,),) = engine.rows(f"SELECT plain_text({sql}) FROM traced")
+        totals["total"] = total
+    return totals
+
+
+def traced_query(reading: dict[str, Any]) -> Query:
+    """The rows of a trace in their order."""
+    hidden = (
+        "* EXCLUDE (exact, place)"
+        if is_gauge(reading)
+        else "* EXCLUDE (exact, place, held_from, held_until, held_us, level_us)"
+    )
+    return Query(
+        "trace", (Stage("trace", "the rows in their order", select({}, "traced", star=hidden, order_by=["place"])),)
+    )

@@ -1,0 +1,123 @@
+"""Verifying: whether a ledger is still what it says: digests, books, and the files that it saw."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+from metering_duck.errors import MeteringError
+from metering_duck.ledger import configs
+from metering_duck.ledger.exporting import readings
+from metering_duck.ledger.manifest import files_of
+from metering_duck.ledger.runs import find_runs, levels_of, levels_sha256, sha256_of
+from metering_duck.ledger.store import Store, StoreEngine
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what it is, where, and what is wrong with it, "" where it is as it should be."""
+
+    check: str
+    where: str
+    problem: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a plain dict."""
+        return asdict(self)
+
+
+# Check → a query whose rows are what is wrong: where, and what was found.
+BALANCE = "metered + unmatched + duplicates + conflicts + rejected"
+PLACED = "rows_without_time + coalesce(sum(events), 0)"
+FAULTS = {
+    "books": (
+        f"SELECT 'run ' || run_id, read || ' read, ' || ({BALANCE}) || ' accounted for' FROM runs "
+        f"WHERE status = 'done' AND read <> {BALANCE}"
+    ),
+    **{
+        f"{table} counted": (
+            f"SELECT 'run ' || run_id, {column} || ' said, ' || there || ' there' FROM runs JOIN (SELECT runs.run_id, "
+            f"count({table}.run_id) AS there FROM runs LEFT JOIN {table} ON {table}.run_id = runs.readings_of "
+            f"GROUP BY runs.run_id) USING (run_id) WHERE status = 'done' AND {column} <> there"
+        )
+        for table, column in (("readings", "readings"), ("rejects", "rejected"), ("conflicts", "conflicts"))
+    },
+    "events of files": (
+        f"SELECT path, rows || ' rows, ' || ({PLACED}) || ' accounted for' FROM source_files "
+        "LEFT JOIN source_hours USING (file_id) GROUP BY file_id, path, rows, rows_without_time "
+        f"HAVING rows <> {PLACED}"
+    ),
+    "periods": (
+        "SELECT name, 'its run ' || run_id || ' is not there' FROM periods "
+        "WHERE run_id NOT IN (SELECT run_id FROM runs WHERE status = 'done')"
+    ),
+}
+
+
+def verify(store: Store, *, files: bool = False) -> list[Finding]:
+    """Recompute digests and books; with `files`, the digests of all event files, too."""
+    with store.reading() as engine:
+        return [
+            *_configs(engine),
+            *_runs(engine, store),
+            *_books(engine),
+            *_adjustments(engine),
+            *_files(engine, hashed=files),
+        ]
+
+
+def _configs(engine: StoreEngine) -> Iterator[Finding]:
+    for (sha256,) in engine.rows("SELECT config_sha256 FROM configs ORDER BY config_sha256"):
+        try:
+            configs.stored(engine, sha256)
+            problem = ""
+        except MeteringError as error:
+            problem = str(error)
+        yield Finding("config digest", sha256[:12], problem)
+
+
+def _runs(engine: StoreEngine, store: Store) -> Iterator[Finding]:
+    for run in reversed(find_runs(engine, "readings_of = run_id")):
+        if run.kind != "levels":
+            with readings(store.open_to_read(), run.run_id) as rows:
+                found = sha256_of(rows)
+            problem = "" if found == run.readings_sha256 else f"found {found}; expected {run.readings_sha256}"
+            yield Finding("readings digest", f"run {run.run_id} of {run.period.name}", problem)
+        if run.levels_sha256 is not None:
+            table = levels_of(engine, run.run_id)
+            found = levels_sha256(table.sort_by([(name, "ascending") for name in table.schema.names]))
+            problem = "" if found == run.levels_sha256 else f"found {found}; expected {run.levels_sha256}"
+            yield Finding("levels digest", f"run {run.run_id} of {run.period.name}", problem)
+
+
+def _books(engine: StoreEngine) -> Iterator[Finding]:
+    for check, sql in FAULTS.items():
+        wrong = engine.rows(sql)
+        if not wrong:
+            yield Finding(check, "all")
+        for where, problem in wrong:
+            yield Finding(check, str(where), str(problem))
+
+
+def _adjustments(engine: StoreEngine) -> Iterator[Finding]:
+    """Quantities of any scale, so no DECIMAL holds all of them."""
+    rows = engine.rows("SELECT restatement_id || ' ' || reading_id, old, delta, new FROM adjustments ORDER BY ALL")
+    wrong = [row for row in rows if Fraction(row[1] or 0) + Fraction(row[2]) != Fraction(row[3] or 0)]
+    if not wrong:
+        yield Finding("adjustments", "all")
+    for where, old, delta, new in wrong:
+        yield Finding("adjustments", where, f"{old or 0} + {delta} is not {new or 0}")
+
+
+def _files(engine: StoreEngine, *, hashed: bool) -> Iterator[Finding]:
+    for file in files_of(engine) if hashed else []:
+        try:
+            with open(file.path, "rb") as opened:
+                found = hashlib.file_digest(opened, "sha256").hexdigest()
+            problem = "" if found == file.sha256 else f"found {found}; expected {file.sha256}"
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+        yield Finding("file digest", file.path, problem)

@@ -1,0 +1,72 @@
+-- why: the events behind one reading in the order of R13; of a gauge how long each level held in the window (R14)
+-- reads: found_usage(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, event_id VARCHAR, recorded_at TIMESTAMP, metered_at TIMESTAMP, quantity VARCHAR, value VARCHAR, measurement VARCHAR, file VARCHAR, file_row BIGINT, span_start TIMESTAMP, span_end TIMESTAMP), found_levels(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, recorded_at TIMESTAMP, metered_at TIMESTAMP, event_id VARCHAR, level VARCHAR)
+-- yields: place BIGINT, carried_in BOOLEAN, file VARCHAR, file_row BIGINT, event_id VARCHAR, recorded_at TIMESTAMP WITH TIME ZONE, metered_at TIMESTAMP WITH TIME ZONE, quantity VARCHAR, value VARCHAR, measurement VARCHAR, span_start TIMESTAMP WITH TIME ZONE, span_end TIMESTAMP WITH TIME ZONE, exact DECIMAL(38,18), held_from TIMESTAMP WITH TIME ZONE, held_until TIMESTAMP WITH TIME ZONE, held_us BIGINT, level_us DECIMAL(38,18)
+-- params: workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, dimensions VARCHAR, decimal DECIMAL, is_gauge BOOLEAN, deltas BOOLEAN, first TIMESTAMP, last TIMESTAMP, last_digit DECIMAL
+WITH of_key AS (
+    SELECT
+        *,
+        FALSE AS carried_in
+    FROM found_usage
+    UNION ALL BY NAME
+    SELECT
+        * EXCLUDE (level),
+        level AS quantity,
+        TRUE AS carried_in
+    FROM found_levels
+),
+of_reading AS (
+    SELECT
+        *,
+        CAST(quantity AS $decimal) AS sent
+    FROM of_key
+    WHERE workspace_id IS NOT DISTINCT FROM $workspace_id
+        AND universe_id = $universe_id
+        AND subject = $subject
+        AND unit = $unit
+        AND aggregation = $aggregation
+        AND coalesce(
+            CAST(to_json(in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))) AS VARCHAR),
+            '{}'
+        ) = $dimensions
+),
+levels AS (
+    SELECT
+        *,
+        CASE WHEN $deltas THEN sum(sent) OVER (ORDER BY recorded_at, metered_at, event_id) ELSE sent END AS exact,
+        row_number() OVER by_time AS place,
+        lead(recorded_at) OVER by_time AS next_at
+    FROM of_reading
+    WINDOW by_time AS (ORDER BY recorded_at, metered_at, event_id, sent)
+),
+held AS (
+    SELECT
+        *,
+        greatest(recorded_at, $first) AS held_from,
+        least(coalesce(next_at, $last), $last) AS held_until
+    FROM levels
+)
+SELECT
+    place,
+    carried_in,
+    file,
+    file_row,
+    event_id,
+    make_timestamptz(epoch_us(recorded_at)) AS recorded_at,
+    make_timestamptz(epoch_us(metered_at)) AS metered_at,
+    quantity,
+    value,
+    measurement,
+    make_timestamptz(epoch_us(span_start)) AS span_start,
+    make_timestamptz(epoch_us(span_end)) AS span_end,
+    CAST(exact AS $decimal) AS exact,
+    make_timestamptz(epoch_us(held_from)) AS held_from,
+    make_timestamptz(epoch_us(held_until)) AS held_until,
+    epoch_us(held_until) - epoch_us(held_from) AS held_us,
+    CASE
+        WHEN $is_gauge
+            THEN CAST(
+                unscaled(CAST(exact AS $decimal)) * CAST(epoch_us(held_until) - epoch_us(held_from) AS HUGEINT)
+                AS DECIMAL(38, 0)
+            ) * $last_digit
+    END AS level_us
+FROM held

@@ -165,7 +165,7 @@ def test_version_and_help_say_what_they_say() -> None:
     """--version names the version; -h and --help list every command; every option has a help text."""
     assert f"metering-duck, version {metering_duck.__version__}\n" == good("--version")
     assert good("-h") == good("--help")
-    assert list(COMMANDS) == re.findall(r"^  ([a-z-]+) +[A-Z]", good("--help"), re.MULTILINE)
+    assert list(COMMANDS) == re.findall(r"^  ([a-z][a-z-]*) +[A-Z]", good("--help"), re.MULTILINE)
     silent = [
         (name, parameter.name)
         for name, command in cli.commands.items()

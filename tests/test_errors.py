@@ -16,6 +16,7 @@ import metering_duck
 from metering_duck import (
     ConfigError,
     Interrupted,
+    LedgerError,
     MeteringError,
     QuantityOverflow,
     RejectedEvents,
@@ -1144,7 +1145,8 @@ def test_every_error_is_a_metering_error() -> None:
     errors = {kind for kind in public if isinstance(kind, type) and issubclass(kind, Exception)}
 
     assert {
-        ConfigError, Interrupted, MeteringError, QuantityOverflow, RejectedEvents, SchemaError, SourceError, StageError,
+        ConfigError, Interrupted, LedgerError, MeteringError, QuantityOverflow, RejectedEvents, SchemaError, SourceError,
+        StageError,
     } == errors  # fmt: skip
     assert all(issubclass(kind, MeteringError) for kind in errors)
 

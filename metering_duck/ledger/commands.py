@@ -470,6 +470,13 @@ def _is_json(given: dict[str, Any]) -> bool:
 
 
 def _print_outcomes(outcomes: Sequence[Outcome], given: dict[str, Any]) -> None:
+    """The notes, then what became of each period."""
+    for note in dict.fromkeys(notice for outcome in outcomes for notice in outcome.notices):
+        _say(given, f"note: {note}")
+    for outcome in outcomes:
+        if outcome.is_stale:
+            hint = f"metering-duck restate {outcome.period} says by how much"
+            _say(given, f"note: {outcome.period} is closed, and its files are others by now. hint: {hint}")
     from metering_duck.ledger.reports import print_outcomes
 
     if _is_json(given):
@@ -479,7 +486,7 @@ def _print_outcomes(outcomes: Sequence[Outcome], given: dict[str, Any]) -> None:
 
 
 def _say(given: dict[str, Any], text: str) -> None:
-    if not given["quiet"]:
+    if not given.get("quiet"):
         click.echo(text, err=True)
 
 

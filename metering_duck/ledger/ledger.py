@@ -24,14 +24,16 @@ from metering_duck.ledger.manifest import ReadingOptions, history_of
 from metering_duck.ledger.meterer import (
     Meterer,
     Situation,
+    counting_run,
     current_run,
     is_closed_period,
     look_around,
     patterns_of,
+    run_around,
     run_as_of,
     stored_reading,
 )
-from metering_duck.ledger.periods import Period, cut_periods, known_period, moment_of
+from metering_duck.ledger.periods import Period, cut_periods, find_period, known_period, moment_of, parse_period
 from metering_duck.ledger.plans import Plan, check_readable, visible_files
 from metering_duck.ledger.restating import book as book_restatement
 from metering_duck.ledger.restating import compare, find_run, keep_restatement
@@ -49,18 +51,26 @@ Report = Callable[["Outcome", int], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one period: `status` is done, unchanged, closed, reproduced, changed or simulated."""
+    """What became of one period: `status` is done, unchanged, closed, reproduced, changed or new.
+
+    Shape:  the five of R9 are those of the run; `is_stale` says of a closed period that its files are others by now;
+            `notices` are what the run took for granted.
+    """
 
     period: str
     status: str
     run_id: int
-    read: int = 0
-    metered: int = 0
-    readings: int = 0
-    rejected: int = 0
-    conflicts: int = 0
-    seconds: float = 0.0
-    readings_sha256: str = ""
+    read: int
+    metered: int
+    unmatched: int
+    duplicates: int
+    conflicts: int
+    rejected: int
+    readings: int
+    readings_sha256: str
+    seconds: float
+    is_stale: bool = False
+    notices: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As a plain dict."""
@@ -170,7 +180,8 @@ class Ledger:
             current = current_run(engine, period)
             is_closed = is_closed_period(engine, period)
         if current and is_closed:
-            return _outcome(period, "closed", current, began)
+            is_stale = current.sources_sha256 != self.meterer.sources_now(current, situation)
+            return _outcome(period, "closed", current, began, is_stale=is_stale)
         plan = self.meterer.planned(period, config, options, situation)
         if current and current.inputs_sha256 == plan.inputs_sha256:
             self.meterer.confirm(current.run_id, plan, situation)
@@ -193,7 +204,8 @@ class Ledger:
         """Meter a period again: as it is now, as of a moment, as it was, or as if another config had been in force.
 
         Shape:  a run of its own. It counts only where the period is open and config is its own; otherwise it is there
-                to be compared. `status` is reproduced where the same inputs gave the same bytes, else changed.
+                to be compared. `status` is reproduced where the same inputs gave the same bytes, changed where others
+                did, and new for a part of a period, such as a day of a month, which is metered as the whole was.
         Raises: LedgerError where the same inputs gave other bytes, or a file is not what it was.
         Source: R23, R24.
         """
@@ -205,9 +217,11 @@ class Ledger:
         began = datetime.now(UTC)
         with self.store.writer():
             with self.store.reading() as engine:
-                found = known_period(engine, period, timezone)
-                base = run_as_of(engine, found, moment)
+                found = find_period(engine, period, timezone) or parse_period(period, timezone)
+                base = run_as_of(engine, found, moment) or run_around(engine, found)
                 known = loaded or configs.stored(engine, base.config_sha256)
+            if as_was and base.period != found:
+                raise LedgerError(f"period {period}: has no run; expected one for as-was. hint: backfill it first")
             if as_was:
                 plan, situation = self.meterer.plan_as_was(base, now)
             else:
@@ -216,8 +230,10 @@ class Ledger:
                     with self.store.transaction() as engine:
                         configs.store(engine, loaded, now)
                 plan = self.meterer.planned(found, known, base.options, situation)
-            is_own = loaded is None and moment is None and not as_was
-            return self._rerun(found, plan, situation, began, is_own=is_own)
+            is_own = loaded is None and moment is None and not as_was and base.period == found
+            outcome = self._rerun(found, plan, situation, began, is_own=is_own)
+            is_new = base.period != found and outcome.status == "changed"
+            return replace(outcome, status="new") if is_new else outcome
 
     def _rerun(self, period: Period, plan: Plan, situation: Situation, began: datetime, *, is_own: bool) -> Outcome:
         """Run a plan; where it was run before, its bytes must be the same."""
@@ -335,7 +351,7 @@ class Ledger:
         with self.store.writer():
             with self.store.reading() as engine:
                 found = known_period(engine, period, timezone)
-                current = run_as_of(engine, found, None)
+                current = counting_run(engine, found)
                 if not is_closed_period(engine, found):
                     raise LedgerError(
                         f"period {period}: is open; expected a closed one. hint: backfill meters it again"
@@ -387,7 +403,7 @@ class Ledger:
             before = self._counting_sha256()
             with self.store.reading() as engine:
                 found = known_period(engine, period, timezone)
-                base = run_as_of(engine, found, None)
+                base = counting_run(engine, found)
             as_was, situation = self.meterer.plan_as_was(base, now)
             with self.store.transaction() as engine:
                 configs.store(engine, known, now)
@@ -441,15 +457,15 @@ class Simulation:
     rows: Rows
 
 
-def _outcome(period: Period, status: str, run: runs.RunRow, began: datetime) -> Outcome:
-    seconds = (datetime.now(UTC) - began).total_seconds()
-    books = {name: run.books[name] for name in ("read", "metered", "rejected", "conflicts")}
+def _outcome(period: Period, status: str, run: runs.RunRow, began: datetime, *, is_stale: bool = False) -> Outcome:
     return Outcome(
         period.name,
         status,
         run.run_id,
+        **{name: run.books[name] for name in runs.BOOKS[:6]},
         readings=run.readings,
-        seconds=round(seconds, 3),
         readings_sha256=run.readings_sha256,
-        **books,
+        seconds=round((datetime.now(UTC) - began).total_seconds(), 3),
+        is_stale=is_stale,
+        notices=run.notices,
     )

@@ -120,6 +120,15 @@ class Meterer:
             plan = make_plan(engine, period, config, options, situation.reading, situation.visible, situation.as_of)
         return replace(plan, levels=self.levels_before(plan, situation)) if plan.needs_levels else plan
 
+    def sources_now(self, run: runs.RunRow, situation: Situation) -> str:
+        """The digest of what a run's period would read now."""
+        with self.store.reading() as engine:
+            config = configs.stored(engine, run.config_sha256)
+            now = make_plan(
+                engine, run.period, config, run.options, situation.reading, situation.visible, situation.as_of
+            )
+        return now.sources_sha256
+
     def levels_before(self, plan: Plan, situation: Situation) -> Levels:
         """The levels that hold when a period begins: of a run that ended there, or made from the last that is known."""
         moment = plan.period.start
@@ -166,6 +175,7 @@ class Meterer:
             metered = runs.open_plan(plan, self.stored_levels(plan), self.machine, situation.clock)
             try:
                 _ = metered.accounting
+                notices = tuple(metered.result.notices)
                 if strict:
                     metered.result.refuse_rejects()
                 with self.store.transaction() as engine:
@@ -185,7 +195,7 @@ class Meterer:
             self._keep_failure(plan, kind, error, situation, began)
             raise
         with self.store.reading() as engine:
-            return runs.find_runs(engine, f"run_id = {run_id}")[0]
+            return replace(runs.find_runs(engine, f"run_id = {run_id}")[0], notices=notices)
 
     def _keep_failure(self, plan: Plan, kind: str, error: MeteringError, situation: Situation, began: datetime) -> None:
         """A run that failed is a row, too; and the error says which period it was."""
@@ -204,19 +214,41 @@ def current_run(engine: StoreEngine, period: Period) -> runs.RunRow | None:
     return found[0] if found else None
 
 
-def run_as_of(engine: StoreEngine, period: Period, as_of: datetime | None) -> runs.RunRow:
-    """The run to compare with: the one that counts now, or the last that there was at a moment.
+def counting_run(engine: StoreEngine, period: Period) -> runs.RunRow:
+    """The run whose readings count in a period.
 
     Raises: LedgerError where there is none.
     """
     current = current_run(engine, period)
     if current is None:
         raise LedgerError(f"period {period.name}: has no run; expected one. hint: backfill it first")
+    return current
+
+
+def run_as_of(engine: StoreEngine, period: Period, as_of: datetime | None) -> runs.RunRow | None:
+    """The run to compare with, if there is one: the one that counts now, or the last backfill by a moment."""
     if as_of is None:
-        return current
+        return current_run(engine, period)
     where = "kind = 'backfill' AND clock <= $as_of AND period_start = $start AND period_end = $end"
     then = runs.find_runs(engine, where, {"as_of": as_of, **period.parameters})
-    return then[0] if then else current
+    return then[0] if then else current_run(engine, period)
+
+
+def run_around(engine: StoreEngine, period: Period) -> runs.RunRow:
+    """The run that counts in the shortest period that a part of one is in.
+
+    Raises: LedgerError where there is none.
+    """
+    around = runs.find_runs(
+        engine,
+        "run_id IN (SELECT run_id FROM periods WHERE period_start <= $start AND period_end >= $end)",
+        period.parameters,
+    )
+    if not around:
+        raise LedgerError(
+            f"period {period.name}: is not in the ledger; expected one that was metered. hint: backfill it first"
+        )
+    return min(around, key=lambda run: run.period.end - run.period.start)
 
 
 def is_closed_period(engine: StoreEngine, period: Period) -> bool:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from metering_duck.ledger.verifying import Finding
     from metering_duck.rows import Rows
 
-OUTCOME_COLUMNS = ("period", "status", "run_id", "read", "metered", "rejected", "conflicts", "readings", "seconds")
-OUTCOME_NUMBERS = ("run_id", "read", "metered", "rejected", "conflicts", "readings", "seconds")
+BOOKS = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
+OUTCOME_COLUMNS = ("period", "status", "run_id", *BOOKS, "readings", "seconds")
+OUTCOME_NUMBERS = ("run_id", *BOOKS, "readings", "seconds")
 PERIOD_COLUMNS = ("period", "timezone", "status", "run_id", "read", "readings", "rejected", "stale", "because")
 TRACE_ROWS = 50
 

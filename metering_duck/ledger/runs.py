@@ -316,6 +316,7 @@ class RunRow:
     readings: int
     quantity_type: str
     books: Mapping[str, int]
+    notices: tuple[str, ...] = ()
 
 
 RUN_COLUMNS = (

@@ -136,7 +136,13 @@ class _Bar:
 
 RUNS = "runs"
 STEPS = {
+    "source": "looking at new files",
+    "hours": "looking at new files",
+    "files": "looking at new files",
+    "timeless": "looking at new files",
     "key": "looking for repeated events",
+    "repeated": "looking for repeated events",
+    "levels": "keeping levels",
     "settled": "settling repeated events",
     "counted": "metering and counting",
     "series": "listing series",

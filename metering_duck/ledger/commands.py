@@ -86,14 +86,13 @@ def open_ledger(given: dict[str, Any], progress: Any = None) -> Ledger:
     return Ledger(ledger_path(given["ledger"]), wait=given["wait"], **machine, progress=progress)
 
 
-def reading_options(given: dict[str, Any]) -> Any:
-    """How event files are read; None where nothing is said of it."""
-    from metering_duck.ledger.manifest import ReadingOptions
-
-    renamed = map_of(given["map_universe"], "--map-universe", "OLD=NEW")
-    mapping = map_of(given["map_"], "--map", "FIELD=COLUMN or FIELD=\"'constant'\"")
-    flags = {name: given[name] for name in ("assume_timezone", "generate_ids", "assume_unique")}
-    return ReadingOptions(mapping, **flags, map_universe=renamed) if renamed or mapping or any(flags.values()) else None
+def reading_options(given: dict[str, Any]) -> dict[str, Any]:
+    """How event files are read."""
+    return {
+        "map": map_of(given["map_"], "--map", "FIELD=COLUMN or FIELD=\"'constant'\""),
+        "map_universe": map_of(given["map_universe"], "--map-universe", "OLD=NEW"),
+        **{name: given[name] for name in ("assume_timezone", "generate_ids", "assume_unique")},
+    }
 
 
 # --- the ledger itself -----------------------------------------------------------------------------------------------
@@ -226,7 +225,7 @@ def backfill(events: tuple[str, ...], **given: Any) -> None:
             list(events),
             given["config"],
             **span,
-            reading=reading_options(given),
+            **reading_options(given),
             without_missing=given["without_missing"],
             strict=given["strict"],
             report=_teller(progress, given),

@@ -7,7 +7,7 @@ is kept with all of its rows, or not at all.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
@@ -20,7 +20,7 @@ from metering_duck.forking import fork_universe
 from metering_duck.ledger import configs, runs
 from metering_duck.ledger.configs import KnownConfig, Options, make_options
 from metering_duck.ledger.exporting import export
-from metering_duck.ledger.manifest import ReadingOptions, history_of
+from metering_duck.ledger.manifest import ReadingOptions, history_of, make_reading
 from metering_duck.ledger.meterer import (
     Meterer,
     Situation,
@@ -124,7 +124,11 @@ class Ledger:
         anchor: Moment = None,
         as_of: Moment = None,
         clock: Moment = None,
-        reading: ReadingOptions | None = None,
+        map: Mapping[str, str] | None = None,
+        map_universe: Mapping[str, str] | None = None,
+        assume_timezone: str | None = None,
+        generate_ids: bool = False,
+        assume_unique: bool = False,
         without_missing: bool = False,
         strict: bool = False,
         report: Report | None = None,
@@ -133,12 +137,15 @@ class Ledger:
         """Meter every period between two moments, one after another; each is kept as soon as it is done.
 
         Shape:  `events` are paths, folders and globs, added to those that the ledger knows; `config` is effective from
-                `start` on, without one the config that was effective before. `options` are those of aggregate().
+                `start` on, without one the config that was effective before. How events are read (`map` to
+                `assume_unique`) is the same for all files of a ledger. `options` are the others of aggregate():
+                aggregation, fill, group_by, workspace, universe, subject, across_workspaces, scale, digits.
                 A period that was metered from the same inputs is left as it is; a closed one is never touched.
         Raises: LedgerError, ConfigError, SourceError, SchemaError, QuantityOverflow. What was done before stays done.
         Source: R9, R23.
         """
         chosen = make_options(**options)
+        reading = make_reading(map, map_universe, assume_timezone, generate_ids=generate_ids, unique=assume_unique)
         periods = cut_periods(start=start, end=end, every=every, timezone=timezone, anchor=anchor)
         moment = moment_of(as_of, "as-of")
         now = moment_of(clock, "clock") or datetime.now(UTC)
@@ -260,22 +267,22 @@ class Ledger:
     ) -> Outcome:
         """The readings of a period become final: no later run overwrites them. Closing it again changes nothing.
 
-        Raises: LedgerError for a period that was not metered, or whose files have changed since (rerun it first).
+        Shape:  `is_stale` says that its files are others than those of its run already; it is closed all the same.
+        Raises: LedgerError for a period that was not metered.
         """
         now = moment_of(clock, "clock") or datetime.now(UTC)
         began = datetime.now(UTC)
+        stale = {one.period for one in self.status().periods if one.because}
         with self.store.writer(), self.store.transaction() as engine:
             found = known_period(engine, period, timezone)
-            current = current_run(engine, found)
-            if current is None:
-                raise LedgerError(f"period {period}: has no run; expected one. hint: backfill it first")
+            current = counting_run(engine, found)
             who = by or getpass.getuser()
             engine.rows(
                 "UPDATE periods SET closed_at = $now, closed_by = $who, closed_run_id = run_id "
                 "WHERE period_start = $start AND period_end = $end AND closed_at IS NULL",
                 {"now": now, "who": who, **found.parameters},
             )
-            return _outcome(found, "closed", current, began)
+            return _outcome(found, "closed", current, began, is_stale=found.name in stale)
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
@@ -327,6 +334,10 @@ class Ledger:
         """
         with self.store.reading() as engine:
             first, second = (find_run(engine, run) for run in (old, new))
+        if (first.period.start, first.period.end) != (second.period.start, second.period.end):
+            raise LedgerError(
+                f"diff: found runs of {first.period.name} and of {second.period.name}; expected two of one period."
+            )
         return compare(self.meterer, first, second, with_causes=causes).rows()
 
     def restate(

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from metering_duck.arguments import zone_of
+from metering_duck.arguments import universes_of, zone_of
 from metering_duck.compiler import Selection, arrivals_stages, key_hashes_query
 from metering_duck.contract import REJECT_SCHEMA
 from metering_duck.errors import ConfigError, LedgerError, SourceError, first_few
@@ -51,6 +51,23 @@ class ReadingOptions:
             "generate_ids": self.generate_ids,
             "unique": self.assume_unique,
         }
+
+
+def make_reading(
+    map: Mapping[str, str] | None,
+    map_universe: Mapping[str, str] | None,
+    assume_timezone: str | None,
+    *,
+    generate_ids: bool,
+    unique: bool,
+) -> ReadingOptions | None:
+    """How event files are read, checked; None where nothing is said of it.
+
+    Raises: ConfigError.
+    """
+    renamed = universes_of(map_universe) or None
+    made = ReadingOptions(dict(map or {}), zone_of(assume_timezone), generate_ids, unique, renamed)
+    return None if made == ReadingOptions({}) else made
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ What a run needs from before its period is looked for in earlier runs first; onl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -140,10 +141,8 @@ class Meterer:
                 engine, gap, plan.config, plan.options, plan.reading, situation.visible, situation.as_of
             )
             is_empty = start >= moment or not has_events(engine, gap, situation.visible)
-        if is_empty:
-            return Levels(nearest.run_id, str(nearest.levels_sha256)) if nearest else Levels(None, runs.EMPTY_LEVELS)
-        seed = Levels(nearest.run_id, str(nearest.levels_sha256)) if nearest else Levels(None, runs.EMPTY_LEVELS)
-        return self._run_levels(replace(between, levels=seed), situation)
+        known = Levels(nearest.run_id, str(nearest.levels_sha256)) if nearest else Levels(None, runs.EMPTY_LEVELS)
+        return known if is_empty else self._run_levels(replace(between, levels=known), situation)
 
     def _run_levels(self, plan: Plan, situation: Situation) -> Levels:
         """The levels at the end of a stretch of time, kept as a run of its own."""
@@ -199,7 +198,8 @@ class Meterer:
 
     def _keep_failure(self, plan: Plan, kind: str, error: MeteringError, situation: Situation, began: datetime) -> None:
         """A run that failed is a row, too; and the error says which period it was."""
-        with self.store.transaction() as engine:
+        # What went wrong is told in any case, also where it cannot be written down.
+        with contextlib.suppress(LedgerError), self.store.transaction() as engine:
             runs.commit_failure(engine, plan, kind, str(error), situation.clock, began)
         error.args = (f"period {plan.period.name}: {error}", *error.args[1:])
 

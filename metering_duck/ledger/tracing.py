@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metering_duck import aggregations, exact
+from metering_duck.aggregations import Aggregation
 from metering_duck.decimals import last_digit_sql
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.history import LEVELS_SCHEMA
 from metering_duck.ledger import configs
 from metering_duck.ledger.meterer import Meterer, stored_plan
+from metering_duck.ledger.plans import Plan
 from metering_duck.ledger.runs import RunRow, find_runs, open_plan
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.quote import literal
@@ -105,7 +107,7 @@ def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
         again = _again(metered.result.to_arrow(), reading)
         engine.keep("found_usage", metered.run.usage(pa.table(subject)))
         engine.keep("found_levels", LEVELS_SCHEMA.empty_table() if levels is None else levels)
-        totals = _fill(engine, reading, plan.period.start, plan.period.end)
+        totals = _fill(engine, reading, _whole_aggregation(plan, reading), plan.period.start, plan.period.end)
     except BaseException:
         metered.close()
         raise
@@ -138,7 +140,17 @@ def is_gauge(reading: dict[str, Any]) -> bool:
     return found.is_gauge and not found.outer
 
 
-def _fill(engine: Engine, reading: dict[str, Any], start: Any, end: Any) -> dict[str, Any]:
+def _whole_aggregation(plan: Plan, reading: dict[str, Any]) -> Aggregation:
+    """All of it, out of the config: the name in a reading does not say whether its levels are of deltas, or its spans
+    split."""
+    made = [
+        m.aggregated(plan.options.aggregation) for _, m in plan.config.config.measurements if m.unit == reading["unit"]
+    ]
+    named = aggregations.parse(reading["aggregation"], "reading")
+    return next((one for one in made if one is not None and one.name == reading["aggregation"]), named)
+
+
+def _fill(engine: Engine, reading: dict[str, Any], function: Aggregation, start: Any, end: Any) -> dict[str, Any]:
     """The table `traced`, and what it comes to."""
     key = {
         name: "NULL" if reading[name] is None else literal(reading[name])
@@ -158,17 +170,16 @@ def _fill(engine: Engine, reading: dict[str, Any], start: Any, end: Any) -> dict
         "dimensions": literal(dimensions),
         "decimal": f"DECIMAL(38, {digits})",
         "is_gauge": "TRUE" if is_gauge(reading) else "FALSE",
-        "deltas": "TRUE" if aggregations.parse(reading["aggregation"], "reading").deltas else "FALSE",
+        "deltas": "TRUE" if function.deltas else "FALSE",
         "first": f"TIMESTAMP '{start.replace(tzinfo=None)}'",
         "last": f"TIMESTAMP '{end.replace(tzinfo=None)}'",
         "last_digit": last_digit_sql(digits) if digits else "CAST(1 AS DECIMAL(1, 0))",
     }
     engine.fill(Query("traced", (fixed(load_stage("ledger/traced"), values),)))
-    return _totals(engine, reading)
+    return _totals(engine, reading, function)
 
 
-def _totals(engine: Engine, reading: dict[str, Any]) -> dict[str, Any]:
-    function = aggregations.parse(reading["aggregation"], "reading")
+def _totals(engine: Engine, reading: dict[str, Any], function: Aggregation) -> dict[str, Any]:
     counts = engine.rows("SELECT count(*), count(*) FILTER (carried_in) FROM traced")[0]
     totals: dict[str, Any] = {"rows": counts[0], "carried_in": counts[1]}
     if is_gauge(reading) and function.divides:

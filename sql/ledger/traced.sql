@@ -47,13 +47,13 @@ held AS (
 )
 SELECT
     place,
-    carried_in,
+    carried_in OR $is_gauge AND recorded_at < $first AS carried_in,
     file,
     file_row,
     event_id,
     make_timestamptz(epoch_us(recorded_at)) AS recorded_at,
     make_timestamptz(epoch_us(metered_at)) AS metered_at,
-    quantity,
+    CASE WHEN $is_gauge AND recorded_at < $first THEN plain_text(CAST(exact AS $decimal)) ELSE quantity END AS quantity,
     value,
     measurement,
     make_timestamptz(epoch_us(span_start)) AS span_start,
@@ -70,3 +70,5 @@ SELECT
             ) * $last_digit
     END AS level_us
 FROM held
+-- Where all events from before the window were read, its level is that of the last of them.
+WHERE NOT $is_gauge OR recorded_at >= $first OR coalesce(next_at, $last) >= $first

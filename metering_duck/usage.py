@@ -46,5 +46,7 @@ def _rows_sql(compiler: Compiler, totals: Totals, slot: Slot) -> str:
         where.append(f"start_{slot.index} < $end AND end_{slot.index} > $start")
     else:
         # More than the window may be read, for other measurements; a gauge needs what was before it.
-        where.append("recorded_at < $end" if series.aggregation.is_gauge else "recorded_at >= $start AND recorded_at < $end")
+        where.append(
+            "recorded_at < $end" if series.aggregation.is_gauge else "recorded_at >= $start AND recorded_at < $end"
+        )
     return select(columns, "judged", where=where)

@@ -87,16 +87,16 @@ def fill_changes(engine: Engine, old: Side, new: Side) -> str:
     return decimal
 
 
-def usage_of(plan: Plan, levels: pa.Table | None, asked: pa.Table, machine: Machine, run: RunRow) -> pa.Table:
+def usage_of(plan: Plan, asked: pa.Table, machine: Machine, run: RunRow) -> pa.Table:
     """What every event counted for, of the subjects `asked` for, and the levels that were carried in."""
-    metered = open_plan(plan, levels, machine, run.clock)
+    metered = open_plan(plan, machine, run.clock)
     with metered.run.engine as engine:
         _ = metered.accounting
         found = metered.run.usage(asked)
         usage = found.append_column("is_carried", pa.repeat(pa.scalar(False), len(found)))
-        if levels is None or not len(levels):
+        if plan.levels is None or not len(plan.levels.table):
             return usage
-        engine.keep("carried", levels)
+        engine.keep("carried", plan.levels.table)
         columns = names(("workspace_id", "universe_id", "subject", "dimensions", "unit", "aggregation", "event_id"))
         columns |= names(("recorded_at", "metered_at")) | {"quantity": "level", "is_carried": "TRUE"}
         where = ["(universe_id, subject) IN (SELECT (universe_id, subject) FROM asked)"]

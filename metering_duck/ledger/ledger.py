@@ -24,6 +24,7 @@ from metering_duck.ledger.manifest import ReadingOptions, history_of, make_readi
 from metering_duck.ledger.meterer import (
     Meterer,
     Situation,
+    closed_periods,
     counting_run,
     current_run,
     is_closed_period,
@@ -31,6 +32,8 @@ from metering_duck.ledger.meterer import (
     patterns_of,
     run_around,
     run_as_of,
+    settled_runs,
+    sources_now,
     stored_reading,
 )
 from metering_duck.ledger.periods import Period, cut_periods, find_period, known_period, moment_of, parse_period
@@ -158,10 +161,17 @@ class Ledger:
                 with self.store.transaction() as engine:
                     configs.store(engine, loaded, now)
                     configs.make_effective(engine, loaded, periods[0].start, now)
+            with self.store.reading() as engine:
+                settled = settled_runs(engine, chosen, situation)
+                closed = closed_periods(engine)
             for period in periods:
-                with self.store.reading() as engine:
-                    known = self._effective(engine, period)
-                outcomes.append(self._backfill_one(period, known, chosen, situation, strict=strict))
+                began = datetime.now(UTC)
+                run = next((one for one in settled.get(period.start, []) if one.period.end == period.end), None)
+                if run:
+                    status = "closed" if (period.start, period.end) in closed else "unchanged"
+                    outcomes.append(_outcome(period, status, run, began))
+                else:
+                    outcomes.append(self._backfill_one(period, chosen, situation, strict=strict))
                 if report:
                     report(outcomes[-1], len(periods))
         return outcomes
@@ -178,18 +188,17 @@ class Ledger:
             raise LedgerError(f"period {period.name}: found no config for it; expected one. hint: --config FILE")
         return configs.stored(engine, sha256)
 
-    def _backfill_one(
-        self, period: Period, config: KnownConfig, options: Options, situation: Situation, *, strict: bool
-    ) -> Outcome:
+    def _backfill_one(self, period: Period, options: Options, situation: Situation, *, strict: bool) -> Outcome:
         """One period: left as it is where nothing has changed."""
         began = datetime.now(UTC)
         with self.store.reading() as engine:
+            config = self._effective(engine, period)
             current = current_run(engine, period)
-            is_closed = is_closed_period(engine, period)
-        if current and is_closed:
-            is_stale = current.sources_sha256 != self.meterer.sources_now(current, situation)
-            return _outcome(period, "closed", current, began, is_stale=is_stale)
-        plan = self.meterer.planned(period, config, options, situation)
+            if current and is_closed_period(engine, period):
+                is_stale = current.sources_sha256 != sources_now(engine, current, situation)
+                return _outcome(period, "closed", current, began, is_stale=is_stale)
+            plan = self.meterer.plan(engine, period, config, options, situation)
+        plan = self.meterer.ready(plan, situation)
         if current and current.inputs_sha256 == plan.inputs_sha256:
             self.meterer.confirm(current.run_id, plan, situation)
             return _outcome(period, "unchanged", current, began)
@@ -236,7 +245,9 @@ class Ledger:
                 if loaded is not None:
                     with self.store.transaction() as engine:
                         configs.store(engine, loaded, now)
-                plan = self.meterer.planned(found, known, base.options, situation)
+                with self.store.reading() as engine:
+                    plan = self.meterer.plan(engine, found, known, base.options, situation)
+                plan = self.meterer.ready(plan, situation)
             is_own = loaded is None and moment is None and not as_was and base.period == found
             outcome = self._rerun(found, plan, situation, began, is_own=is_own)
             is_new = base.period != found and outcome.status == "changed"
@@ -420,7 +431,9 @@ class Ledger:
                 configs.store(engine, known, now)
             options = replace(base.options, universes={of: universe}, universe=(of,))
             whole = replace(situation, visible=self.meterer.visible_of(base))
-            plan = self.meterer.planned(as_was.period, known, options, whole)
+            with self.store.reading() as engine:
+                plan = self.meterer.plan(engine, as_was.period, known, options, whole)
+            plan = self.meterer.ready(plan, whole)
             run = self.meterer.run(plan, "simulation", situation, began, counts=False)
             comparison = compare(self.meterer, base, run, universe=of, with_causes=causes)
             after = self._counting_sha256()

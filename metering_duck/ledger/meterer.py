@@ -11,17 +11,16 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from os import PathLike
 from typing import Any
-
-import pyarrow as pa
 
 from metering_duck.compiler import Compiler
 from metering_duck.errors import ConfigError, LedgerError, MeteringError
 from metering_duck.ledger import configs, manifest, runs
-from metering_duck.ledger.configs import KnownConfig, Options
+from metering_duck.ledger.configs import KnownConfig, Options, digest
 from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, files_of
-from metering_duck.ledger.periods import Period
+from metering_duck.ledger.periods import Period, utc
 from metering_duck.ledger.plans import BEGINNING, Levels, Plan, check_readable, history_sha256, make_plan, visible_files
 from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.run import Machine
@@ -39,6 +38,11 @@ class Situation:
     as_of: datetime | None
     clock: datetime
     is_whole: bool = True
+
+    @cached_property
+    def sha256(self) -> str:
+        """A digest of all that may be used: while it is the same, nothing that was made of it changes."""
+        return digest("all files", sorted((file.sha256, file.entered_at) for file in self.visible), self.as_of)
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,12 @@ class Meterer:
             }
             known = configs.stored(engine, base.config_sha256)
             plan = make_plan(engine, base.period, known, base.options, reading, files, base.as_of)
+            levels = None
+            if base.levels_before_sha256 is not None:
+                before = base.levels_before_run_id
+                levels = Levels(before, base.levels_before_sha256, runs.levels_of(engine, before))
         counting = tuple(file for file in files if file.file_id not in others)
         compared = tuple(file for file in files if file.file_id in others)
-        levels = None
-        if base.levels_before_sha256 is not None:
-            levels = Levels(base.levels_before_run_id, base.levels_before_sha256)
         plan = replace(plan, files=counting, others=compared, levels=levels)
         return plan, Situation(tuple(files), reading, base.as_of, now, is_whole=False)
 
@@ -75,8 +80,11 @@ class Meterer:
 
     def confirm(self, run_id: int, plan: Plan, situation: Situation) -> None:
         """A run holds under the files that there are now, too."""
+        with self.store.reading() as engine:
+            history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
         with self.store.transaction() as engine:
-            runs.add_history(engine, run_id, history_sha256(engine, plan.period.end, situation.visible, plan.as_of))
+            for sha256 in (history, situation.sha256):
+                runs.add_history(engine, run_id, sha256)
 
     def situation(
         self,
@@ -115,40 +123,23 @@ class Meterer:
             raise LedgerError(f"as-of: found no file that had been seen by {as_of:%Y-%m-%dT%H:%M:%SZ}; expected some.")
         return Situation(tuple(visible), options, as_of, clock)
 
-    def planned(self, period: Period, config: KnownConfig, options: Options, situation: Situation) -> Plan:
-        """A plan with its levels."""
-        with self.store.reading() as engine:
-            plan = make_plan(engine, period, config, options, situation.reading, situation.visible, situation.as_of)
-        return replace(plan, levels=self.levels_before(plan, situation)) if plan.needs_levels else plan
+    def plan(
+        self, engine: StoreEngine, period: Period, config: KnownConfig, options: Options, situation: Situation
+    ) -> Plan:
+        """A plan with the levels that it begins with, or with the gap that is to be run for them first."""
+        plan = make_plan(engine, period, config, options, situation.reading, situation.visible, situation.as_of)
+        return replace(plan, levels=levels_before(engine, plan, situation)) if plan.needs_levels else plan
 
-    def sources_now(self, run: runs.RunRow, situation: Situation) -> str:
-        """The digest of what a run's period would read now."""
-        with self.store.reading() as engine:
-            config = configs.stored(engine, run.config_sha256)
-            now = make_plan(
-                engine, run.period, config, run.options, situation.reading, situation.visible, situation.as_of
-            )
-        return now.sources_sha256
-
-    def levels_before(self, plan: Plan, situation: Situation) -> Levels:
-        """The levels that hold when a period begins: of a run that ended there, or made from the last that is known."""
-        moment = plan.period.start
-        with self.store.reading() as engine:
-            nearest = nearest_run(engine, plan, situation.visible)
-            start = nearest.period.end if nearest else BEGINNING
-            gap = replace(plan.period, start=min(start, moment), end=moment, name="")
-            between = make_plan(
-                engine, gap, plan.config, plan.options, plan.reading, situation.visible, situation.as_of
-            )
-            is_empty = start >= moment or not has_events(engine, gap, situation.visible)
-        known = Levels(nearest.run_id, str(nearest.levels_sha256)) if nearest else Levels(None, runs.EMPTY_LEVELS)
-        return known if is_empty else self._run_levels(replace(between, levels=known), situation)
+    def ready(self, plan: Plan, situation: Situation) -> Plan:
+        """The same plan, its gap run."""
+        if plan.levels is None or plan.levels.gap is None:
+            return plan
+        return replace(plan, levels=self._run_levels(plan.levels.gap, situation))
 
     def _run_levels(self, plan: Plan, situation: Situation) -> Levels:
         """The levels at the end of a stretch of time, kept as a run of its own."""
         began = datetime.now(UTC)
-        before = self.stored_levels(plan)
-        metered = runs.open_plan(plan, before, self.machine, situation.clock)
+        metered = runs.open_plan(plan, self.machine, situation.clock)
         with metered.run.engine:
             compiler = metered.run.compiler
             if not isinstance(compiler, Compiler):
@@ -158,34 +149,28 @@ class Meterer:
         with self.store.transaction() as engine:
             history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
             run_id = runs.commit_levels(engine, plan, levels, situation.clock, situation.as_of, began, history)
-        return Levels(run_id, runs.levels_sha256(levels))
-
-    def stored_levels(self, plan: Plan) -> pa.Table | None:
-        if plan.levels is None:
-            return None
-        with self.store.reading() as engine:
-            return runs.levels_of(engine, plan.levels.run_id)
+        return Levels(run_id, runs.levels_sha256(levels), levels)
 
     def run(
         self, plan: Plan, kind: str, situation: Situation, began: datetime, *, counts: bool = True, strict: bool = False
     ) -> runs.RunRow:
         """Meter a plan and keep it; where it `counts`, its readings are the period's from now on."""
         try:
-            metered = runs.open_plan(plan, self.stored_levels(plan), self.machine, situation.clock)
+            metered = runs.open_plan(plan, self.machine, situation.clock)
             try:
                 _ = metered.accounting
                 notices = tuple(metered.result.notices)
                 if strict:
                     metered.result.refuse_rejects()
                 with self.store.transaction() as engine:
-                    history = None
+                    run_id = runs.commit(engine, metered, kind, as_of=situation.as_of, started_at=began)
                     if situation.is_whole:
                         history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
-                    run_id = runs.commit(
-                        engine, metered, kind, as_of=situation.as_of, started_at=began, history_sha256=history
-                    )
+                        for sha256 in (history, situation.sha256):
+                            runs.add_history(engine, run_id, sha256)
                     if counts:
                         make_current(engine, plan.period, run_id)
+                    return replace(runs.find_runs(engine, f"run_id = {run_id}")[0], notices=notices)
             finally:
                 metered.close()
         except LedgerError:
@@ -193,8 +178,6 @@ class Meterer:
         except MeteringError as error:
             self._keep_failure(plan, kind, error, situation, began)
             raise
-        with self.store.reading() as engine:
-            return replace(runs.find_runs(engine, f"run_id = {run_id}")[0], notices=notices)
 
     def _keep_failure(self, plan: Plan, kind: str, error: MeteringError, situation: Situation, began: datetime) -> None:
         """A run that failed is a row, too; and the error says which period it was."""
@@ -202,6 +185,21 @@ class Meterer:
         with contextlib.suppress(LedgerError), self.store.transaction() as engine:
             runs.commit_failure(engine, plan, kind, str(error), situation.clock, began)
         error.args = (f"period {plan.period.name}: {error}", *error.args[1:])
+
+
+def settled_runs(engine: StoreEngine, options: Options, situation: Situation) -> dict[datetime, list[runs.RunRow]]:
+    """Start → runs that count, of the periods that need no look: nothing that they could be made of has changed."""
+    found = runs.find_runs(
+        engine,
+        "options = $options AND run_id IN (SELECT run_id FROM periods) "
+        "AND run_id IN (SELECT run_id FROM run_histories WHERE history_sha256 = $sha)",
+        {"options": options.text, "sha": situation.sha256},
+    )
+    settled: dict[datetime, list[runs.RunRow]] = {}
+    for run in found:
+        if configs.effective(engine, run.period.start) == run.config_sha256:
+            settled.setdefault(run.period.start, []).append(run)
+    return settled
 
 
 def current_run(engine: StoreEngine, period: Period) -> runs.RunRow | None:
@@ -251,10 +249,15 @@ def run_around(engine: StoreEngine, period: Period) -> runs.RunRow:
     return min(around, key=lambda run: run.period.end - run.period.start)
 
 
+def closed_periods(engine: StoreEngine) -> set[tuple[datetime, datetime]]:
+    """Start and end of the periods whose readings are final."""
+    rows = engine.rows("SELECT period_start, period_end FROM periods WHERE closed_at IS NOT NULL")
+    return {(utc(start), utc(end)) for start, end in rows}
+
+
 def is_closed_period(engine: StoreEngine, period: Period) -> bool:
     """Whether its readings are final."""
-    sql = "SELECT closed_at IS NOT NULL FROM periods WHERE period_start = $start AND period_end = $end"
-    return any(row[0] for row in engine.rows(sql, period.parameters))
+    return (period.start, period.end) in closed_periods(engine)
 
 
 def make_current(engine: StoreEngine, period: Period, run_id: int) -> None:
@@ -267,22 +270,42 @@ def make_current(engine: StoreEngine, period: Period, run_id: int) -> None:
     )
 
 
-def nearest_run(engine: StoreEngine, plan: Plan, visible: Sequence[SourceFile]) -> runs.RunRow | None:
-    """The last run before a period whose levels hold under the visible files."""
-    found = runs.find_runs(
-        engine,
-        "levels_sha256 IS NOT NULL AND config_sha256 = $config AND options = $options AND period_end <= $start",
+def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tuple[datetime, Levels] | None:
+    """The last levels before a period that are known to hold under the visible files, and their moment."""
+    found = engine.rows(
+        "SELECT period_end, run_id, levels_sha256 FROM runs WHERE status = 'done' AND levels_sha256 IS NOT NULL "
+        "AND config_sha256 = $config AND options = $options AND period_end <= $start "
+        "ORDER BY period_end DESC, run_id DESC",
         {"config": plan.config.sha256, "options": plan.options.text, "start": plan.period.start},
     )
     histories: dict[datetime, str] = {}
-    for run in sorted(found, key=lambda one: (one.period.end, one.run_id), reverse=True):
-        end = run.period.end
+    for end, run_id, sha256 in found:
         if end not in histories:
-            histories[end] = history_sha256(engine, end, visible, plan.as_of)
-        sql = "SELECT count(*) FROM run_histories WHERE run_id = $run AND history_sha256 = $sha"
-        if engine.rows(sql, {"run": run.run_id, "sha": histories[end]})[0][0]:
-            return run
+            histories[end] = history_sha256(engine, utc(end), situation.visible, plan.as_of)
+        if runs.has_history(engine, run_id, histories[end]):
+            return utc(end), Levels(run_id, sha256, runs.levels_of(engine, run_id))
     return None
+
+
+def sources_now(engine: StoreEngine, run: runs.RunRow, situation: Situation) -> str:
+    """The digest of what a run's period would read now."""
+    config, visible = configs.stored(engine, run.config_sha256), situation.visible
+    now = make_plan(engine, run.period, config, run.options, situation.reading, visible, situation.as_of)
+    return now.sources_sha256
+
+
+def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> Levels:
+    """The levels that hold when a period begins: those of the last run whose levels are known to hold.
+
+    Where events lie between its end and the period, they have a gap.
+    """
+    moment = plan.period.start
+    start, known = nearest_levels(engine, plan, situation) or (BEGINNING, Levels(None, runs.EMPTY_LEVELS))
+    gap = replace(plan.period, start=min(start, moment), end=moment, name="")
+    if start >= moment or not has_events(engine, gap, situation.visible):
+        return known
+    between = make_plan(engine, gap, plan.config, plan.options, plan.reading, situation.visible, situation.as_of)
+    return replace(known, gap=replace(between, levels=known))
 
 
 def has_events(engine: StoreEngine, period: Period, visible: Iterable[SourceFile]) -> bool:
@@ -327,9 +350,3 @@ def add_patterns(engine: StoreEngine, patterns: Iterable[str], now: datetime) ->
             "INSERT INTO source_patterns VALUES ($pattern, $now) ON CONFLICT DO NOTHING",
             {"pattern": pattern, "now": now},
         )
-
-
-def stored_plan(meterer: Meterer, run: runs.RunRow) -> tuple[Plan, pa.Table | None]:
-    """The plan of a run as it was, and the levels that it began with."""
-    plan, _ = meterer.plan_as_was(run, run.clock)
-    return plan, meterer.stored_levels(plan)

@@ -7,7 +7,7 @@ else can change its readings. So two plans of one digest have the same readings,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from metering_duck.config import MeteringConfig
 from metering_duck.errors import LedgerError
-from metering_duck.history import History
+from metering_duck.history import LEVELS_SCHEMA, History
 from metering_duck.layouts import Reach
 from metering_duck.ledger.configs import KnownConfig, Options, digest
 from metering_duck.ledger.manifest import ReadingOptions, SourceFile, files_of, history_of
@@ -30,10 +30,15 @@ ASKED = "asked_files"
 
 @dataclass(frozen=True)
 class Levels:
-    """What gauges begin with: the run that has them, None where nothing was before, and their digest."""
+    """What gauges begin with: the run that has them, None where nothing was before, their digest, and they themselves.
+
+    A `gap` is a plan that is to be run first, from their moment to the one where they are needed.
+    """
 
     run_id: int | None
     sha256: str
+    table: pa.Table = field(default_factory=LEVELS_SCHEMA.empty_table, compare=False, repr=False)
+    gap: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,13 @@ class Plan:
         window = (self.period.start, self.period.end, self.reach)
         return digest(self.config.sha256, self.options.text, self.reading, window, self.sources_sha256, levels)
 
-    def history(self, levels: pa.Table | None, *, numbers_rows: bool = False) -> History:
+    def history(self, *, numbers_rows: bool = False) -> History:
         """As the engine is told."""
         return replace(
             history_of([*self.files, *self.others]),
             others=tuple(file.path for file in self.others),
             repeated=self.repeated,
-            levels=levels if self.needs_levels else None,
+            levels=self.levels.table if self.levels else None,
             numbers_rows=numbers_rows,
         )
 

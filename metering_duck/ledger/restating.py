@@ -25,7 +25,7 @@ from metering_duck.ledger.changes import (
     usage_of,
 )
 from metering_duck.ledger.configs import digest
-from metering_duck.ledger.meterer import Meterer, stored_plan
+from metering_duck.ledger.meterer import Meterer
 from metering_duck.ledger.runs import RunRow, find_runs, insert_row
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.rows import Rows
@@ -118,11 +118,11 @@ def _only(side: Side, universe: str | None) -> Side:
 
 def _usage(meterer: Meterer, side: Side, asked: pa.Table) -> tuple[pa.Table, list[str]]:
     """What events counted for in a run, and which files it had."""
-    plan, levels = stored_plan(meterer, side.run)
+    plan, _ = meterer.plan_as_was(side.run, side.run.clock)
     first_to_new = side.run.options.universes
     renamed = [first_to_new.get(name, name) for name in asked.column("universe_id").to_pylist()]
     own = asked.set_column(0, "universe_id", pa.array(renamed, pa.string()))
-    return usage_of(plan, levels, own, meterer.machine, side.run), [file.path for file in plan.files]
+    return usage_of(plan, own, meterer.machine, side.run), [file.path for file in plan.files]
 
 
 def restatement_id(old: RunRow, new: RunRow) -> str:

@@ -92,15 +92,13 @@ class Metered:
         self.result.close()
 
 
-def open_plan(
-    plan: Plan, levels: pa.Table | None, machine: Machine, clock: datetime, *, numbers_rows: bool = False
-) -> Metered:
+def open_plan(plan: Plan, machine: Machine, clock: datetime, *, numbers_rows: bool = False) -> Metered:
     """A plan in an engine of its own, nothing computed yet.
 
     Raises: LedgerError for a file that has changed; SourceError, SchemaError, ConfigError.
     """
     check_readable([*plan.files, *plan.others])
-    options, history = plan.options, plan.history(levels, numbers_rows=numbers_rows)
+    options, history = plan.options, plan.history(numbers_rows=numbers_rows)
     selection = Selection(
         options.workspace,
         options.universe,
@@ -157,7 +155,6 @@ def commit(
     *,
     as_of: datetime | None,
     started_at: datetime,
-    history_sha256: str | None,
 ) -> int:
     """All rows of a run, inside a transaction: its number. What a run of the same inputs has is not repeated."""
     plan, result = metered.plan, metered.result
@@ -196,8 +193,6 @@ def commit(
         {"file_id": pa.array([n for n, _ in files], pa.int32()), "counts": [counts for _, counts in files]}
     )
     engine.insert("run_files", manifest, {"run_id": str(run_id)})
-    if history_sha256 is not None:
-        add_history(engine, run_id, history_sha256)
     if readings_of == run_id:
         engine.insert(
             "readings", reader, {"run_id": str(run_id), "quantity": "plain_text(quantity)"}, without=["quantity"]
@@ -287,6 +282,12 @@ def add_history(engine: StoreEngine, run_id: int, history_sha256: str) -> None:
         "(FROM run_histories WHERE run_id = $run AND history_sha256 = $sha)",
         {"run": run_id, "sha": history_sha256},
     )
+
+
+def has_history(engine: StoreEngine, run_id: int, history_sha256: str) -> bool:
+    """Whether a run is known to hold under these files."""
+    found = "SELECT count(*) FROM run_histories WHERE run_id = $run AND history_sha256 = $sha"
+    return bool(engine.rows(found, {"run": run_id, "sha": history_sha256})[0][0])
 
 
 def sql_type(kind: pa.DataType) -> str:

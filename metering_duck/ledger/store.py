@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from metering_duck import __version__
 from metering_duck.engine import Engine
-from metering_duck.errors import ConfigError, LedgerError, MeteringError
+from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageError
 from metering_duck.quote import literal
 from metering_duck.stages import load_text
 
@@ -148,10 +148,11 @@ class Store:
 
     def _check_version(self, engine: StoreEngine) -> None:
         """An older ledger is brought forward, a later one refused."""
-        ours = "database_name = 'the_ledger' AND table_name = 'ledger'"
-        if not engine.rows(f"SELECT table_name FROM duckdb_tables() WHERE {ours}"):
-            raise LedgerError(f"{self.path}: is no ledger; expected a file made by metering-duck ledger init.")
-        ((version, made_with),) = engine.rows("SELECT version, created_with FROM ledger")
+        try:
+            ((version, made_with),) = engine.rows("SELECT version, created_with FROM ledger")
+        except (StageError, ValueError):
+            made = "expected a file made by metering-duck ledger init"
+            raise LedgerError(f"{self.path}: is no ledger; {made}.") from None
         if version > VERSION:
             raise LedgerError(
                 f"{self.path}: is a ledger of version {version} (made by {made_with}); expected at most {VERSION}, "

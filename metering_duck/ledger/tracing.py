@@ -16,7 +16,7 @@ from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.history import LEVELS_SCHEMA
 from metering_duck.ledger import configs
-from metering_duck.ledger.meterer import Meterer, stored_plan
+from metering_duck.ledger.meterer import Meterer
 from metering_duck.ledger.plans import Plan
 from metering_duck.ledger.runs import RunRow, find_runs, open_plan
 from metering_duck.ledger.store import StoreEngine
@@ -98,15 +98,15 @@ def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
     """
     with meterer.store.reading() as opened:
         reading, row = find_reading(opened, text, run)
-    plan, levels = stored_plan(meterer, row)
-    metered = open_plan(plan, levels, meterer.machine, row.clock, numbers_rows=True)
+    plan, _ = meterer.plan_as_was(row, row.clock)
+    metered = open_plan(plan, meterer.machine, row.clock, numbers_rows=True)
     engine = metered.run.engine
     try:
         sql = metered.result.sql
         subject = {"universe_id": [reading["universe_id"]], "subject": [reading["subject"]]}
         again = _again(metered.result.to_arrow(), reading)
         engine.keep("found_usage", metered.run.usage(pa.table(subject)))
-        engine.keep("found_levels", LEVELS_SCHEMA.empty_table() if levels is None else levels)
+        engine.keep("found_levels", plan.levels.table if plan.levels else LEVELS_SCHEMA.empty_table())
         totals = _fill(engine, reading, _whole_aggregation(plan, reading), plan.period.start, plan.period.end)
     except BaseException:
         metered.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -24,6 +25,20 @@ OUTCOME_COLUMNS = ("period", "status", "run_id", *BOOKS, "readings", "seconds")
 OUTCOME_NUMBERS = ("run_id", *BOOKS, "readings", "seconds")
 PERIOD_COLUMNS = ("period", "timezone", "status", "run_id", "read", "readings", "rejected", "stale", "because")
 TRACE_ROWS = 50
+TOTALS = {
+    "rows": "rows",
+    "carried_in": "of these levels carried in",
+    "sum": "their sum",
+    "total": "they come to",
+    "numerator": "sum of level × microseconds",
+    "divisor_us": "divided by",
+    "metered_again": "metered again",
+    "adds_up": "adds up",
+}
+TRACE_COLUMNS = (
+    *("carried_in", "file", "file_row", "event_id", "recorded_at", "quantity", "value", "span_start", "span_end"),
+    *("held_from", "held_until", "held_us", "level_us"),
+)
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
@@ -89,16 +104,24 @@ def print_trace(trace: Trace, limit: int | None, given: dict[str, Any]) -> None:
             out.print(Text(f"{name}: {visible(str(value))}"))
     shown = trace.events.head(TRACE_ROWS if limit is None else limit)
     if shown:
-        columns = [name for name in shown[0] if any(row[name] is not None for row in shown)]
-        out.print(make_table(shown, columns, ("place", "file_row", "quantity", "exact", "held_us", "level_us")))
+        rows = [{**row, "file": _short(row["file"])} for row in shown]
+        columns = [name for name in TRACE_COLUMNS if any(row.get(name) not in (None, "false", False) for row in rows)]
+        out.print(make_table(rows, columns, ("file_row", "quantity", "held_us", "level_us")))
     rest = trace.totals["rows"] - len(shown)
     if rest > 0:
         out.print(f"… and {rest:,} more. hint: --limit {trace.totals['rows']}, or -o FILE")
     if given.get("output"):
         return
-    for name, value in trace.totals.items():
+    for name, words in TOTALS.items():
+        value = trace.totals.get(name)
         if value is not None:
-            out.print(Text(f"{name.replace('_', ' ')}: {value}"))
+            out.print(Text(f"{words}: {'yes' if value is True else 'NO' if value is False else value}"))
+
+
+def _short(path: str | None) -> str | None:
+    """A path as it is called from here, where it lies below."""
+    below = path is not None and Path(path).is_relative_to(Path.cwd())
+    return str(Path(path).relative_to(Path.cwd())) if path is not None and below else path
 
 
 def sums_text(rows: Rows) -> str:

@@ -190,6 +190,8 @@ def _totals(engine: Engine, reading: dict[str, Any], function: Aggregation) -> d
     if sql:
         ((total,),) = engine.rows(f"SELECT plain_text({sql}) FROM traced")
         totals["total"] = total
+    if function.function == "avg" and not function.outer:
+        totals |= {"sum": engine.rows("SELECT plain_text(sum(exact)) FROM traced")[0][0]}
     return totals
 
 

@@ -1,5 +1,5 @@
-"""Small worlds of events in files, as the tests of the ledger use them: gauges, counters, percentiles, spans, duplicates,
-conflicts that move to another month, rejects and events without a time, by month, by day and late."""
+"""Small worlds of events in files, as the tests of the ledger use them: gauges, counters, percentiles, spans,
+duplicates, conflicts that move to another month, rejects and events without a time, by month, by day and late."""
 
 from __future__ import annotations
 
@@ -122,7 +122,11 @@ def _moment(chance: random.Random, days: int) -> datetime:
     """Any microsecond, often the first of a day, sometimes one that others have, too."""
     day = BEGINNING + timedelta(days=chance.randrange(days))
     return chance.choice(
-        [day, day + timedelta(hours=chance.randrange(24)), day + timedelta(microseconds=chance.randrange(86_400_000_000))]
+        [
+            day,
+            day + timedelta(hours=chance.randrange(24)),
+            day + timedelta(microseconds=chance.randrange(86_400_000_000)),
+        ]
     )
 
 

@@ -5,6 +5,7 @@ import runpy
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 from documents import PROJECT, check_document
 
@@ -12,6 +13,7 @@ from metering_duck.aggregations import NAMES
 from metering_duck.config import Entry
 from metering_duck.contract import READING_SCHEMA, REASONS, RECORD_SCHEMA
 from metering_duck.filters import Filter
+from metering_duck.ledger.ledger import Ledger
 from metering_duck.measurements import Measurement
 
 DOCS = PROJECT / "docs"
@@ -111,6 +113,21 @@ def test_the_page_of_stages_lists_every_file() -> None:
     rows = re.findall(r"^\| `(\w+\.sql)` \|", (PROJECT / "sql" / "README.md").read_text(), re.M)
 
     assert sorted(path.name for path in (PROJECT / "sql").glob("*.sql")) == sorted(rows)
+
+
+def test_the_page_of_the_ledger_lists_every_table(tmp_path: Path) -> None:
+    """docs/ledger.md has a row for every table of a ledger, and names every column; a view's are those of its table."""
+    Ledger.init(tmp_path / "new.duckdb")
+    with duckdb.connect(str(tmp_path / "new.duckdb"), read_only=True) as connection:
+        found = connection.execute(
+            "SELECT table_name, list(column_name ORDER BY column_name) FROM duckdb_columns() "
+            "WHERE NOT internal AND table_name <> 'current_readings' GROUP BY ALL"
+        ).fetchall()
+    rows = dict(table_of(DOCS / "ledger.md", "Its tables"))
+
+    assert dict(found) | {"current_readings": []} == {
+        name.strip("`"): sorted(re.findall(r"`(\w+)`", described)) for name, described in rows.items()
+    }
 
 
 def test_the_api_lists_the_columns() -> None:

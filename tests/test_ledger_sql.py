@@ -1,4 +1,4 @@
-"""The files of sql/ledger: what their headers say against what DuckDB parses, and that every table says what it holds."""
+"""The files of sql/ledger: their headers against what DuckDB parses, and that every table says what it holds."""
 
 from __future__ import annotations
 

@@ -42,11 +42,8 @@ def _rows_sql(compiler: Compiler, totals: Totals, slot: Slot) -> str:
     }
     asked = "(universe_id, subject) IN (SELECT (universe_id, subject) FROM asked)"
     where = [*totals.shown, f"v_{slot.index} IS NOT NULL", asked]
-    if slot.is_prorated:
-        where.append(f"start_{slot.index} < $end AND end_{slot.index} > $start")
-    else:
-        # More than the window may be read, for other measurements; a gauge needs what was before it.
-        where.append(
-            "recorded_at < $end" if series.aggregation.is_gauge else "recorded_at >= $start AND recorded_at < $end"
-        )
+    # More than the window may be read, for other measurements; a gauge needs what was before it.
+    where.append("recorded_at < $end")
+    if not series.aggregation.is_gauge:
+        where.append("recorded_at >= $start")
     return select(columns, "judged", where=where)

@@ -57,24 +57,6 @@ NARROW: dict[str, Any] = {
         },
     ]
 }
-# Spans that are split over windows need all events.
-WIDE: dict[str, Any] = {
-    "entries": [
-        *NARROW["entries"],
-        {
-            "type": "job",
-            "measurements": [
-                {
-                    "sourceProperty": "hours",
-                    "unit": "hours",
-                    "aggregation": "sum",
-                    "span": {"duration": "days", "unit": "days"},
-                    "proration": "by-time",
-                }
-            ],
-        },
-    ]
-}
 # A gauge inside another aggregation needs all events before the window's end.
 NESTED: dict[str, Any] = {
     "entries": [

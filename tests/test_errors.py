@@ -1145,8 +1145,8 @@ def test_every_error_is_a_metering_error() -> None:
     errors = {kind for kind in public if isinstance(kind, type) and issubclass(kind, Exception)}
 
     assert {
-        ConfigError, Interrupted, LedgerError, MeteringError, QuantityOverflow, RejectedEvents, SchemaError, SourceError,
-        StageError,
+        ConfigError, Interrupted, LedgerError, MeteringError, QuantityOverflow, RejectedEvents, SchemaError,
+        SourceError, StageError,
     } == errors  # fmt: skip
     assert all(issubclass(kind, MeteringError) for kind in errors)
 

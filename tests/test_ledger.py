@@ -15,7 +15,7 @@ from typing import Any
 
 import ledger_worlds as worlds
 import pytest
-from ledger_worlds import BEGINNING, CLOCK, MONTHS, NARROW, NESTED, PERIODS, WIDE, Event, event, exported, write
+from ledger_worlds import BEGINNING, CLOCK, MONTHS, NARROW, NESTED, PERIODS, Event, event, exported, write
 from pyarrow import parquet
 
 import metering_duck
@@ -186,13 +186,12 @@ LAYOUTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"start": "2024-03-09", "end": "2024-03-12", "every": "day", "timezone": "America/New_York", "digits": 34},
     ),
     "gauges inside another aggregation": (NESTED, {**MONTHS, "fill": "zero", "timezone": "Asia/Kolkata"}),
-    "split spans": (WIDE, {"start": "2024-01-01", "end": "2024-03-01", "every": "month", "universe": "production"}),
 }
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_periods_are_what_all_events_at_once_are(name: str, tmp_path: Path) -> None:
-    """Also by day, in zones, across workspaces, for gauges in two levels and for spans that two periods share."""
+    """Also by day, in zones, across workspaces, and for gauges in two levels."""
     config, options = LAYOUTS[name]
     files = worlds.in_files(worlds.world(3), form="%Y-%m" if config is NARROW else "%Y")
     events = worlds.write_all(tmp_path / "events", files)
@@ -566,20 +565,19 @@ def test_a_traced_level_from_before_is_marked(two_months: Ledger) -> None:
 
 
 def test_a_trace_shows_its_own_window_only(tmp_path: Path) -> None:
-    """Where a measurement beside it needs all events, a trace still shows those of its window, and of a gauge the level
-    that holds when it begins."""
+    """Where all events are read, a trace still shows those of its window, and of a gauge the level that holds when it
+    begins."""
     write(tmp_path, "a", [event(n, day(12 * n), "seat", seats=n, joined=n) for n in range(6)])
     write(tmp_path, "b", [event(10 + n, day(12 * n), tokens=n, subject="customer:2") for n in range(6)])
-    write(tmp_path, "c", [event(20, day(0), "job", hours=6, days=60, subject="customer:3")])
     ledger = Ledger.init(tmp_path / "ledger.duckdb")
-    chosen = {"call": slice(1), "seat": slice(0, 4, 3), "job": slice(1)}
-    entries = [{**entry, "measurements": entry["measurements"][chosen[entry["type"]]]} for entry in WIDE["entries"]]
-    february = {"start": "2024-02-01", "end": "2024-03-01", "every": "month", "clock": CLOCK}
+    chosen = {"call": slice(1), "seat": slice(0, 4, 3)}
+    entries = [{**entry, "measurements": entry["measurements"][chosen[entry["type"]]]} for entry in NARROW["entries"]]
+    february = {"start": "2024-02-01", "end": "2024-03-01", "every": "month", "clock": CLOCK, "fill": "zero"}
     ledger.backfill(tmp_path / "*.parquet", {"entries": entries}, **february)
     with ledger.export("readings") as rows:
         ids = {(row["unit"], row["aggregation"]): row["id"] for row in rows.to_dicts()}
     shown = {}
-    for key in [("seats", "time-weighted-avg"), ("members", "time-weighted-avg"), ("tokens", "sum"), ("hours", "sum")]:
+    for key in [("seats", "time-weighted-avg"), ("members", "time-weighted-avg"), ("tokens", "sum")]:
         found = ledger.trace(ids[key])
         assert found.totals["adds_up"]
         with found.events as events:
@@ -587,4 +585,15 @@ def test_a_trace_shows_its_own_window_only(tmp_path: Path) -> None:
     assert [("e2", "2", True), ("e3", "3", False), ("e4", "4", False)] == shown["seats"]
     assert [("e2", "3", True), ("e3", "3", False), ("e4", "4", False)] == shown["members"]
     assert [("e13", "3", False), ("e14", "4", False)] == shown["tokens"]
-    assert [("e20", "6", False)] == shown["hours"]
+
+
+def test_a_quantity_that_is_split_by_time_is_refused(tmp_path: Path) -> None:
+    """Parts of a split are known only when all windows are (R26): a ledger says so, and keeps nothing of it."""
+    write(tmp_path, "a", [event(1, day(0), "job", hours=6, days=60)])
+    ledger = Ledger.init(tmp_path / "ledger.duckdb")
+    span = {"duration": "days", "unit": "days"}
+    hours = {"sourceProperty": "hours", "unit": "hours", "aggregation": "sum", "span": span, "proration": "by-time"}
+    with pytest.raises(ConfigError, match="found a quantity that is split by time; expected a whole one"):
+        ledger.backfill(tmp_path / "a.parquet", {"measurements": [hours]}, clock=CLOCK, **TWO_MONTHS)
+    with ledger.export("runs") as rows:
+        assert rows.count() == 0

@@ -146,7 +146,7 @@ def test_a_trace_leads_from_a_number_to_its_rows() -> None:
     trace = objects("trace", wanted["id"][:8])
 
     january = str(Path("events/january.csv").absolute())
-    assert [(january, "1", "e1", "100"), (january, "2", "e2", "20.5")] == [
+    assert [(january, 1, "e1", "100"), (january, 2, "e2", "20.5")] == [
         (event["file"], event["file_row"], event["event_id"], event["quantity"]) for event in trace["events"]
     ]
     assert {"rows": 2, "total": "120.5", "adds_up": True} == {
@@ -220,7 +220,6 @@ def test_tables_are_written_in_every_format(table: str, suffix: str) -> None:
 
 
 ENDS = {
-    "no ledger named": (2, ("ledger", "status", "--ledger", ""), "ledger: found none"),
     "no such ledger": (1, ("ledger", "status", "--ledger", "none.duckdb"), "found no ledger"),
     "a ledger that is there": (1, ("ledger", "init"), "is there already"),
     "no config": (1, ("backfill", "events", *SPAN), "period 2024-01: found no config for it"),
@@ -251,6 +250,15 @@ def test_what_cannot_be_done_says_why(end: str) -> None:
     done = run(*arguments)
 
     assert (code, True, True) == (done.exit_code, done.stderr.startswith("error: "), words in done.stderr)
+
+
+def test_a_ledger_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --ledger and METERING_DUCK_LEDGER, the message names both."""
+    monkeypatch.delenv("METERING_DUCK_LEDGER")
+    done = run("ledger", "status")
+
+    hint = "hint: --ledger FILE, or METERING_DUCK_LEDGER=FILE"
+    assert (2, f"error: ledger: found none; expected a file. {hint}\n") == (done.exit_code, done.stderr)
 
 
 def test_strict_keeps_nothing_of_a_period_with_rejects() -> None:

@@ -43,9 +43,7 @@ READING = options(
 )
 OPTIONS = options(
     click.option("--aggregation", metavar="NAME", help="For all measurements; else each measurement's own."),
-    click.option(
-        "--fill", type=click.Choice(("none", "zero", "carry")), default="none", help="A row for every window."
-    ),
+    click.option("--fill", type=click.Choice(("none", "zero")), default="none", help="A row for every window."),
     click.option("--group-by", metavar="DIMENSION", multiple=True, help="A reading per value. May be repeated."),
     click.option("--workspace", metavar="NAME", multiple=True, help="Only this workspace. May be repeated."),
     click.option("--universe", metavar="NAME", multiple=True, help="Only this universe. May be repeated."),

@@ -13,8 +13,10 @@ from metering_duck import aggregations
 from metering_duck.arguments import Names, check_result_shape, names_of
 from metering_duck.config import MeteringConfig, load_config
 from metering_duck.errors import ConfigError, LedgerError
-from metering_duck.filling import FILLS
 from metering_duck.ledger.store import StoreEngine
+
+# A counter's value is carried from window to window: a ledger's runs know one window each.
+LEDGER_FILLS = ("none", "zero")
 
 
 def digest(*parts: object) -> str:
@@ -77,8 +79,8 @@ def make_options(
     Raises: ConfigError.
     """
     check_result_shape(scale, digits)
-    if fill not in FILLS:
-        raise ConfigError(f"fill: found {fill!r}; expected one of {', '.join(FILLS)}.")
+    if fill not in LEDGER_FILLS:
+        raise ConfigError(f"fill: found {fill!r}; expected one of {', '.join(LEDGER_FILLS)}.")
     chosen = None if aggregation is None else aggregations.canonical(aggregation, "aggregation")
     named = {"group_by": group_by, "workspace": workspace, "universe": universe, "subject": subject}
     listed: dict[str, Any] = {name: tuple(sorted(names_of(given, name))) for name, given in named.items()}
@@ -129,13 +131,22 @@ def store(engine: StoreEngine, config: KnownConfig, now: datetime) -> None:
     )
 
 
-def make_effective(engine: StoreEngine, config: KnownConfig, start: datetime, now: datetime) -> None:
-    """From a period on, this config; nothing where it is so already."""
-    if effective(engine, start) != config.sha256:
-        engine.rows(
-            "INSERT INTO config_versions VALUES ($start, $sha, $now)",
-            {"start": start, "sha": config.sha256, "now": now},
-        )
+def make_effective(engine: StoreEngine, config: KnownConfig, start: datetime, end: datetime, now: datetime) -> None:
+    """From one moment to another, this config; and on from there, unless another came into effect in between."""
+    later = engine.rows(
+        "SELECT DISTINCT effective_from FROM config_versions WHERE effective_from > $start AND effective_from < $end "
+        "ORDER BY effective_from",
+        {"start": start, "end": end},
+    )
+    wanted = dict.fromkeys([start, *(moment for (moment,) in later)], config.sha256)
+    if later:
+        wanted[end] = str(effective(engine, end))
+    for moment, sha256 in wanted.items():
+        if effective(engine, moment) != sha256:
+            engine.rows(
+                "INSERT INTO config_versions VALUES ($moment, $sha, $now)",
+                {"moment": moment, "sha": sha256, "now": now},
+            )
 
 
 def effective(engine: StoreEngine, moment: datetime) -> str | None:

@@ -140,9 +140,10 @@ class Ledger:
         """Meter every period between two moments, one after another; each is kept as soon as it is done.
 
         Shape:  `events` are paths, folders and globs, added to those that the ledger knows; `config` is effective from
-                `start` on, without one the config that was effective before. How events are read (`map` to
-                `assume_unique`) is the same for all files of a ledger. `options` are the others of aggregate():
-                aggregation, fill, group_by, workspace, universe, subject, across_workspaces, scale, digits.
+                `start` on, and to `end` in any case; without one, those that were effective before. How events are
+                read (`map` to `assume_unique`) is the same for all files of a ledger. `options` are those of
+                aggregate(): aggregation, fill (none or zero), group_by, workspace, universe, subject,
+                across_workspaces, scale, digits.
                 A period that was metered from the same inputs is left as it is; a closed one is never touched.
         Raises: LedgerError, ConfigError, SourceError, SchemaError, QuantityOverflow. What was done before stays done.
         Source: R9, R23.
@@ -160,7 +161,7 @@ class Ledger:
             if loaded is not None:
                 with self.store.transaction() as engine:
                     configs.store(engine, loaded, now)
-                    configs.make_effective(engine, loaded, periods[0].start, now)
+                    configs.make_effective(engine, loaded, periods[0].start, periods[-1].end, now)
             with self.store.reading() as engine:
                 settled = settled_runs(engine, chosen, situation)
                 closed = closed_periods(engine)

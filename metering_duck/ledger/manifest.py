@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,17 +190,17 @@ def _hashed(path: str, entered_at: datetime) -> SourceFile:
     return SourceFile(0, path, found.st_size, found.st_mtime_ns, digest, entered_at)
 
 
-def check_gone(found: Found, *, without_missing: bool) -> None:
-    """Refuse to go on without files that were there.
+def check_gone(found: Found, used: Container[int]) -> None:
+    """Refuse to go on without files that are gone, or that have changed since runs `used` them.
 
     Raises: LedgerError.
     """
-    for kind, files in (("is gone", found.gone), ("has changed", found.changed)):
-        if files and not without_missing:
-            file = files[0]
-            more = f", and {len(files) - 1} more" if len(files) > 1 else ""
+    changed = tuple(file for file in found.changed if file.file_id in used)
+    for kind, lost in (("is gone", found.gone), ("has changed", changed)):
+        if lost:
+            more = f", and {len(lost) - 1} more" if len(lost) > 1 else ""
             raise LedgerError(
-                f"{file.path}: was seen on {file.entered_at:%Y-%m-%d} and {kind}{more}; expected it as it was. "
+                f"{lost[0].path}: was seen on {lost[0].entered_at:%Y-%m-%d} and {kind}{more}; expected it as it was. "
                 "hint: put it back, or --without-missing to go on without it"
             )
 

@@ -100,9 +100,10 @@ class Meterer:
         with self.store.reading() as engine:
             options = manifest.check_options(stored_reading(engine), reading)
             found = look_around(engine, patterns, clock)
-        if as_of is None:
-            manifest.check_gone(found, without_missing=without_missing)
-        else:
+            used = {int(row[0]) for row in engine.rows("SELECT DISTINCT file_id FROM run_files")}
+        if as_of is None and not without_missing:
+            manifest.check_gone(found, used)
+        if as_of is not None:
             # What has gone since matters only where the run needs it, and may come back.
             found = found.without_losses
         if not found.present:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from metering_duck.config import MeteringConfig
-from metering_duck.errors import LedgerError
+from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.history import LEVELS_SCHEMA, History
 from metering_duck.layouts import Reach
 from metering_duck.ledger.configs import KnownConfig, Options, digest
@@ -92,14 +92,28 @@ def has_gauges(config: MeteringConfig, options: Options) -> bool:
     return any(made is not None and made.is_gauge for made in found)
 
 
+def check_whole(config: MeteringConfig, options: Options) -> None:
+    """Refuse quantities that are split by time: their parts are known only when all windows are (R26).
+
+    Raises: ConfigError.
+    """
+    for path, measurement in config.measurements:
+        if (found := measurement.aggregated(options.aggregation)) and found.prorated:
+            raise ConfigError(
+                f"{path}: found a quantity that is split by time; expected a whole one, since a ledger meters its "
+                "periods one by one, and parts that are rounded apart may not add up (R26). "
+                "hint: metering-duck aggregate, over all periods at once"
+            )
+
+
 def reach_of(config: MeteringConfig, options: Options) -> Reach:
     """Which events the readings need, where the levels before the window are known.
 
-    Spans may reach into a window from anywhere, and rows for what has no events need every key: they need all. An inner
-    gauge of two levels begins with levels that no run keeps: it needs all that was before.
+    Rows for what has no events need every key: they need all. An inner gauge of two levels begins with levels that no
+    run keeps: it needs all that was before.
     """
     found = [made for _, m in config.measurements if (made := m.aggregated(options.aggregation))]
-    if options.fill != "none" or any(made.prorated for made in found):
+    if options.fill != "none":
         return "all"
     return "before" if any(made.is_gauge and made.outer for made in found) else "window"
 
@@ -121,6 +135,7 @@ def make_plan(
     as_of: datetime | None,
 ) -> Plan:
     """What a run would read of the `visible` files; its levels are to be found yet."""
+    check_whole(config.config, options)
     reach = reach_of(config.config, options)
     keep_ids(engine, visible)
     by_id = {file.file_id: file for file in visible}

@@ -188,11 +188,7 @@ def commit(
         **{name: accounting[name] for name in BOOKS},
     }
     insert_row(engine, "runs", row)
-    files = [(file.file_id, counts) for files, counts in ((plan.files, True), (plan.others, False)) for file in files]
-    manifest = pa.table(
-        {"file_id": pa.array([n for n, _ in files], pa.int32()), "counts": [counts for _, counts in files]}
-    )
-    engine.insert("run_files", manifest, {"run_id": str(run_id)})
+    _insert_files(engine, run_id, plan)
     if readings_of == run_id:
         engine.insert(
             "readings", reader, {"run_id": str(run_id), "quantity": "plain_text(quantity)"}, without=["quantity"]
@@ -201,6 +197,15 @@ def commit(
         engine.insert("rejects", result.rejects.cast(REJECT_SCHEMA), {"run_id": str(run_id)})
         engine.insert("conflicts", result.conflicts.cast(CONFLICT_SCHEMA), {"run_id": str(run_id)})
     return run_id
+
+
+def _insert_files(engine: StoreEngine, run_id: int, plan: Plan) -> None:
+    """Which files a run read."""
+    files = [(file.file_id, counts) for files, counts in ((plan.files, True), (plan.others, False)) for file in files]
+    manifest = pa.table(
+        {"file_id": pa.array([n for n, _ in files], pa.int32()), "counts": [counts for _, counts in files]}
+    )
+    engine.insert("run_files", manifest, {"run_id": str(run_id)})
 
 
 def commit_levels(
@@ -232,6 +237,7 @@ def commit_levels(
         **dict.fromkeys(BOOKS, 0),
     }
     insert_row(engine, "runs", row)
+    _insert_files(engine, run_id, plan)
     add_history(engine, run_id, history_sha256)
     engine.insert("levels", levels, {"run_id": str(run_id)})
     return run_id

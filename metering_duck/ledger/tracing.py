@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 from metering_duck import aggregations, exact
 from metering_duck.aggregations import Aggregation
 from metering_duck.decimals import last_digit_sql
-from metering_duck.engine import Engine
+from metering_duck.engine import Engine, Overflow
 from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.history import LEVELS_SCHEMA
 from metering_duck.ledger import configs
@@ -65,7 +66,9 @@ class Trace:
 
     def to_dict(self, limit: int | None = None) -> dict[str, Any]:
         """As a plain dict, with the first `limit` events."""
-        events = self.events.head(limit if limit is not None else self.events.count())
+        text = io.BytesIO()
+        (self.events if limit is None else self.events.first(limit)).write_to(text, "json")
+        events = json.loads(text.getvalue())
         parts = {"reading": self.reading, "run_id": self.run_id, "events": events, "totals": self.totals}
         return parts | {"config": self.config, "sql": self.sql}
 
@@ -112,8 +115,9 @@ def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
         metered.close()
         raise
     totals |= {"reading": reading["quantity"], "metered_again": again}
+    exact = reading["numerator"] or reading["quantity"]
     totals["adds_up"] = (
-        again == reading["quantity"] and totals.get("total", again) == again and totals.get("is_numerator", True)
+        again == reading["quantity"] and totals.get("total", exact) == exact and totals.get("is_numerator", True)
     )
     shown = {name: _plain(value) for name, value in reading.items()}
     rows = metered.result.handed_over(traced_query(reading), "trace")
@@ -183,7 +187,15 @@ def _totals(engine: Engine, reading: dict[str, Any], function: Aggregation) -> d
     counts = engine.rows("SELECT count(*), count(*) FILTER (carried_in) FROM traced")[0]
     totals: dict[str, Any] = {"rows": counts[0], "carried_in": counts[1]}
     if is_gauge(reading) and function.divides:
-        ((numerator,),) = engine.rows("SELECT plain_text(sum(level_us)) FROM traced")
+        # A product of more than 38 digits is not shown; the reading has been metered again all the same.
+        try:
+            ((whole, numerator),) = engine.rows(
+                "SELECT bool_and(level_us IS NOT NULL), plain_text(sum(level_us)) FROM traced"
+            )
+        except Overflow:
+            whole = False
+        if not whole:
+            return totals | {"divisor_us": reading["divisor_us"]}
         exact = numerator == reading["numerator"]
         return totals | {"numerator": numerator, "divisor_us": reading["divisor_us"], "is_numerator": exact}
     sql = None if function.outer or function.prorated else TOTALS.get(function.function)

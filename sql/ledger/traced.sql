@@ -64,10 +64,10 @@ SELECT
     epoch_us(held_until) - epoch_us(held_from) AS held_us,
     CASE
         WHEN $is_gauge
-            THEN CAST(
+            THEN TRY(CAST(
                 unscaled(CAST(exact AS $decimal)) * CAST(epoch_us(held_until) - epoch_us(held_from) AS HUGEINT)
                 AS DECIMAL(38, 0)
-            ) * $last_digit
+            ) * $last_digit)
     END AS level_us
 FROM held
 -- Where all events from before the window were read, its level is that of the last of them.

@@ -17,21 +17,33 @@ environment variable, else it is the default.
 | exit code | means |
 |---|---|
 | 0 | done |
-| 1 | failed: an input cannot be read, a result does not fit |
+| 1 | failed: an input cannot be read, a result does not fit, a ledger is in use or not what it was |
 | 2 | wrong usage or config |
-| 3 | `--strict`, and something was rejected or in conflict |
-| 130 | interrupted; nothing was written |
+| 3 | `--strict`, and something was rejected or in conflict, or a period is stale |
+| 130 | interrupted; nothing was written; of a `backfill`, the periods that were done are kept |
 """
 
 
 def reference() -> str:
     """The page as the commands are now."""
     context = click.Context(cli, info_name="metering-duck")
-    return "\n".join([HEAD, *(_section(name, cli.commands[name], context) for name in cli.list_commands(context))])
+    return "\n".join([HEAD, *_sections(cli, context)])
 
 
-def _section(name: str, command: click.Command, parent: click.Context) -> str:
-    context = click.Context(command, info_name=name, parent=parent)
+def _sections(group: click.Group, context: click.Context) -> list[str]:
+    """A section for each command of a group, a group's own commands behind it."""
+    found = []
+    for name in group.list_commands(context):
+        command = group.commands[name]
+        below = click.Context(command, info_name=name, parent=context)
+        found.append(_section(command, below))
+        if isinstance(command, click.Group):
+            found += _sections(command, below)
+    return found
+
+
+def _section(command: click.Command, context: click.Context) -> str:
+    name = context.command_path.removeprefix("metering-duck ")
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     rows = [_row(option, context) for option in command.params if isinstance(option, click.Option)]
     table = ["| option | |", "|---|---|", *rows, ""] if rows else []

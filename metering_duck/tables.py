@@ -44,6 +44,7 @@ SHOWN = {
     ),
     "diff": ("subject", "unit", "aggregation", "window_start", "dimensions", "old", "new", "delta", "why"),
     "restatement": ("restatement_id", "booked_at", "subject", "unit", "aggregation", "old", "new", "delta", "why"),
+    "cause": ("reading_id", "cause", "event_id", "recorded_at", "old_quantity", "new_quantity", "file"),
     "run": (
         "run_id",
         "kind",
@@ -103,6 +104,8 @@ def _rows_table(rows: Rows, count: int) -> Table:
     columns = SHOWN[rows.shape]
     if not any(row.get("dimensions") not in (None, "{}") for row in first):
         columns = tuple(name for name in columns if name != "dimensions")
+    if not any(row.get("why") for row in first):
+        columns = tuple(name for name in columns if name != "why")
     if rows.shape == "period" and not any(row["subject"] for row in first):
         columns = tuple(name for name in columns if name not in ("universe_id", "subject"))
     return make_table(first, columns)

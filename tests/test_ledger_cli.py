@@ -115,7 +115,7 @@ def test_finance_restates_a_month() -> None:
     status = objects("ledger", "status")
     late = str(Path("events/late.csv").absolute())
     assert [late] == status["new_files"]
-    assert (["new: " + late + " (1 events)"], "closed", "ann") == (
+    assert (["new: " + late + " (1 event)"], "closed", "ann") == (
         status["periods"][0]["because"],
         status["periods"][0]["status"],
         status["periods"][0]["closed_by"],
@@ -222,7 +222,7 @@ def test_tables_are_written_in_every_format(table: str, suffix: str) -> None:
 ENDS = {
     "no such ledger": (1, ("ledger", "status", "--ledger", "none.duckdb"), "found no ledger"),
     "a ledger that is there": (1, ("ledger", "init"), "is there already"),
-    "no config": (1, ("backfill", "events", *SPAN), "period 2024-01: found no config for it"),
+    "no config": (1, ("backfill", "events", *SPAN), "period 2024-01: config: found none"),
     "no window": (2, ("backfill", "events", "--config", "config.json"), "window: found no start and end"),
     "standard input": (1, ("backfill", "-", "--config", "config.json", *SPAN), "is no file"),
     "a period that is none": (2, ("close", "soon"), "period: found 'soon'; expected 2024-01"),

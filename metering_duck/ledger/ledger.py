@@ -7,7 +7,7 @@ is kept with all of its rows, or not at all.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
@@ -15,7 +15,7 @@ from typing import Any
 
 from metering_duck.config import ConfigLike
 from metering_duck.engine import Progress
-from metering_duck.errors import ConfigError, LedgerError
+from metering_duck.errors import ConfigError, LedgerError, RejectedEvents
 from metering_duck.forking import fork_universe
 from metering_duck.ledger import configs, runs
 from metering_duck.ledger.configs import KnownConfig, Options, make_options
@@ -24,19 +24,22 @@ from metering_duck.ledger.manifest import ReadingOptions, history_of, make_readi
 from metering_duck.ledger.meterer import (
     Meterer,
     Situation,
+    check_beside,
+    closed_by,
     closed_periods,
     counting_run,
     current_run,
     is_closed_period,
     look_around,
+    make_current,
     patterns_of,
     run_around,
     run_as_of,
     settled_runs,
-    sources_now,
+    still_holds,
     stored_reading,
 )
-from metering_duck.ledger.periods import Period, cut_periods, find_period, known_period, moment_of, parse_period
+from metering_duck.ledger.periods import Period, cut_periods, find_period, known_period, moment_of, parse_period, utc
 from metering_duck.ledger.plans import Plan, check_readable, visible_files
 from metering_duck.ledger.restating import book as book_restatement
 from metering_duck.ledger.restating import compare, find_run, keep_restatement
@@ -47,6 +50,7 @@ from metering_duck.ledger.verifying import Finding, verify
 from metering_duck.metering import checked_config
 from metering_duck.rows import Rows
 from metering_duck.run import Machine, Moment
+from metering_duck.times import format_time
 
 # Told of each period that is done, and how many there are.
 Report = Callable[["Outcome", int], None]
@@ -54,7 +58,7 @@ Report = Callable[["Outcome", int], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one period: `status` is done, unchanged, closed, reproduced, changed or new.
+    """What became of one period: `status` is done, unchanged, closed, reproduced, changed, same or new.
 
     Shape:  the five of R9 are those of the run; `is_stale` says of a closed period that its files are others by now;
             `notices` are what the run took for granted.
@@ -156,7 +160,9 @@ class Ledger:
         loaded = None if config is None else configs.known(checked_config(config))
         outcomes: list[Outcome] = []
         with self.store.writer():
-            self._check_config(loaded, periods[0])
+            with self.store.reading() as engine:
+                check_beside(engine, periods)
+                _ = loaded or self._effective(engine, periods[0])
             situation = self.meterer.situation(events, reading, moment, now, without_missing=without_missing)
             if loaded is not None:
                 with self.store.transaction() as engine:
@@ -175,18 +181,16 @@ class Ledger:
                     outcomes.append(self._backfill_one(period, chosen, situation, strict=strict))
                 if report:
                     report(outcomes[-1], len(periods))
+        if strict:
+            refuse_rejects(outcomes)
         return outcomes
-
-    def _check_config(self, config: KnownConfig | None, first: Period) -> None:
-        """There is one for the first period, before anything is read."""
-        if config is None:
-            with self.store.reading() as engine:
-                self._effective(engine, first)
 
     def _effective(self, engine: StoreEngine, period: Period) -> KnownConfig:
         sha256 = configs.effective(engine, period.start)
         if sha256 is None:
-            raise LedgerError(f"period {period.name}: found no config for it; expected one. hint: --config FILE")
+            first = engine.rows("SELECT min(effective_from) FROM config_versions")[0][0]
+            found = f"none before {format_time(utc(first))}" if first else "none"
+            raise LedgerError(f"period {period.name}: config: found {found}; expected one. hint: --config FILE")
         return configs.stored(engine, sha256)
 
     def _backfill_one(self, period: Period, options: Options, situation: Situation, *, strict: bool) -> Outcome:
@@ -196,7 +200,7 @@ class Ledger:
             config = self._effective(engine, period)
             current = current_run(engine, period)
             if current and is_closed_period(engine, period):
-                is_stale = current.sources_sha256 != sources_now(engine, current, situation)
+                is_stale = not still_holds(engine, current, situation)
                 return _outcome(period, "closed", current, began, is_stale=is_stale)
             plan = self.meterer.plan(engine, period, config, options, situation)
         plan = self.meterer.ready(plan, situation)
@@ -221,8 +225,9 @@ class Ledger:
         """Meter a period again: as it is now, as of a moment, as it was, or as if another config had been in force.
 
         Shape:  a run of its own. It counts only where the period is open and config is its own; otherwise it is there
-                to be compared. `status` is reproduced where the same inputs gave the same bytes, changed where others
-                did, and new for a part of a period, such as a day of a month, which is metered as the whole was.
+                to be compared. `status` is reproduced where the same inputs gave the same bytes; else changed, or
+                same where no quantity differs; and new for a part of a period, such as a day of a month, which is
+                metered as the whole was.
         Raises: LedgerError where the same inputs gave other bytes, or a file is not what it was.
         Source: R23, R24.
         """
@@ -243,34 +248,47 @@ class Ledger:
                 plan, situation = self.meterer.plan_as_was(base, now)
             else:
                 situation = self.meterer.situation(events, None, moment, now, without_missing=without_missing)
-                if loaded is not None:
-                    with self.store.transaction() as engine:
-                        configs.store(engine, loaded, now)
-                with self.store.reading() as engine:
-                    plan = self.meterer.plan(engine, found, known, base.options, situation)
-                plan = self.meterer.ready(plan, situation)
+                plan = self._plan(found, known, base.options, situation)
             is_own = loaded is None and moment is None and not as_was and base.period == found
-            outcome = self._rerun(found, plan, situation, began, is_own=is_own)
-            is_new = base.period != found and outcome.status == "changed"
-            return replace(outcome, status="new") if is_new else outcome
+            return self._rerun(plan, situation, began, base, is_own=is_own)
 
-    def _rerun(self, period: Period, plan: Plan, situation: Situation, began: datetime, *, is_own: bool) -> Outcome:
-        """Run a plan; where it was run before, its bytes must be the same."""
+    def _plan(self, period: Period, config: KnownConfig, options: Options, situation: Situation) -> Plan:
+        """A plan that is ready to be run; its config is kept."""
+        with self.store.transaction() as engine:
+            configs.store(engine, config, situation.clock)
+            plan = self.meterer.plan(engine, period, config, options, situation)
+        return self.meterer.ready(plan, situation)
+
+    def _known_run(self, plan: Plan) -> runs.RunRow | None:
+        """The first run of the same inputs, if there is one."""
         with self.store.reading() as engine:
-            earlier = runs.find_runs(
+            found = runs.find_runs(
                 engine,
                 "kind <> 'levels' AND inputs_sha256 = $sha AND period_start = $start AND period_end = $end",
-                {"sha": plan.inputs_sha256, **period.parameters},
+                {"sha": plan.inputs_sha256, **plan.period.parameters},
             )
-        same = earlier[-1] if earlier else None
-        situation = replace(situation, clock=same.clock if same else situation.clock)
-        run = self.meterer.run(plan, "rerun", situation, began, counts=is_own)
-        if same and run.readings_sha256 != same.readings_sha256:
+        return found[-1] if found else None
+
+    def _rerun(self, plan: Plan, situation: Situation, began: datetime, base: runs.RunRow, *, is_own: bool) -> Outcome:
+        """Run a plan; where it was run before, its bytes must be the same."""
+        period, known = plan.period, self._known_run(plan)
+        situation = replace(situation, clock=known.clock if known else situation.clock)
+        run = self.meterer.run(plan, "rerun", situation, began, counts=False)
+        if known and run.readings_sha256 != known.readings_sha256:
             raise LedgerError(
-                f"period {period.name}: run {run.run_id} gave other bytes than run {same.run_id} from the same inputs; "
+                f"period {period.name}: run {run.run_id} gave other bytes than run {known.run_id} of the same inputs; "
                 "expected the same. hint: were they made by other versions? see ledger export runs"
             )
-        return _outcome(period, "reproduced" if same else "changed", run, began)
+        if is_own:
+            with self.store.transaction() as engine:
+                make_current(engine, period, run.run_id)
+        if known:
+            return _outcome(period, "reproduced", run, began)
+        if base.period != period:
+            return _outcome(period, "new", run, began)
+        with self.store.reading() as engine:
+            differs = runs.differ(engine, base, run)
+        return _outcome(period, "changed" if differs else "same", run, began)
 
     # --- closing ----------------------------------------------------------------------------------------------------
 
@@ -289,11 +307,13 @@ class Ledger:
             found = known_period(engine, period, timezone)
             current = counting_run(engine, found)
             who = by or getpass.getuser()
+            before = closed_by(engine, found)
             engine.rows(
                 "UPDATE periods SET closed_at = $now, closed_by = $who, closed_run_id = run_id "
                 "WHERE period_start = $start AND period_end = $end AND closed_at IS NULL",
                 {"now": now, "who": who, **found.parameters},
             )
+            current = replace(current, notices=(f"{found.name} was closed before, {before}.",) if before else ())
             return _outcome(found, "closed", current, began, is_stale=found.name in stale)
 
     # --- looking ----------------------------------------------------------------------------------------------------
@@ -371,6 +391,8 @@ class Ledger:
         Raises: LedgerError for a period that is open: it is simply metered again.
         """
         now = moment_of(clock, "clock") or datetime.now(UTC)
+        began = datetime.now(UTC)
+        loaded = None if config is None else configs.known(checked_config(config))
         with self.store.writer():
             with self.store.reading() as engine:
                 found = known_period(engine, period, timezone)
@@ -379,26 +401,16 @@ class Ledger:
                     raise LedgerError(
                         f"period {period}: is open; expected a closed one. hint: backfill meters it again"
                     )
-            outcome = self.rerun(
-                period,
-                config=config if config is not None else self._own_config(current),
-                events=events,
-                timezone=timezone,
-                clock=clock,
-                without_missing=without_missing,
-            )
-            with self.store.reading() as engine:
-                new = find_run(engine, outcome.run_id)
+                known = loaded or configs.stored(engine, current.config_sha256)
+            situation = self.meterer.situation(events, None, None, now, without_missing=without_missing)
+            plan = self._plan(found, known, current.options, situation)
+            new = self._known_run(plan) or self.meterer.run(plan, "rerun", situation, began, counts=False)
             comparison = compare(self.meterer, current, new)
             if not comparison.count:
                 return Restatement("", False, comparison.rows())
             made = keep_restatement(self.meterer, comparison, now)
             booked = book_restatement(self.meterer, made, by or getpass.getuser(), now) if book else False
             return Restatement(made, booked, comparison.rows())
-
-    def _own_config(self, run: runs.RunRow) -> ConfigLike:
-        with self.store.reading() as engine:
-            return configs.stored(engine, run.config_sha256).config
 
     def simulate(
         self,
@@ -428,13 +440,9 @@ class Ledger:
                 found = known_period(engine, period, timezone)
                 base = counting_run(engine, found)
             as_was, situation = self.meterer.plan_as_was(base, now)
-            with self.store.transaction() as engine:
-                configs.store(engine, known, now)
             options = replace(base.options, universes={of: universe}, universe=(of,))
             whole = replace(situation, visible=self.meterer.visible_of(base))
-            with self.store.reading() as engine:
-                plan = self.meterer.plan(engine, as_was.period, known, options, whole)
-            plan = self.meterer.ready(plan, whole)
+            plan = self._plan(as_was.period, known, options, whole)
             run = self.meterer.run(plan, "simulation", situation, began, counts=False)
             comparison = compare(self.meterer, base, run, universe=of, with_causes=causes)
             after = self._counting_sha256()
@@ -480,6 +488,20 @@ class Simulation:
     counting_before_sha256: str
     counting_after_sha256: str
     rows: Rows
+
+
+def refuse_rejects(outcomes: Sequence[Outcome]) -> None:
+    """What `strict` does about periods that were metered before.
+
+    Raises: RejectedEvents.
+    """
+    for outcome in outcomes:
+        if outcome.rejected or outcome.conflicts:
+            raise RejectedEvents(
+                f"strict: found {outcome.rejected:,} rejected and {outcome.conflicts:,} in conflict in "
+                f"{outcome.period}; expected none. hint: metering-duck ledger export rejects",
+                outcomes,
+            )
 
 
 def _outcome(period: Period, status: str, run: runs.RunRow, began: datetime, *, is_stale: bool = False) -> Outcome:

@@ -18,10 +18,19 @@ from typing import Any
 from metering_duck.compiler import Compiler
 from metering_duck.errors import ConfigError, LedgerError, MeteringError
 from metering_duck.ledger import configs, manifest, runs
-from metering_duck.ledger.configs import KnownConfig, Options, digest
+from metering_duck.ledger.configs import KnownConfig, Options
 from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, files_of
 from metering_duck.ledger.periods import Period, utc
-from metering_duck.ledger.plans import BEGINNING, Levels, Plan, check_readable, history_sha256, make_plan, visible_files
+from metering_duck.ledger.plans import (
+    BEGINNING,
+    Levels,
+    Plan,
+    check_readable,
+    history_sha256,
+    make_plan,
+    visible_files,
+    whole_sha256,
+)
 from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.run import Machine
 
@@ -42,7 +51,7 @@ class Situation:
     @cached_property
     def sha256(self) -> str:
         """A digest of all that may be used: while it is the same, nothing that was made of it changes."""
-        return digest("all files", sorted((file.sha256, file.entered_at) for file in self.visible), self.as_of)
+        return whole_sha256(self.visible, self.as_of)
 
 
 @dataclass(frozen=True)
@@ -256,6 +265,34 @@ def closed_periods(engine: StoreEngine) -> set[tuple[datetime, datetime]]:
     return {(utc(start), utc(end)) for start, end in rows}
 
 
+def closed_by(engine: StoreEngine, period: Period) -> str:
+    """Who has closed a period, and when; "" where it is open."""
+    rows = engine.rows(
+        "SELECT closed_by, closed_at FROM periods "
+        "WHERE period_start = $start AND period_end = $end AND closed_at IS NOT NULL",
+        period.parameters,
+    )
+    return f"by {rows[0][0]} on {utc(rows[0][1]):%Y-%m-%d}" if rows else ""
+
+
+def check_beside(engine: StoreEngine, periods: Sequence[Period]) -> None:
+    """Refuse periods that share time with others of the ledger: what is used in both would count twice.
+
+    Raises: LedgerError.
+    """
+    known = engine.rows("SELECT period_start, period_end, name FROM periods ORDER BY period_start")
+    same = {(period.start, period.end) for period in periods}
+    first, last = periods[0].start, periods[-1].end
+    for start, end, name in known:
+        if utc(start) < last and utc(end) > first and (utc(start), utc(end)) not in same:
+            period = next((one for one in periods if one.start < utc(end) and one.end > utc(start)), None)
+            if period:
+                raise LedgerError(
+                    f"period {period.name}: shares time with {name}, which is in the ledger; expected periods beside "
+                    "each other, since usage in both would count twice. hint: rerun meters a part of a period"
+                )
+
+
 def is_closed_period(engine: StoreEngine, period: Period) -> bool:
     """Whether its readings are final."""
     return (period.start, period.end) in closed_periods(engine)
@@ -288,11 +325,14 @@ def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tup
     return None
 
 
-def sources_now(engine: StoreEngine, run: runs.RunRow, situation: Situation) -> str:
-    """The digest of what a run's period would read now."""
+def still_holds(engine: StoreEngine, run: runs.RunRow, situation: Situation) -> bool:
+    """Whether a run would read the same files now, and begin with the same levels as far as that is known."""
     config, visible = configs.stored(engine, run.config_sha256), situation.visible
     now = make_plan(engine, run.period, config, run.options, situation.reading, visible, situation.as_of)
-    return now.sources_sha256
+    if now.sources_sha256 != run.sources_sha256:
+        return False
+    history = history_sha256(engine, run.period.end, visible, now.as_of)
+    return run.levels_before_sha256 is None or runs.has_history(engine, run.run_id, history)
 
 
 def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> Levels:

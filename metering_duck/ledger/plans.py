@@ -190,6 +190,11 @@ def _repeated(engine: StoreEngine, period: Period, reach: Reach) -> tuple[Hashes
     return np.array(found or [], dtype=np.uint64), {int(row[0]) for row in files}
 
 
+def whole_sha256(visible: Iterable[SourceFile], as_of: datetime | None) -> str:
+    """A digest of all that may be used."""
+    return digest("all files", sorted((file.sha256, file.entered_at) for file in visible), as_of)
+
+
 def history_sha256(engine: StoreEngine, moment: datetime, visible: Sequence[SourceFile], as_of: datetime | None) -> str:
     """A digest of all that was before a moment, among the visible files."""
     keep_ids(engine, visible)

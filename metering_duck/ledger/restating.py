@@ -65,7 +65,9 @@ def find_run(engine: StoreEngine, run_id: int) -> RunRow:
 
     Raises: LedgerError.
     """
-    found = find_runs(engine, "run_id = $run AND kind <> 'levels'", {"run": run_id})
+    found = find_runs(engine, "run_id = $run", {"run": run_id})
+    if found and found[0].kind == "levels":
+        raise LedgerError(f"run {run_id}: has levels only, for the period after it; expected a run with readings.")
     if not found:
         raise LedgerError(f"run {run_id}: is not in the ledger; expected one of ledger export runs.")
     return found[0]

@@ -296,6 +296,16 @@ def has_history(engine: StoreEngine, run_id: int, history_sha256: str) -> bool:
     return bool(engine.rows(found, {"run": run_id, "sha": history_sha256})[0][0])
 
 
+def differ(engine: StoreEngine, old: RunRow, new: RunRow) -> bool:
+    """Whether any quantity of two runs differs."""
+    rows = engine.rows(
+        "SELECT count(*) FROM (FROM readings WHERE run_id = $old) AS old FULL JOIN (FROM readings WHERE run_id = $new) "
+        "AS new USING (id) WHERE old.quantity IS DISTINCT FROM new.quantity",
+        {"old": old.readings_of, "new": new.readings_of},
+    )
+    return bool(rows[0][0])
+
+
 def sql_type(kind: pa.DataType) -> str:
     """An Arrow type of a quantity, as SQL."""
     return f"DECIMAL({kind.precision}, {kind.scale})" if pa.types.is_decimal(kind) else "VARCHAR"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
-from metering_duck.ledger.manifest import Found, ReadingOptions, times_of
+from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, times_of
 from metering_duck.ledger.periods import utc
+from metering_duck.ledger.plans import history_sha256, visible_files, whole_sha256
+from metering_duck.ledger.runs import has_history
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.run import Machine
 from metering_duck.stages import load_stage
@@ -71,33 +74,39 @@ def status_of(engine: StoreEngine, found: Found, reading: ReadingOptions, machin
     ((configs, runs),) = engine.rows("SELECT (SELECT count(*) FROM configs), (SELECT count(*) FROM runs)")
     files, events, without_time = (int(count) for count in counts)
     new, changed, gone = ([file.path for file in files] for files in (found.new, found.changed, found.gone))
-    return Status(str(engine.path), files, events, without_time, configs, runs, new, changed, gone, _periods(engine))
-
-
-def _periods(engine: StoreEngine) -> list[PeriodStatus]:
-    """Every period with what has changed under it. Levels that are carried in change with the periods before."""
-    return [_period(row) for row in engine.rows(load_stage("ledger/period_status").sql)]
-
-
-def _period(row: tuple[Any, ...]) -> PeriodStatus:
-    name, zone, start, end, closed_at, closed_by, run_id, readings, read, rejected, because, carried_from = row
-    if carried_from:
-        because = [*because, f"levels may differ that are carried in from {carried_from}"]
-    return PeriodStatus(
-        name,
-        zone,
-        _text(start),
-        _text(end),
-        "closed" if closed_at else "open",
-        bool(because),
-        run_id,
-        readings,
-        read,
-        rejected,
-        _text(closed_at) if closed_at else None,
-        closed_by,
-        because,
+    return Status(
+        str(engine.path), files, events, without_time, configs, runs, new, changed, gone, _periods(engine, found)
     )
+
+
+def _periods(engine: StoreEngine, found: Found) -> list[PeriodStatus]:
+    """Every period with what has changed under it: its own files, or those that its levels were made of."""
+    lost = {file.file_id for file in (*found.gone, *found.changed)}
+    visible = [file for file in visible_files(engine, None) if file.file_id not in lost]
+    earliest = engine.rows("SELECT min(first_recorded_at) FROM new_hours")[0][0]
+    periods: list[PeriodStatus] = []
+    touched = ""
+    for row in engine.rows(load_stage("ledger/period_status").sql):
+        name, zone, start, end, closed_at, closed_by, run_id, readings, read, rejected, because, has_levels = row
+        if because:
+            touched = name
+        elif has_levels:
+            comes_before = earliest is not None and earliest < utc(start).replace(tzinfo=None)
+            if comes_before or not _levels_hold(engine, run_id, utc(end), visible):
+                because = [f"levels may differ that are carried in from {touched or 'earlier periods'}"]
+        closed = _text(closed_at) if closed_at else None
+        status = "closed" if closed else "open"
+        bounds = _text(start), _text(end)
+        counts = run_id, readings, read, rejected
+        periods.append(PeriodStatus(name, zone, *bounds, status, bool(because), *counts, closed, closed_by, because))
+    return periods
+
+
+def _levels_hold(engine: StoreEngine, run_id: int, end: datetime, visible: Sequence[SourceFile]) -> bool:
+    """Whether a run is known to hold under the files that there are now."""
+    if has_history(engine, run_id, whole_sha256(visible, None)):
+        return True
+    return has_history(engine, run_id, history_sha256(engine, end, visible, None))
 
 
 def _text(moment: datetime) -> str:

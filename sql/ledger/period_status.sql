@@ -1,6 +1,6 @@
 -- why: every period with its run, and what has changed under it since: files that are new, changed or gone
 -- reads: periods(period_start TIMESTAMP WITH TIME ZONE, period_end TIMESTAMP WITH TIME ZONE, name VARCHAR, timezone VARCHAR, run_id BIGINT, closed_at TIMESTAMP WITH TIME ZONE, closed_by VARCHAR), runs(run_id BIGINT, as_of TIMESTAMP WITH TIME ZONE, reach VARCHAR, readings BIGINT, read BIGINT, rejected BIGINT, levels_before_sha256 VARCHAR), run_files(run_id BIGINT, file_id INTEGER, counts BOOLEAN), source_files(file_id INTEGER, path VARCHAR, gone_at TIMESTAMP WITH TIME ZONE), source_hours(file_id INTEGER, events BIGINT, first_recorded_at TIMESTAMP, last_recorded_at TIMESTAMP), new_hours(file VARCHAR, events BIGINT, first_recorded_at TIMESTAMP, last_recorded_at TIMESTAMP), lost_files(file_id INTEGER)
--- yields: name VARCHAR, timezone VARCHAR, period_start TIMESTAMP WITH TIME ZONE, period_end TIMESTAMP WITH TIME ZONE, closed_at TIMESTAMP WITH TIME ZONE, closed_by VARCHAR, run_id BIGINT, readings BIGINT, read BIGINT, rejected BIGINT, because VARCHAR[], carried_from VARCHAR
+-- yields: name VARCHAR, timezone VARCHAR, period_start TIMESTAMP WITH TIME ZONE, period_end TIMESTAMP WITH TIME ZONE, closed_at TIMESTAMP WITH TIME ZONE, closed_by VARCHAR, run_id BIGINT, readings BIGINT, read BIGINT, rejected BIGINT, because VARCHAR[], has_levels_before BOOLEAN
 -- params:
 WITH here AS (
     SELECT
@@ -52,7 +52,7 @@ why AS (
     SELECT
         period_start,
         period_end,
-        'new: ' || file || ' (' || format('{:,}', events) || ' events)' AS reason
+        'new: ' || file || ' (' || format('{:,}', events) || CASE WHEN events = 1 THEN ' event)' ELSE ' events)' END AS reason
     FROM came
     UNION ALL
     SELECT
@@ -84,14 +84,7 @@ SELECT
     here.read,
     here.rejected,
     coalesce(touched.because, []) AS because,
-    CASE
-        WHEN here.levels_before_sha256 IS NOT NULL THEN (
-            SELECT arg_max(earlier.name, earlier.period_end)
-            FROM touched AS changed
-            JOIN periods AS earlier USING (period_start, period_end)
-            WHERE earlier.period_end <= here.period_start
-        )
-    END AS carried_from
+    here.levels_before_sha256 IS NOT NULL AS has_levels_before
 FROM here
 LEFT JOIN touched USING (period_start, period_end)
 ORDER BY here.period_start, here.period_end

@@ -20,7 +20,7 @@ from metering_duck.decimals import HALF_EVEN, DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError
 from metering_duck.extents import Conversion, conversion_stages, span_stages, unreadable_sql
 from metering_duck.filters import condition_sql
-from metering_duck.layouts import Layout, Reach, reach_conditions
+from metering_duck.layouts import ENTERED_BY_FILE, Layout, Reach, reach_conditions
 from metering_duck.measurements import Measurement, Span
 from metering_duck.quantities import Parsed, quantified_stages
 from metering_duck.quote import literal
@@ -29,8 +29,6 @@ from metering_duck.statements import case, names, select
 
 SETTLED_ONLY = ("content", "verdict", "kept_content", "kept_metered_at")
 TEXT_DECIMAL = DecimalType(20, 18)
-# When an event entered is when its file was first seen: of the table `entered`.
-ENTERED_BY_FILE = "entered_at"
 REJECT_IDENTITY = ("workspace_id", "universe_id", "id", "type", "subject")
 
 
@@ -432,13 +430,9 @@ def arrivals_stage(selection: Selection) -> Stage:
             where.append(f"{column} IN ({', '.join(f'${name}_{n}' for n in range(len(values)))})")
     if selection.as_of:
         where.append(f"coalesce(metered_at, {selection.entered}) <= $as_of")
-    sql = select(
-        {},
-        "fields\nLEFT JOIN entered USING (file)" if selection.entered == ENTERED_BY_FILE else "fields",
-        star=f"* {'EXCLUDE (entered_at) ' if selection.entered == ENTERED_BY_FILE else ''}"
-        f"REPLACE (coalesce(metered_at, {selection.entered}) AS metered_at)",
-        where=where,
-    )
+    by_file = "EXCLUDE (entered_at) " if selection.entered == ENTERED_BY_FILE else ""
+    star = f"* {by_file}REPLACE (coalesce(metered_at, {selection.entered}) AS metered_at)"
+    sql = select({}, "fields", star=star, where=where)
     return Stage("arrivals", "what had entered by the cut-off, of the workspaces and universes asked for (R24)", sql)
 
 

@@ -12,8 +12,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from metering_duck.compiler import ENTERED_BY_FILE
 from metering_duck.engine import Engine
+from metering_duck.layouts import ENTERED_BY_FILE
 from metering_duck.quote import literal
 from metering_duck.repeated import Hashes
 

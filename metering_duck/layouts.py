@@ -58,6 +58,9 @@ def field_names(*, records: bool) -> dict[str, tuple[str, ...]]:
 Reach = Literal["window", "before", "all"]
 FILE_COLUMN = "metering_duck_file"
 ROW_COLUMN = "metering_duck_row"
+ENTERED_COLUMN = "metering_duck_entered"
+# Where an event does not say when it entered, it is when its file was first seen: of the table `entered`.
+ENTERED_BY_FILE = "entered_at"
 ABSENT = "CAST(NULL AS VARCHAR)"
 NO_PROPERTIES = "MAP([]::VARCHAR[], []::VARCHAR[])"
 NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
@@ -237,7 +240,7 @@ class Layout:
     `property_sql` gives a property's text, `properties_sql` all of them as a MAP in the order of their names;
     `property_numbers` are those that are exact numbers already. `keyless` faults leave a row without a key; the others
     do not. `row_sql` numbers the rows of a file, if that is asked for. The rows of `only_files` count; those of others
-    are only compared with them.
+    are only compared with them. `by_file` says that files entered at different times, as the table `entered` has it.
     """
 
     relation: str
@@ -257,6 +260,7 @@ class Layout:
     quantity_type: str = ""
     row_sql: str = ""
     only_files: tuple[str, ...] = ()
+    by_file: bool = False
 
     def column(self, name: str) -> Column:
         """A field's column; an absent optional one is NULL."""
@@ -304,9 +308,14 @@ class Layout:
         With `suspects`, only the rows whose key may occur more than once, so that nothing is computed of the others;
         but of generated ids all, since these are known only later.
         """
-        numbered = {ROW_COLUMN: self.row_sql} if self.row_sql else {}
-        near = [] if suspects else self._near(reach)
-        lies = select(numbered, self.relation, star="*", where=near)
+        more = {ROW_COLUMN: self.row_sql} if self.row_sql else {}
+        source, star = self.relation, "*"
+        if self.by_file:
+            # Joined here, below all expressions: above them, DuckDB plans for half a minute.
+            more[ENTERED_COLUMN] = "entered.entered_at"
+            source = f"{self.relation} AS lying\nLEFT JOIN entered ON entered.file = lying.{FILE_COLUMN}"
+            star = "lying.*"
+        lies = select(more, source, star=star, where=[] if suspects else self._near(reach))
         stages = [Stage("input", "the input as it lies", lies)]
         if self.json:
             stages += self.json.stages(properties)
@@ -346,6 +355,7 @@ class Layout:
             **({"misplaced": self.partition.misplaced_sql(time.moment_sql)} if self.partition else {}),
             "file": self.file_sql,
             **({"row": ROW_COLUMN} if self.row_sql else {}),
+            **({ENTERED_BY_FILE: ENTERED_COLUMN} if self.by_file else {}),
             "early_reason": case((fault.condition, literal(fault.reason)) for fault in early),
             "early_text": case((fault.condition, fault.text) for fault in early),
         }

@@ -27,7 +27,7 @@ from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, Sou
 from metering_duck.gauges import gauged_queries, gauges_of, widest_levels
 from metering_duck.history import LEVELS_SCHEMA, History, widest_before_sql
 from metering_duck.inputs import Files, Input, find_input
-from metering_duck.layouts import Layout, Reach
+from metering_duck.layouts import ENTERED_BY_FILE, Layout, Reach
 from metering_duck.observations import records_query
 from metering_duck.partitions import prune
 from metering_duck.records import RecordCompiler
@@ -174,6 +174,7 @@ class Run:
         """Take what is known of the events that are not read."""
         self.history = history
         history.keep(self.engine)
+        self.layout = replace(self.layout, by_file=history.entered_sql == ENTERED_BY_FILE)
         if history.others:
             others = set(history.others)
             own = tuple(path for path in history.paths if path not in others)

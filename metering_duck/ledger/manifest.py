@@ -262,49 +262,54 @@ def _times(
 ) -> tuple[pa.Table, list[dict[str, Any]], pa.Table]:
     """By hour and by file, and the events without a time."""
     run, selection = _open(files, options, machine)
-    with run.engine:
+    with run.engine as engine:
         arrivals = arrivals_stages(run.layout, (), selection)
-        hour = case({HAS_TIME: "date_trunc('hour', recorded_at)"})
-        counts = {
-            "events": "count(*)",
-            "first_recorded_at": "min(recorded_at)",
-            "last_recorded_at": "max(recorded_at)",
-            "last_metered_at": "max(metered_at)",
-        }
-        columns = {"file": "file", "hour": hour} | counts
-        by_hour = Stage(
-            "by_hour", "how many events of each hour each file has", select(columns, "arrivals", group_by=["1", "2"])
-        )
-        run.engine.fill(run.query(Query("source_hours", (*arrivals, by_hour))))
-        timed = select(names(columns), "source_hours", where=["hour IS NOT NULL"], order_by=["file", "hour"])
-        hours = run.engine.table(Query("hours", (Stage("hours", "those with a time", timed),)))
-        per_file = {
-            "file": "file",
-            "rows": "CAST(sum(events) AS BIGINT)",
-            "rows_without_time": "CAST(coalesce(sum(events) FILTER (hour IS NULL), 0) AS BIGINT)",
-            "first_recorded_at": "min(first_recorded_at) FILTER (hour IS NOT NULL)",
-            "last_recorded_at": "max(last_recorded_at) FILTER (hour IS NOT NULL)",
-            "last_metered_at": "max(last_metered_at)",
-        }
-        sums = select(per_file, "source_hours", group_by=["file"])
-        totals = run.engine.table(Query("files", (Stage("files", "each file", sums),))).to_pylist()
-        identity = {name: name for name in ("workspace_id", "universe_id", "id", "type", "subject", "file")}
-        lost = identity | {"time": "time_text", "text": "reason_text", "reason": "coalesce(reason, 'time-invalid')"}
-        without = select(
-            lost,
-            "arrivals",
-            where=[f"({HAS_TIME}) IS NOT TRUE"],
-            order_by=["file", "workspace_id", "universe_id", "id", "text"],
-        )
-        is_any = any(row["rows_without_time"] for row in totals)
-        rejects = (
-            run.engine.table(
-                run.query(Query("timeless", (*arrivals, Stage("timeless", "events without a time", without))))
-            )
-            if is_any
-            else REJECT_SCHEMA.empty_table()
-        )
-        return hours, totals, rejects
+        engine.fill(run.query(Query("source_hours", (*arrivals, _by_hour()))))
+        hours = engine.table(Query("hours", (_with_time(),)))
+        totals = engine.table(Query("files", (_by_file(),))).to_pylist()
+        if not any(row["rows_without_time"] for row in totals):
+            return hours, totals, REJECT_SCHEMA.empty_table()
+        return hours, totals, engine.table(run.query(Query("timeless", (*arrivals, _timeless()))))
+
+
+def _by_hour() -> Stage:
+    columns = {
+        "file": "file",
+        "hour": case({HAS_TIME: "date_trunc('hour', recorded_at)"}),
+        "events": "count(*)",
+        "first_recorded_at": "min(recorded_at)",
+        "last_recorded_at": "max(recorded_at)",
+        "last_metered_at": "max(metered_at)",
+    }
+    return Stage(
+        "by_hour", "how many events of each hour each file has", select(columns, "arrivals", group_by=["1", "2"])
+    )
+
+
+def _with_time() -> Stage:
+    columns = names(("file", "hour", "events", "first_recorded_at", "last_recorded_at"))
+    sql = select(columns, "source_hours", where=["hour IS NOT NULL"], order_by=["file", "hour"])
+    return Stage("hours", "those with a time", sql)
+
+
+def _by_file() -> Stage:
+    columns = {
+        "file": "file",
+        "rows": "CAST(sum(events) AS BIGINT)",
+        "rows_without_time": "CAST(coalesce(sum(events) FILTER (hour IS NULL), 0) AS BIGINT)",
+        "first_recorded_at": "min(first_recorded_at) FILTER (hour IS NOT NULL)",
+        "last_recorded_at": "max(last_recorded_at) FILTER (hour IS NOT NULL)",
+        "last_metered_at": "max(last_metered_at)",
+    }
+    return Stage("files", "each file", select(columns, "source_hours", group_by=["file"]))
+
+
+def _timeless() -> Stage:
+    columns = names(("workspace_id", "universe_id", "id", "type", "subject", "file"))
+    columns |= {"time": "time_text", "text": "reason_text", "reason": "coalesce(reason, 'time-invalid')"}
+    order = ["file", "workspace_id", "universe_id", "id", "text"]
+    sql = select(columns, "arrivals", where=[f"({HAS_TIME}) IS NOT TRUE"], order_by=order)
+    return Stage("timeless", "events without a time", sql)
 
 
 def _manifest_rows(found: Found, totals: list[dict[str, Any]]) -> pa.Table:
@@ -369,7 +374,7 @@ def write(engine: StoreEngine, found: Found, learnt: Discovery | None, now: date
     first = "(SELECT coalesce(max(file_id), 0) FROM source_files)"
     engine.insert("source_files", learnt.files, {"file_id": f"{first} + row_number() OVER ()"})
     ids = "(SELECT file_id FROM source_files WHERE path = file AND gone_at IS NULL)"
-    engine.insert("source_hours", learnt.hours, {"file_id": ids}, without=["file", "last_metered_at"])
+    engine.insert("source_hours", learnt.hours, {"file_id": ids}, without=["file"])
     # What files that have gone had in common with others is kept: runs that read them are still to be done again.
     engine.keep("learnt_rows", learnt.repeated)
     engine.rows(

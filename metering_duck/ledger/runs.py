@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from pyarrow import csv
 
 from metering_duck import __version__
 from metering_duck.compiler import Compiler, Selection
@@ -42,7 +43,6 @@ BOOKS = (
     "times_cut",
     "times_naive",
 )
-ReportRun = Callable[[str], None]
 
 
 class _Digest(io.BytesIO):
@@ -66,10 +66,9 @@ def sha256_of(rows: Rows) -> str:
 
 
 def levels_sha256(levels: pa.Table) -> str:
-    """The same for the levels that a period ends with: equal levels, equal digest."""
+    """The same for the levels that a period ends with, as CSV whose values are all quoted."""
     sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, LEVELS_SCHEMA) as writer:
-        writer.write_table(levels.combine_chunks())
+    csv.write_csv(levels, sink, csv.WriteOptions(quoting_style="all_valid"))
     return hashlib.sha256(sink.getvalue()).hexdigest()
 
 

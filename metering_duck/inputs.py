@@ -181,9 +181,7 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Files:
     """Paths, globs and folders as files of one format; `-` and pipes are kept in `scratch` first."""
     spooled = [pattern for pattern in patterns if pattern == "-" or is_pipe(pattern)]
     found = [
-        path
-        for pattern in patterns
-        for path in ([_spool(pattern, scratch)] if pattern in spooled else _expand(pattern))
+        path for pattern in patterns for path in ([_spool(pattern, scratch)] if pattern in spooled else expand(pattern))
     ]
     paths = tuple(dict.fromkeys(os.path.abspath(path) for path in found))
     formats = {format_of(path): path for path in reversed(paths)}
@@ -206,7 +204,11 @@ def same_files(patterns: Sequence[str]) -> dict[str, str]:
     return {os.path.realpath(path): "an input" for path in named}
 
 
-def _expand(pattern: str) -> list[str]:
+def expand(pattern: str) -> list[str]:
+    """The files that a path, a folder or a glob names.
+
+    Raises: SourceError where there is none, or it cannot be read.
+    """
     if "\0" in pattern:
         raise SourceError(f"input: found a NUL in the path {pattern!r}; expected a path.")
     if os.path.isfile(pattern):

@@ -19,7 +19,7 @@ GIVEN = {
     "BOOLEAN": "TRUE",
     "TIMESTAMP": "TIMESTAMP '2024-01-01'",
 }
-GIVEN_BY_NAME = {"decimal": "DECIMAL(38, 18)", "last_digit": last_digit_sql(18)}
+GIVEN_BY_NAME = {"decimal": "DECIMAL(38, 18)", "digits": "18", "last_digit": last_digit_sql(18)}
 
 
 @pytest.mark.parametrize("name", STAGES)

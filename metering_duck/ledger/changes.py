@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from metering_duck.contract import CONFLICT_SCHEMA, REJECT_SCHEMA
-from metering_duck.decimals import DIGITS_MAX
 from metering_duck.engine import Engine
-from metering_duck.errors import LedgerError
 from metering_duck.ledger.plans import Plan
 from metering_duck.ledger.runs import RunRow, open_plan
 from metering_duck.ledger.store import StoreEngine
@@ -65,26 +63,14 @@ def _match_sql(universe: str) -> str:
     return f"digest({encoded} || list_aggregate({listed}, 'string_agg', ''))"
 
 
-def fill_changes(engine: Engine, old: Side, new: Side) -> str:
-    """The table `changes`: every reading whose quantity differs; and the DECIMAL that holds them all.
-
-    Raises: LedgerError for quantities that share no DECIMAL.
-    """
+def fill_changes(engine: Engine, old: Side, new: Side) -> int:
+    """The table `changes`: every reading whose quantity differs; and how many fraction digits they have at most."""
     engine.keep("old_readings", old.readings)
     engine.keep("new_readings", new.readings)
     both = "(SELECT quantity FROM old_readings UNION ALL SELECT quantity FROM new_readings)"
-    ((scale, whole),) = engine.rows(
-        "SELECT coalesce(max(length(split_part(quantity, '.', 2))), 0), "
-        f"coalesce(max(length(ltrim(split_part(quantity, '.', 1), '-'))), 0) FROM {both}"
-    )
-    if scale + whole >= DIGITS_MAX:
-        raise LedgerError(
-            f"diff: found quantities of {whole} digits before the point and {scale} behind it; expected at most "
-            f"{DIGITS_MAX - 1} together. hint: --scale"
-        )
-    decimal = f"DECIMAL({DIGITS_MAX}, {scale})"
-    engine.fill(Query("changes", (fixed(load_stage("ledger/changes"), {"decimal": decimal}),)))
-    return decimal
+    ((digits,),) = engine.rows(f"SELECT coalesce(max(length(split_part(quantity, '.', 2))), 0) FROM {both}")
+    engine.fill(Query("changes", (fixed(load_stage("ledger/changes"), {"digits": str(digits)}),)))
+    return int(digits)
 
 
 def usage_of(plan: Plan, asked: pa.Table, machine: Machine, run: RunRow) -> pa.Table:

@@ -6,12 +6,12 @@ read once here: its times, and the keys of all files, since one event counts onc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from metering_duck.compiler import Selection, arrivals_stages, key_hashes_query
 from metering_duck.contract import REJECT_SCHEMA
 from metering_duck.errors import ConfigError, LedgerError, SourceError, first_few
 from metering_duck.history import History
-from metering_duck.inputs import find_files, is_pipe
+from metering_duck.inputs import expand, is_pipe
 from metering_duck.layouts import LAST_TIME, ZERO_TIME
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.store import StoreEngine
@@ -128,10 +128,12 @@ def files_of(
     ]
 
 
-def look(known: Sequence[SourceFile], patterns: Iterable[str], entered_at: datetime) -> Found:
-    """What is on disk now: which files are new, moved, changed or gone.
+def look(
+    known: Sequence[SourceFile], patterns: Iterable[str], remembered: Iterable[str], entered_at: datetime
+) -> Found:
+    """What is on disk now, where it is told to look and where it did before: which files are new, moved, changed, gone.
 
-    Raises: SourceError for a pattern that finds nothing, and for what is not a file.
+    Raises: SourceError for one of `patterns` that finds nothing, and for what is not a file.
     """
     patterns = list(patterns)
     for pattern in patterns:
@@ -141,7 +143,7 @@ def look(known: Sequence[SourceFile], patterns: Iterable[str], entered_at: datet
     there = [file for file in known if os.path.isfile(file.path)]
     same = [file for file in there if file.is_unchanged]
     taken = {file.path for file in same}
-    listed = [path for path in _paths(patterns, {file.path for file in absent}) if path not in taken]
+    listed = [path for path in _paths(patterns, remembered, {file.path for file in absent}) if path not in taken]
     listed = list(dict.fromkeys([*(file.path for file in there if file.path not in taken), *listed]))
     hashed = [_hashed(path, entered_at) for path in listed]
     # What is not where it was, or not as it was, may be what it was all the same: its content tells.
@@ -165,17 +167,15 @@ def look(known: Sequence[SourceFile], patterns: Iterable[str], entered_at: datet
     return Found(tuple(same), tuple(new), tuple(moved), tuple(changed), tuple(gone))
 
 
-def _paths(patterns: Sequence[str], absent: set[str]) -> list[str]:
-    """The files that patterns name now; what is known to be absent is told of elsewhere."""
+def _paths(patterns: Iterable[str], remembered: Iterable[str], absent: set[str]) -> list[str]:
+    """The files that patterns name now. What was there before and is not now is told of elsewhere."""
     found: dict[str, None] = {}
+    for pattern in remembered:
+        with contextlib.suppress(SourceError):
+            found |= dict.fromkeys(expand(pattern))
     for pattern in patterns:
-        if os.path.abspath(pattern) in absent:
-            continue
-        try:
-            found |= dict.fromkeys(find_files([pattern], Path()).paths)
-        except SourceError:
-            if not absent:
-                raise
+        if os.path.abspath(pattern) not in absent:
+            found |= dict.fromkeys(expand(pattern))
     return list(found)
 
 

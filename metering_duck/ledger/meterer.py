@@ -16,7 +16,7 @@ from os import PathLike
 from typing import Any
 
 from metering_duck.compiler import Compiler
-from metering_duck.errors import ConfigError, LedgerError, MeteringError
+from metering_duck.errors import ConfigError, LedgerError, MeteringError, RejectedEvents
 from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig, Options
 from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, files_of
@@ -83,9 +83,19 @@ class Meterer:
         return plan, Situation(tuple(files), reading, base.as_of, now, is_whole=False)
 
     def visible_of(self, run: runs.RunRow) -> tuple[SourceFile, ...]:
-        """The files that a run could have used: those that had been seen by its clock, and are still there."""
+        """The files that a run could have used: those that had been seen by its clock, and those that it did use."""
+        used = """
+            WITH RECURSIVE behind(run_id) AS (
+                SELECT CAST($run AS BIGINT)
+                UNION
+                SELECT levels_before_run_id FROM runs JOIN behind USING (run_id) WHERE levels_before_run_id IS NOT NULL
+            )
+            SELECT DISTINCT file_id FROM run_files JOIN behind USING (run_id)
+        """
         with self.store.reading() as engine:
-            return tuple(file for file in files_of(engine) if file.entered_at <= (run.as_of or run.clock))
+            ids = {int(row[0]) for row in engine.rows(used, {"run": run.run_id})}
+            known, moment = files_of(engine), run.as_of or run.clock
+        return tuple(file for file in known if file.entered_at <= moment or file.file_id in ids)
 
     def confirm(self, run_id: int, plan: Plan, situation: Situation) -> None:
         """A run holds under the files that there are now, too."""
@@ -168,10 +178,13 @@ class Meterer:
         try:
             metered = runs.open_plan(plan, self.machine, situation.clock)
             try:
-                _ = metered.accounting
                 notices = tuple(metered.result.notices)
-                if strict:
-                    metered.result.refuse_rejects()
+                if strict and (metered.accounting.rejected or metered.accounting.conflicts):
+                    raise RejectedEvents(
+                        f"strict: found {metered.accounting}; expected no rejected event and no conflict. "
+                        "hint: metering-duck meter --rejects FILE --conflicts FILE lists them",
+                        metered.accounting,
+                    )
                 with self.store.transaction() as engine:
                     run_id = runs.commit(engine, metered, kind, as_of=situation.as_of, started_at=began)
                     if situation.is_whole:
@@ -381,7 +394,7 @@ def patterns_of(events: Any) -> list[str]:
 def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime) -> Found:
     """What is on disk now, where the ledger looks and where it is told to look."""
     known = [str(row[0]) for row in engine.rows("SELECT pattern FROM source_patterns ORDER BY added_at, rowid")]
-    return manifest.look(manifest.files_of(engine), dict.fromkeys([*known, *patterns]), now)
+    return manifest.look(manifest.files_of(engine), patterns, known, now)
 
 
 def add_patterns(engine: StoreEngine, patterns: Iterable[str], now: datetime) -> None:

@@ -6,6 +6,7 @@ else can change its readings. So two plans of one digest have the same readings,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -119,10 +120,14 @@ def reach_of(config: MeteringConfig, options: Options) -> Reach:
 
 
 def visible_files(engine: StoreEngine, as_of: datetime | None) -> list[SourceFile]:
-    """The files that a run may use: those that are there, or, as of a moment, those that were."""
+    """The files that a run may use: those that are there, or, as of a moment, those that had been seen by then.
+
+    As of a moment before the first was seen, what their events say of themselves decides: all files that say it.
+    """
     if as_of is None:
         return files_of(engine)
-    return files_of(engine, "entered_at <= $as_of AND (gone_at IS NULL OR gone_at > $as_of)", {"as_of": as_of})
+    seen = files_of(engine, "entered_at <= $as_of AND (gone_at IS NULL OR gone_at > $as_of)", {"as_of": as_of})
+    return seen or files_of(engine, "gone_at IS NULL AND last_metered_at <> entered_at")
 
 
 def make_plan(
@@ -141,7 +146,7 @@ def make_plan(
     by_id = {file.file_id: file for file in visible}
     counting = _touching(engine, period, reach)
     repeated, compared = (None, set()) if reading.assume_unique else _repeated(engine, period, reach)
-    cuts = as_of is not None and any(f.last_metered_at and f.last_metered_at > as_of for f in visible)
+    cuts = as_of is not None and all(file.entered_at > as_of for file in visible)
     # Where no file has an event of the period, any file tells what events look like.
     chosen = [by_id[n] for n in sorted(counting)] or list(visible[:1])
     others = tuple(by_id[n] for n in sorted(compared - {file.file_id for file in chosen}))
@@ -216,7 +221,10 @@ def check_readable(files: Iterable[SourceFile]) -> None:
     """
     for file in files:
         if not file.is_unchanged:
+            seen = f"it was when it was seen on {file.entered_at:%Y-%m-%d}"
+            if not os.path.exists(file.path):
+                raise LedgerError(f"{file.path}: is gone; expected it as {seen}. hint: put it back")
             raise LedgerError(
-                f"{file.path}: is not what it was when it was seen on {file.entered_at:%Y-%m-%d}; expected the same "
-                "bytes. hint: put it back as it was; metering-duck ledger status lists what has changed"
+                f"{file.path}: is not what {seen}; expected the same bytes. hint: put it back as it was; "
+                "metering-duck ledger status lists what has changed"
             )

@@ -64,6 +64,8 @@ def print_status(status: Status) -> None:
     for what, files in (("new", status.new_files), ("changed", status.changed_files), ("gone", status.gone_files)):
         for path in files:
             out.print(Text(f"{what}: {visible(path)}"))
+    for problem in status.problems:
+        out.print(Text(f"problem: {visible(problem)}"))
     if not status.periods:
         out.print("no period is metered yet. hint: metering-duck backfill")
         return

@@ -43,7 +43,7 @@ class Comparison:
     engine: Engine
     old: Side
     new: Side
-    decimal: str
+    digits: int
 
     def rows(self) -> Rows:
         """Every change with its causes; the rows own the engine."""
@@ -85,8 +85,8 @@ def compare(
     engine = meterer.machine.engine()
     try:
         old_side, new_side = (_only(side, universe) for side in sides)
-        decimal = fill_changes(engine, old_side, new_side)
-        comparison = Comparison(engine, old_side, new_side, decimal)
+        digits = fill_changes(engine, old_side, new_side)
+        comparison = Comparison(engine, old_side, new_side, digits)
         asked = engine.table(Query("asked", (Stage("asked", "who differs", ASKED),))).cast(ASKED_SCHEMA)
         if with_causes:
             old_usage, old_files = _usage(meterer, old_side, asked)
@@ -163,16 +163,16 @@ def check_sums(comparison: Comparison) -> None:
     """
     parts = ("old_readings", "quantity", ""), ("changes", "delta", ""), ("new_readings", "quantity", "-")
     sums = [
-        f"SELECT unit, aggregation, {sign}sum(CAST({column} AS {comparison.decimal})) AS part FROM {table} GROUP BY ALL"
-        for table, column, sign in parts
+        f"SELECT unit, aggregation, {sign}sum(units_of({name}, {comparison.digits})) AS part FROM {table} GROUP BY ALL"
+        for table, name, sign in parts
     ]
     total = f"SELECT unit, aggregation, sum(part) FROM ({' UNION ALL '.join(sums)}) GROUP BY ALL HAVING sum(part) <> 0"
     wrong = comparison.engine.rows(f"{total} ORDER BY ALL")
     if wrong:
         unit, aggregation, rest = wrong[0]
         raise LedgerError(
-            f"restatement of {comparison.old.run.period.name}: old + adjustments differ from new by {rest} in the "
-            f"{aggregation} of {unit!r}; expected 0. hint: this is a bug in metering-duck; nothing was kept"
+            f"restatement of {comparison.old.run.period.name}: old + adjustments differ from new by {rest} units in "
+            f"the {aggregation} of {unit!r}; expected 0. hint: this is a bug in metering-duck; nothing was kept"
         )
 
 

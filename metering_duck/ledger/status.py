@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from metering_duck.errors import SchemaError, SourceError
 from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, times_of
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.plans import history_sha256, visible_files, whole_sha256
@@ -56,6 +57,7 @@ class Status:
     new_files: list[str]
     changed_files: list[str]
     gone_files: list[str]
+    problems: list[str]
     periods: list[PeriodStatus]
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,18 +67,21 @@ class Status:
 
 def status_of(engine: StoreEngine, found: Found, reading: ReadingOptions, machine: Machine) -> Status:
     """What is and what is no longer so; reads the times of new files, and writes nothing."""
-    hours = times_of(found.new, reading, machine) if found.new else NEW_HOURS.empty_table()
+    hours, problems = NEW_HOURS.empty_table(), []
+    try:
+        hours = times_of(found.new, reading, machine) if found.new else hours
+    except (SourceError, SchemaError) as error:
+        problems = [f"the new files cannot be read: {error}"]
     engine.keep("new_hours", hours.select(NEW_HOURS.names).cast(NEW_HOURS))
     lost = [file.file_id for file in (*found.gone, *found.changed)]
     engine.keep("lost_files", pa.table({"file_id": pa.array(lost, pa.int32())}))
     counted = "count(*), coalesce(sum(rows), 0), coalesce(sum(rows_without_time), 0)"
-    (counts,) = engine.rows(f"SELECT {counted} FROM source_files WHERE gone_at IS NULL")
+    (found_files,) = engine.rows(f"SELECT {counted} FROM source_files WHERE gone_at IS NULL")
     ((configs, runs),) = engine.rows("SELECT (SELECT count(*) FROM configs), (SELECT count(*) FROM runs)")
-    files, events, without_time = (int(count) for count in counts)
+    files, events, without_time = (int(count) for count in found_files)
     new, changed, gone = ([file.path for file in files] for files in (found.new, found.changed, found.gone))
-    return Status(
-        str(engine.path), files, events, without_time, configs, runs, new, changed, gone, _periods(engine, found)
-    )
+    counts = files, events, without_time, configs, runs
+    return Status(str(engine.path), *counts, new, changed, gone, problems, _periods(engine, found))
 
 
 def _periods(engine: StoreEngine, found: Found) -> list[PeriodStatus]:

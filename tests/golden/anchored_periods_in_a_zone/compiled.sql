@@ -326,6 +326,23 @@ CREATE OR REPLACE TEMP MACRO encoded(text) AS
 CREATE OR REPLACE TEMP MACRO digest(text) AS
     left(sha256(text), 32);
 
+-- A plain decimal text, or none for 0, as a whole number of its last of so many fraction digits: of any length.
+CREATE OR REPLACE TEMP MACRO units_of(number, digits) AS
+    CAST(split_part(coalesce(number, '0'), '.', 1) || rpad(split_part(coalesce(number, '0'), '.', 2), digits, '0') AS BIGNUM);
+
+-- Its digits without the sign, zeros before them so that one stands before the point.
+CREATE OR REPLACE TEMP MACRO after_zeros(units, digits) AS
+    lpad(ltrim(units, '-'), CAST(greatest(length(ltrim(units, '-')), digits + 1) AS INTEGER), '0');
+
+-- And back, from its text.
+CREATE OR REPLACE TEMP MACRO text_of_units(units, digits) AS
+    plain_text(
+        CASE WHEN starts_with(units, '-') THEN '-' ELSE '' END
+        || left(after_zeros(units, digits), CAST(length(after_zeros(units, digits)) - digits AS INTEGER))
+        || '.'
+        || right(after_zeros(units, digits), digits)
+    );
+
 CREATE OR REPLACE TEMP TABLE windows AS
 WITH
 -- how the windows are cut, and between which moments

@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def keep_to_one_core() -> None:
-    """Each of xdist's workers on a core of its own: queries of a few rows that wait for other cores take twice as long."""
+    """Each of xdist's workers on a core of its own: small queries that wait for other cores take twice as long."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

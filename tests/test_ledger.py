@@ -597,3 +597,60 @@ def test_a_quantity_that_is_split_by_time_is_refused(tmp_path: Path) -> None:
         ledger.backfill(tmp_path / "a.parquet", {"measurements": [hours]}, clock=CLOCK, **TWO_MONTHS)
     with ledger.export("runs") as rows:
         assert rows.count() == 0
+
+
+# --- what fresh eyes found -------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_moves_takes_its_files_along(tmp_path: Path) -> None:
+    """Files are known by their content: from another folder they are the same, and nothing is to be done."""
+    write(tmp_path / "a", "x", [event(1, day(1), "seat", seats=2)])
+    ledger = Ledger.init(tmp_path / "ledger.duckdb")
+    ledger.backfill(tmp_path / "a", SMALL, clock=CLOCK, **TWO_MONTHS)
+    (tmp_path / "a").rename(tmp_path / "b")
+
+    assert ["unchanged", "unchanged"] == statuses(ledger.backfill(tmp_path / "b", clock=LATER, **TWO_MONTHS))
+    assert ([], []) == (ledger.status().new_files, ledger.status().gone_files)
+    assert "reproduced" == ledger.rerun("2024-01", clock=LATER).status
+
+
+def test_what_had_been_seen_decides_as_of_a_moment(tmp_path: Path) -> None:
+    """A file that had been seen counts whole, whatever its events say; before the first file, it is what they say."""
+    entered = [datetime(2024, 1, 10, tzinfo=UTC), datetime(2024, 9, 1, tzinfo=UTC)]
+    rows = [event(n, day(n), "seat", seats=1, metered_at=moment) for n, moment in enumerate(entered)]
+    write(tmp_path, "a", rows)
+    ledger = Ledger.init(tmp_path / "ledger.duckdb")
+    (january, _) = ledger.backfill(tmp_path / "a.parquet", SMALL, clock="2024-06-01T00:00:00Z", **TWO_MONTHS)
+
+    assert ("reproduced", 2) == (ledger.rerun("2024-01", as_of="2024-06-02").status, january.read)
+    assert 1 == ledger.rerun("2024-01", as_of="2024-02-01").read
+
+
+def test_status_tells_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """What is no event file stops a backfill, with words; status goes on and says so."""
+    write(tmp_path / "a", "x", [event(1, day(1), "seat", seats=2)])
+    ledger = Ledger.init(tmp_path / "ledger.duckdb")
+    ledger.backfill(tmp_path / "a", SMALL, clock=CLOCK, **TWO_MONTHS)
+    (tmp_path / "a" / "y.parquet").write_bytes(b"no parquet at all")
+
+    (problem,) = ledger.status().problems
+    assert problem.startswith(f"the new files cannot be read: {tmp_path / 'a' / 'y.parquet'}: cannot be read")
+    assert "closed" == ledger.close("2024-01").status
+
+
+def test_any_quantity_is_restated(tmp_path: Path) -> None:
+    """A reading of 38 digits beside the one that changes is no hindrance, and changes by its last digit."""
+    tokens = {"sourceProperty": "tokens", "unit": "tokens", "aggregation": "sum"}
+    wide = "12345678901234567890.000000000000000001"
+    write(tmp_path, "a", [event(1, day(1), tokens=wide), event(2, day(1), tokens=1, subject="customer:2")])
+    ledger = Ledger.init(tmp_path / "ledger.duckdb")
+    ledger.backfill(tmp_path / "*.parquet", {"measurements": [tokens]}, clock=CLOCK, **TWO_MONTHS)
+    ledger.close("2024-01", by="ann")
+    late = [event(3, day(2), tokens="0.000000000000000001"), event(4, day(2), tokens=-3, subject="customer:2")]
+    write(tmp_path, "b", late)
+
+    with ledger.restate("2024-01", book=True, by="ann").rows as rows:
+        changes = [(row["old"], row["delta"], row["new"]) for row in rows.to_dicts()]
+    expected = [(wide, "0.000000000000000001", wide[:-1] + "2"), ("1", "-3", "-2")]
+    assert expected == changes
+    assert [] == worlds.problems(ledger)

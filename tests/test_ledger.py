@@ -377,7 +377,7 @@ def test_a_simulation_leaves_production_as_it_is(two_months: Ledger) -> None:
         (row["subject"], row["old"], row["new"], row["delta"]) for row in changes
     ]
     universes = "SELECT DISTINCT universe_id FROM readings WHERE run_id = "
-    assert [("simulation-double",)] == worlds.query(two_months, f"{universes}{found.run_id}")
+    assert [("simulation-double",)] == worlds.query(two_months, f"{universes}{found.run_ids[0]}")
     with pytest.raises(ConfigError, match="simulation-"):
         two_months.simulate("2024-01", config=other, universe="production")
 

@@ -183,6 +183,24 @@ def test_a_simulation_leaves_what_counts_as_it_is() -> None:
     assert before == good("ledger", "export", "readings", "--format", "ndjson")
 
 
+def test_all_periods_are_simulated_at_once() -> None:
+    """Without a period, simulate takes all of the ledger, or those between two moments; it names its runs."""
+    backfilled()
+    simulate = ("simulate", "--config", "eu.json", "--universe", "simulation-eu", "--format", "ndjson")
+    both, one = run(*simulate), run(*simulate, "--from", "2024-02-01", "--to", "2024-03-01")
+
+    assert ([("2024-01-01T00:00:00Z", "-20.5")], []) == tuple(
+        [(row["window_start"], row["delta"]) for row in map(json.loads, done.stdout.splitlines())]
+        for done in (both, one)
+    )
+    assert ("runs 3, 5; ", "run 6; ") == tuple(
+        done.stderr.splitlines()[-1].partition("the readings")[0] for done in (both, one)
+    )
+    wrong = run(*simulate, "--of", "staging")
+    expected = "error: universe: found no reading of 'staging'; expected one of production. hint: --of\n"
+    assert (1, expected) == (wrong.exit_code, wrong.stderr)
+
+
 def test_a_day_of_a_metered_month_can_be_metered_alone() -> None:
     """A part of a period is metered as the whole was, and counts for nothing."""
     backfilled()

@@ -375,30 +375,36 @@ def trace(reading: str, **given: Any) -> None:
     run_command(work, given)
 
 
-@click.command(short_help="A period under another config, in a universe of its own.")
-@click.argument("period")
+@click.command(short_help="Periods under another config, in a universe of their own.")
+@click.argument("period", required=False)
 @options(LEDGER, CONFIG)
+@click.option("--from", "--start", "start", metavar="TIME", help="Without PERIOD: all periods of the ledger from here.")
+@click.option("--to", "--end", "end", metavar="TIME", help="And up to here; all of them if not given.")
 @click.option("--universe", metavar="NAME", required=True, help="The universe to simulate in: simulation-….")
 @click.option("--of", metavar="UNIVERSE", default="production", show_default=True, help="The universe to start from.")
 @click.option("--causes", is_flag=True, help="The events behind each difference, too.")
 @options(ZONE, FORMAT, CLOCK, MACHINE, QUIET)
-def simulate(period: str, **given: Any) -> None:
-    """Meter a period's events under another config, in a universe of their own, and show what differs per subject.
+def simulate(period: str | None, **given: Any) -> None:
+    """Meter periods under another config, in a universe of their own, and show what differs per subject.
 
-    What counts stays as it is; the digests before and after are shown. PERIOD is 2024-01, 2024-01-15 or START/END.
+    What counts stays as it is; the digests before and after are shown. PERIOD is 2024-01, 2024-01-15 or START/END;
+    without one it is all periods of the ledger.
     """
 
     def work(progress: Any) -> None:
         check_targets(NO_FILES | given, [])
         if not given["config"]:
             raise click.UsageError("Missing option '--config'.")
-        chosen = {name: given[name] for name in ("config", "universe", "of", "timezone", "clock", "causes")}
+        chosen = {
+            name: given[name] for name in ("config", "universe", "of", "start", "end", "timezone", "clock", "causes")
+        }
         made = open_ledger(given, progress).simulate(period, **chosen)
         with made.rows as rows:
             write(rows, given)
             _say(given, _sums(rows))
             same = "unchanged" if made.counting_before_sha256 == made.counting_after_sha256 else "CHANGED"
-            _say(given, f"run {made.run_id}; the readings that count are {same} (SHA-256 {made.counting_after_sha256})")
+            made_by = f"run{'s' if len(made.run_ids) > 1 else ''} {', '.join(map(str, made.run_ids))}"
+            _say(given, f"{made_by}; the readings that count are {same} (SHA-256 {made.counting_after_sha256})")
 
     run_command(work, given)
 

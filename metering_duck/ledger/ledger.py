@@ -25,6 +25,7 @@ from metering_duck.ledger.meterer import (
     Meterer,
     Situation,
     check_beside,
+    check_universe,
     closed_by,
     closed_periods,
     counting_run,
@@ -33,6 +34,7 @@ from metering_duck.ledger.meterer import (
     look_around,
     make_current,
     patterns_of,
+    periods_between,
     run_around,
     run_as_of,
     settled_runs,
@@ -42,7 +44,7 @@ from metering_duck.ledger.meterer import (
 from metering_duck.ledger.periods import Period, cut_periods, find_period, known_period, moment_of, parse_period, utc
 from metering_duck.ledger.plans import Plan, check_readable, visible_files
 from metering_duck.ledger.restating import book as book_restatement
-from metering_duck.ledger.restating import compare, find_run, keep_restatement
+from metering_duck.ledger.restating import compare, find_run, keep_restatement, together
 from metering_duck.ledger.status import Status, status_of
 from metering_duck.ledger.store import WAIT_SECONDS, Store, StoreEngine
 from metering_duck.ledger.tracing import Trace, trace
@@ -414,39 +416,49 @@ class Ledger:
 
     def simulate(
         self,
-        period: str,
+        period: str | None = None,
         *,
         config: ConfigLike,
         universe: str,
         of: str = "production",
+        start: Moment = None,
+        end: Moment = None,
         timezone: str | None = None,
         clock: Moment = None,
         causes: bool = False,
     ) -> Simulation:
-        """What a period would be under another config, in a universe of its own; that of the period stays as it is.
+        """What periods would be under another config, in a universe of its own; those of the ledger stay as they are.
 
-        Shape:  one row per reading that differs, as diff gives them, under the name of the universe `of`. The simulated
-                readings are those of a run that never counts.
+        Shape:  one row per reading that differs, as diff gives them, under the name of the universe `of`. The periods
+                are the one that is named, or all of the ledger between `start` and `end`. The simulated readings are
+                those of runs that never count.
         Raises: ConfigError for a universe that does not begin with simulation-; LedgerError.
         """
         if not universe.startswith("simulation-"):
             raise ConfigError(f"universe: found {universe!r}; expected a name that begins with simulation-.")
         known = configs.known(checked_config(config))
         now = moment_of(clock, "clock") or datetime.now(UTC)
-        began = datetime.now(UTC)
         with self.store.writer():
-            before = self._counting_sha256()
             with self.store.reading() as engine:
-                found = known_period(engine, period, timezone)
-                base = counting_run(engine, found)
-            as_was, situation = self.meterer.plan_as_was(base, now)
-            options = replace(base.options, universes={of: universe}, universe=(of,))
-            whole = replace(situation, visible=self.meterer.visible_of(base))
-            plan = self._plan(as_was.period, known, options, whole)
-            run = self.meterer.run(plan, "simulation", situation, began, counts=False)
-            comparison = compare(self.meterer, base, run, universe=of, with_causes=causes)
+                named = [known_period(engine, period, timezone)] if period else []
+                periods = named or periods_between(engine, moment_of(start, "start"), moment_of(end, "end"))
+                bases = [counting_run(engine, found) for found in periods]
+                check_universe(engine, bases, of)
+            before = self._counting_sha256()
+            made = [self._simulated(base, known, {of: universe}, now) for base in bases]
+            pairs = zip(bases, made, strict=True)
+            found = [compare(self.meterer, base, run, universe=of, with_causes=causes) for base, run in pairs]
             after = self._counting_sha256()
-        return Simulation(run.run_id, before, after, comparison.rows())
+        return Simulation(tuple(run.run_id for run in made), before, after, together(found, self.machine))
+
+    def _simulated(self, base: runs.RunRow, config: KnownConfig, renamed: dict[str, str], now: datetime) -> runs.RunRow:
+        """A run's period under another config, its universe under another name."""
+        began = datetime.now(UTC)
+        _, situation = self.meterer.plan_as_was(base, now)
+        options = replace(base.options, universes=renamed, universe=tuple(renamed))
+        whole = replace(situation, visible=self.meterer.visible_of(base))
+        plan = self._plan(base.period, config, options, whole)
+        return self.meterer.run(plan, "simulation", situation, began, counts=False)
 
     def fork_universe(self, source: str, target: str, *, as_of: Moment = None) -> Rows:
         """The events of one universe under the name of another, out of all files that the ledger knows.
@@ -482,9 +494,9 @@ class Restatement:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A simulated run, the digests of all readings that count before and after it, and what differs."""
+    """The simulated runs, the digests of all readings that count before and after them, and what differs."""
 
-    run_id: int
+    run_ids: tuple[int, ...]
     counting_before_sha256: str
     counting_after_sha256: str
     rows: Rows

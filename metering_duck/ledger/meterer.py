@@ -16,7 +16,7 @@ from os import PathLike
 from typing import Any
 
 from metering_duck.compiler import Compiler
-from metering_duck.errors import ConfigError, LedgerError, MeteringError, RejectedEvents
+from metering_duck.errors import ConfigError, LedgerError, MeteringError, RejectedEvents, first_few
 from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig, Options
 from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, files_of
@@ -304,6 +304,31 @@ def check_beside(engine: StoreEngine, periods: Sequence[Period]) -> None:
                     f"period {period.name}: shares time with {name}, which is in the ledger; expected periods beside "
                     "each other, since usage in both would count twice. hint: rerun meters a part of a period"
                 )
+
+
+def periods_between(engine: StoreEngine, start: datetime | None, end: datetime | None) -> list[Period]:
+    """The periods of the ledger that lie between two moments; without one, as far as there are any.
+
+    Raises: LedgerError where there is none.
+    """
+    rows = engine.rows("SELECT period_start, period_end, name, timezone FROM periods ORDER BY period_start, period_end")
+    found = [Period(utc(first), utc(last), name, zone) for first, last, name, zone in rows]
+    chosen = [one for one in found if (start is None or one.start >= start) and (end is None or one.end <= end)]
+    if not chosen:
+        raise LedgerError("period: found none there; expected some that were metered. hint: backfill them first")
+    return chosen
+
+
+def check_universe(engine: StoreEngine, bases: Sequence[runs.RunRow], universe: str) -> None:
+    """Refuse a universe that no reading of these runs is of.
+
+    Raises: LedgerError.
+    """
+    holders = ", ".join(str(base.readings_of) for base in bases)
+    rows = engine.rows(f"SELECT DISTINCT universe_id FROM readings WHERE run_id IN ({holders}) ORDER BY universe_id")
+    found = [str(row[0]) for row in rows]
+    if found and universe not in found:
+        raise LedgerError(f"universe: found no reading of {universe!r}; expected one of {first_few(found)}. hint: --of")
 
 
 def is_closed_period(engine: StoreEngine, period: Period) -> bool:

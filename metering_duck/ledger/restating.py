@@ -16,6 +16,7 @@ from metering_duck.engine import Engine
 from metering_duck.errors import LedgerError
 from metering_duck.json_shapes import JSON_SQL
 from metering_duck.ledger.changes import (
+    ORDER,
     Side,
     diff_query,
     explained_stages,
@@ -29,6 +30,7 @@ from metering_duck.ledger.meterer import Meterer
 from metering_duck.ledger.runs import RunRow, find_runs, insert_row
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.rows import Rows
+from metering_duck.run import Machine
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import names, select
 
@@ -98,6 +100,20 @@ def compare(
     except BaseException:
         engine.close()
         raise
+
+
+def together(comparisons: Sequence[Comparison], machine: Machine) -> Rows:
+    """The rows of several comparisons as one; they own an engine of their own."""
+    tables = []
+    for comparison in comparisons:
+        with comparison.rows() as rows:
+            tables.append(rows.to_arrow())
+    engine = machine.engine()
+    engine.keep("diffs", pa.concat_tables(tables))
+    one = Stage(
+        "diffs", "the differences of all periods", select({}, "diffs", star="*", order_by=[*ORDER, "window_start"])
+    )
+    return Rows(engine, Query("diff", (one,)), "diff", JSON_SQL["diff"])
 
 
 ASKED = "SELECT DISTINCT universe_id, subject FROM changes ORDER BY ALL"

@@ -43,11 +43,13 @@ def cut_periods(**given: Any) -> list[Period]:
 
 
 def _name(row: dict[str, Any]) -> str:
-    """2024, 2024-01 or 2024-01-15 where it is one on the clocks of its zone, else start/end."""
+    """2024, 2024-01 or 2024-01-15 where it is one on the clocks of its zone, else start/end, of days as dates."""
     first, last = (datetime.fromisoformat(str(row[name])).replace(tzinfo=None) for name in ("local_start", "local_end"))
     for unit, form in LENGTHS.items():
         if first == _floor(first, unit) and last == _next(first, unit):
             return first.strftime(form)
+    if first == _floor(first, "day") and last == _floor(last, "day"):
+        return f"{first:%Y-%m-%d}/{last:%Y-%m-%d}"
     return name_of(row["window_start"], row["window_end"])
 
 

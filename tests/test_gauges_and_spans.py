@@ -625,7 +625,7 @@ def test_records_need_no_config(bundled: bool, events: list[Event]) -> None:
             {**same, "unit": "whole", "aggregation": "sum"},
             {**same, "unit": "levels", "aggregation": "peak-state", "values": "deltas"},
             {**same, "unit": "known", "aggregation": "time-weighted-avg", "divisor": "known"},
-            {**same, "unit": "hourly", "aggregation": "sum-of-max", "innerWindow": "hour"},
+            {**same, "unit": "daily", "aggregation": "sum-of-max", "innerWindow": "day"},
             {**same, "unit": "by place", "aggregation": "max-of-sum", "innerDimension": "krn"},
             {**same, "unit": "texts", "aggregation": "unique-count"},
             {**same, "unit": "rank", "aggregation": "p95"},

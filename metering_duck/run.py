@@ -539,8 +539,11 @@ class Run:
     def script_text(self, queries: Iterable[Query]) -> str:
         """Queries as one SQL script with this run's values in it."""
         *before, last = [self.query(query) for query in queries]
+        stands = "Runs as it stands in the DuckDB shell."
+        if self.history is not None:
+            stands = "Reads what the ledger knew, too: the tables entered, repeated_keys and levels_before."
         parts = [
-            "-- Made by metering-duck. Runs as it stands in the DuckDB shell.\nSET TimeZone = 'UTC';",
+            f"-- Made by metering-duck. {stands}\nSET TimeZone = 'UTC';",
             load_text("functions").strip(),
         ]
         parts += [f"CREATE OR REPLACE TEMP TABLE {q.name} AS\n{with_values(q.sql, q.parameters)};" for q in before]

@@ -130,7 +130,6 @@ def _only(side: Side, universe: str | None) -> Side:
     """A side, of one universe only."""
     if universe is None:
         return side
-
     return replace(side, readings=side.readings.filter(pc.equal(side.readings.column("universe_id"), universe)))
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from metering_duck import aggregations, exact
+from metering_duck import aggregations
 from metering_duck.aggregations import Aggregation
 from metering_duck.decimals import last_digit_sql
 from metering_duck.engine import Engine, Overflow
@@ -95,9 +94,9 @@ def find_reading(engine: StoreEngine, text: str, run: int | None) -> tuple[dict[
 
 
 def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
-    """Where a reading is from.
+    """Where a reading is from: its totals say whether the events come to it.
 
-    Raises: LedgerError where the events are not what they were, or do not come to the reading.
+    Raises: LedgerError where the files are not what they were.
     """
     with meterer.store.reading() as opened:
         reading, row = find_reading(opened, text, run)
@@ -107,7 +106,9 @@ def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
     try:
         sql = metered.result.sql
         subject = {"universe_id": [reading["universe_id"]], "subject": [reading["subject"]]}
-        again = _again(metered.result.to_arrow(), reading)
+        _ = metered.accounting
+        found = engine.rows(f"SELECT plain_text(quantity) FROM readings WHERE id = {literal(reading['id'])}")
+        again = found[0][0] if found else None
         engine.keep("found_usage", metered.run.usage(pa.table(subject)))
         engine.keep("found_levels", plan.levels.table if plan.levels else LEVELS_SCHEMA.empty_table())
         totals = _fill(engine, reading, _whole_aggregation(plan, reading), plan.period.start, plan.period.end)
@@ -126,16 +127,6 @@ def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
 
 def _plain(value: Any) -> Any:
     return format_time(value) if hasattr(value, "astimezone") else value
-
-
-def _again(readings: pa.Table, reading: dict[str, Any]) -> str | None:
-    """The same reading's quantity, metered anew."""
-    rows = readings.filter(pc.equal(readings.column("id"), reading["id"])).column("quantity").to_pylist()
-    return _text(rows[0]) if rows else None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else exact.format(value)
 
 
 def is_gauge(reading: dict[str, Any]) -> bool:

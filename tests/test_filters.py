@@ -230,7 +230,7 @@ filters = st.recursive(
 bags = st.dictionaries(st.sampled_from(PROPERTIES), texts)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     st.lists(filters, min_size=1, max_size=6),
     st.lists(st.tuples(bags, some_texts, some_texts), min_size=1, max_size=6),

@@ -264,7 +264,7 @@ def expect_readings(events: list[Event], config: Event, **options: Any) -> None:
 # --- the engine is the oracle ----------------------------------------------------------------------------------------
 
 
-@settings(BATCHES, max_examples=8)
+@settings(BATCHES, max_examples=6)
 @given(worlds_strategy(), configs_strategy())
 def test_metering_equals_the_oracle(events: list[Event], config: Event) -> None:
     """Records, rejects, conflicts and counts are those of the rules read row by row (R1–R9)."""
@@ -276,7 +276,7 @@ def test_metering_equals_the_oracle(events: list[Event], config: Event) -> None:
     assert len(actual) == len({(row["workspace_id"], row["universe_id"], row["id"]) for row in actual})
 
 
-@settings(BATCHES, max_examples=12)
+@settings(BATCHES, max_examples=8)
 @given(worlds_strategy(), configs_strategy(), st.sampled_from(((), "region", ("tier", "region"))), st.booleans())
 def test_readings_equal_the_oracle(
     events: list[Event], config: Event, group_by: tuple[str, ...] | str, across_workspaces: bool
@@ -494,7 +494,7 @@ worlds_of_texts = st.lists(
 )
 
 
-@settings(BATCHES, max_examples=6)
+@settings(BATCHES, max_examples=4)
 @given(worlds_of_texts, st.tuples(texts, texts).filter(lambda pair: pair[0] != pair[1]), st.booleans())
 def test_any_text_survives(worlds: list[dict[str, str]], names: tuple[str, str], as_table: bool) -> None:
     """Text of every plane of Unicode, quotes, comments and NUL survives as a name, value, unit or key, unchanged."""

@@ -22,6 +22,12 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
     return decorate
 
 
+AGGREGATION = click.option("--aggregation", metavar="NAME", help="For all measurements; else each measurement's own.")
+GROUP_BY = click.option("--group-by", metavar="DIMENSION", multiple=True, help="A reading per value. May be repeated.")
+SUBJECT = click.option("--subject", metavar="ID", multiple=True, help="Only readings of this subject. May be repeated.")
+WORKSPACE = click.option("--workspace", metavar="NAME", multiple=True, help="Only this workspace. May be repeated.")
+UNIVERSE = click.option("--universe", metavar="NAME", multiple=True, help="Only this universe. May be repeated.")
+MAP_UNIVERSE = click.option("--map-universe", metavar="OLD=NEW", multiple=True, help="Give a universe another name.")
 CONFIG = click.option("--config", metavar="FILE", envvar="METERING_DUCK_CONFIG", help="The metering config, in JSON.")
 INPUT = options(
     click.option(
@@ -39,9 +45,9 @@ INPUT = options(
     click.option(
         "--assume-unique", is_flag=True, help="No id occurs twice, you say: do not look for duplicates; faster."
     ),
-    click.option("--workspace", metavar="NAME", multiple=True, help="Only this workspace. May be repeated."),
-    click.option("--universe", metavar="NAME", multiple=True, help="Only this universe. May be repeated."),
-    click.option("--map-universe", metavar="OLD=NEW", multiple=True, help="Give a universe another name."),
+    WORKSPACE,
+    UNIVERSE,
+    MAP_UNIVERSE,
     click.option("--as-of", metavar="TIME", help="Use only what had entered by this time; needs a metered_at column."),
 )
 FORMAT = options(
@@ -102,13 +108,13 @@ ROUNDING = options(
     click.option("--digits", type=int, metavar="N", help="Round averages to N significant digits (at most 34)."),
 )
 WINDOW = options(
-    click.option("--aggregation", metavar="NAME", help="For all measurements; else each measurement's own."),
+    AGGREGATION,
     PERIODS,
     click.option(
         "--fill", type=click.Choice(("none", "zero", "carry")), default="none", help="A row for every window."
     ),
-    click.option("--group-by", metavar="DIMENSION", multiple=True, help="A reading per value. May be repeated."),
-    click.option("--subject", metavar="ID", multiple=True, help="Only readings of this subject. May be repeated."),
+    GROUP_BY,
+    SUBJECT,
     click.option(
         "--time-partition",
         metavar="COLUMN",

@@ -6,11 +6,12 @@ interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -49,10 +50,19 @@ def inputs_of(paths: tuple[str, ...], what: str = "EVENTS") -> list[str]:
 
 
 def input_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    mapping = map_of(given["map_"], "--map", "FIELD=COLUMN or FIELD=\"'constant'\"")
-    keys = ("assume_timezone", "generate_ids", "assume_unique", "workspace", "universe", "as_of")
+    return reading_options(given) | {key: given[key] for key in ("workspace", "universe", "as_of")}
+
+
+def reading_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """How event files are read."""
     universes = map_of(given["map_universe"], "--map-universe", "OLD=NEW")
-    return {"map": mapping, "map_universe": universes, **{key: given[key] for key in keys}}
+    flags = {key: given[key] for key in ("assume_timezone", "generate_ids", "assume_unique")}
+    return {"map": columns_of(given), "map_universe": universes, **flags}
+
+
+def columns_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """Where fields are."""
+    return map_of(given["map_"], "--map", "FIELD=COLUMN or FIELD=\"'constant'\"")
 
 
 def map_of(given: Sequence[str], option: str, expected: str) -> dict[str, str]:
@@ -116,38 +126,46 @@ def finish(result: Result, given: Mapping[str, Any]) -> None:
 
 
 def write(rows: Rows, given: Mapping[str, Any]) -> None:
-    from metering_duck.writing import format_of_path, written_beside
-
-    kind, output = given["format_"], given["output"]
-    if output and output != "-":
-        kind = kind or format_of_path(Path(output))
-        with written_beside(Path(output)) as file:
-            if kind == "table":
-                from metering_duck.tables import table_text
-
-                file.write(table_text(rows).encode())
-            else:
-                rows.write_to(file, kind)
-        return
-    kind = kind or ("table" if sys.stdout.isatty() else "ndjson")
-    if kind == "table":
+    kind = kind_of(given)
+    if kind == "table" and not _has_file(given):
         from metering_duck.tables import print_rows
 
         print_rows(rows, TABLE_ROWS)
         return
-    rows.write_to(sys.stdout.buffer, kind)
-    sys.stdout.buffer.flush()
+    with opened_output(given) as file:
+        if kind == "table":
+            from metering_duck.tables import table_text
+
+            file.write(table_text(rows).encode())
+        else:
+            rows.write_to(file, kind)
 
 
-def echo_bytes(text: bytes, given: Mapping[str, Any]) -> None:
-    """A whole text to where rows go."""
-    if given["output"] and given["output"] != "-":
+def kind_of(given: Mapping[str, Any]) -> str:
+    """The format that rows are written in."""
+    from metering_duck.writing import format_of_path
+
+    if given["format_"]:
+        return str(given["format_"])
+    if _has_file(given):
+        return format_of_path(Path(given["output"]))
+    return "table" if sys.stdout.isatty() else "ndjson"
+
+
+def _has_file(given: Mapping[str, Any]) -> bool:
+    return bool(given["output"]) and given["output"] != "-"
+
+
+@contextlib.contextmanager
+def opened_output(given: Mapping[str, Any]) -> Iterator[IO[bytes]]:
+    """Where rows go: a file that is there when it is whole, or standard output."""
+    if _has_file(given):
         from metering_duck.writing import written_beside
 
         with written_beside(Path(given["output"])) as file:
-            file.write(text)
+            yield file
     else:
-        sys.stdout.buffer.write(text)
+        yield sys.stdout.buffer
         sys.stdout.buffer.flush()
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, model_validator
 
+from metering_duck.aggregations import Aggregation
 from metering_duck.errors import ConfigError, a_kind, did_you_mean
 from metering_duck.filters import KEYS as FILTER_KEYS
 from metering_duck.measurements import Measurement, Span
@@ -115,6 +116,10 @@ class MeteringConfig(Model):
                         "expected one entry per workspace, type and moment"
                     )
         return self
+
+    def aggregated(self, chosen: str | None) -> list[Aggregation]:
+        """The aggregations of its measurements: the call's, or their own where they have one."""
+        return [found for _, m in self.measurements if (found := m.aggregated(chosen))]
 
     @property
     def measurements(self) -> list[tuple[str, Measurement]]:

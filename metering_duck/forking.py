@@ -10,7 +10,7 @@ from metering_duck.compiler import Selection, arrivals_stages
 from metering_duck.errors import ConfigError
 from metering_duck.history import History
 from metering_duck.json_shapes import JSON_SQL
-from metering_duck.layouts import LAST_TIME, ZERO_TIME
+from metering_duck.layouts import HAS_TIME
 from metering_duck.quote import literal
 from metering_duck.rows import Rows
 from metering_duck.run import Machine, Moment, Run
@@ -63,7 +63,7 @@ def fork_universe(
         "properties": "properties",
         "metered_at": "metered_at AT TIME ZONE 'UTC'",
     }
-    usable = [f"recorded_at > {ZERO_TIME}", f"recorded_at <= {LAST_TIME}", "reason IS NULL"]
+    usable = [HAS_TIME, "reason IS NULL"]
     order = ("recorded_at", "arrivals.metered_at", "id", "workspace_id")
     sql = select(columns, "arrivals", where=usable, order_by=order)
     forked = Stage("forked", "the events of one universe, under another name", sql)

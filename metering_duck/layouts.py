@@ -68,6 +68,7 @@ WITH_OFFSET = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 # What Go writes for a time that was never set.
 ZERO_TIME = "TIMESTAMP '0001-01-01 00:00:00'"
 LAST_TIME = "TIMESTAMP '9999-12-31 23:59:59.999999'"
+HAS_TIME = f"recorded_at > {ZERO_TIME} AND recorded_at <= {LAST_TIME}"
 
 
 @dataclass(frozen=True)

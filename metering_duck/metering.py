@@ -324,7 +324,7 @@ def _reach(config: MeteringConfig | None, chosen: str | None, fill: str) -> Reac
     """Which events the readings need."""
     if config is None or fill != "none":
         return "all"
-    found = [made for _, m in config.measurements if (made := m.aggregated(chosen))]
+    found = config.aggregated(chosen)
     if any(made.prorated for made in found):
         return "all"
     return "before" if any(made.is_gauge for made in found) else "window"

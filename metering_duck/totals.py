@@ -32,6 +32,8 @@ from metering_duck.windows import Windows
 # Column of a reading's key → how readings are ordered by it.
 SCOPE_ORDER = {"universe_id": "universe_id", "workspace_id": "workspace_id NULLS FIRST", "subject": "subject"}
 DIMENSIONS_ORDER = "CAST(dimensions AS VARCHAR)"
+# The same of the whole key, but for the window: the bytes of readings are in this order.
+READING_ORDER = SCOPE_ORDER | names(("unit", "aggregation")) | {"dimensions": DIMENSIONS_ORDER}
 
 
 @dataclass(frozen=True)
@@ -293,8 +295,7 @@ def inner_windows(outer: Windows, per: str, name: str) -> Windows:
 def reading_rows(*, bundled: bool, constants: Container[str] = ()) -> Query:
     """The table `readings` in the order of its keys, but for constant ones; bundled, all of one window together."""
     if not bundled:
-        by_column = SCOPE_ORDER | names(("unit", "aggregation")) | {"dimensions": DIMENSIONS_ORDER}
-        order = [*(sql for name, sql in by_column.items() if name not in constants), "window_start"]
+        order = [*(sql for name, sql in READING_ORDER.items() if name not in constants), "window_start"]
         rows = select({}, "readings", star="*", order_by=order)
         return Query("readings", (Stage("readings_in_order", "the readings, in the order of their keys", rows),))
     key = ("workspace_id", "universe_id", "subject", "window_start", "window_end", "dimensions")

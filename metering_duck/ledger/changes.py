@@ -19,10 +19,10 @@ from metering_duck.quote import literal
 from metering_duck.run import Machine
 from metering_duck.stages import Query, Stage, fixed, load_stage
 from metering_duck.statements import case, names, select, struct
+from metering_duck.totals import READING_ORDER
 
 KEY = ("workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end", "dimensions")
 CHANGE = ("reading_id", *KEY, "old", "new", "delta")
-ORDER = ("universe_id", "workspace_id NULLS FIRST", "subject", "unit", "aggregation", "CAST(dimensions AS VARCHAR)")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,9 @@ def diff_query() -> Query:
         "causes": f"list({struct(shown)} ORDER BY cause, recorded_at, event_id, measurement)",
     }
     columns = {**names((*CHANGE, "events", "why")), "causes": "causes"}
-    joined = select(columns, "explained\nLEFT JOIN grouped USING (reading_id)", order_by=[*ORDER, "window_start"])
+    joined = select(
+        columns, "explained\nLEFT JOIN grouped USING (reading_id)", order_by=[*READING_ORDER.values(), "window_start"]
+    )
     return Query(
         "diff",
         (

@@ -10,14 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from metering_duck.cli_options import ACROSS, CLOCK, EVENTS, FORMAT, MACHINE, QUIET, ROUNDING, STRICT, options
+from metering_duck.cli_options import (
+    ACROSS,
+    AGGREGATION,
+    CLOCK,
+    EVENTS,
+    FORMAT,
+    GROUP_BY,
+    MACHINE,
+    MAP_UNIVERSE,
+    QUIET,
+    ROUNDING,
+    STRICT,
+    SUBJECT,
+    UNIVERSE,
+    WORKSPACE,
+    options,
+)
 from metering_duck.cli_work import (
     EXIT_FAILED,
     EXIT_STRICT,
     NO_FILES,
     check_targets,
-    echo_bytes,
-    map_of,
+    columns_of,
+    kind_of,
+    opened_output,
+    reading_options,
     run_command,
     write,
 )
@@ -36,18 +54,18 @@ BY = click.option("--by", metavar="NAME", help="Who does it; your login name if 
 MISSING = click.option("--without-missing", is_flag=True, help="Go on without files that are gone or have changed.")
 READING = options(
     click.option("--map", "map_", metavar="FIELD=COLUMN", multiple=True, help="Where a field is, as in aggregate."),
-    click.option("--map-universe", metavar="OLD=NEW", multiple=True, help="Give a universe another name."),
+    MAP_UNIVERSE,
     click.option("--assume-timezone", metavar="ZONE", help="The zone of event times without an offset."),
     click.option("--generate-ids", is_flag=True, help="Events have no id: make one from each row."),
     click.option("--assume-unique", is_flag=True, help="No id occurs twice, you say; faster."),
 )
 OPTIONS = options(
-    click.option("--aggregation", metavar="NAME", help="For all measurements; else each measurement's own."),
+    AGGREGATION,
     click.option("--fill", type=click.Choice(("none", "zero")), default="none", help="A row for every window."),
-    click.option("--group-by", metavar="DIMENSION", multiple=True, help="A reading per value. May be repeated."),
-    click.option("--workspace", metavar="NAME", multiple=True, help="Only this workspace. May be repeated."),
-    click.option("--universe", metavar="NAME", multiple=True, help="Only this universe. May be repeated."),
-    click.option("--subject", metavar="ID", multiple=True, help="Only readings of this subject. May be repeated."),
+    GROUP_BY,
+    WORKSPACE,
+    UNIVERSE,
+    SUBJECT,
     ACROSS,
     ROUNDING,
 )
@@ -82,15 +100,6 @@ def open_ledger(given: dict[str, Any], progress: Any = None) -> Ledger:
 
     machine = {name: given[name] for name in MACHINES if name in given}
     return Ledger(ledger_path(given["ledger"]), wait=given["wait"], **machine, progress=progress)
-
-
-def reading_options(given: dict[str, Any]) -> dict[str, Any]:
-    """How event files are read."""
-    return {
-        "map": map_of(given["map_"], "--map", "FIELD=COLUMN or FIELD=\"'constant'\""),
-        "map_universe": map_of(given["map_universe"], "--map-universe", "OLD=NEW"),
-        **{name: given[name] for name in ("assume_timezone", "generate_ids", "assume_unique")},
-    }
 
 
 # --- the ledger itself -----------------------------------------------------------------------------------------------
@@ -364,10 +373,11 @@ def trace(reading: str, **given: Any) -> None:
         with found.events as events:
             if given["sql"]:
                 click.echo(found.sql, nl=False)
-            elif _kind(given) == "json":
+            elif kind_of(given) == "json":
                 text = json.dumps(found.to_dict(given["limit"]), indent=2, ensure_ascii=False, default=str)
-                echo_bytes(text.encode() + b"\n", given)
-            elif _kind(given) == "table":
+                with opened_output(given) as file:
+                    file.write(text.encode() + b"\n")
+            elif kind_of(given) == "table":
                 print_trace(found, given["limit"], given)
             else:
                 write(found.first(given["limit"]) if given["limit"] is not None else events, given)
@@ -443,29 +453,15 @@ def _forked(source: str, target: str, events: tuple[str, ...], given: dict[str, 
     from metering_duck.forking import fork_universe
     from metering_duck.run import Machine
 
-    mapping = map_of(given["map_"], "--map", "FIELD=COLUMN or FIELD=\"'constant'\"")
     chosen = {name: given[name] for name in ("as_of", "assume_timezone", "generate_ids", "clock")}
     machine = Machine(given["threads"], given["memory_limit"], given["temp_dir"], progress)
-    return fork_universe(list(events), source, target, map=mapping, machine=machine, **chosen)
+    return fork_universe(list(events), source, target, map=columns_of(given), machine=machine, **chosen)
 
 
 COMMANDS = (ledger_group, backfill, close, rerun, diff, restate, trace, simulate, fork_universe)
 
 
 # --- what they share -------------------------------------------------------------------------------------------------
-
-
-def _kind(given: dict[str, Any]) -> str:
-    """The format that rows are written in."""
-    from pathlib import Path
-
-    from metering_duck.writing import format_of_path
-
-    if given["format_"]:
-        return str(given["format_"])
-    if given["output"] and given["output"] != "-":
-        return format_of_path(Path(given["output"]))
-    return "table" if sys.stdout.isatty() else "ndjson"
 
 
 def _is_json(given: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from metering_duck.ledger.store import StoreEngine
 from metering_duck.rows import Rows
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import names, select
-from metering_duck.totals import DIMENSIONS_ORDER, SCOPE_ORDER
+from metering_duck.totals import READING_ORDER
 
 ADJUSTMENT = (
     *("restatement_id", "reading_id", "workspace_id", "universe_id", "subject", "unit", "aggregation"),
@@ -26,7 +26,7 @@ PLAIN: dict[str, tuple[dict[str, str], str, tuple[str, ...]]] = {
     "restatements": (
         names(ADJUSTMENT) | names(("made_at", "booked_at", "booked_by", "old_run_id", "new_run_id")),
         "restatements\nJOIN adjustments USING (restatement_id)",
-        ("made_at", "restatement_id", *SCOPE_ORDER.values(), "unit", "aggregation", DIMENSIONS_ORDER, "window_start"),
+        ("made_at", "restatement_id", *READING_ORDER.values(), "window_start"),
     ),
     "causes": ({}, "causes", ("restatement_id", "reading_id", "cause", "recorded_at", "event_id", "measurement")),
 }
@@ -75,7 +75,7 @@ def readings(engine: StoreEngine, run: int | None = None) -> Rows:
     # Of several types only text holds all digits of all.
     kind = kinds[0] if len(kinds) == 1 else "VARCHAR"
     columns: dict[str, Any] = names(READING_SCHEMA.names) | {"quantity": f"CAST(quantity AS {kind})"}
-    order = [*SCOPE_ORDER.values(), "unit", "aggregation", DIMENSIONS_ORDER, "window_start"]
+    order = [*READING_ORDER.values(), "window_start"]
     sql = select(columns, "readings", where=[f"run_id IN {holders_sql(run)}"], order_by=order)
     return Rows(engine, Query("readings", (Stage("readings", "readings", sql),)), "reading", JSON_SQL["reading"])
 

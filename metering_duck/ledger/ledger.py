@@ -24,7 +24,6 @@ from metering_duck.ledger.manifest import ReadingOptions, history_of, make_readi
 from metering_duck.ledger.meterer import (
     Meterer,
     Situation,
-    check_beside,
     check_universe,
     closed_by,
     closed_periods,
@@ -34,14 +33,23 @@ from metering_duck.ledger.meterer import (
     look_around,
     make_current,
     patterns_of,
-    periods_between,
     run_around,
     run_as_of,
     settled_runs,
     still_holds,
     stored_reading,
 )
-from metering_duck.ledger.periods import Period, cut_periods, find_period, known_period, moment_of, parse_period, utc
+from metering_duck.ledger.periods import (
+    Period,
+    check_beside,
+    cut_periods,
+    find_period,
+    known_period,
+    moment_of,
+    parse_period,
+    periods_between,
+    utc,
+)
 from metering_duck.ledger.plans import Plan, check_readable, visible_files
 from metering_duck.ledger.restating import book as book_restatement
 from metering_duck.ledger.restating import compare, find_run, keep_restatement, together
@@ -454,10 +462,9 @@ class Ledger:
     def _simulated(self, base: runs.RunRow, config: KnownConfig, renamed: dict[str, str], now: datetime) -> runs.RunRow:
         """A run's period under another config, its universe under another name."""
         began = datetime.now(UTC)
-        _, situation = self.meterer.plan_as_was(base, now)
+        situation = self.meterer.situation_of(base, now)
         options = replace(base.options, universes=renamed, universe=tuple(renamed))
-        whole = replace(situation, visible=self.meterer.visible_of(base))
-        plan = self._plan(base.period, config, options, whole)
+        plan = self._plan(base.period, config, options, situation)
         return self.meterer.run(plan, "simulation", situation, began, counts=False)
 
     def fork_universe(self, source: str, target: str, *, as_of: Moment = None) -> Rows:

@@ -22,15 +22,13 @@ from metering_duck.contract import REJECT_SCHEMA
 from metering_duck.errors import ConfigError, LedgerError, SourceError, first_few
 from metering_duck.history import History
 from metering_duck.inputs import expand, is_pipe
-from metering_duck.layouts import LAST_TIME, ZERO_TIME
+from metering_duck.layouts import HAS_TIME
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.repeated import RepeatedHashes
 from metering_duck.run import HASHES_AT_ONCE, Machine, Run
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import case, names, select
-
-HAS_TIME = f"recorded_at > {ZERO_TIME} AND recorded_at <= {LAST_TIME}"
 
 
 @dataclass(frozen=True)

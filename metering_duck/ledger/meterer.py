@@ -28,6 +28,7 @@ from metering_duck.ledger.plans import (
     check_readable,
     history_sha256,
     make_plan,
+    touching,
     visible_files,
     whole_sha256,
 )
@@ -82,8 +83,8 @@ class Meterer:
         plan = replace(plan, files=counting, others=compared, levels=levels)
         return plan, Situation(tuple(files), reading, base.as_of, now, is_whole=False)
 
-    def visible_of(self, run: runs.RunRow) -> tuple[SourceFile, ...]:
-        """The files that a run could have used: those that had been seen by its clock, and those that it did use."""
+    def situation_of(self, run: runs.RunRow, clock: datetime) -> Situation:
+        """What a run could have been made of: the files that had been seen by its clock, and those that it did use."""
         used = """
             WITH RECURSIVE behind(run_id) AS (
                 SELECT CAST($run AS BIGINT)
@@ -95,7 +96,9 @@ class Meterer:
         with self.store.reading() as engine:
             ids = {int(row[0]) for row in engine.rows(used, {"run": run.run_id})}
             known, moment = files_of(engine), run.as_of or run.clock
-        return tuple(file for file in known if file.entered_at <= moment or file.file_id in ids)
+            reading = stored_reading(engine) or ReadingOptions({})
+        visible = tuple(file for file in known if file.entered_at <= moment or file.file_id in ids)
+        return Situation(visible, reading, run.as_of, clock, is_whole=False)
 
     def confirm(self, run_id: int, plan: Plan, situation: Situation) -> None:
         """A run holds under the files that there are now, too."""
@@ -168,8 +171,7 @@ class Meterer:
         check_readable([*plan.files, *plan.others])
         with self.store.transaction() as engine:
             history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
-            run_id = runs.commit_levels(engine, plan, levels, situation.clock, situation.as_of, began, history)
-        return Levels(run_id, runs.levels_sha256(levels), levels)
+            return runs.commit_levels(engine, plan, levels, situation.clock, situation.as_of, began, history)
 
     def run(
         self, plan: Plan, kind: str, situation: Situation, began: datetime, *, counts: bool = True, strict: bool = False
@@ -288,37 +290,6 @@ def closed_by(engine: StoreEngine, period: Period) -> str:
     return f"by {rows[0][0]} on {utc(rows[0][1]):%Y-%m-%d}" if rows else ""
 
 
-def check_beside(engine: StoreEngine, periods: Sequence[Period]) -> None:
-    """Refuse periods that share time with others of the ledger: what is used in both would count twice.
-
-    Raises: LedgerError.
-    """
-    known = engine.rows("SELECT period_start, period_end, name FROM periods ORDER BY period_start")
-    same = {(period.start, period.end) for period in periods}
-    first, last = periods[0].start, periods[-1].end
-    for start, end, name in known:
-        if utc(start) < last and utc(end) > first and (utc(start), utc(end)) not in same:
-            period = next((one for one in periods if one.start < utc(end) and one.end > utc(start)), None)
-            if period:
-                raise LedgerError(
-                    f"period {period.name}: shares time with {name}, which is in the ledger; expected periods beside "
-                    "each other, since usage in both would count twice. hint: rerun meters a part of a period"
-                )
-
-
-def periods_between(engine: StoreEngine, start: datetime | None, end: datetime | None) -> list[Period]:
-    """The periods of the ledger that lie between two moments; without one, as far as there are any.
-
-    Raises: LedgerError where there is none.
-    """
-    rows = engine.rows("SELECT period_start, period_end, name, timezone FROM periods ORDER BY period_start, period_end")
-    found = [Period(utc(first), utc(last), name, zone) for first, last, name, zone in rows]
-    chosen = [one for one in found if (start is None or one.start >= start) and (end is None or one.end <= end)]
-    if not chosen:
-        raise LedgerError("period: found none there; expected some that were metered. hint: backfill them first")
-    return chosen
-
-
 def check_universe(engine: StoreEngine, bases: Sequence[runs.RunRow], universe: str) -> None:
     """Refuse a universe that no reading of these runs is of.
 
@@ -381,20 +352,10 @@ def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> Leve
     moment = plan.period.start
     start, known = nearest_levels(engine, plan, situation) or (BEGINNING, Levels(None, runs.EMPTY_LEVELS))
     gap = replace(plan.period, start=min(start, moment), end=moment, name="")
-    if start >= moment or not has_events(engine, gap, situation.visible):
+    if start >= moment or not touching(engine, gap, "window", situation.visible):
         return known
     between = make_plan(engine, gap, plan.config, plan.options, plan.reading, situation.visible, situation.as_of)
     return replace(known, gap=replace(between, levels=known))
-
-
-def has_events(engine: StoreEngine, period: Period, visible: Iterable[SourceFile]) -> bool:
-    """Whether any visible file has an event in a stretch of time."""
-    ids = {file.file_id for file in visible}
-    rows = engine.rows(
-        "SELECT DISTINCT file_id FROM source_hours WHERE last_recorded_at >= $start AND first_recorded_at < $end",
-        {name: moment.replace(tzinfo=None) for name, moment in (("start", period.start), ("end", period.end))},
-    )
-    return any(row[0] in ids for row in rows)
 
 
 def stored_reading(engine: StoreEngine) -> ReadingOptions | None:

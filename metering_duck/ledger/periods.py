@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from metering_duck.errors import ConfigError, LedgerError, first_few
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.metering import periods as cut
+from metering_duck.statements import names, select
 from metering_duck.times import format_time, parse_time
 
 _NAME = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
@@ -94,22 +96,49 @@ def find_period(engine: StoreEngine, text: str, timezone: str | None = None) -> 
 
     Raises: ConfigError; LedgerError where several zones have one.
     """
-    rows = engine.rows(
-        "SELECT period_start, period_end, name, timezone FROM periods "
-        "WHERE name = $name AND ($zone IS NULL OR timezone = $zone) ORDER BY ALL",
-        {"name": text, "zone": timezone},
-    )
-    if not rows:
+    named = "name = $name AND ($zone IS NULL OR timezone = $zone)"
+    found = _periods(engine, named, {"name": text, "zone": timezone})
+    if not found:
         wanted = parse_period(text, timezone)
-        rows = engine.rows(
-            "SELECT period_start, period_end, name, timezone FROM periods "
-            "WHERE period_start = $start AND period_end = $end",
-            wanted.parameters,
-        )
-    if len(rows) > 1:
-        zones = first_few(row[3] for row in rows)
+        found = _periods(engine, "period_start = $start AND period_end = $end", wanted.parameters)
+    if len(found) > 1:
+        zones = first_few(period.timezone for period in found)
         raise LedgerError(f"period {text}: found it in the zones {zones}; expected one. hint: --timezone ZONE")
-    return Period(utc(rows[0][0]), utc(rows[0][1]), *rows[0][2:]) if rows else None
+    return found[0] if found else None
+
+
+def _periods(engine: StoreEngine, where: str = "TRUE", parameters: Mapping[str, object] | None = None) -> list[Period]:
+    """The periods of the ledger of which a condition holds, in their order."""
+    columns = ("period_start", "period_end", "name", "timezone")
+    rows = engine.rows(select(names(columns), "periods", where=[where], order_by=columns), dict(parameters or {}))
+    return [Period(utc(start), utc(end), name, zone) for start, end, name, zone in rows]
+
+
+def periods_between(engine: StoreEngine, start: datetime | None, end: datetime | None) -> list[Period]:
+    """The periods of the ledger that lie between two moments; without one, as far as there are any.
+
+    Raises: LedgerError where there is none.
+    """
+    found = _periods(engine)
+    chosen = [one for one in found if (start is None or one.start >= start) and (end is None or one.end <= end)]
+    if not chosen:
+        raise LedgerError("period: found none there; expected some that were metered. hint: backfill them first")
+    return chosen
+
+
+def check_beside(engine: StoreEngine, periods: Sequence[Period]) -> None:
+    """Refuse periods that share time with others of the ledger: what is used in both would count twice.
+
+    Raises: LedgerError.
+    """
+    same = {(period.start, period.end) for period in periods}
+    for known in _periods(engine):
+        shared = next((one for one in periods if one.start < known.end and one.end > known.start), None)
+        if shared and (known.start, known.end) not in same:
+            raise LedgerError(
+                f"period {shared.name}: shares time with {known.name}, which is in the ledger; expected periods beside "
+                "each other, since usage in both would count twice. hint: rerun meters a part of a period"
+            )
 
 
 def known_period(engine: StoreEngine, text: str, timezone: str | None = None) -> Period:

@@ -89,8 +89,7 @@ class Plan:
 
 def has_gauges(config: MeteringConfig, options: Options) -> bool:
     """Whether any measurement is a level that holds."""
-    found = [m.aggregated(options.aggregation) for _, m in config.measurements]
-    return any(made is not None and made.is_gauge for made in found)
+    return any(made.is_gauge for made in config.aggregated(options.aggregation))
 
 
 def check_whole(config: MeteringConfig, options: Options) -> None:
@@ -113,9 +112,9 @@ def reach_of(config: MeteringConfig, options: Options) -> Reach:
     Rows for what has no events need every key: they need all. An inner gauge of two levels begins with levels that no
     run keeps: it needs all that was before.
     """
-    found = [made for _, m in config.measurements if (made := m.aggregated(options.aggregation))]
     if options.fill != "none":
         return "all"
+    found = config.aggregated(options.aggregation)
     return "before" if any(made.is_gauge and made.outer for made in found) else "window"
 
 
@@ -142,9 +141,8 @@ def make_plan(
     """What a run would read of the `visible` files; its levels are to be found yet."""
     check_whole(config.config, options)
     reach = reach_of(config.config, options)
-    keep_ids(engine, visible)
     by_id = {file.file_id: file for file in visible}
-    counting = _touching(engine, period, reach)
+    counting = touching(engine, period, reach, visible)
     repeated, compared = (None, set()) if reading.assume_unique else _repeated(engine, period, reach)
     cuts = as_of is not None and all(file.entered_at > as_of for file in visible)
     # Where no file has an event of the period, any file tells what events look like.
@@ -173,8 +171,9 @@ def _bound(period: Period, reach: Reach) -> dict[str, object]:
     return bounds[reach]
 
 
-def _touching(engine: StoreEngine, period: Period, reach: Reach) -> set[int]:
-    """The files with an event in reach."""
+def touching(engine: StoreEngine, period: Period, reach: Reach, visible: Iterable[SourceFile]) -> set[int]:
+    """Which of the visible files have an event in reach."""
+    keep_ids(engine, visible)
     touches = _window_sql(reach, "first_recorded_at", "last_recorded_at")
     sql = f"SELECT DISTINCT file_id FROM source_hours JOIN {ASKED} USING (file_id) WHERE {touches}"
     return {int(row[0]) for row in engine.rows(sql, _bound(period, reach))}
@@ -182,17 +181,19 @@ def _touching(engine: StoreEngine, period: Period, reach: Reach) -> set[int]:
 
 def _repeated(engine: StoreEngine, period: Period, reach: Reach) -> tuple[Hashes, set[int]]:
     """The hashes of the keys in reach that may occur more than once, and the files that have them."""
-    here = f"SELECT key_hash FROM repeated_rows JOIN {ASKED} USING (file_id) WHERE {_window_sql(reach)}"
-    rows = f"SELECT key_hash, file_id FROM repeated_rows JOIN {ASKED} USING (file_id) WHERE key_hash IN ({here})"
-    bound = _bound(period, reach)
-    grouped = f"SELECT key_hash FROM ({rows}) GROUP BY key_hash HAVING count(*) > 1"
-    found = engine.rows(f"WITH several AS ({grouped}) SELECT list(key_hash ORDER BY key_hash) FROM several", bound)[0][
-        0
-    ]
-    files = engine.rows(
-        f"WITH several AS ({grouped}) SELECT DISTINCT file_id FROM ({rows}) JOIN several USING (key_hash)", bound
+    visible = f"repeated_rows JOIN {ASKED} USING (file_id)"
+    ((hashes, files),) = engine.rows(
+        f"""
+        WITH here AS (SELECT key_hash FROM {visible} WHERE {_window_sql(reach)}),
+        found AS (
+            SELECT key_hash, list(file_id) AS file_ids FROM {visible}
+            WHERE key_hash IN (SELECT key_hash FROM here) GROUP BY key_hash HAVING count(*) > 1
+        )
+        SELECT list(key_hash ORDER BY key_hash), list_distinct(flatten(list(file_ids))) FROM found
+        """,
+        _bound(period, reach),
     )
-    return np.array(found or [], dtype=np.uint64), {int(row[0]) for row in files}
+    return np.array(hashes or [], dtype=np.uint64), set(files or [])
 
 
 def whole_sha256(visible: Iterable[SourceFile], as_of: datetime | None) -> str:

@@ -16,7 +16,6 @@ from metering_duck.engine import Engine
 from metering_duck.errors import LedgerError
 from metering_duck.json_shapes import JSON_SQL
 from metering_duck.ledger.changes import (
-    ORDER,
     Side,
     diff_query,
     explained_stages,
@@ -33,6 +32,7 @@ from metering_duck.rows import Rows
 from metering_duck.run import Machine
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import names, select
+from metering_duck.totals import READING_ORDER
 
 # Nothing is asked of a run with no change.
 ASKED_SCHEMA = pa.schema([("universe_id", pa.string()), ("subject", pa.string())])
@@ -111,7 +111,9 @@ def together(comparisons: Sequence[Comparison], machine: Machine) -> Rows:
     engine = machine.engine()
     engine.keep("diffs", pa.concat_tables(tables))
     one = Stage(
-        "diffs", "the differences of all periods", select({}, "diffs", star="*", order_by=[*ORDER, "window_start"])
+        "diffs",
+        "the differences of all periods",
+        select({}, "diffs", star="*", order_by=[*READING_ORDER.values(), "window_start"]),
     )
     return Rows(engine, Query("diff", (one,)), "diff", JSON_SQL["diff"])
 

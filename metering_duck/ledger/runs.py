@@ -22,7 +22,7 @@ from metering_duck.contract import CONFLICT_SCHEMA, REJECT_SCHEMA
 from metering_duck.history import LEVELS_SCHEMA
 from metering_duck.ledger import configs
 from metering_duck.ledger.periods import Period, name_of, utc
-from metering_duck.ledger.plans import Plan, check_readable
+from metering_duck.ledger.plans import Levels, Plan, check_readable
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.results import Accounting, Result
 from metering_duck.rows import Rows
@@ -137,16 +137,6 @@ def open_plan(plan: Plan, machine: Machine, clock: datetime, *, numbers_rows: bo
         raise
 
 
-def next_run_id(engine: StoreEngine) -> int:
-    """The number of the next run."""
-    return int(engine.rows("SELECT coalesce(max(run_id), 0) + 1 FROM runs")[0][0])
-
-
-def versions_text() -> str:
-    """What made a run."""
-    return configs.json_text({"metering-duck": __version__, "duckdb": duckdb.__version__})
-
-
 def commit(
     engine: StoreEngine,
     metered: Metered,
@@ -158,7 +148,6 @@ def commit(
     """All rows of a run, inside a transaction: its number. What a run of the same inputs has is not repeated."""
     plan, result = metered.plan, metered.result
     accounting = result.accounting
-    run_id = next_run_id(engine)
     levels = metered.run.levels_at_end() if plan.needs_levels else LEVELS_SCHEMA.empty_table()
     sha256 = sha256_of(result)
     same = engine.rows(
@@ -166,19 +155,13 @@ def commit(
         "AND inputs_sha256 = $inputs ORDER BY run_id LIMIT 1",
         {**plan.period.parameters, "sha": sha256, "inputs": plan.inputs_sha256},
     )
-    readings_of = int(same[0][0]) if same else run_id
     check_readable([*plan.files, *plan.others])
     reader = result.to_reader()
-    row = {
-        "run_id": run_id,
-        "kind": kind,
-        **_of_plan(plan),
-        "status": "done",
+    row = _row(engine, plan, kind, "done", metered.clock, started_at)
+    run_id: int = row["run_id"]
+    readings_of = int(same[0][0]) if same else run_id
+    row |= {
         "as_of": as_of,
-        "clock": metered.clock,
-        "started_at": started_at,
-        "finished_at": datetime.now(UTC),
-        "versions": versions_text(),
         "levels_sha256": levels_sha256(levels) if plan.needs_levels else None,
         "readings_sha256": sha256,
         "readings_of": readings_of,
@@ -215,35 +198,27 @@ def commit_levels(
     as_of: datetime | None,
     started_at: datetime,
     history_sha256: str,
-) -> int:
-    """Levels at the end of a stretch of time, as a run without readings, inside a transaction: its number."""
-    run_id = next_run_id(engine)
-    row = {
-        "run_id": run_id,
-        "kind": "levels",
-        **_of_plan(plan),
-        "status": "done",
-        "as_of": as_of,
-        "clock": clock,
-        "started_at": started_at,
-        "finished_at": datetime.now(UTC),
-        "versions": versions_text(),
-        "levels_sha256": levels_sha256(levels),
-        "readings_of": run_id,
-        "readings": 0,
-        "readings_sha256": "",
-        "quantity_type": "VARCHAR",
-        **dict.fromkeys(BOOKS, 0),
-    }
+) -> Levels:
+    """Levels at the end of a stretch of time, as a run without readings, inside a transaction."""
+    row = _row(engine, plan, "levels", "done", clock, started_at)
+    run_id, sha256 = row["run_id"], levels_sha256(levels)
+    row |= {"as_of": as_of, "levels_sha256": sha256, "readings_of": run_id, "readings": 0, "readings_sha256": ""}
+    row |= {"quantity_type": "VARCHAR", **dict.fromkeys(BOOKS, 0)}
     insert_row(engine, "runs", row)
     _insert_files(engine, run_id, plan)
     add_history(engine, run_id, history_sha256)
     engine.insert("levels", levels, {"run_id": str(run_id)})
-    return run_id
+    return Levels(run_id, sha256, levels)
 
 
-def _of_plan(plan: Plan) -> dict[str, object]:
+def _row(
+    engine: StoreEngine, plan: Plan, kind: str, status: str, clock: datetime, started_at: datetime
+) -> dict[str, Any]:
+    """What every run has, with the next number."""
     return {
+        "run_id": int(engine.rows("SELECT coalesce(max(run_id), 0) + 1 FROM runs")[0][0]),
+        "kind": kind,
+        "status": status,
         "period_start": plan.period.start,
         "period_end": plan.period.end,
         "config_sha256": plan.config.sha256,
@@ -253,6 +228,10 @@ def _of_plan(plan: Plan) -> dict[str, object]:
         "sources_sha256": plan.sources_sha256,
         "levels_before_sha256": plan.levels.sha256 if plan.levels else None,
         "levels_before_run_id": plan.levels.run_id if plan.levels else None,
+        "clock": clock,
+        "started_at": started_at,
+        "finished_at": datetime.now(UTC),
+        "versions": configs.json_text({"metering-duck": __version__, "duckdb": duckdb.__version__}),
     }
 
 
@@ -260,17 +239,7 @@ def commit_failure(
     engine: StoreEngine, plan: Plan, kind: str, message: str, clock: datetime, started_at: datetime
 ) -> None:
     """A run that failed, and why."""
-    row = {
-        "run_id": next_run_id(engine),
-        "kind": kind,
-        **_of_plan(plan),
-        "status": "failed",
-        "message": message,
-        "clock": clock,
-        "started_at": started_at,
-        "finished_at": datetime.now(UTC),
-        "versions": versions_text(),
-    }
+    row = _row(engine, plan, kind, "failed", clock, started_at) | {"message": message}
     insert_row(engine, "runs", row)
 
 

@@ -105,26 +105,18 @@ class Store:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[StoreEngine]:
         """The tables, to be written: all of what is done inside is kept, or nothing."""
-        with self._opened(writes=True) as engine, engine.transaction():
+        with contextlib.closing(self._open(writes=True)) as engine, engine.transaction():
             yield engine
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[StoreEngine]:
         """The tables, to be read."""
-        with self._opened(writes=False) as engine:
+        with contextlib.closing(self._open(writes=False)) as engine:
             yield engine
 
     def open_to_read(self) -> StoreEngine:
         """The same, for whoever closes it."""
         return self._open(writes=False)
-
-    @contextlib.contextmanager
-    def _opened(self, *, writes: bool) -> Iterator[StoreEngine]:
-        engine = self._open(writes=writes)
-        try:
-            yield engine
-        finally:
-            engine.close()
 
     def _open(self, *, writes: bool) -> StoreEngine:
         """Open the file; while another holds it for a moment, try again."""

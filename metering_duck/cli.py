@@ -23,6 +23,7 @@ from metering_duck.cli_options import (
     PERIODS,
     ROLLUP,
     RUN,
+    TREE,
     WINDOW,
     options,
 )
@@ -58,7 +59,7 @@ def cli() -> None:
 
 @cli.command(short_help="Events into records: what each event measured.")
 @EVENTS
-@options(CONFIG, INPUT, OUTPUT, RUN)
+@options(CONFIG, INPUT, OUTPUT, TREE, RUN)
 def meter(events: tuple[str, ...], **given: Any) -> None:
     """Turn events into records: what each event measured.
 
@@ -83,7 +84,7 @@ def meter(events: tuple[str, ...], **given: Any) -> None:
 @cli.command(short_help="Events or records into readings: what each subject used.")
 @EVENTS
 @click.option("--records", metavar="FILE", multiple=True, help="Aggregate records instead of events. May be repeated.")
-@options(CONFIG, WINDOW, INPUT, OUTPUT, RUN)
+@options(CONFIG, WINDOW, INPUT, OUTPUT, TREE, RUN)
 def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -> None:
     """Turn events, or records, into readings: what each subject used in each window.
 
@@ -227,6 +228,26 @@ def schema(name: str | None) -> None:
         from metering_duck.contract import MODELS, json_schema
 
         click.echo("\n".join(MODELS) if name is None else json.dumps(json_schema(name), indent=2, ensure_ascii=False))
+
+    run_command(work, {"quiet": True})
+
+
+@cli.command(short_help="What this machine has for metering-duck.")
+@click.option("--format", "format_", type=click.Choice(("table", "json")), help="Default: table on a terminal.")
+def doctor(format_: str | None) -> None:
+    """Show what this machine has for metering-duck: libraries, extensions, room, credentials; no secret is shown."""
+
+    def work(_: Any) -> None:
+        from metering_duck.doctor import examine
+
+        rows = examine()
+        if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
+            click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+            return
+        from metering_duck.tables import console, make_table
+
+        shown = [{**row, "works": "yes" if row["works"] else "no"} for row in rows]
+        console().print(make_table(shown, ("what", "works", "found", "hint")))
 
     run_command(work, {"quiet": True})
 

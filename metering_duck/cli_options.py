@@ -31,6 +31,12 @@ MAP_UNIVERSE = click.option("--map-universe", metavar="OLD=NEW", multiple=True, 
 CONFIG = click.option("--config", metavar="FILE", envvar="METERING_DUCK_CONFIG", help="The metering config, in JSON.")
 INPUT = options(
     click.option(
+        "--from",
+        "from_",
+        metavar="SHAPE",
+        help="Whose events these are, if not in our own shape: cloudevents, openmeter, lago or stripe.",
+    ),
+    click.option(
         "--map",
         "map_",
         metavar="FIELD=COLUMN",
@@ -66,6 +72,12 @@ OUTPUT = options(
     click.option("--rejects", metavar="FILE", help="Write the rejected events here, with their reasons."),
     click.option("--conflicts", metavar="FILE", help="Write the events in conflict here, with both contents."),
     click.option("--summary", metavar="FILE", help="Write the accounting here, as JSON."),
+)
+TREE = click.option(
+    "--partition-by",
+    metavar="COLUMN",
+    multiple=True,
+    help="Write Parquet in folders COLUMN=VALUE below -o: a column, or year, month, date (UTC). May be repeated.",
 )
 CLOCK = click.option("--clock", metavar="TIME", help="The run's clock: created_at, and metered_at where there is none.")
 MACHINE = options(

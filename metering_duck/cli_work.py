@@ -50,7 +50,7 @@ def inputs_of(paths: tuple[str, ...], what: str = "EVENTS") -> list[str]:
 
 
 def input_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    return reading_options(given) | {key: given[key] for key in ("workspace", "universe", "as_of")}
+    return reading_options(given) | {key: given[key] for key in ("from_", "workspace", "universe", "as_of")}
 
 
 def reading_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +86,7 @@ def run_options(given: Mapping[str, Any], progress: Any) -> dict[str, Any]:
 def check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
     """Find out before the work whether its results can be written, each in a file of its own that is no input."""
     from metering_duck.inputs import same_files
+    from metering_duck.remote import scheme_of
     from metering_duck.writing import check_target
 
     targets = {f"--{name}": given[name] for name in ("output", "rejects", "conflicts", "summary") if given[name]}
@@ -93,11 +94,14 @@ def check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
         del targets["--output"]
     for name, target in targets.items():
         if name in ("--rejects", "--conflicts") or (name == "--output" and not given["format_"]):
-            check_target(Path(target))
+            if name == "--output" and given.get("partition_by"):
+                _check_tree(given)
+                continue
+            check_target(target)
     read = [given.get(name) for name in ("config", "windows", "subscriptions")]
     taken = same_files([*inputs, *(path for path in read if path)])
     for name, target in targets.items():
-        path = str(Path(target).resolve())
+        path = target if scheme_of(target) else str(Path(target).resolve())
         if path in taken and not path.startswith("/dev/"):
             raise ConfigError(f"{name}: found {target}, which is {taken[path]}; expected a file of its own.")
         taken[path] = name
@@ -111,9 +115,9 @@ def finish(result: Result, given: Mapping[str, Any]) -> None:
     if given["conflicts"]:
         result.write_conflicts(given["conflicts"])
     if given["summary"]:
-        from metering_duck.writing import written_beside
+        from metering_duck.writing import written_whole
 
-        with written_beside(Path(given["summary"])) as file:
+        with written_whole(given["summary"]) as file:
             text = json.dumps({**accounting.to_dict(), "notices": result.notices}, indent=2, ensure_ascii=False)
             file.write(text.encode() + b"\n")
     if not given["quiet"]:
@@ -126,6 +130,10 @@ def finish(result: Result, given: Mapping[str, Any]) -> None:
 
 
 def write(rows: Rows, given: Mapping[str, Any]) -> None:
+    if given.get("partition_by"):
+        _check_tree(given)
+        rows.write(given["output"], partition_by=given["partition_by"])
+        return
     kind = kind_of(given)
     if kind == "table" and not _has_file(given):
         from metering_duck.tables import print_rows
@@ -139,6 +147,16 @@ def write(rows: Rows, given: Mapping[str, Any]) -> None:
             file.write(table_text(rows).encode())
         else:
             rows.write_to(file, kind)
+
+
+def _check_tree(given: Mapping[str, Any]) -> None:
+    """A tree is Parquet in a folder."""
+    target = given["output"]
+    if not _has_file(given) or given["format_"] not in (None, "parquet"):
+        found = given["format_"] or "no folder"
+        raise click.UsageError(f"--partition-by: found {found}; expected -o FOLDER, for Parquet in folders below it.")
+    if Path(target).is_file() or Path(target).suffix in (".parquet", ".csv", ".ndjson", ".json"):
+        raise click.UsageError(f"--partition-by: found the file {target}; expected a folder. hint: -o readings/")
 
 
 def kind_of(given: Mapping[str, Any]) -> str:
@@ -160,9 +178,9 @@ def _has_file(given: Mapping[str, Any]) -> bool:
 def opened_output(given: Mapping[str, Any]) -> Iterator[IO[bytes]]:
     """Where rows go: a file that is there when it is whole, or standard output."""
     if _has_file(given):
-        from metering_duck.writing import written_beside
+        from metering_duck.writing import written_whole
 
-        with written_beside(Path(given["output"])) as file:
+        with written_whole(given["output"]) as file:
             yield file
     else:
         yield sys.stdout.buffer

@@ -22,6 +22,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 REASONS = {
     "json-invalid": "the line is not a JSON object",
+    "shape-invalid": "the line does not hold an event of the shape that `--from` names",
     "number-inexact": "a JSON number of more than 15 digits stands beside the mark that keeps its digits",
     "property-repeated": "a name occurs twice in one JSON object",
     "properties-invalid": "properties is not a JSON object",

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from metering_duck.errors import ConfigError, Interrupted, MeteringError, SourceError, StageError
 from metering_duck.quote import identifier, literal, literal_list
+from metering_duck.remote import filesystem_of, scheme_of
 from metering_duck.stages import Query, functions, functions_of
 from metering_duck.statements import select
 
@@ -100,6 +101,8 @@ class Engine:
 
     def lock_down(self, paths: Sequence[str]) -> None:
         """Allow these files and the temporary directory, forbid the rest of the world, and lock the settings."""
+        for url in {scheme_of(path): path for path in paths if scheme_of(path)}.values():
+            self.connection.register_filesystem(filesystem_of(url))
         self._set("allowed_directories", literal_list([str(self.directory)]))
         self._set("allowed_paths", literal_list(paths))
         self._set("enable_external_access", "false")
@@ -150,6 +153,22 @@ class Engine:
             self.connection.register(f"{name}_rows", rows)
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS FROM {name}_rows")
             self.connection.unregister(f"{name}_rows")
+
+    def attach(self, path: str, table: str, name: str) -> str:
+        """A table of a DuckDB file, open for reading, as something that can stand behind FROM.
+
+        Raises: SourceError for a file that is no DuckDB database, or has no such table.
+        """
+        try:
+            with self.lock:
+                self.connection.execute(f"ATTACH {literal(path)} AS the_input (READ_ONLY)")
+                found = f"the_input.{'.'.join(identifier(part) for part in table.split('.'))}"
+                self.connection.execute(f"DESCRIBE SELECT * FROM {found}")
+        except duckdb.Error as error:
+            raise SourceError(
+                f"{name}: cannot be read ({_first_line(error)}); expected a table of a DuckDB database."
+            ) from None
+        return found
 
     def insert(
         self,

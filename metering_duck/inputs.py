@@ -25,6 +25,8 @@ from typing import Any
 import pyarrow as pa
 
 from metering_duck.errors import SourceError, a_kind, first_few
+from metering_duck.lakes import Attached, LakeTable, find_lake, is_lake
+from metering_duck.remote import expand_url, open_url, reading, scheme_of, shown
 
 FORMATS = {
     ".parquet": "parquet",
@@ -55,7 +57,7 @@ class Files:
     @property
     def name(self) -> str:
         """What a message calls them."""
-        return self.label or first_few(self.paths)
+        return self.label or first_few(shown(path) for path in self.paths)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Lines:
     name: str
 
 
-Input = Files | Rows | Lines
+Input = Files | Rows | Lines | LakeTable | Attached
 
 
 def find_input(given: Any, scratch: Path) -> Input:
@@ -84,11 +86,15 @@ def find_input(given: Any, scratch: Path) -> Input:
     Raises: SourceError when it cannot be told, found, or is of several formats.
     """
     if isinstance(given, str | os.PathLike):
-        return find_files([os.fspath(given)], scratch)
+        given = [given]
     if isinstance(given, Mapping):
         given = [given]
     if isinstance(given, Sequence) and given and all(isinstance(item, str | os.PathLike) for item in given):
-        return find_files([os.fspath(item) for item in given], scratch)
+        paths = [os.fspath(item) for item in given]
+        lake = next((path for path in paths if is_lake(path)), None)
+        if lake and len(paths) > 1:
+            raise SourceError(f"{shown(lake)}: found other inputs beside it; expected a table alone, or files.")
+        return find_lake(lake) if lake else find_files(paths, scratch)
     if isinstance(given, bytes | bytearray):
         raise SourceError(f"input: found bytes; expected {EXPECTED}.")
     if isinstance(given, Sequence | Iterable) and not hasattr(given, "__arrow_c_stream__") and _is_plain(given):
@@ -183,7 +189,7 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Files:
     found = [
         path for pattern in patterns for path in ([_spool(pattern, scratch)] if pattern in spooled else expand(pattern))
     ]
-    paths = tuple(dict.fromkeys(os.path.abspath(path) for path in found))
+    paths = tuple(dict.fromkeys(path if scheme_of(path) else os.path.abspath(path) for path in found))
     formats = {format_of(path): path for path in reversed(paths)}
     if len(formats) > 1:
         shown = ", ".join(f"{kind} ({Path(path).name})" for kind, path in sorted(formats.items()))
@@ -211,6 +217,8 @@ def expand(pattern: str) -> list[str]:
     """
     if "\0" in pattern:
         raise SourceError(f"input: found a NUL in the path {pattern!r}; expected a path.")
+    if scheme_of(pattern):
+        return expand_url(pattern, tuple(FORMATS))
     if os.path.isfile(pattern):
         if not os.access(pattern, os.R_OK):
             raise SourceError(f"{pattern}: cannot be read (permission denied); expected a file you may read.")
@@ -232,6 +240,21 @@ def expand(pattern: str) -> list[str]:
     if not found:
         raise SourceError(f"{pattern}: found no such file; expected a path, a folder, a glob, or - for standard input.")
     return found
+
+
+def paths_of(found: Input | None) -> list[str]:
+    """The files that the engine opens for an input."""
+    if isinstance(found, Attached):
+        return [found.path, f"{found.path}.wal"]
+    return list(found.paths) if isinstance(found, Files) else []
+
+
+def stamp_of(path: str) -> object:
+    """What differs once a file was written again. Of a remote file nothing: each read of it asks for the same ETag."""
+    with contextlib.suppress(OSError):
+        found = None if scheme_of(path) else os.stat(path)
+        return found and (found.st_size, found.st_mtime_ns, found.st_ino)
+    return "gone"
 
 
 def is_pipe(path: str) -> bool:
@@ -261,7 +284,7 @@ def _suffix(name: str) -> str:
 
 def _open(path: str) -> Any:
     compression = {".gz": "gzip", ".zst": "zstd"}.get(Path(path.lower()).suffix)
-    return pa.input_stream(path, compression=compression)
+    return pa.input_stream(open_url(path) if scheme_of(path) else path, compression=compression)
 
 
 def _first_bytes(path: str) -> bytes:
@@ -317,6 +340,9 @@ def parquet_schema(path: str) -> pa.Schema:
     from pyarrow import parquet
 
     try:
+        if scheme_of(path):
+            with reading(path), open_url(path) as file:
+                return parquet.read_schema(file)
         return parquet.read_schema(path)
     except (OSError, pa.ArrowException) as error:
         raise SourceError(

@@ -195,13 +195,15 @@ class Fault:
 class Json:
     """Where an input's JSON is: SQL for its text; field → pointers to try; the pointer to its properties, if there.
 
-    `object_name` and `texts_name` are columns that the input does not have.
+    `made` are columns of what is parsed, for what is asked of it several times. `object_name` and `texts_name` are
+    columns that the input does not have.
     """
 
     sql: str
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     properties: tuple[str, ...] | None = None
     is_record: bool = False
+    made: Mapping[str, str] = field(default_factory=dict)
     object_name: str = "object"
     texts_name: str = "texts"
 
@@ -231,6 +233,8 @@ class Json:
             Stage("objects", "the JSON that is an object", select({self.object_name: usable}, "input", star="*")),
             Stage("parsed", "its texts, every digit kept", select({self.texts_name: texts}, "objects", star="*")),
         ]
+        if self.made:
+            stages.append(Stage("read", "what is not as we write it", select(self.made, "parsed", star="*")))
         return [*stages, load_stage("observations")] if self.is_record else stages
 
 

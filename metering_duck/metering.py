@@ -34,6 +34,7 @@ from metering_duck.records import RecordCompiler
 from metering_duck.results import Result
 from metering_duck.rows import Rows
 from metering_duck.run import NO_WINDOW, Machine, Moment, Run
+from metering_duck.shapes import shape_of
 from metering_duck.statements import select
 from metering_duck.totals import Totals
 
@@ -42,6 +43,7 @@ def meter(
     events: Any,
     config: ConfigLike,
     *,
+    from_: str | None = None,
     map: Mapping[str, Any] | None = None,
     workspace: Names = None,
     universe: Names = None,
@@ -64,12 +66,13 @@ def meter(
     Units:  `clock` is metered_at where events have none; `as_of` compares with metered_at, both UTC.
             `assume_unique` promises that no id occurs twice: nothing is looked for, and a notice says so.
             `map_universe` gives universes other names, before anything else is looked at: {"production": "legacy"}.
+            `from_` names the system whose events these are: cloudevents, openmeter, lago or stripe.
     Exact:  a quantity is kept digit by digit or its event is rejected (R5).
     Raises: ConfigError, SchemaError, SourceError; RejectedEvents when `strict` and any is rejected or in conflict.
     SQL:    repeated_keys, verdicts, and the stages `compile_sql` shows.
     Source: metering-spec "Metered usage record", R1–R9.
     """
-    loaded = checked_config(config)
+    loaded, shape = checked_config(config), shape_of(from_)
     machine = Machine(threads, memory_limit, temp_dir, progress)
     selection = Selection(names_of(workspace, "workspace"), names_of(universe, "universe"), as_of=as_of is not None)
     run = Run.open(
@@ -83,6 +86,7 @@ def meter(
         generate_ids=generate_ids,
         unique=promise_of(assume_unique, "assume-unique"),
         universes=universes_of(map_universe),
+        shape=shape,
     )
     try:
         return run.records(Compiler(loaded, run.layout, selection), bundled=bundled, strict=strict)
@@ -117,6 +121,7 @@ def aggregate(
     scale: int | None = None,
     digits: int | None = None,
     bundled: bool = False,
+    from_: str | None = None,
     map: Mapping[str, Any] | None = None,
     clock: Moment = None,
     assume_timezone: str | None = None,
@@ -137,6 +142,7 @@ def aggregate(
             the periods that begin in the window and cuts none. `fill` is none, zero or carry. `time_partition` names
             the Hive column that has the UTC date of each event's time: files that the window does not need are not
             read. `assume_unique` promises that no id occurs twice. Both are the caller's word.
+            `from_` names the system whose events these are: cloudevents, openmeter, lago or stripe.
     Exact:  sums and extremes as they are; averages rounded once, half to even, to `scale` fraction digits (18), or to
             `digits` significant ones, which makes quantity a text.
     Raises: ConfigError, SchemaError, SourceError; on reading also QuantityOverflow; RejectedEvents when `strict`.
@@ -148,6 +154,9 @@ def aggregate(
         raise ConfigError(f"aggregate: found {found}; expected one of them.")
     if events is not None and config is None:
         raise ConfigError("config: found none; expected one, since events were given. hint: --config FILE")
+    theirs = shape_of(from_)
+    if theirs and events is None:
+        raise ConfigError(f"from: found {from_!r} with records; expected events. hint: records have one shape")
     loaded = None if config is None else checked_config(config)
     chosen = None if aggregation is None else aggregations.canonical(aggregation, "aggregation")
     periods_given = periods_of(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
@@ -175,13 +184,14 @@ def aggregate(
         generate_ids=generate_ids,
         unique=promise_of(assume_unique, "assume-unique"),
         universes=universes_of(map_universe),
+        shape=theirs,
         partition=partition,
     )
     try:
         shape = Totals((), run.windows, across_workspaces, len(subjects), scale, digits, fill)
         run.parameters |= {f"subject_{n}": name for n, name in enumerate(subjects)}
         if loaded is not None and records is None:
-            run.remarks = _whole_ones(loaded, chosen)
+            run.remarks += _whole_ones(loaded, chosen)
             return run.readings(
                 Compiler(loaded, run.layout, selection, chosen, groups), shape, bundled=bundled, strict=strict
             )
@@ -268,6 +278,8 @@ def compile_sql(
 
     Raises: ConfigError; for an unknown `stage`, with the stages there are.
     """
+    if events is None and shape_of(options.get("from_")):
+        raise ConfigError("from: found it without events; expected some, since their SQL depends on how they lie.")
     given = EVENT_SCHEMA.empty_table() if events is None else events
     if all(options.get(name) is None for name in ("start", "end", "windows", "subscriptions")):
         for name in WINDOWED:

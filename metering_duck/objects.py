@@ -24,6 +24,7 @@ from metering_duck.layouts import (
 )
 from metering_duck.mapping import FieldMap, may_lack, raise_missing
 from metering_duck.quote import literal, literal_list
+from metering_duck.shapes import EVENT_COLUMN, TIMES, Shape, made_name
 from metering_duck.statements import case
 
 BAGS = ("properties", "dimensions", "observations")
@@ -40,36 +41,64 @@ def object_faults(json: str, text: str) -> tuple[Fault, ...]:
     return Fault(repeated, "property-repeated", text), Fault(marked, "number-inexact", text)
 
 
-def objects_layout(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap) -> Layout:
+def objects_layout(
+    layout: Layout,
+    keys: Sequence[str],
+    where: str,
+    mapping: FieldMap,
+    shape: Shape | None = None,
+    inner: Sequence[str] = (),
+) -> Layout:
     """`layout`, completed for JSON in the column `line`; `keys` are the names in the first objects.
+
+    With a `shape`, its events are in a column of their own; `inner` are the names among their properties.
 
     Raises: SchemaError for a field that none of them has.
     """
-    json = Json("line", _pointers(layout, keys, where, mapping), is_record=layout.is_records)
+    if shape and shape.fields:
+        pointers = shape.pointers(keys, inner, where, mapping, generates_ids=layout.generates_ids)
+    else:
+        pointers = _pointers(layout, keys, where, mapping)
+    json = Json(EVENT_COLUMN if shape else "line", pointers, is_record=layout.is_records)
     columns = {name: constant_column(text) for name, text in mapping.constants.items()}
     if mapping.lists_properties and keys:
-        mapping.check_properties(keys, where)
-    listed = {f"property {name}": (json_pointer(column),) for name, column in mapping.properties.items()}
+        mapping.check_properties([*keys, *inner], where)
+    places = shape.places if shape else _as_named
+    listed = {
+        f"property {name}": tuple(json_pointer(*path) for path in places(column))
+        for name, column in mapping.properties.items()
+    }
     json = replace(json, fields={**json.fields, **listed})
     columns |= {name: json.column(name) for name in json.fields if name not in listed}
+    if shape:
+        json = replace(json, made=shape.times_made(columns))
+        columns |= {name: Column(made_name(name)) for name in TIMES if made_name(name) in json.made}
     layout = replace(
         layout,
         columns=columns,
         json=json,
-        keyless=(Fault("object IS NULL", "json-invalid", "line"),),
-        faults=object_faults("object", "line"),
-        has_metered_at="metered_at" in mapping.constants or not keys or _is_named("metered_at", keys, mapping),
+        keyless=shape.keyless() if shape else (Fault("object IS NULL", "json-invalid", "line"),),
+        faults=(*(shape.faults() if shape else ()), *object_faults("object", "line")),
+        has_metered_at="metered_at" in mapping.constants or not keys or _is_metered(keys, inner, mapping, shape),
     )
     if layout.is_records:
         layout = _with_observations(layout)
     if mapping.lists_properties:
         texts = {name: json.column(f"property {name}").sql for name in mapping.properties}
         return replace(layout, property_sql=lambda name: texts.get(name, ABSENT), properties_sql=map_sql(texts))
-    return _with_properties(layout, json, keys, mapping)
+    return _with_properties(layout, json, keys, mapping, shape)
 
 
-def _is_named(name: str, keys: Sequence[str], mapping: FieldMap) -> bool:
-    return mapping.column_of(name, EVENT_NAMES[name], keys, "") is not None
+def _as_named(name: str) -> tuple[tuple[str, ...], ...]:
+    return ((name,),)
+
+
+def _is_metered(keys: Sequence[str], inner: Sequence[str], mapping: FieldMap, shape: Shape | None) -> bool:
+    """Whether the first objects say when they entered."""
+    if shape and shape.fields:
+        spelled = tuple(path[0] for path in shape.fields.get("metered_at", ()))
+        return mapping.columns.get("metered_at") in (*keys, *inner) or any(name in keys for name in spelled)
+    return mapping.column_of("metered_at", EVENT_NAMES["metered_at"], keys, "") is not None
 
 
 def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap) -> dict[str, tuple[str, ...]]:
@@ -91,10 +120,11 @@ def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap
     return pointers
 
 
-def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: FieldMap) -> Layout:
+def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: FieldMap, shape: Shape | None) -> Layout:
     """Properties in an object of their own, or, where there is none, all names that no field has."""
     bag = "dimensions" if layout.is_records else "properties"
-    held = mapping.columns.get(bag) or (bag if bag in keys or layout.is_records or not keys else None)
+    held = mapping.columns.get(bag) or (shape and shape.properties)
+    held = held or (bag if bag in keys or layout.is_records or not keys else None)
     if held is None:
         names = field_names(records=layout.is_records)
         taken = {alias for name, aliases in names.items() for alias in (name, *aliases)} | set(mapping.columns.values())

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
+import pyarrow as pa
+
 from metering_duck.errors import ConfigError, SourceError
-from metering_duck.inputs import Files, Input
+from metering_duck.inputs import Files, Input, parquet_schema
+from metering_duck.lakes import LakeTable
+from metering_duck.mapping import FieldMap, Names
 from metering_duck.quote import identifier
 
 # What Hive calls the partition of rows that have no value.
@@ -67,6 +72,46 @@ def prune(found: Input, column: str, first: datetime | None, last: datetime | No
         shown = " and ".join(f"{unit}s" for unit in FORMS if unit in units)
         raise ConfigError(f"time-partition: found {shown} in {column}; expected dates of one form.")
     return replace(found, paths=tuple(kept) or found.paths[:1]), TimePartition(column, next(iter(units), "day"))
+
+
+def prune_names(found: Files, wanted: Mapping[str, Sequence[str]]) -> Files:
+    """The files in whose partitions the columns have one of the texts that are wanted; at least one."""
+    asked = {column: set(texts) for column, texts in wanted.items() if texts and column in found.keys}
+    kept = [path for path in found.paths if all(_value(path, column) in texts for column, texts in asked.items())]
+    return replace(found, paths=tuple(kept) or found.paths[:1])
+
+
+def of_tenants(found: Input, wanted: Mapping[str, Sequence[str]], fields: Names, mapping: FieldMap) -> Input:
+    """Without what its folders, or a table's statistics, say is of tenants not asked for (field → texts)."""
+    asked = {name: texts for name, texts in wanted.items() if texts and name not in mapping.constants}
+    if isinstance(found, LakeTable):
+        columns = {name: mapping.column_of(name, fields[name], found.schema.names, found.name) for name in asked}
+        return found.where({column: asked[name] for name, column in columns.items() if column})
+    if not isinstance(found, Files) or found.format != "parquet" or not found.keys or not asked:
+        return found
+    spelled = {name: (mapping.columns[name],) if name in mapping.columns else (*fields[name], name) for name in asked}
+    keys = {name: next((one for one in spelled[name] if one in found.keys), "") for name in asked}
+    pruned = prune_names(found, {column: asked[name] for name, column in keys.items()})
+    columns_there = [*parquet_schema(pruned.paths[0]).names, *found.keys]
+    is_so = all(key in ("", mapping.column_of(name, fields[name], columns_there, "")) for name, key in keys.items())
+    return pruned if is_so else found
+
+
+def of_times(
+    found: LakeTable, column: str, first: datetime | None, last: datetime | None, fields: Names, mapping: FieldMap
+) -> LakeTable:
+    """A table without the rows that the window does not need, told by the column of their times.
+
+    Raises: ConfigError for a column that is not the moment of each event.
+    """
+    time = mapping.column_of("time", fields["time"], found.schema.names, found.name)
+    kind = found.schema.field(column).type if column in found.schema.names else None
+    if column != time or kind is None or not pa.types.is_timestamp(kind) or kind.tz is None:
+        raise ConfigError(
+            f"time-partition: found {column} ({kind or 'no such column'}) in {found.name}; expected the column of the "
+            f"events' times, as a timestamp with a zone. hint: --time-partition {time or 'time'}, or leave it out"
+        )
+    return found.between({column: (first, last)})
 
 
 def _value(path: str, column: str) -> str:

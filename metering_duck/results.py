@@ -18,7 +18,7 @@ from metering_duck.json_shapes import JSON_SQL
 from metering_duck.rows import Rows
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
-from metering_duck.writing import write_query
+from metering_duck.writing import path_or_url, write_query
 
 
 @dataclass(frozen=True)
@@ -179,24 +179,26 @@ class Result(Rows):
         rows: list[dict[str, Any]] = self._engine.table(query).to_pylist()
         return rows
 
-    def write_rejects(self, path: str | os.PathLike[str]) -> Path:
+    def write_rejects(self, path: str | os.PathLike[str]) -> Path | str:
         """Write the rejects to a file, as write does."""
         rejects = self._plan.rejects() if self.accounting.rejected else None
         return self._write_aside(rejects, "reject", REJECT_SCHEMA, path)
 
-    def write_conflicts(self, path: str | os.PathLike[str]) -> Path:
+    def write_conflicts(self, path: str | os.PathLike[str]) -> Path | str:
         """Write the conflicts to a file, as write does."""
         conflicts = self._plan.conflicts() if self.accounting.conflicts else None
         return self._write_aside(conflicts, "conflict", CONFLICT_SCHEMA, path)
 
-    def _write_aside(self, rows: Query | None, shape: str, schema: pa.Schema, path: str | os.PathLike[str]) -> Path:
+    def _write_aside(
+        self, rows: Query | None, shape: str, schema: pa.Schema, path: str | os.PathLike[str]
+    ) -> Path | str:
         """A query's rows in a file; without one, a file with no row."""
         if rows is None:
             nothing = f"nothing_{len(schema)}"
             self._engine.connection.register(nothing, schema.empty_table())
             rows = Query(nothing, (Stage(nothing, "no row", select({}, nothing, star="*")),))
-        write_query(self._engine, rows, shape, Path(path))
-        return Path(path)
+        write_query(self._engine, rows, shape, os.fspath(path))
+        return path_or_url(os.fspath(path))
 
     def refuse_rejects(self) -> None:
         """Raise RejectedEvents if anything was rejected or in conflict: what `strict` does."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -15,7 +16,8 @@ import pyarrow as pa
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError
 from metering_duck.stages import Query
-from metering_duck.writing import as_texts, counted, format_of_path, limited, write_rows, written_beside
+from metering_duck.trees import write_tree
+from metering_duck.writing import as_texts, counted, format_of_path, limited, path_or_url, write_rows, written_whole
 
 if TYPE_CHECKING:
     import pandas
@@ -81,16 +83,23 @@ class Rows:
         rows: list[dict[str, Any]] = self.to_arrow().to_pylist(maps_as_pydicts="strict")
         return rows
 
-    def write(self, path: str | os.PathLike[str], format: str | None = None) -> Path:
-        """Write the rows to a file: beside it first, then renamed, so that no half-written file is ever seen.
+    def write(
+        self, path: str | os.PathLike[str], format: str | None = None, *, partition_by: Sequence[str] = ()
+    ) -> Path | str:
+        """Write the rows to a file or a URL, which is there when it is whole: no half-written file is ever seen.
 
-        The format is taken from the suffix: .json .ndjson .csv .parquet .arrow .xlsx.
+        The format is taken from the suffix: .json .ndjson .csv .parquet .arrow .xlsx. With `partition_by`, Parquet in
+        Hive-partitioned folders below `path`: columns of the rows, or the year, month or date of their UTC time.
+
+        Raises: ConfigError for a suffix or a column that there is not; SourceError where nothing can be written.
         """
-        target = Path(path)
-        kind = format or format_of_path(target)
-        with written_beside(target) as file:
+        if partition_by:
+            write_tree(self._engine, self._rows(), self._shape, os.fspath(path), partition_by)
+            return path_or_url(os.fspath(path))
+        kind = format or format_of_path(Path(path))
+        with written_whole(os.fspath(path)) as file:
             self.write_to(file, kind)
-        return target
+        return path_or_url(os.fspath(path))
 
     def write_to(self, file: IO[bytes], format: str) -> None:
         """Write the rows to an open binary file."""

@@ -26,15 +26,18 @@ from metering_duck.engine import Engine, Overflow, Progress
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError
 from metering_duck.gauges import gauged_queries, gauges_of, widest_levels
 from metering_duck.history import LEVELS_SCHEMA, History, widest_before_sql
-from metering_duck.inputs import Files, Input, find_input
-from metering_duck.layouts import ENTERED_BY_FILE, Layout, Reach
+from metering_duck.inputs import Input, find_input, paths_of, stamp_of
+from metering_duck.lakes import LakeTable
+from metering_duck.layouts import ENTERED_BY_FILE, Layout, Reach, field_names
+from metering_duck.mapping import FieldMap
 from metering_duck.observations import records_query
-from metering_duck.partitions import prune
+from metering_duck.partitions import TimePartition, of_tenants, of_times, prune
 from metering_duck.records import RecordCompiler
 from metering_duck.repeated import Hashes, RepeatedHashes
 from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.rows import Rows
 from metering_duck.schedules import Schedule, check_windows, resolve
+from metering_duck.shapes import Shape
 from metering_duck.sources import open_source
 from metering_duck.stages import Query, Stage, load_stage, load_text, with_values
 from metering_duck.statements import case, names, select
@@ -103,6 +106,7 @@ class Run:
         self.remarks: list[str] = []
         self.history: History | None = None
         self.reach: Reach = "all"
+        self.stamps: dict[str, object] = {}
 
     @classmethod
     def open(
@@ -122,6 +126,7 @@ class Run:
         periods: Periods | None = None,
         history: History | None = None,
         universes: Mapping[str, str] | None = None,
+        shape: Shape | None = None,
     ) -> Run:
         """Find the input, allow its files, lock the engine, and learn the input's layout."""
         now = datetime.now(UTC) if clock is None else parse_time(clock, "clock")
@@ -134,16 +139,24 @@ class Run:
         try:
             found = find_input(given, engine.directory)
             table = periods.found(engine) if periods else None
-            engine.lock_down([path for one in (found, table) if isinstance(one, Files) for path in one.paths])
+            paths = [path for one in (found, table) for path in paths_of(one)]
+            engine.lock_down(paths)
             run = cls(engine, parameters, zone_given=zone is not None, unique=unique)
+            run.stamps = {path: stamp_of(path) for path in paths}
             if periods:
                 run.windows = periods.opened(engine, table)
                 run.parameters |= run.windows.parameters
                 run.fill_windows(run.windows)
-            part = None
-            if partition is not None:
-                column, reach = partition
-                found, part = prune(found, column, *run.bounds(reach))
+            tenants = {"workspace_id": selection.workspaces, "universe_id": () if universes else selection.universes}
+            if shape is not None and shape.is_wrapped:
+                # What is beside the event is not the event's.
+                tenants = {}
+                if partition is not None and isinstance(found, LakeTable):
+                    raise ConfigError(
+                        f"time-partition: found it beside --from {shape.name}, whose times are within each event; "
+                        "expected one of the two. hint: leave --time-partition out"
+                    )
+            found, part = run.narrowed(found, partition, tenants, map, records=records)
             layout = open_source(
                 engine,
                 found,
@@ -152,6 +165,7 @@ class Run:
                 zone=zone or "UTC",
                 generate_ids=generate_ids,
                 numbers_rows=history is not None and history.numbers_rows,
+                shape=shape,
             )
             run.layout = replace(layout, partition=part).with_universes(universes or {})
             run.reach = selection.reach
@@ -169,6 +183,26 @@ class Run:
         except BaseException:
             engine.close()
             raise
+
+    def narrowed(
+        self,
+        found: Input,
+        partition: tuple[str, Reach] | None,
+        tenants: Mapping[str, Sequence[str]],
+        map: Mapping[str, Any] | None,
+        *,
+        records: bool,
+    ) -> tuple[Input, TimePartition | None]:
+        """The input without what it says itself that it is not asked for, and how it is partitioned by time."""
+        fields, part = field_names(records=records), None
+        mapping = FieldMap(map, fields)
+        if partition is not None and isinstance(found, LakeTable):
+            found = of_times(found, partition[0], *self.bounds(partition[1]), fields, mapping)
+        elif partition is not None:
+            found, part = prune(found, partition[0], *self.bounds(partition[1]))
+        if isinstance(found, LakeTable):
+            self.remarks.append(f"input: {found.name}, as it is at this version.")
+        return of_tenants(found, tenants, fields, mapping), part
 
     def remember(self, history: History) -> None:
         """Take what is known of the events that are not read."""
@@ -253,7 +287,10 @@ class Run:
         return int(rows[0]["events"])
 
     def accounting(self) -> Accounting:
-        """The books of `counted` and `settled` (R9)."""
+        """The books of `counted` and `settled` (R9), if the files are still what they were."""
+        for path, stamp in self.stamps.items():
+            if stamp_of(path) != stamp:
+                raise SourceError(f"{path}: changed while it was read; expected it to hold still. hint: run again")
         counted = ("events", "times_cut", "times_naive")
         status_sql = "coalesce(status, 'metered')"
         sums = {"status": status_sql} | {name: f"CAST(sum({name}) AS BIGINT)" for name in counted}

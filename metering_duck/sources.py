@@ -12,10 +12,13 @@ from metering_duck.columns import check_names, columns_layout, is_scalar
 from metering_duck.engine import Engine
 from metering_duck.errors import SchemaError, SourceError
 from metering_duck.inputs import Files, Input, Lines, Rows, csv_header, parquet_schema
+from metering_duck.lakes import Attached, LakeTable
 from metering_duck.layouts import ABSENT, FILE_COLUMN, NO_PROPERTIES, Layout, field_names
 from metering_duck.mapping import FieldMap
 from metering_duck.objects import objects_layout
 from metering_duck.quote import identifier, literal, literal_list
+from metering_duck.remote import open_url, scheme_of
+from metering_duck.shapes import EVENT_COLUMN, Shape, check_wrapped
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
 from metering_duck.statistics import proven_columns
@@ -37,10 +40,12 @@ def open_source(
     zone: str = "UTC",
     generate_ids: bool = False,
     numbers_rows: bool = False,
+    shape: Shape | None = None,
 ) -> Layout:
     """The layout of an input. The engine must already be allowed to read its files.
 
-    With `numbers_rows`, each row knows its place in its file, counted from 1.
+    With `numbers_rows`, each row knows its place in its file, counted from 1. With a `shape`, its events have other
+    names and places.
 
     Raises: SchemaError for a column that is missing or of a wrong type; SourceError for what cannot be read.
     """
@@ -48,6 +53,12 @@ def open_source(
     if isinstance(found, Files) and found.format == "parquet" and len(found.paths) > 1:
         _check_drift(engine, found)
     relation, is_json = relation_of(engine, found)
+    if shape and shape.is_wrapped and not is_json:
+        relation, is_json = _events_of(engine, found, relation, shape), True
+        shape = None
+    if shape and is_json:
+        shape.add_constants(mapping)
+        relation = shape.unwrapped(relation)
     layout = Layout(relation, {}, NO_PROPERTIES, zone=zone, is_records=records, generates_ids=generate_ids)
     if numbers_rows and isinstance(found, Files):
         numbered, row_sql = _numbered(found, relation)
@@ -56,11 +67,18 @@ def open_source(
     file_sql = literal(label) if label else FILE_COLUMN
     if is_json:
         layout = replace(layout, file_sql=file_sql)
+        if shape:
+            return _shaped_objects(engine, layout, found.name, mapping, shape)
         return objects_layout(layout, first_keys(engine, relation), found.name, mapping)
     types = engine.describe(relation)
     if types.pop(FILE_COLUMN, None):
         layout = replace(layout, file_sql=file_sql)
     _take_plain_column(engine, relation, types, mapping)
+    if shape:
+        shape.add_constants(mapping, types)
+        relation = shape.as_columns(relation, types, found.name, mapping, generates_ids=generate_ids)
+        layout, types = replace(layout, relation=relation), engine.describe(relation)
+        types.pop(FILE_COLUMN, None)
     structs = [name for name, kind in types.items() if kind.startswith("STRUCT") and not kind.endswith("]")]
     fields = {name: engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})") for name in structs}
     if types.get("observations", "").startswith("STRUCT") and types["observations"].endswith(")[]"):
@@ -77,6 +95,32 @@ def _numbered(found: Files, relation: str) -> tuple[str, str]:
     first = f"min(row_of_all) OVER (PARTITION BY {FILE_COLUMN})"
     rows = select({PLACE_COLUMN: f"row_of_all - {first} + 1"}, f"(\n{counted}\n)", star="* EXCLUDE (row_of_all)")
     return f"(\n{rows}\n)", PLACE_COLUMN
+
+
+def _shaped_objects(engine: Engine, layout: Layout, where: str, mapping: FieldMap, shape: Shape) -> Layout:
+    """The layout of the events that a shape takes out of JSON."""
+    keys = first_keys(engine, layout.relation, EVENT_COLUMN)
+    check_wrapped(shape, where, first_keys(engine, layout.relation), keys, mapping)
+    inner = []
+    if shape.properties and (mapping.columns or mapping.properties):
+        inner = first_keys(engine, layout.relation, shape.properties_sql)
+    return objects_layout(layout, keys, where, mapping, shape, inner)
+
+
+def _events_of(engine: Engine, found: Input, relation: str, shape: Shape) -> str:
+    """Tables whose column has whole events as JSON text: as lines of it.
+
+    Raises: SchemaError for a column that is missing or no text.
+    """
+    types = engine.describe(relation)
+    kind = types.get(shape.wrapper)
+    if kind is None:
+        shape.refuse([shape.wrapper], found.name, [name for name in types if name != FILE_COLUMN])
+    if kind not in ("VARCHAR", "JSON"):
+        hint = "write it as JSON text, which keeps every digit"
+        raise SchemaError(found.name, shape.wrapper, found=kind, expected="each event as JSON text", hint=hint)
+    file = FILE_COLUMN if FILE_COLUMN in types else ABSENT
+    return f"({select({'line': f'CAST({identifier(shape.wrapper)} AS VARCHAR)', FILE_COLUMN: file}, relation)})"
 
 
 def _take_plain_column(engine: Engine, relation: str, types: Mapping[str, str], mapping: FieldMap) -> None:
@@ -122,6 +166,11 @@ def relation_of(engine: Engine, found: Input, name: str = "input") -> tuple[str,
         return f"(SELECT line, {ABSENT} AS {FILE_COLUMN} FROM {name}_lines)", True
     if isinstance(found, Rows):
         return _rows(engine, found, name), False
+    if isinstance(found, LakeTable):
+        data, rereadable = found.opened()
+        return _rows(engine, Rows(data, found.name, rereadable), name), False
+    if isinstance(found, Attached):
+        return engine.attach(found.path, found.table, found.name), False
     readers = {"parquet": _parquet, "csv": _csv, "ndjson": _ndjson, "json": _json_objects, "objects": _json_objects}
     if found.format == "arrow":
         return _rows(engine, Rows(_arrow_reader(found.paths), found.name, rereadable=False), name), False
@@ -219,7 +268,7 @@ def _arrow_reader(paths: tuple[str, ...]) -> pa.RecordBatchReader:
 
 
 def _open_arrow(path: str) -> Any:
-    source = pa.memory_map(path)
+    source = pa.PythonFile(open_url(path)) if scheme_of(path) else pa.memory_map(path)
     try:
         return pa.ipc.open_file(source)
     except pa.ArrowInvalid:
@@ -234,9 +283,9 @@ def _arrow_batches(path: str) -> Iterator[pa.RecordBatch]:
     return iter(opened)
 
 
-def first_keys(engine: Engine, relation: str) -> list[str]:
-    """The names that the first objects have."""
-    first = f"(SELECT line FROM {relation} LIMIT {SAMPLE_ROWS})"
+def first_keys(engine: Engine, relation: str, text: str = "line") -> list[str]:
+    """The names that the first objects have; `text` is SQL for theirs."""
+    first = f"(SELECT {text} AS line FROM {relation} LIMIT {SAMPLE_ROWS})"
     rows = engine.rows(
         f"SELECT DISTINCT unnest(json_keys(line)) AS key FROM {first} "
         "WHERE json_valid(line) AND json_type(line) = 'OBJECT' ORDER BY key"

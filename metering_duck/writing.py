@@ -19,6 +19,7 @@ from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, SourceError, did_you_mean
 from metering_duck.json_shapes import LIST_SQL
 from metering_duck.quote import identifier
+from metering_duck.remote import filesystem_of, scheme_of, written_url
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
 
@@ -46,6 +47,16 @@ def format_of_path(path: Path) -> str:
     raise ConfigError(
         f"{path}: found the suffix {path.suffix!r}; expected a format. hint: {did_you_mean(path.suffix, known)}"
     )
+
+
+def path_or_url(target: str) -> Path | str:
+    """What was written, as a path where it is on this machine."""
+    return target if scheme_of(target) else Path(target)
+
+
+def written_whole(target: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """A new file at a path or a URL that is there when it is whole."""
+    return written_url(target) if scheme_of(target) else written_beside(Path(target))
 
 
 @contextlib.contextmanager
@@ -84,21 +95,25 @@ def remove_partial_files() -> None:
             os.unlink(name)
 
 
-def check_target(target: Path) -> str:
+def check_target(given: str) -> str:
     """The format of a file that is to be written later; finds out now whether it can be.
 
     Raises: ConfigError for a suffix that names no format; SourceError for a folder that is not there.
     """
+    target = Path(given)
     kind = format_of_path(target)
+    if scheme_of(given):
+        filesystem_of(given)
+        return kind
     if target.is_dir() or not target.parent.is_dir():
         raise SourceError(f"{target}: cannot be written; expected a file in a folder that exists.")
     return kind
 
 
-def write_query(engine: Engine, rows: Query, shape: str, target: Path) -> None:
+def write_query(engine: Engine, rows: Query, shape: str, target: str) -> None:
     """A query's rows in the format of the file's suffix; `shape` says what a row is."""
     kind = check_target(target)
-    with written_beside(target) as file:
+    with written_whole(target) as file:
         write_rows(engine, rows, shape, None, file, kind)
 
 

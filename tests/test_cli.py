@@ -32,8 +32,8 @@ from metering_duck.contract import MODELS
 CLOCK = ["--clock", "2024-06-01T00:00:00Z"]
 WINDOW = ["--start", "2024-01-01", "--end", "2024-02-01"]
 COMMANDS = (
-    *("aggregate", "backfill", "check", "close", "compile", "demo", "diff", "fork-universe", "ledger", "meter"),
-    *("periods", "rerun", "restate", "rollup", "schema", "simulate", "trace"),
+    *("aggregate", "backfill", "check", "close", "compile", "demo", "diff", "doctor", "fork-universe"),
+    *("ledger", "meter", "periods", "rerun", "restate", "rollup", "schema", "simulate", "trace"),
 )
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("METERING_DUCK_")}
 METERED = "6 read = 2 metered + 1 unmatched + 1 duplicate + 1 conflict + 1 rejected (1 quantity-syntax)\n"

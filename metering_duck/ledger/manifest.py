@@ -25,6 +25,7 @@ from metering_duck.inputs import expand, is_pipe
 from metering_duck.layouts import HAS_TIME
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.store import StoreEngine
+from metering_duck.remote import scheme_of, shown
 from metering_duck.repeated import RepeatedHashes
 from metering_duck.run import HASHES_AT_ONCE, Machine, Run
 from metering_duck.stages import Query, Stage
@@ -172,6 +173,11 @@ def _paths(patterns: Iterable[str], remembered: Iterable[str], absent: set[str])
         with contextlib.suppress(SourceError):
             found |= dict.fromkeys(expand(pattern))
     for pattern in patterns:
+        if scheme_of(pattern):
+            raise SourceError(
+                f"{shown(pattern)}: found a URL; expected files on this machine, since a ledger knows a file by the "
+                "SHA-256 of its bytes. hint: metering-duck aggregate reads it where it lies"
+            )
         if os.path.abspath(pattern) not in absent:
             found |= dict.fromkeys(expand(pattern))
     return list(found)

@@ -1,0 +1,107 @@
+"""The doctor: what this machine has for metering-duck, and what to install for the rest. No secret is shown."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import duckdb
+
+from metering_duck import __version__
+
+# What is read or written → the library it takes, and the extra that installs it.
+EXTRAS = {
+    "s3://": ("s3fs", "s3"),
+    "gs://": ("gcsfs", "gcs"),
+    "az://": ("adlfs", "azure"),
+    "http(s)://": ("aiohttp", "s3"),
+    "delta://": ("deltalake", "delta"),
+    "iceberg://": ("pyiceberg", "iceberg"),
+    "pandas": ("pandas", "pandas"),
+}
+EXTENSIONS = ("httpfs", "ducklake")
+GIB = 1 << 30
+
+
+def examine() -> list[dict[str, Any]]:
+    """One row for each thing looked at: `what`, whether it `works`, what was `found`, and a `hint` where it does not.
+
+    Nothing is downloaded, and nobody is asked over the network.
+    """
+    rows = [_row("metering-duck", True, f"{__version__}, Python {sys.version.split()[0]}")]
+    rows.append(_row("engine", True, f"duckdb {duckdb.__version__}, {os.cpu_count()} cores, {_memory()}"))
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    rows.append(_row("temporary files", free > GIB, f"{folder}, {free / GIB:.0f} GiB free", "--temp-dir DIR"))
+    for what, (library, extra) in EXTRAS.items():
+        found = _version(library)
+        rows.append(_row(what, found is not None, f"{library} {found}" if found else f"no {library}", _install(extra)))
+    rows.append(_credentials())
+    for name in EXTENSIONS:
+        can = _loads(name)
+        found = f"the extension {name} can be loaded" if can else f"no extension {name} for duckdb {duckdb.__version__}"
+        hint = "s3:// and http:// are read without it" if name == "httpfs" else "DuckLake tables cannot be read"
+        rows.append(_row(f"duckdb {name}", can, found, hint))
+    return rows
+
+
+def _row(what: str, works: bool, found: str, hint: str = "") -> dict[str, Any]:
+    return {"what": what, "works": works, "found": found, "hint": "" if works else hint}
+
+
+def _install(extra: str) -> str:
+    return f"pip install 'metering-duck[{extra}]'"
+
+
+def _version(library: str) -> str | None:
+    if importlib.util.find_spec(library) is None:
+        return None
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "of unknown version"
+
+
+def _memory() -> str:
+    """How much memory the engine may take before it spills."""
+    with duckdb.connect(":memory:") as connection:
+        row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
+        return f"{row[0] if row else 'unknown'} before it spills"
+
+
+def _loads(extension: str) -> bool:
+    """Whether an extension is on this machine; it is not fetched."""
+    with duckdb.connect(":memory:") as connection:
+        try:
+            connection.execute(f"LOAD {extension}")
+        except duckdb.Error:
+            return False
+        return True
+
+
+def _credentials() -> dict[str, Any]:
+    """Where the usual chain finds S3's credentials, if it does without asking anybody."""
+    what, hint = "S3 credentials", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role"
+    if importlib.util.find_spec("botocore") is None:
+        return _row(what, False, "not looked for without s3fs", _install("s3"))
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    session = Session()
+    disabled = os.environ.get("AWS_EC2_METADATA_DISABLED")
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    try:
+        found = session.get_credentials()
+    except BotoCoreError as error:
+        return _row(what, False, type(error).__name__, hint)
+    finally:
+        if disabled is None:
+            del os.environ["AWS_EC2_METADATA_DISABLED"]
+        else:
+            os.environ["AWS_EC2_METADATA_DISABLED"] = disabled
+    return _row(what, found is not None, f"from {found.method}" if found else "none on this machine", hint)

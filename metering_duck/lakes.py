@@ -1,0 +1,251 @@
+"""Lakes: Delta and Iceberg tables at one of their versions, and tables of DuckDB files, read where they lie.
+
+    delta:///lake/events?version=3    delta://s3://bucket/events?timestamp=2024-05-01    a folder with a _delta_log
+    iceberg://CATALOG/NAMESPACE.TABLE?snapshot=ID    iceberg://CATALOG/NAMESPACE.TABLE?timestamp=2024-05-01
+    duckdb://usage.duckdb?table=events
+
+A table is opened at a version once; what is committed later is not seen. Which version that was, its name says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pyarrow as pa
+
+from metering_duck.errors import SourceError, did_you_mean
+from metering_duck.remote import scheme_of, shown
+from metering_duck.times import parse_time
+
+SCHEMES = ("delta", "iceberg", "duckdb")
+DELTA_LOG = "_delta_log"
+EXAMPLES = {
+    "delta": "delta:///lake/events?version=3",
+    "iceberg": "iceberg://CATALOG/NAMESPACE.TABLE",
+    "duckdb": "duckdb://usage.duckdb?table=events",
+}
+# What a Delta table may need of a reader that the scan of its files does not have, and the scan of its rows has.
+BY_ROWS = {"deletionVectors", "columnMapping"}
+
+
+# From, included, and to, not included; naive UTC, None where there is no bound.
+Between = tuple[datetime | None, datetime | None]
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """A table at a version: its columns, and how its rows are opened; `name` says the version."""
+
+    name: str
+    schema: pa.Schema
+    kind: str
+    table: Any
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    times: Mapping[str, Between] = field(default_factory=dict)
+
+    def where(self, texts: Mapping[str, Sequence[str]]) -> LakeTable:
+        """Only the rows whose columns have one of the texts, where the columns are texts."""
+        kinds = {column: self.schema.field(column).type for column in texts}
+        told = {c: texts[c] for c, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)}
+        return replace(self, texts={**self.texts, **told})
+
+    def between(self, times: Mapping[str, Between]) -> LakeTable:
+        """Only the rows whose columns are in the times."""
+        return replace(self, times={**self.times, **times})
+
+    def opened(self) -> tuple[Any, bool]:
+        """Its rows as something that Arrow can stream, and whether that can be scanned more than once."""
+        if self.kind == "delta":
+            return _open_delta(self.table, self.texts, self.times)
+        return filtered(self.table, self.texts, self.times).to_arrow_batch_reader(), False
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A table of a DuckDB file."""
+
+    path: str
+    table: str
+    name: str
+
+
+def is_lake(path: str) -> bool:
+    """Whether a path names a table of a lake or of a DuckDB file."""
+    return scheme_of(path) in SCHEMES or os.path.isdir(os.path.join(path, DELTA_LOG))
+
+
+def find_lake(url: str) -> LakeTable | Attached:
+    """The table that a URL names, at the version that it names, else at its latest.
+
+    Raises: SourceError for a library, a table or a version that is not there.
+    """
+    scheme = scheme_of(url) or "delta"
+    place, mark, query = url.removeprefix(f"{scheme}://").partition("?")
+    if not scheme_of(url):
+        place, mark, query = url, "", ""
+    options = dict(parse_qsl(query, keep_blank_values=True)) if mark else {}
+    known = {"delta": ("version", "timestamp"), "iceberg": ("snapshot", "timestamp"), "duckdb": ("table",)}[scheme]
+    for name in options:
+        if name not in known:
+            raise SourceError(
+                f"{shown(url)}: found the option {name!r}; expected {' or '.join(known)}. "
+                f"hint: {did_you_mean(name, known)}"
+            )
+    if len(options) > 1:
+        raise SourceError(f"{scheme}://{place}: found {' and '.join(options)}; expected one of them.")
+    if scheme == "duckdb":
+        return _find_duckdb(place, options)
+    try:
+        return _find_delta(place, options) if scheme == "delta" else _find_iceberg(place, options)
+    except ImportError:
+        library = {"delta": "deltalake", "iceberg": "pyiceberg"}[scheme]
+        raise SourceError(
+            f"{scheme}://{place}: found no {library}; expected it, to read this table. "
+            f"hint: pip install 'metering-duck[{scheme}]'"
+        ) from None
+
+
+def _number(options: Mapping[str, str], name: str, where: str) -> int | None:
+    text = options.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or not text.isascii():
+        raise SourceError(f"{where}: found {name}={text}; expected a whole number.")
+    return int(text)
+
+
+# --- Delta -----------------------------------------------------------------------------------------------------------
+
+
+def _find_delta(place: str, options: Mapping[str, str]) -> LakeTable:
+    """A Delta table. Its own library finds credentials in the environment."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    where = f"delta://{place}"
+    version = _number(options, "version", where)
+    is_plain_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+    try:
+        table = DeltaTable(
+            place, version=version, storage_options={"aws_allow_http": "true"} if is_plain_http else None
+        )
+        if "timestamp" in options:
+            table.load_as_version(parse_time(options["timestamp"], f"{where}: timestamp"))
+        schema = pa.schema(table.schema().to_arrow())
+    except (DeltaError, OSError) as error:
+        asked = ", ".join(f"{name} {text}" for name, text in options.items())
+        found = "no such version" if asked and _is_delta(place, DeltaTable) else "no Delta table that can be read"
+        hint = f"hint: {EXAMPLES['delta']}"
+        raise SourceError(
+            f"{where}: found {found}{f' ({asked})' if asked else ''} ({type(error).__name__}); expected one. {hint}"
+        ) from None
+    return LakeTable(f"{where}?version={table.version()}", schema, "delta", table)
+
+
+def _is_delta(place: str, table: Any) -> bool:
+    try:
+        return bool(table.is_deltatable(place))
+    except Exception:
+        return False
+
+
+def _open_delta(table: Any, texts: Mapping[str, Sequence[str]], times: Mapping[str, Between]) -> tuple[Any, bool]:
+    """Its files, filtered; where rows are marked as deleted beside the files, its rows, which are read once."""
+    from pyarrow import compute
+
+    if BY_ROWS & set(table.protocol().reader_features or ()):
+        conditions = [_one_of_sql(column, values) for column, values in texts.items()]
+        for column, (first, last) in times.items():
+            bounds = {">=": first, "<": last}
+            conditions += [f"\"{column}\" {sign} TIMESTAMP '{at}Z'" for sign, at in bounds.items() if at]
+        return table.scan(predicate=" AND ".join(conditions) or None), False
+    files = table.to_pyarrow_dataset()
+    wanted = [compute.field(column).isin(list(values)) for column, values in texts.items()]
+    for column, (first, last) in times.items():
+        kind = files.schema.field(column).type
+        wanted += [compute.field(column) >= _bound(first, kind)] if first else []
+        wanted += [compute.field(column) < _bound(last, kind)] if last else []
+    for condition in wanted:
+        files = files.filter(condition)
+    return files, True
+
+
+def _one_of_sql(column: str, values: Sequence[str]) -> str:
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f'"{column}" IN ({quoted})'
+
+
+def _bound(moment: datetime, kind: pa.DataType) -> pa.Scalar:
+    """A naive UTC moment as a column's type."""
+    return pa.scalar(moment, pa.timestamp("us")).cast(pa.timestamp("us", kind.tz)).cast(kind)
+
+
+# --- Iceberg ---------------------------------------------------------------------------------------------------------
+
+
+def _find_iceberg(place: str, options: Mapping[str, str]) -> LakeTable:
+    """An Iceberg table, its catalog by pyiceberg's own configuration (.pyiceberg.yaml, PYICEBERG_CATALOG__…)."""
+    from pyiceberg.catalog import load_catalog
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+    where = f"iceberg://{place}"
+    catalog, _, name = place.partition("/")
+    if not catalog or "." not in name:
+        raise SourceError(f"{where}: found no table; expected {EXAMPLES['iceberg']}.")
+    try:
+        table = load_catalog(catalog).load_table(name)
+    except (NoSuchTableError, NoSuchNamespaceError):
+        raise SourceError(f"{where}: found no such table in the catalog; expected one that exists.") from None
+    except ImportError:
+        raise
+    except Exception as error:
+        raise SourceError(
+            f"{where}: the catalog {catalog} cannot be opened ({type(error).__name__}); expected one that pyiceberg "
+            f"knows. hint: PYICEBERG_CATALOG__{catalog.upper()}__URI, or .pyiceberg.yaml"
+        ) from None
+    number = _number(options, "snapshot", where)
+    if "timestamp" in options:
+        moment = parse_time(options["timestamp"], f"{where}: timestamp")
+        snapshot = table.snapshot_as_of_timestamp(int(moment.timestamp() * 1000))
+    else:
+        snapshot = table.current_snapshot() if number is None else table.snapshot_by_id(number)
+    if snapshot is None and (options or table.snapshots()):
+        asked = ", ".join(f"{name} {text}" for name, text in options.items())
+        known = ", ".join(str(one.snapshot_id) for one in table.snapshots()[-3:])
+        raise SourceError(f"{where}: found no such snapshot ({asked}); expected one of the table's, such as {known}.")
+    chosen = None if snapshot is None else snapshot.snapshot_id
+    scan = table.scan(snapshot_id=chosen)
+    return LakeTable(f"{where}?snapshot={chosen or 'none'}", scan.projection().as_arrow(), "iceberg", scan)
+
+
+def filtered(scan: Any, texts: Mapping[str, Sequence[str]], times: Mapping[str, Between]) -> Any:
+    """An Iceberg scan of the rows whose columns have one of the texts and are in the times."""
+    from pyiceberg.expressions import GreaterThanOrEqual, In, LessThan
+
+    for column, values in texts.items():
+        scan = scan.filter(In(column, list(values)))
+    fields = scan.projection().as_arrow()
+    for column, (first, last) in times.items():
+        zone = "+00:00" if fields.field(column).type.tz else ""
+        scan = scan.filter(GreaterThanOrEqual(column, first.isoformat() + zone)) if first else scan
+        scan = scan.filter(LessThan(column, last.isoformat() + zone)) if last else scan
+    return scan
+
+
+# --- DuckDB ----------------------------------------------------------------------------------------------------------
+
+
+def _find_duckdb(place: str, options: Mapping[str, str]) -> Attached:
+    """A table or view of a DuckDB file."""
+    table = options.get("table")
+    if not table:
+        raise SourceError(f"duckdb://{place}: found no table's name; expected {EXAMPLES['duckdb']}.")
+    if not Path(place).is_file():
+        raise SourceError(f"duckdb://{place}: found no such file; expected a DuckDB database.")
+    return Attached(os.path.abspath(place), table, f"duckdb://{place}?table={table}")

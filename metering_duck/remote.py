@@ -1,0 +1,201 @@
+"""Remote files: s3://, gs://, az:// and http(s):// by fsspec, and what goes wrong there in our words.
+
+Credentials are found by each library's own chain (for S3 the environment, profiles, AWS_ENDPOINT_URL, roles); none is
+taken from a path, and none is ever in a message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import IO, Any
+
+from metering_duck.errors import MeteringError, SourceError
+
+# Scheme → the library that reads it, and the extra that installs it.
+LIBRARIES = {
+    "s3": ("s3fs", "s3"),
+    "s3a": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gcs"),
+    "gcs": ("gcsfs", "gcs"),
+    "az": ("adlfs", "azure"),
+    "abfs": ("adlfs", "azure"),
+    "abfss": ("adlfs", "azure"),
+    "http": ("aiohttp", "s3"),
+    "https": ("aiohttp", "s3"),
+}
+# A range that is asked for brings this much with it: few requests, and no whole file for its footer.
+BLOCK_BYTES = 1 << 20
+# What is written goes out in parts of this size, which S3 wants to be at least 5 MB.
+PART_BYTES = 16 << 20
+S3_RETRIES = {"max_attempts": 8, "mode": "standard"}
+READS_AND_WRITES = {
+    "permission to read it": "permission to write it",
+    "to get its objects": "to put objects there",
+    "s3:GetObject": "s3:PutObject",
+    "cannot be read (": "cannot be written (",
+    "a file that can be read to its end": "a place that can be written",
+}
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+# What may be a secret, or may hold one: a user in a URL, a query (signed URLs), anything that calls itself a key.
+_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_QUERY = re.compile(r"\?\S+")
+
+
+def scheme_of(path: str) -> str:
+    """The scheme of a URL, in lower case; of a path on this machine none."""
+    found = _SCHEME.match(path)
+    return found.group(1).lower() if found else ""
+
+
+def shown(url: str) -> str:
+    """A URL without what may be a secret."""
+    return _QUERY.sub("?…", _USER.sub("…@", url))
+
+
+def filesystem_of(url: str) -> Any:
+    """The fsspec file system of a URL.
+
+    Raises: SourceError for a scheme that is not known, or whose library is not installed.
+    """
+    scheme = scheme_of(url)
+    if scheme not in LIBRARIES:
+        known = ", ".join(f"{name}://" for name in LIBRARIES)
+        raise SourceError(f"{shown(url)}: found the scheme {scheme}://; expected a path, or one of {known}.")
+    library, extra = LIBRARIES[scheme]
+    options: dict[str, Any] = {}
+    if scheme in ("s3", "s3a"):
+        options = {"default_block_size": BLOCK_BYTES, "config_kwargs": {"retries": S3_RETRIES}}
+    try:
+        import fsspec
+
+        return fsspec.filesystem(scheme, **options)
+    except ImportError:
+        raise SourceError(
+            f"{shown(url)}: found no {library}; expected it, to read {scheme}://. "
+            f"hint: pip install 'metering-duck[{extra}]'"
+        ) from None
+
+
+def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]:
+    """The files that a URL, a folder or a glob names, in the order of their names; a folder's by their `suffixes`.
+
+    Raises: SourceError where there is none, or it cannot be looked at.
+    """
+    files = filesystem_of(url)
+    scheme = scheme_of(url)
+    with reading(url):
+        files.invalidate_cache()
+        if scheme in ("http", "https"):
+            if not files.exists(url):
+                raise FileNotFoundError(url)
+            return [url]
+        if any(mark in url for mark in "*?["):
+            found = files.glob(url)
+        elif url.endswith("/") or not files.isfile(url):
+            found = [path for path in files.find(url) if _is_data(path, url, tuple(suffixes))]
+        else:
+            found = [url]
+        if not found:
+            files.ls(bucket_of(url), detail=False)
+    if not found:
+        raise SourceError(f"{shown(url)}: found no such object; expected one, a folder, or a glob of some.")
+    return [path if scheme_of(path) else f"{scheme}://{path}" for path in sorted(found)]
+
+
+def _is_data(path: str, folder: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file below a folder is one with events."""
+    below = path[len(folder.split("://", 1)[1].rstrip("/")) :].strip("/")
+    name = below.lower().removesuffix(".gz").removesuffix(".zst")
+    return name.endswith(suffixes) and not any(part.startswith((".", "_")) for part in below.split("/"))
+
+
+def bucket_of(url: str) -> str:
+    """The bucket or container of a URL."""
+    return url.split("://", 1)[1].split("/", 1)[0]
+
+
+def open_url(url: str) -> IO[bytes]:
+    """A remote file, to be read from its beginning.
+
+    Raises: SourceError.
+    """
+    with reading(url):
+        opened: IO[bytes] = filesystem_of(url).open(url, "rb")
+        return opened
+
+
+@contextlib.contextmanager
+def reading(url: str) -> Iterator[None]:
+    """What a library says of a remote file that cannot be read, in our words; its own may hold secrets."""
+    try:
+        yield
+    except (MeteringError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise SourceError(f"{shown(url)}: {explained(error, url)}") from None
+
+
+@contextlib.contextmanager
+def writing(url: str) -> Iterator[None]:
+    """What a library says of a place that cannot be written, in our words."""
+    try:
+        yield
+    except (MeteringError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        found = explained(error, url)
+        for reads, writes in READS_AND_WRITES.items():
+            found = found.replace(reads, writes)
+        raise SourceError(f"{shown(url)}: {found}") from None
+
+
+@contextlib.contextmanager
+def written_url(url: str) -> Iterator[IO[bytes]]:
+    """A remote file that can be seen when it is whole, and is not there when anything failed.
+
+    Raises: SourceError.
+    """
+    files = filesystem_of(url)
+    with writing(url), files.transaction, files.open(url, "wb", block_size=PART_BYTES) as file:
+        yield file
+
+
+def explained(error: BaseException | str, url: str = "") -> str:
+    """What was found and expected, told from the kind of an error or from its text."""
+    kind = error if isinstance(error, str) else f"{type(error).__name__} {error}"
+    profile = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE" if "s3" in scheme_of(url) else "its own"
+    known = {
+        r"NoCredentials|Unable to locate credentials|DefaultCredentialsError|PartialCredentials|ProfileNotFound": (
+            f"found no credentials; expected those of the usual chain. hint: set {profile}, or a role"
+        ),
+        r"NoSuchBucket|bucket does not exist": (
+            f"found no bucket {bucket_of(url) if url else ''}; expected one that exists. "
+            "hint: look at its spelling, its region, and AWS_ENDPOINT_URL"
+        ),
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|AuthFailure|InvalidToken|ExpiredToken|"
+        r"(?i:access key id you provided|token.{0,20}(malformed|invalid|expired)|signature.{0,20}does not match|"
+        r"validate the provided access credentials)": (
+            "found credentials that are not valid here; expected valid ones. hint: renew them, or set AWS_PROFILE"
+        ),
+        r"AccessDenied|PermissionError|Forbidden|\b403\b|\b401\b": (
+            "found no permission to read it; expected to list its folder and to get its objects. "
+            "hint: s3:ListBucket and s3:GetObject, or other credentials"
+        ),
+        r"FileExpired|PreconditionFailed|pre-conditions": (
+            "changed while it was read; expected it to hold still. hint: run again"
+        ),
+        r"FileNotFoundError|NoSuchKey|\b404\b": "found no such object; expected one, a folder, or a glob of some.",
+        r"SlowDown|Throttl|TooManyRequests|reduce your request rate|\b503\b|\b429\b": (
+            "was throttled, and each of several tries again; expected an answer. hint: run later, or read fewer files"
+        ),
+        r"EndpointConnection|ConnectTimeout|ConnectionError|ConnectionRefused|CannotConnect|ClientConnector": (
+            "found nobody who answers; expected the service to be there. hint: look at AWS_ENDPOINT_URL and the network"
+        ),
+    }
+    for pattern, message in known.items():
+        if re.search(pattern, kind):
+            return message
+    name = "an error" if isinstance(error, str) else type(error).__name__
+    return f"cannot be read ({name}); expected a file that can be read to its end."

@@ -1,0 +1,246 @@
+"""Delta and Iceberg tables and DuckDB files, read where they lie: what Parquet gives, at any version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from deltalake import DeltaTable, write_deltalake
+from pyarrow import parquet
+from pyiceberg import catalog
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.utils.config import Config
+
+from metering_duck import ConfigError, SourceError, aggregate, meter
+from metering_duck.cli import cli
+from metering_duck.inputs import find_input
+
+CONFIG = {
+    "measurements": [
+        {"sourceProperty": "n", "unit": "calls", "aggregation": "sum"},
+        {"sourceProperty": "n", "unit": "level", "aggregation": "time-weighted-avg"},
+    ]
+}
+CLOCK = "2024-06-01T00:00:00Z"
+FEBRUARY = {"start": "2024-02-01", "end": "2024-03-01", "clock": CLOCK}
+
+
+def table_of(workspace: str, day: int, count: int = 4) -> pa.Table:
+    """Events of a day, as a lake has them."""
+    return pa.table(
+        {
+            "id": [f"{day}-{n}" for n in range(count)],
+            "workspace_id": [workspace] * count,
+            "universe_id": ["production"] * count,
+            "type": ["call"] * count,
+            "subject": [f"customer:{n % 2}" for n in range(count)],
+            "time": pa.array([datetime(2024, 2, day, n, tzinfo=UTC) for n in range(count)], pa.timestamp("us", "UTC")),
+            "properties": pa.array(
+                [[("n", f"{n}.00000000000000000{day}")] for n in range(count)], pa.map_(pa.string(), pa.string())
+            ),
+        }
+    )
+
+
+FIRST = pa.concat_tables([table_of("acme", 1), table_of("beta", 2)])
+SECOND = pa.concat_tables([FIRST, table_of("acme", 3), table_of("acme", 3, 2)])
+
+
+def after_deletion(table: pa.Table) -> pa.Table:
+    """Without the events that both lakes delete."""
+    return table.filter(pa.compute.field("id") != "1-1")
+
+
+@pytest.fixture(scope="module")
+def delta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Delta table of three versions: two appended, then one event deleted."""
+    path = tmp_path_factory.mktemp("delta") / "events"
+    write_deltalake(path, FIRST, partition_by=["workspace_id"])
+    write_deltalake(path, SECOND.slice(FIRST.num_rows), mode="append")
+    DeltaTable(path).delete("id = '1-1'")
+    return path
+
+
+@pytest.fixture(scope="module")
+def catalog_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Iceberg catalog with the same table, of the same three states."""
+    folder = tmp_path_factory.mktemp("iceberg")
+    opened = load_catalog("lake", **catalog_options(folder))
+    opened.create_namespace("usage")
+    table = opened.create_table("usage.events", schema=FIRST.schema)
+    table.append(FIRST)
+    table.append(SECOND.slice(FIRST.num_rows))
+    table.delete("id = '1-1'")
+    return folder
+
+
+def catalog_options(folder: Path) -> dict[str, str]:
+    """How pyiceberg is told of the catalog."""
+    return {"type": "sql", "uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}"}
+
+
+@pytest.fixture
+def iceberg(catalog_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Catalog:
+    """The catalog, known by pyiceberg's own configuration."""
+    for name, value in catalog_options(catalog_folder).items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name.upper()}", value)
+    # pyiceberg reads its configuration once, when it is imported.
+    monkeypatch.setattr(catalog, "_ENV_CONFIG", Config())
+    return load_catalog("lake")
+
+
+def outcome(events: Any, **options: Any) -> tuple[pa.Table, dict[str, int]]:
+    """The readings and the books."""
+    with aggregate(events, CONFIG, **{**FEBRUARY, **options}) as result:
+        return result.to_arrow(), dict(result.accounting)
+
+
+STATES = [FIRST, SECOND, after_deletion(SECOND)]
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_a_delta_table_gives_what_parquet_gives_at_each_version(delta: Path, version: int, tmp_path: Path) -> None:
+    """Readings and books, byte for byte, with duplicates and after a deletion."""
+    parquet.write_table(STATES[version], tmp_path / "events.parquet")
+    assert outcome(tmp_path / "events.parquet") == outcome(f"delta://{delta}?version={version}")
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_an_iceberg_table_gives_what_parquet_gives_at_each_snapshot(iceberg: Catalog, number: int) -> None:
+    """Readings and books, byte for byte, with duplicates and after a deletion."""
+    snapshot = iceberg.load_table("usage.events").snapshots()[number].snapshot_id
+    assert outcome(STATES[number]) == outcome(f"iceberg://lake/usage.events?snapshot={snapshot}")
+
+
+def test_without_a_version_the_latest_is_read_and_named(delta: Path, iceberg: Catalog) -> None:
+    """A rerun can name it, whatever was committed since; a folder with a log is a table, too."""
+    last = iceberg.load_table("usage.events").snapshots()[-1].snapshot_id
+    for given, name in {
+        str(delta): f"delta://{delta}?version=2",
+        f"delta://{delta}": f"delta://{delta}?version=2",
+        "iceberg://lake/usage.events": f"iceberg://lake/usage.events?snapshot={last}",
+    }.items():
+        with aggregate(given, CONFIG, **FEBRUARY) as result:
+            assert f"input: {name}, as it is at this version." in result.notices
+        assert outcome(STATES[2]) == outcome(name)
+
+
+def test_a_moment_finds_the_version_of_then(delta: Path, iceberg: Catalog) -> None:
+    """As of the moment that the second was committed."""
+    commits = sorted(DeltaTable(delta).history(), key=lambda commit: int(commit["version"]))
+    second = datetime.fromtimestamp(commits[1]["timestamp"] / 1000, UTC).isoformat(timespec="milliseconds")
+    assert outcome(STATES[1]) == outcome(f"delta://{delta}?timestamp={second.replace('+00:00', 'Z')}")
+    snapshots = iceberg.load_table("usage.events").snapshots()
+    moment = datetime.fromtimestamp(snapshots[1].timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    assert outcome(STATES[1]) == outcome(f"iceberg://lake/usage.events?timestamp={moment.replace('+00:00', 'Z')}")
+
+
+@pytest.fixture(params=["delta", "iceberg"])
+def lake_without_other_days(
+    request: pytest.FixtureRequest, delta: Path, catalog_folder: Path, iceberg: Catalog
+) -> Iterator[str]:
+    """The latest state of each lake while the files without an event of the third day are away."""
+    folder, url = {
+        "delta": (delta, f"delta://{delta}"),
+        "iceberg": (catalog_folder, "iceberg://lake/usage.events"),
+    }[request.param]
+    others = [path for path in folder.rglob("*.parquet") if not has_third_day(path)]
+    assert len(others) > 1
+    for path in others:
+        path.rename(path.with_suffix(".away"))
+    yield url
+    for path in others:
+        path.with_suffix(".away").rename(path)
+
+
+def has_third_day(path: Path) -> bool:
+    """Whether a file has an event of the third day."""
+    return any(str(text).startswith("3-") for text in parquet.read_table(path, columns=["id"])["id"])
+
+
+def test_what_workspace_and_time_leave_out_is_not_read(lake_without_other_days: str) -> None:
+    """The other files are not even there, and the readings are those of all."""
+    asked = {"workspace": "acme", "start": "2024-02-03", "end": "2024-02-04", "clock": CLOCK}
+    sums = {"measurements": CONFIG["measurements"][:1]}
+    with (
+        aggregate(lake_without_other_days, sums, time_partition="time", **asked) as found,
+        aggregate(STATES[2], sums, **asked) as expected,
+    ):
+        assert expected.to_arrow() == found.to_arrow()
+        assert 6 == found.accounting.read
+
+
+def test_a_data_file_that_is_gone_is_an_error(lake_without_other_days: str) -> None:
+    """A lake that lost a file gives no readings of the rest."""
+    with pytest.raises(SourceError), aggregate(lake_without_other_days, CONFIG, **FEBRUARY) as result:
+        result.to_arrow()
+
+
+FAULTS = {
+    "no version": ("{delta}?version=9", "found no such version (version 9)"),
+    "a version that is no number": ("{delta}?version=last", "found version=last; expected a whole number"),
+    "an option that there is not": ("{delta}?snapshot=1", "found the option 'snapshot'; expected version or timestamp"),
+    "two options": ("{delta}?version=1&timestamp=2024-01-01", "found version and timestamp; expected one of them"),
+    "no Delta table": ("delta:///nowhere/events", "delta:///nowhere/events: found no Delta table that can be read"),
+    "no Iceberg table": ("iceberg://lake/usage.none", "found no such table in the catalog"),
+    "no Iceberg name": ("iceberg://lake/events", "found no table; expected iceberg://CATALOG/NAMESPACE.TABLE"),
+    "no snapshot": ("iceberg://lake/usage.events?snapshot=1", "found no such snapshot (snapshot 1)"),
+    "no catalog": ("iceberg://unknown/usage.events", "hint: PYICEBERG_CATALOG__UNKNOWN__URI"),
+    "no DuckDB file": ("duckdb://nowhere.duckdb?table=events", "found no such file; expected a DuckDB database"),
+    "no DuckDB table": ("duckdb://usage.duckdb", "found no table's name; expected duckdb://usage.duckdb?table=events"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_not_there_is_said(fault: str, delta: Path, iceberg: Catalog) -> None:
+    """The table, the version or the option that is wrong, and the way out."""
+    url, expected = FAULTS[fault]
+    with pytest.raises(SourceError) as raised:
+        meter(url.format(delta=f"delta://{delta}"), CONFIG)
+    assert expected in str(raised.value)
+
+
+def test_time_partition_of_a_table_is_the_column_of_the_times(delta: Path) -> None:
+    """Any other column would leave out what the window needs."""
+    with pytest.raises(ConfigError, match=r"time-partition: found type \(string\).* hint: --time-partition time"):
+        aggregate(f"delta://{delta}", CONFIG, time_partition="type", **FEBRUARY)
+
+
+def test_a_table_stands_alone(delta: Path) -> None:
+    """Beside files it would be unclear which version the whole has."""
+    with pytest.raises(SourceError, match="found other inputs beside it; expected a table alone, or files"):
+        find_input([f"delta://{delta}", "events.parquet"], delta)
+
+
+def test_a_table_of_a_duckdb_file_is_read_in_place(tmp_path: Path) -> None:
+    """A table or a view, also in a schema of its own, and nothing else of the file's."""
+    path = tmp_path / "usage.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.register("events_rows", SECOND)
+        connection.execute("CREATE SCHEMA lake")
+        connection.execute("CREATE TABLE events AS FROM events_rows")
+        connection.execute("CREATE VIEW lake.recent AS SELECT * FROM main.events")
+    for table in ("events", "main.events", "lake.recent"):
+        assert outcome(SECOND) == outcome(f"duckdb://{path}?table={table}")
+    with pytest.raises(SourceError, match="expected a table of a DuckDB database"):
+        meter(f"duckdb://{path}?table=nothing", CONFIG)
+    (tmp_path / "text.duckdb").write_text("no database")
+    with pytest.raises(SourceError, match="expected a table of a DuckDB database"):
+        meter(f"duckdb://{tmp_path}/text.duckdb?table=events", CONFIG)
+
+
+def test_the_command_line_takes_a_table_where_it_takes_files(delta: Path, tmp_path: Path) -> None:
+    """The version is on standard error, the readings on standard output."""
+    (tmp_path / "config.json").write_text('{"measurements": [{"sourceProperty": "n", "unit": "calls"}]}')
+    span = ["--start", "2024-02-01", "--end", "2024-03-01", "--aggregation", "sum", "--clock", CLOCK]
+    given = ["aggregate", f"delta://{delta}?version=0", "--config", str(tmp_path / "config.json"), *span]
+    done = CliRunner().invoke(cli, given)
+    assert 0 == done.exit_code, done.output
+    assert f"note: input: delta://{delta}?version=0, as it is at this version." in done.stderr
+    assert 4 == len(done.stdout.splitlines())

@@ -298,7 +298,7 @@ CREATE OR REPLACE TEMP MACRO unmarked(value) AS
 -- The texts at some paths of a JSON object, every digit kept; NULL where there is none.
 CREATE OR REPLACE TEMP MACRO json_texts(json, paths) AS
     CASE
-        WHEN has_fragile_number(json)
+        WHEN has_fragile_number(json) AND NOT has_number_mark(json)
             THEN list_transform(json_extract_string(marked_numbers(json), paths), lambda value: unmarked(value))
         ELSE json_extract_string(json, paths)
     END;
@@ -306,7 +306,7 @@ CREATE OR REPLACE TEMP MACRO json_texts(json, paths) AS
 -- All of a JSON object's members as texts.
 CREATE OR REPLACE TEMP MACRO json_members(json) AS
     CASE
-        WHEN has_fragile_number(json)
+        WHEN has_fragile_number(json) AND NOT has_number_mark(json)
             THEN map_from_entries(list_transform(
                 map_entries(CAST(CAST(marked_numbers(json) AS JSON) AS MAP(VARCHAR, VARCHAR))),
                 lambda entry: {'key': entry.key, 'value': unmarked(entry.value)}

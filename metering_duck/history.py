@@ -15,7 +15,7 @@ import pyarrow as pa
 from metering_duck.engine import Engine
 from metering_duck.layouts import ENTERED_BY_FILE
 from metering_duck.quote import literal
-from metering_duck.repeated import Hashes
+from metering_duck.repeated import Hashes, as_column
 
 # The level of each gauge at a moment: whose and which, since when, which event set it, and how high, as exact text.
 LEVELS_SCHEMA = pa.schema(
@@ -58,7 +58,7 @@ class History:
         moments = pa.array(self.entered.values(), pa.timestamp("us"))
         engine.keep("entered", pa.table({"file": self.paths, "entered_at": moments}))
         if self.repeated is not None:
-            engine.keep("repeated_keys", pa.table({"key_hash": self.repeated}))
+            engine.keep("repeated_keys", pa.table({"key_hash": as_column(self.repeated)}))
         if self.levels is not None:
             engine.keep("levels_before", self.levels)
 

@@ -11,9 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Hashes = npt.NDArray[np.uint64]
 RUN_ROWS = 1 << 24
+
+
+def as_numpy(column: pa.Array) -> Hashes:
+    """A column of hashes without its NULLs. Arrow's own way imports pandas where it is installed: 0.15 s a command."""
+    return np.asarray(np.from_dlpack(column.drop_null() if column.null_count else column), np.uint64)
+
+
+def as_column(hashes: Hashes) -> pa.Array:
+    """Hashes as a column, without pandas too."""
+    return pa.Array.from_buffers(pa.uint64(), len(hashes), [None, pa.py_buffer(np.ascontiguousarray(hashes))])
 
 
 class RepeatedHashes:

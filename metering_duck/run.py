@@ -33,7 +33,7 @@ from metering_duck.mapping import FieldMap
 from metering_duck.observations import records_query
 from metering_duck.partitions import TimePartition, of_tenants, of_times, prune
 from metering_duck.records import RecordCompiler
-from metering_duck.repeated import Hashes, RepeatedHashes
+from metering_duck.repeated import Hashes, RepeatedHashes, as_column, as_numpy
 from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.rows import Rows
 from metering_duck.schedules import Schedule, check_windows, resolve
@@ -261,7 +261,7 @@ class Run:
         repeated = self._repeated(wanted) if wanted else {}
         for name, found in repeated.items():
             column = "key_hash" if name == "repeated_keys" else "moment_hash"
-            self.engine.keep(name, pa.table({column: found}))
+            self.engine.keep(name, pa.table({column: as_column(found)}))
         self.tied = len(repeated.get("tied_moments", ())) > 0
         known = self.history.repeated if self.history and is_known else repeated.get("repeated_keys", ())
         self.repeated = known is not None and len(known) > 0
@@ -277,7 +277,7 @@ class Run:
             for batch in self.engine.stream(self.query(query), HASHES_AT_ONCE):
                 self.rows_read += batch.num_rows
                 for hashes, column in zip(found.values(), batch.columns, strict=True):
-                    hashes.add(column.drop_null().to_numpy())
+                    hashes.add(as_numpy(column))
         return {name: hashes.found() for name, hashes in found.items()}
 
     def _count_rows(self) -> int:

@@ -174,8 +174,8 @@ def _write_json(engine: Engine, rows: Query, json_sql: str | None, file: IO[byte
 def _bytes_of(column: pa.Array) -> Iterator[bytes]:
     """All texts of a column one behind the other, straight from its Arrow buffer."""
     if len(column):
-        plain = column.cast(pa.large_string())
-        offsets = memoryview(plain.buffers()[1]).cast("q")
+        plain = column if pa.types.is_string(column.type) else column.cast(pa.large_string())
+        offsets = memoryview(plain.buffers()[1]).cast("i" if pa.types.is_string(plain.type) else "q")
         start, end = offsets[plain.offset], offsets[plain.offset + len(plain)]
         yield bytes(memoryview(plain.buffers()[2])[start:end])
 

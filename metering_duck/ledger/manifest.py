@@ -26,7 +26,7 @@ from metering_duck.layouts import HAS_TIME
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.remote import scheme_of, shown
-from metering_duck.repeated import RepeatedHashes
+from metering_duck.repeated import RepeatedHashes, as_column, as_numpy
 from metering_duck.run import HASHES_AT_ONCE, Machine, Run
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import case, names, select
@@ -350,11 +350,11 @@ def _repeated(files: Sequence[SourceFile], options: ReadingOptions, machine: Mac
         keys = key_hashes_query(arrivals_stages(run.layout, (), selection), keys=True, moments=False)
         with engine.watched(keys.name):
             for batch in engine.stream(run.query(keys), HASHES_AT_ONCE):
-                hashes.add(batch.column(0).drop_null().to_numpy())
+                hashes.add(as_numpy(batch.column(0)))
         found = hashes.found()
         if not len(found):
             return REPEATED_SCHEMA.empty_table()
-        engine.keep("repeated_keys", pa.table({"key_hash": found}))
+        engine.keep("repeated_keys", pa.table({"key_hash": as_column(found)}))
         columns = {"key_hash": "hash(workspace_id, universe_id, id)", **names(("file", "recorded_at"))}
         rows = select(columns, "arrivals", where=["NOT keyless"])
         suspects = arrivals_stages(run.layout, (), selection, suspects=True)

@@ -342,7 +342,8 @@ def test_check_shows_hostile_rejects_as_data() -> None:
 
 def test_half_a_mark_beside_a_fragile_number_is_one_reject(tmp_path: Path) -> None:
     """Where digits could not be kept the event is rejected, and the events beside it are metered."""
-    good = '{"id": "1", "workspaceID": "w", "universeID": "u", "type": "t", "subject": "s", "time": "2024-01-01T00:00:00Z"'
+    good = '{"id": "1", "workspaceID": "w", "universeID": "u", "type": "t", "subject": "s"'
+    good += ', "time": "2024-01-01T00:00:00Z"'
     bad = good.replace('"1"', '"2"') + ', "properties": {"a": "\ufdd0", "n": 12345678901234567890.5}}'
     path = tmp_path / "events.ndjson"
     path.write_text(f'{good}, "properties": {{"n": 1}}}}\n{bad}\n', encoding="utf-8")

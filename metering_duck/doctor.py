@@ -19,7 +19,7 @@ EXTRAS = {
     "s3://": ("s3fs", "s3"),
     "gs://": ("gcsfs", "gcs"),
     "az://": ("adlfs", "azure"),
-    "http(s)://": ("aiohttp", "s3"),
+    "http(s)://": ("aiohttp", "http"),
     "delta://": ("deltalake", "delta"),
     "iceberg://": ("pyiceberg", "iceberg"),
     "pandas": ("pandas", "pandas"),

@@ -22,8 +22,8 @@ LIBRARIES = {
     "az": ("adlfs", "azure"),
     "abfs": ("adlfs", "azure"),
     "abfss": ("adlfs", "azure"),
-    "http": ("aiohttp", "s3"),
-    "https": ("aiohttp", "s3"),
+    "http": ("aiohttp", "http"),
+    "https": ("aiohttp", "http"),
 }
 # A range that is asked for brings this much with it: few requests, and no whole file for its footer.
 BLOCK_BYTES = 1 << 20

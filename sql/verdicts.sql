@@ -1,6 +1,6 @@
 -- why: one event, once (R8): of the rows that share a key the first to enter is kept, equal ones are duplicates, others conflicts
--- reads: suspects(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, metered_at TIMESTAMP, recorded_at TIMESTAMP, content VARCHAR)
--- yields: workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, metered_at TIMESTAMP, recorded_at TIMESTAMP, content VARCHAR, verdict VARCHAR, kept_content VARCHAR, kept_metered_at TIMESTAMP
+-- reads: suspects(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, metered_at TIMESTAMP, recorded_at TIMESTAMP, content VARCHAR, file VARCHAR)
+-- yields: workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, metered_at TIMESTAMP, recorded_at TIMESTAMP, content VARCHAR, file VARCHAR, verdict VARCHAR, kept_content VARCHAR, kept_metered_at TIMESTAMP
 -- params:
 SELECT
     *,
@@ -16,9 +16,9 @@ FROM suspects
 WINDOW
     by_key AS (
         PARTITION BY workspace_id, universe_id, id
-        ORDER BY metered_at, recorded_at NULLS LAST, content
+        ORDER BY metered_at, recorded_at NULLS LAST, content, file
     ),
     by_content AS (
         PARTITION BY workspace_id, universe_id, id, content
-        ORDER BY metered_at
+        ORDER BY metered_at, file
     )

@@ -162,10 +162,19 @@ def test_verdicts_keep_the_first_to_enter(sql: duckdb.DuckDBPyConnection) -> Non
         ("2024-01-01", None, "d", "conflict"),
     ]
     times = [", ".join(f"TIMESTAMP '{t}'" if t else "NULL" for t in row[:2]) for row in rows]
-    values = ", ".join(f"('w', 'u', 'e', {t}, '{row[2]}')" for t, row in zip(times, rows, strict=True))
+    values = ", ".join(f"('w', 'u', 'e', {t}, '{row[2]}', NULL)" for t, row in zip(times, rows, strict=True))
     fill(sql, "suspects", "verdicts", values)
     query = f"SELECT content, verdict, kept_content FROM ({load_stage('verdicts').sql}) ORDER BY content, verdict"
     assert sorted((row[2], row[3], "a") for row in rows) == sql.sql(query).fetchall()
+
+
+def test_of_equal_rows_the_one_of_the_first_file_is_kept(sql: duckdb.DuckDBPyConnection) -> None:
+    """Which of two equal rows is kept does not depend on the order they are read in: rejects name its file (R23)."""
+    moments = "TIMESTAMP '2024-01-01', TIMESTAMP '2024-01-01'"
+    values = ", ".join(f"('w', 'u', 'e', {moments}, 'a', '{file}')" for file in ("c", "a", "b"))
+    fill(sql, "suspects", "verdicts", values)
+    query = f"SELECT file, verdict FROM ({load_stage('verdicts').sql}) ORDER BY file"
+    assert [("a", "kept"), ("b", "duplicate"), ("c", "duplicate")] == sql.sql(query).fetchall()
 
 
 def test_spans_hold_until_the_next_level(sql: duckdb.DuckDBPyConnection) -> None:

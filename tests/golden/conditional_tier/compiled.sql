@@ -612,11 +612,11 @@ FROM suspects
 WINDOW
     by_key AS (
         PARTITION BY workspace_id, universe_id, id
-        ORDER BY metered_at, recorded_at NULLS LAST, content
+        ORDER BY metered_at, recorded_at NULLS LAST, content, file
     ),
     by_content AS (
         PARTITION BY workspace_id, universe_id, id, content
-        ORDER BY metered_at
+        ORDER BY metered_at, file
     );
 
 CREATE OR REPLACE TEMP TABLE counted AS

@@ -18,6 +18,7 @@ from metering_duck.windows import make_windows
 
 Names = str | Sequence[str] | None
 SIGNIFICANT_DIGITS_MAX = 34
+ENGINES = ("duckdb", "spark")
 # What aggregate takes and meter does not.
 WINDOWED = (
     "start",

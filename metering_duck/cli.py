@@ -14,6 +14,7 @@ import click
 
 from metering_duck import __version__
 from metering_duck.cli_options import (
+    CLUSTER,
     CONFIG,
     ENGINE,
     EVENTS,
@@ -84,7 +85,7 @@ def meter(events: tuple[str, ...], **given: Any) -> None:
 @cli.command(short_help="Events or records into readings: what each subject used.")
 @EVENTS
 @click.option("--records", metavar="FILE", multiple=True, help="Aggregate records instead of events. May be repeated.")
-@options(CONFIG, WINDOW, INPUT, OUTPUT, TREE, RUN)
+@options(CONFIG, WINDOW, INPUT, OUTPUT, TREE, CLUSTER, RUN)
 def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -> None:
     """Turn events, or records, into readings: what each subject used in each window.
 
@@ -106,7 +107,7 @@ def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -
 
         check_targets(given, events or records)
         source: dict[str, Any] = {"records": inputs_of(records)} if records else {"events": inputs_of(events)}
-        chosen = {key: given[key] for key in (*WINDOWED, "bundled")}
+        chosen = {key: given[key] for key in (*WINDOWED, "bundled", "engine", "master")}
         with run(config=given["config"], **source, **chosen, **run_options(given, progress)) as result:
             finish(result, given)
 

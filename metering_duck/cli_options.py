@@ -85,6 +85,15 @@ MACHINE = options(
     click.option("--memory-limit", metavar="SIZE", envvar="METERING_DUCK_MEMORY_LIMIT", help="For example 4GB."),
     click.option("--temp-dir", metavar="DIR", envvar="METERING_DUCK_TEMP_DIR", help="Where to spill what is larger."),
 )
+CLUSTER = options(
+    click.option(
+        "--engine",
+        type=click.Choice(("duckdb", "spark")),
+        default="duckdb",
+        help="What computes: this machine, or Spark.",
+    ),
+    click.option("--master", metavar="URL", help="With --engine spark: spark://HOST:7077, local[*] or sc://HOST."),
+)
 STRICT = click.option(
     "--strict", is_flag=True, help="Exit with 3, and write no rows, if anything is rejected or in conflict."
 )

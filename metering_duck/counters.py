@@ -14,7 +14,7 @@ from metering_duck.decimals import from_unscaled_sql
 from metering_duck.quote import literal
 from metering_duck.quotients import Quotient, numerator_text_sql
 from metering_duck.stages import Query, Stage
-from metering_duck.statements import case, select, struct
+from metering_duck.statements import case, names, select, struct
 
 if TYPE_CHECKING:
     from metering_duck.totals import Series, Totals
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 KEY = ("workspace_id", "universe_id", "subject", "dimensions")
 UNIT_COLUMN = "unit"
 SUMMED = ("sum", "avg")
+# The counters whose parts come together exactly (R20).
+COMBINED = (*SUMMED, "min", "max", "latest", "first", "count")
 PLACED_RECORDS = {"latest": "max", "first": "min"}
 
 
@@ -37,6 +39,37 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
     )
     # Where a row makes a reading its status is known: it is not grouped by a text then.
     columns = {"used": "used", "status": case({"NOT used": "status"}), **_key_columns(totals, [s for s, _ in slots])}
+    aggregates = _aggregates(totals)
+    positions = [str(place + 1) for place, name in enumerate(columns) if name not in totals.constants]
+    why = "one scan: what became of every event, and the counters of each subject and window"
+    counted = Stage("counted", why, select(columns | aggregates, "windowed", group_by=positions))
+    return Query(f"{totals.prefix}counted", (*judged, *placed, windowed, counted))
+
+
+def merged_query(totals: Totals, parts: str) -> Query:
+    """`counted`, from `parts` that were counted apart, their sums in two parts: the exact state of a counter (R20)."""
+    keys = ["used", "status", *_key_columns(totals, [slot for series in totals.counters for slot in series.slots])]
+    functions = {slot.index: series.aggregation.function for series in totals.counters for slot in series.slots}
+    aggregates = {}
+    for name in _aggregates(totals):
+        what, _, number = name.rpartition("_")
+        if what in ("high", "low"):
+            aggregates[name] = f"sum({name})"
+        elif what == "x":
+            function = functions[int(number)]
+            aggregates[name] = f"{PLACED_RECORDS.get(function, function)}({name})"
+        elif what in ("metered", "widest"):
+            aggregates[name] = f"max({name})"
+        elif name == "unscheduled_subject":
+            aggregates[name] = f"min({name})"
+        else:
+            aggregates[name] = f"CAST(sum({name}) AS BIGINT)"
+    merged = select(names(keys) | aggregates, parts, group_by=[str(place + 1) for place in range(len(keys))])
+    return Query("counted", (Stage("counted", "what was counted apart, together", merged),))
+
+
+def _aggregates(totals: Totals) -> dict[str, str]:
+    """What is counted of each key: how many events, and the aggregates of each slot."""
     aggregates = {
         "events": "count(*)",
         "times_cut": _count_where(totals, "time_cut"),
@@ -48,12 +81,10 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
             "unscheduled_subject": "min(subject) FILTER (NOT scheduled AND status = 'metered')",
         }
     aggregates |= {f"widest_{slot.index}": f"max(abs(v_{slot.index}))" for slot, _ in totals.weighed}
-    for slot, series in slots:
-        aggregates |= _slot_aggregates(slot, series, exact=totals.exact)
-    positions = [str(place + 1) for place, name in enumerate(columns) if name not in totals.constants]
-    why = "one scan: what became of every event, and the counters of each subject and window"
-    counted = Stage("counted", why, select(columns | aggregates, "windowed", group_by=positions))
-    return Query(f"{totals.prefix}counted", (*judged, *placed, windowed, counted))
+    for series in totals.counters:
+        for slot in series.slots:
+            aggregates |= _slot_aggregates(slot, series, exact=totals.exact)
+    return aggregates
 
 
 def _scheduled(totals: Totals) -> dict[str, str]:

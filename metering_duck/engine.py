@@ -143,6 +143,10 @@ class Engine:
         """How many rows a table has."""
         return int(self.rows(f"SELECT count(*) FROM {identifier(table)}")[0][0])
 
+    def has(self, table: str) -> bool:
+        """Whether there is such a table."""
+        return bool(self.rows(f"SELECT 1 FROM duckdb_tables() WHERE table_name = {literal(table)}"))
+
     def describe(self, relation: str) -> dict[str, str]:
         """Column → type of something that can stand behind FROM, in its order."""
         return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")}

@@ -85,6 +85,9 @@ def find_input(given: Any, scratch: Path) -> Input:
 
     Raises: SourceError when it cannot be told, found, or is of several formats.
     """
+    if type(given).__module__.startswith("pyspark.sql"):
+        # Its engine reads it.
+        return Rows(None, "a Spark DataFrame", rereadable=True)
     if isinstance(given, str | os.PathLike):
         given = [given]
     if isinstance(given, Mapping):

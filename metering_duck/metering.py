@@ -6,12 +6,14 @@ Result runs the plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from os import PathLike
 from typing import Any
 
 from metering_duck import aggregations
 from metering_duck.arguments import (
+    ENGINES,
     WINDOWED,
     Names,
     check_result_shape,
@@ -132,6 +134,8 @@ def aggregate(
     memory_limit: str | None = None,
     temp_dir: str | PathLike[str] | None = None,
     progress: Progress | None = None,
+    engine: str = "duckdb",
+    master: str | None = None,
 ) -> Result:
     """Aggregate events (with a config) or records (which need none) into readings.
 
@@ -143,6 +147,8 @@ def aggregate(
             the Hive column that has the UTC date of each event's time: files that the window does not need are not
             read. `assume_unique` promises that no id occurs twice. Both are the caller's word.
             `from_` names the system whose events these are: cloudevents, openmeter, lago or stripe.
+            `engine` is duckdb, or spark, where `events` may be a Spark DataFrame, `master` is the cluster's URL, and
+            `memory_limit` is each task's.
     Exact:  sums and extremes as they are; averages rounded once, half to even, to `scale` fraction digits (18), or to
             `digits` significant ones, which makes quantity a text.
     Raises: ConfigError, SchemaError, SourceError; on reading also QuantityOverflow; RejectedEvents when `strict`.
@@ -171,7 +177,7 @@ def aggregate(
     reach = _reach(loaded, chosen, fill) if records is None else "all"
     partition = None if time_partition is None else (column_of(time_partition, "time-partition"), reach)
     machine = Machine(threads, memory_limit, temp_dir, progress)
-    run = Run.open(
+    run = _opener(engine, master, events, generate_ids=generate_ids)(
         machine,
         records if events is None else events,
         selection,
@@ -317,6 +323,27 @@ def checked_config(config: ConfigLike) -> MeteringConfig:
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------
+
+
+def _opener(engine: str, master: str | None, events: Any, *, generate_ids: bool) -> Callable[..., Run]:
+    """What opens a run on an engine."""
+    if engine not in ENGINES:
+        raise ConfigError(f"engine: found {engine!r}; expected one of {', '.join(ENGINES)}.")
+    if engine == "duckdb":
+        if master is not None:
+            raise ConfigError(f"master: found {master!r} without a cluster; expected the engine spark beside it.")
+        return Run.open
+    if events is None:
+        raise ConfigError(f"engine: found {engine} with records; expected events. hint: leave the engine out")
+    if generate_ids:
+        raise ConfigError(
+            f"generate-ids: found it with the engine {engine}, whose tasks do not see all rows that are equal; "
+            "expected events with ids. hint: leave the engine out, or make ids where the events are written"
+        )
+    from metering_duck.distributed import DistributedRun
+    from metering_duck.spark import open_spark
+
+    return partial(DistributedRun.on, open_spark(master, events))
 
 
 def _need_aggregations(config: MeteringConfig, chosen: str | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -127,8 +127,12 @@ class Run:
         history: History | None = None,
         universes: Mapping[str, str] | None = None,
         shape: Shape | None = None,
-    ) -> Run:
-        """Find the input, allow its files, lock the engine, and learn the input's layout."""
+        read_by: Callable[[Input], Input] | None = None,
+    ) -> Self:
+        """Find the input, allow its files, lock the engine, and learn the input's layout.
+
+        Where something else reads it, `read_by` gives rows like those that it has, and no file is opened here.
+        """
         now = datetime.now(UTC) if clock is None else parse_time(clock, "clock")
         parameters: dict[str, object] = {"clock": now.replace(tzinfo=None)}
         if as_of is not None:
@@ -140,7 +144,7 @@ class Run:
             found = find_input(given, engine.directory)
             table = periods.found(engine) if periods else None
             paths = [path for one in (found, table) for path in paths_of(one)]
-            engine.lock_down(paths)
+            engine.lock_down(paths if read_by is None else paths_of(table))
             run = cls(engine, parameters, zone_given=zone is not None, unique=unique)
             run.stamps = {path: stamp_of(path) for path in paths}
             if periods:
@@ -159,7 +163,7 @@ class Run:
             found, part = run.narrowed(found, partition, tenants, map, records=records)
             layout = open_source(
                 engine,
-                found,
+                found if read_by is None else read_by(found),
                 records=records,
                 map=map,
                 zone=zone or "UTC",
@@ -253,7 +257,7 @@ class Run:
 
         In the same pass, where levels are put in order, the moments that are not one event's (R13).
         """
-        self._check_partitions()
+        self.check_partitions()
         is_known = self.history is not None and self.history.repeated is not None
         wanted = ([] if self.unique or is_known else ["repeated_keys"]) + (["tied_moments"] if self._has_levels else [])
         if not wanted:
@@ -296,11 +300,7 @@ class Run:
         sums = {"status": status_sql} | {name: f"CAST(sum({name}) AS BIGINT)" for name in counted}
         rows = self.engine.rows(select(sums, "counted", group_by=[status_sql]))
         status = {row[0]: row[1] for row in rows}
-        lost = {"duplicate": 0, "conflict": 0}
-        if self.repeated:
-            lost |= dict(
-                self.engine.rows("SELECT verdict, count(*) FROM settled WHERE verdict <> 'kept' GROUP BY verdict")
-            )
+        lost = {"duplicate": 0, "conflict": 0} | self.lost()
         rejected = status.get("rejected", 0)
         unmatched = status.get("unmatched-entry", 0) + status.get("unmatched-filter", 0)
         metered = status.get("metered", 0)
@@ -321,7 +321,14 @@ class Run:
             raise SourceError(f"input: changed while it was read ({books}); expected it to hold still. hint: run again")
         return books
 
-    def _check_partitions(self) -> None:
+    def lost(self) -> dict[str, int]:
+        """How many rows did not count, since another row of their key did, by verdict."""
+        if not self.repeated:
+            return {}
+        counts = {"verdict": "verdict", "events": "count(*)"}
+        return dict(self.engine.rows(select(counts, "settled", where=["verdict <> 'kept'"], group_by=["verdict"])))
+
+    def check_partitions(self) -> None:
         """Rows that are not in the partition of their time may be in a file that was left out."""
         part = self.layout.partition
         if part is None:
@@ -424,29 +431,8 @@ class Run:
 
         self.shape, totals = shape, self.totals
 
-        def compute() -> None:
-            judged = self.compiler.judged(repeated=self.repeated)
-            windows = self.windows.name
-            self._check_inner_windows(totals())
-            self.engine.fill(self.query(totals().counted(judged)))
-            self.exact_levels = self._levels_are_large(totals())
-            for query in totals().queries(judged)[1:]:
-                self.engine.fill(self.query(query))
-                if query.name.endswith("_windows"):
-                    windows = query.name
-                if query.name.endswith("_totals"):
-                    self._check_overflow(query.name, windows)
-                    windows = self.windows.name
-            for query in totals().readings(judged):
-                self.engine.fill(self.query(query))
-
         def prepare() -> Accounting:
-            self.deduplicate()
-            try:
-                compute()
-            except Overflow:
-                self.exact = True
-                self._compute_exactly(compute, totals())
+            self.fill_readings()
             self._check_overflow("readings")
             plan.rows = reading_rows(bundled=bundled, constants=totals().constants)
             return self.accounting()
@@ -464,6 +450,34 @@ class Run:
 
         plan = self._plan("reading-bundle" if bundled else "reading", prepare, script)
         return Result(self.engine, plan, strict=strict)
+
+    def fill_readings(self) -> None:
+        """Fill the table `readings`, and all that it is made from."""
+        self.deduplicate()
+        try:
+            self._compute()
+        except Overflow:
+            self.exact = True
+            self._compute_exactly()
+
+    def _compute(self) -> None:
+        judged, windows = self.compiler.judged(repeated=self.repeated), self.windows.name
+        self._check_inner_windows(self.totals())
+        self.engine.fill(self.query(self.counted_query()))
+        self.exact_levels = self._levels_are_large(self.totals())
+        for query in self.totals().queries(judged)[1:]:
+            self.engine.fill(self.query(query))
+            if query.name.endswith("_windows"):
+                windows = query.name
+            if query.name.endswith("_totals"):
+                self._check_overflow(query.name, windows)
+                windows = self.windows.name
+        for query in self.totals().readings(judged):
+            self.engine.fill(self.query(query))
+
+    def counted_query(self) -> Query:
+        """What fills `counted`."""
+        return self.totals().counted(self.compiler.judged(repeated=self.repeated))
 
     def totals(self) -> Totals:
         """How the readings are made, as far as it is known by now."""
@@ -515,8 +529,7 @@ class Run:
             return False
         longest = "max(epoch_us(window_end) - epoch_us(window_start))"
         ((length,),) = self.engine.rows(select({"length": longest}, self.windows.name))
-        widest = {f"widest_{slot.index}": f"max(widest_{slot.index})" for slot, _ in totals.weighed}
-        (found,) = self.engine.rows(select(widest, "counted"))
+        found = self.widest_levels(totals)
         levels = [(level, series) for level, (_, series) in zip(found, totals.weighed, strict=True)]
         if totals.has_levels_before:
             for _, series in totals.weighed:
@@ -527,13 +540,18 @@ class Run:
             for level, series in levels
         )
 
-    def _compute_exactly(self, compute: Callable[[], None], totals: Totals) -> None:
+    def widest_levels(self, totals: Totals) -> tuple[Any, ...]:
+        """The widest level of each slot that is weighed, None where it has none."""
+        widest = {f"widest_{slot.index}": f"max(widest_{slot.index})" for slot, _ in totals.weighed}
+        return self.engine.rows(select(widest, "counted"))[0]
+
+    def _compute_exactly(self) -> None:
         """What still has more than 38 digits when it is added in parts is a running sum of deltas (R18)."""
         try:
-            compute()
+            self._compute()
         except Overflow:
             whose = "a quantity"
-            for query in widest_levels(totals, self.compiler.judged(repeated=self.repeated)):
+            for query in widest_levels(self.totals(), self.compiler.judged(repeated=self.repeated)):
                 for row in self.engine.table(self.query(query)).to_pylist():
                     whose = "a level of {unit!r} for {subject!r} at {moment}".format(**row)
             raise QuantityOverflow(

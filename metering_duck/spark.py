@@ -1,0 +1,215 @@
+"""Spark: it reads the input, runs each step in its tasks, and brings parts together by its shuffle.
+
+    aggregate("s3://lake/events/", config, start=…, end=…, engine="spark", master="spark://host:7077")
+
+A session that runs already (spark-submit, Databricks, Spark Connect) is taken as it is; else one is started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial, reduce
+from typing import Any
+
+from metering_duck.errors import ConfigError, MeteringError, SourceError
+from metering_duck.inputs import Files, Input, Rows
+from metering_duck.lakes import LakeTable
+from metering_duck.layouts import FILE_COLUMN
+from metering_duck.remote import scheme_of
+from metering_duck.tasks import Part, Work, run_task
+
+PARTS_DDL = "kind STRING, bucket INT, payload BINARY"
+SAMPLE_ROWS = 1_000
+# Times in UTC, times without a zone as such, folders' names as texts, batches of a bounded size.
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
+}
+# Where Spark runs in this process tree, its own log is not what a person wants to read.
+QUIET = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false", "spark.ui.enabled": "false"}
+
+
+class Spark:
+    """A Spark session, and an input that it reads: files, a table, or a DataFrame of its own."""
+
+    def __init__(self, session: Any, frame: Any = None) -> None:
+        self.session, self.frame = session, frame
+        self.buckets = _partitions(session)
+        self.kept: list[Any] = []
+
+    def opened(self, found: Input) -> Rows:
+        """The input as Spark sees it: its columns, and its first rows.
+
+        Raises: SourceError for an input that Spark does not read, or cannot.
+        """
+        with _errors(found.name):
+            if self.frame is None:
+                self.frame = self._read(found)
+            return Rows(self.frame.limit(SAMPLE_ROWS).toArrow().to_reader(), found.name, rereadable=False)
+
+    def _read(self, found: Input) -> Any:
+        read = self.session.read.option("mergeSchema", "true")
+        if isinstance(found, Files) and found.format == "parquet":
+            if found.keys:
+                read = read.option("basePath", _url(found.paths[0].split("=", 1)[0].rpartition("/")[0]))
+            return read.parquet(*(_url(path) for path in found.paths)).selectExpr(
+                "*", f"{_file_sql(found.paths[0])} AS {FILE_COLUMN}"
+            )
+        if isinstance(found, LakeTable):
+            return self._read_table(found)
+        kind = found.format if isinstance(found, Files) else "an input of this machine"
+        raise SourceError(
+            f"{found.name}: found {kind}; expected Parquet, a Delta or Iceberg table, or a Spark DataFrame, for the "
+            "engine spark. hint: leave --engine out"
+        )
+
+    def _read_table(self, found: LakeTable) -> Any:
+        """A table of a lake at its version, by what the cluster has for it."""
+        place, _, version = found.name.removeprefix(f"{found.kind}://").rpartition("?")
+        number = version.partition("=")[2]
+        if found.kind == "delta":
+            rows = self.session.read.format("delta").option("versionAsOf", number).load(_url(os.path.abspath(place)))
+        else:
+            rows = self.session.read.option("snapshot-id", number).table(place.replace("/", ".", 1))
+        for column, texts in found.texts.items():
+            rows = rows.where(rows[f"`{column}`"].isin(list(texts)))
+        for column, bounds in found.times.items():
+            for sign, bound in zip((">=", "<"), bounds, strict=True):
+                rows = rows.where(f"`{column}` {sign} TIMESTAMP '{bound}Z'") if bound else rows
+        return rows
+
+    def scan(self, work: Work, step: str, columns: Iterable[str]) -> Any:
+        """The parts that a step gives of the input's rows."""
+        wanted = self.frame.select(*(f"`{name.replace('`', '``')}`" for name in columns))
+        return _applied(wanted, work, step)
+
+    def keep(self, parts: Any) -> Any:
+        """The same parts, in the workers' memory or on their disks, until the readings are here."""
+        self.kept.append(parts.persist())
+        return self.kept[-1]
+
+    def gather(self, work: Work, step: str, parts: Iterable[Any], kinds: Sequence[str] = ()) -> Any:
+        """The parts that a step gives of all parts, or those of some kinds, those of one bucket in one task."""
+        together = reduce(lambda some, more: some.unionAll(more), parts)
+        if kinds:
+            together = together.where(together["kind"].isin(list(kinds)))
+        return _applied(self._by_bucket(together), work, step)
+
+    def _by_bucket(self, parts: Any) -> Any:
+        if hasattr(parts, "repartitionById"):
+            return parts.repartitionById(self.buckets, parts["bucket"])
+        return parts.repartition(self.buckets, "bucket")
+
+    def collect(self, parts: Any) -> Iterator[Part]:
+        """The parts, here; computed once, all tasks beside each other, and then brought one by one."""
+        with _errors("engine"):
+            computed = self.keep(parts)
+            try:
+                computed.count()
+                for row in computed.toLocalIterator(prefetchPartitions=True):
+                    yield row.kind, row.bucket, bytes(row.payload)
+            finally:
+                while self.kept:
+                    self.kept.pop().unpersist()
+
+
+def open_spark(master: str | None, events: Any) -> Spark:
+    """The session that is asked for, that runs already, or a new one; with `events`, where they are a DataFrame of it.
+
+    Raises: ConfigError where there is no pyspark, or no Java for it.
+    """
+    if importlib.util.find_spec("pyspark") is None:
+        raise ConfigError(
+            "engine: found no pyspark; expected it for the engine spark. hint: pip install 'metering-duck[spark]'"
+        )
+    if is_spark_frame(events):
+        return Spark(events.sparkSession, events)
+    session = _session(master)
+    # Settings of this run are not those of the user's session.
+    own = session.newSession() if hasattr(session, "newSession") else session
+    for name, value in SETTINGS.items():
+        own.conf.set(name, value)
+    return Spark(own)
+
+
+def is_spark_frame(given: Any) -> bool:
+    """Whether this is a Spark DataFrame."""
+    return type(given).__module__.startswith("pyspark.sql") and hasattr(given, "mapInArrow")
+
+
+def _session(master: str | None) -> Any:
+    from pyspark.sql import SparkSession
+
+    running = SparkSession.getActiveSession()
+    is_connect = (master or os.environ.get("SPARK_REMOTE") or "").startswith("sc://")
+    if running is not None and master is None:
+        return running
+    if is_connect:
+        with _errors("engine"):
+            return SparkSession.builder.remote(master or os.environ["SPARK_REMOTE"]).getOrCreate()
+    java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
+    if shutil.which(java) is None:
+        raise ConfigError(
+            "engine: found no Java; expected 17 or newer for the engine spark. "
+            "hint: install OpenJDK 17, or set JAVA_HOME"
+        )
+    # Workers on this machine have the Python that runs here, and its libraries.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("metering-duck")
+    for name, value in QUIET.items():
+        builder = builder.config(name, value)
+    with _errors("engine"):
+        return (builder.master(master) if master else builder).getOrCreate()
+
+
+def _applied(rows: Any, work: Work, step: str) -> Any:
+    """A step in every task; nothing runs yet."""
+    with _errors("engine"):
+        return rows.mapInArrow(partial(run_task, work, step), PARTS_DDL)
+
+
+def _partitions(session: Any) -> int:
+    """How many tasks parts are spread over: two for each core, where Spark says how many there are."""
+    with contextlib.suppress(Exception):
+        return int(session.sparkContext.defaultParallelism) * 2
+    return int(session.conf.get("spark.sql.shuffle.partitions", "200"))
+
+
+def _url(path: str) -> str:
+    """A path as Hadoop calls it."""
+    if not scheme_of(path):
+        return f"file://{path}"
+    return re.sub("^s3://", "s3a://", path)
+
+
+def _file_sql(path: str) -> str:
+    """The file of each row as it is called without Spark."""
+    plain = "url_decode(replace(_metadata.file_path, '+', '%2B'))"
+    if path.startswith("s3://"):
+        return f"regexp_replace({plain}, '^s3a:', 's3:')"
+    return plain if scheme_of(path) else f"regexp_replace({plain}, '^file:/+', '/')"
+
+
+@contextlib.contextmanager
+def _errors(where: str) -> Iterator[None]:
+    """Spark's errors in our words; what is ours already stays."""
+    try:
+        with warnings.catch_warnings():
+            # What Spark says of the pandas that is beside it; none is used here.
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    except MeteringError:
+        raise
+    except Exception as error:
+        text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise SourceError(f"{where}: Spark failed ({text.rstrip('.')}); expected it to finish.") from error

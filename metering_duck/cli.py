@@ -16,6 +16,7 @@ from metering_duck import __version__
 from metering_duck.cli_options import (
     CLUSTER,
     CONFIG,
+    DRY_RUN,
     ENGINE,
     EVENTS,
     FORMAT,
@@ -60,7 +61,7 @@ def cli() -> None:
 
 @cli.command(short_help="Events into records: what each event measured.")
 @EVENTS
-@options(CONFIG, INPUT, OUTPUT, TREE, RUN)
+@options(CONFIG, INPUT, OUTPUT, TREE, DRY_RUN, RUN)
 def meter(events: tuple[str, ...], **given: Any) -> None:
     """Turn events into records: what each event measured.
 
@@ -85,7 +86,7 @@ def meter(events: tuple[str, ...], **given: Any) -> None:
 @cli.command(short_help="Events or records into readings: what each subject used.")
 @EVENTS
 @click.option("--records", metavar="FILE", multiple=True, help="Aggregate records instead of events. May be repeated.")
-@options(CONFIG, WINDOW, INPUT, OUTPUT, TREE, CLUSTER, RUN)
+@options(CONFIG, WINDOW, INPUT, OUTPUT, TREE, CLUSTER, DRY_RUN, RUN)
 def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -> None:
     """Turn events, or records, into readings: what each subject used in each window.
 

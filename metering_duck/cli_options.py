@@ -98,6 +98,9 @@ STRICT = click.option(
     "--strict", is_flag=True, help="Exit with 3, and write no rows, if anything is rejected or in conflict."
 )
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No accounting, notices or progress on standard error.")
+DRY_RUN = click.option(
+    "--dry-run", is_flag=True, help="Show what would be read, left out and written; read no event, write nothing."
+)
 RUN = options(CLOCK, MACHINE, STRICT, QUIET)
 ENGINE = options(CLOCK, MACHINE, QUIET)
 EVENTS = click.argument("events", nargs=-1, metavar="EVENTS...")

@@ -10,6 +10,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -108,7 +109,10 @@ def check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
 
 
 def finish(result: Result, given: Mapping[str, Any]) -> None:
-    """The side files, the accounting line, then the rows."""
+    """The side files, the accounting line, then the rows; of a dry run only what would be read and written."""
+    if given.get("dry_run"):
+        _print_plan(result, given)
+        return
     accounting = result.accounting
     if given["rejects"]:
         result.write_rejects(given["rejects"])
@@ -127,6 +131,31 @@ def finish(result: Result, given: Mapping[str, Any]) -> None:
     if given["strict"]:
         result.refuse_rejects()
     write(result, given)
+
+
+def _print_plan(result: Result, given: Mapping[str, Any]) -> None:
+    """What would be read, left out and written."""
+    from metering_duck.remote import scheme_of, shown
+    from metering_duck.tables import console, make_table
+
+    reads = result.reads
+    options = ("output", "rejects", "conflicts", "summary")
+    targets = {f"--{name}": given[name] for name in options if given[name] and given[name] != "-"}
+    writes = [
+        {"option": option, "path": shown(target), "exists": not scheme_of(target) and Path(target).exists()}
+        for option, target in targets.items()
+    ]
+    if given["format_"] == "json" or (given["format_"] is None and not sys.stdout.isatty()):
+        click.echo(json.dumps({"reads": asdict(reads), "writes": writes}, indent=2, ensure_ascii=False))
+        return
+    rows: list[dict[str, Any]] = [
+        {"what": "read", "files": reads.files, "bytes": reads.bytes, "where": reads.input},
+        {"what": "leave out", "files": reads.left_out_files, "bytes": reads.left_out_bytes, "where": ""},
+    ]
+    for target in writes:
+        what = "overwrite" if target["exists"] else "write"
+        rows.append({"what": what, "files": None, "bytes": None, "where": target["path"]})
+    console().print(make_table(rows, ("what", "files", "bytes", "where"), ("files", "bytes")))
 
 
 def write(rows: Rows, given: Mapping[str, Any]) -> None:

@@ -13,9 +13,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import pyarrow as pa
 
@@ -64,6 +66,19 @@ class LakeTable:
         if self.kind == "delta":
             return _open_delta(self.table, self.texts, self.times)
         return filtered(self.table, self.texts, self.times).to_arrow_batch_reader(), False
+
+    def file_sizes(self) -> list[int]:
+        """The bytes of each file that may have rows of what is asked for, as the table's own statistics say."""
+        if self.kind == "iceberg":
+            tasks = filtered(self.table, self.texts, self.times).plan_files()
+            return [int(task.file.file_size_in_bytes) for task in tasks]
+        actions = pa.table(self.table.get_add_actions(flatten=True))
+        paths = [unquote(path) for path in actions.column("path").to_pylist()]
+        sizes = dict(zip(paths, actions.column("size_bytes").to_pylist(), strict=True))
+        if BY_ROWS & set(self.table.protocol().reader_features or ()):
+            return list(sizes.values())
+        files, wanted = _filtered_files(self.table, self.texts, self.times)
+        return [sizes[unquote(part.path)] for part in files.get_fragments(wanted)]
 
 
 @dataclass(frozen=True)
@@ -157,23 +172,27 @@ def _is_delta(place: str, table: Any) -> bool:
 
 def _open_delta(table: Any, texts: Mapping[str, Sequence[str]], times: Mapping[str, Between]) -> tuple[Any, bool]:
     """Its files, filtered; where rows are marked as deleted beside the files, its rows, which are read once."""
-    from pyarrow import compute
-
     if BY_ROWS & set(table.protocol().reader_features or ()):
         conditions = [_one_of_sql(column, values) for column, values in texts.items()]
         for column, (first, last) in times.items():
             bounds = {">=": first, "<": last}
             conditions += [f"\"{column}\" {sign} TIMESTAMP '{at}Z'" for sign, at in bounds.items() if at]
         return table.scan(predicate=" AND ".join(conditions) or None), False
+    files, wanted = _filtered_files(table, texts, times)
+    return (files if wanted is None else files.filter(wanted)), True
+
+
+def _filtered_files(table: Any, texts: Mapping[str, Sequence[str]], times: Mapping[str, Between]) -> tuple[Any, Any]:
+    """A Delta table's files, and the condition of the rows that are asked for, if there is one."""
+    from pyarrow import compute
+
     files = table.to_pyarrow_dataset()
     wanted = [compute.field(column).isin(list(values)) for column, values in texts.items()]
     for column, (first, last) in times.items():
         kind = files.schema.field(column).type
         wanted += [compute.field(column) >= _bound(first, kind)] if first else []
         wanted += [compute.field(column) < _bound(last, kind)] if last else []
-    for condition in wanted:
-        files = files.filter(condition)
-    return files, True
+    return files, reduce(and_, wanted) if wanted else None
 
 
 def _one_of_sql(column: str, values: Sequence[str]) -> str:

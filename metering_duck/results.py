@@ -15,6 +15,7 @@ from metering_duck.contract import CONFLICT_SCHEMA, REJECT_SCHEMA
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, RejectedEvents
 from metering_duck.json_shapes import JSON_SQL
+from metering_duck.reads import Reads
 from metering_duck.rows import Rows
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
@@ -95,6 +96,7 @@ class Plan:
     show: Callable[[list[Query]], str]
     notices: Callable[[Accounting], list[str]]
     rows: Query
+    reads: Callable[[], Reads] | None = None
 
 
 class Result(Rows):
@@ -145,6 +147,16 @@ class Result(Rows):
     def notices(self) -> list[str]:
         """What the run took for granted, one sentence each."""
         return self._plan.notices(self.accounting)
+
+    @property
+    def reads(self) -> Reads:
+        """The files that are opened and those that are left out, with their bytes; nothing is computed for it.
+
+        Raises: ConfigError for a roll-up, whose readings are read when it is made.
+        """
+        if self._plan.reads is None:
+            raise ConfigError("reads: found a roll-up; expected records or readings of events.")
+        return self._plan.reads()
 
     @property
     def sql(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from os import PathLike
 from typing import Any, Self
 
@@ -32,6 +33,7 @@ from metering_duck.layouts import ENTERED_BY_FILE, Layout, Reach, field_names
 from metering_duck.mapping import FieldMap
 from metering_duck.observations import records_query
 from metering_duck.partitions import TimePartition, of_tenants, of_times, prune
+from metering_duck.reads import Reads, reads_of
 from metering_duck.records import RecordCompiler
 from metering_duck.repeated import Hashes, RepeatedHashes, as_column, as_numpy
 from metering_duck.results import Accounting, Plan, Result, counted_noun
@@ -107,6 +109,7 @@ class Run:
         self.history: History | None = None
         self.reach: Reach = "all"
         self.stamps: dict[str, object] = {}
+        self.reads: Callable[[], Reads] | None = None
 
     @classmethod
     def open(
@@ -160,7 +163,9 @@ class Run:
                         f"time-partition: found it beside --from {shape.name}, whose times are within each event; "
                         "expected one of the two. hint: leave --time-partition out"
                     )
+            whole = found
             found, part = run.narrowed(found, partition, tenants, map, records=records)
+            run.reads = partial(reads_of, whole, found)
             layout = open_source(
                 engine,
                 found if read_by is None else read_by(found),
@@ -521,7 +526,8 @@ class Run:
     def _plan(self, shape: str, prepare: Callable[[], Accounting], script: Callable[[], list[Query]]) -> Plan:
         """A plan whose SQL has been made once already, so that a config's faults are found before anything runs."""
         rows = script()[-1]
-        return Plan(shape, prepare, self.rejects, self.conflicts, script, self.script_text, self.notices, rows)
+        told = (script, self.script_text, self.notices, rows, self.reads)
+        return Plan(shape, prepare, self.rejects, self.conflicts, *told)
 
     def _levels_are_large(self, totals: Totals) -> bool:
         """Whether a sum of level × time may pass 38 digits: of a window it is at most the widest level × its length."""

@@ -244,3 +244,16 @@ def test_the_command_line_takes_a_table_where_it_takes_files(delta: Path, tmp_pa
     assert 0 == done.exit_code, done.output
     assert f"note: input: delta://{delta}?version=0, as it is at this version." in done.stderr
     assert 4 == len(done.stdout.splitlines())
+
+
+def test_what_would_be_read_is_known_before(delta: Path, iceberg: Catalog) -> None:
+    """Of each lake, the files that a day of a workspace needs, those it does not, and all their bytes."""
+    asked = {"workspace": "acme", "start": "2024-02-03", "end": "2024-02-04", "time_partition": "time"}
+    sums = {"measurements": CONFIG["measurements"][:1]}
+    for url in (f"delta://{delta}", "iceberg://lake/usage.events"):
+        with aggregate(url, sums, **asked) as needed, aggregate(url, sums, **FEBRUARY) as whole:
+            parts, all_files = needed.reads, whole.reads
+        assert (0, 0) == (all_files.left_out_files, all_files.left_out_bytes)
+        assert all_files.files == parts.files + parts.left_out_files
+        assert all_files.bytes == parts.bytes + parts.left_out_bytes
+        assert (1, True) == (parts.files, parts.left_out_files > 0)

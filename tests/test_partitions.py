@@ -440,3 +440,30 @@ def test_only_windows_need_partitions(command: str) -> None:
     done = shell(command, "--time-partition", "date")
 
     assert 2 == done.exit_code
+
+
+def test_a_dry_run_tells_what_it_would_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files and bytes that would be read and left out, what would be written and what replaced; nothing is done."""
+    monkeypatch.chdir(tmp_path)
+    tree(tmp_path / "tree", "%Y-%m-%d")
+    (tmp_path / "config.json").write_text(json.dumps(measuring(aggregation="sum")), encoding="utf-8")
+    (tmp_path / "rejects.csv").write_text("before", encoding="utf-8")
+    sizes = {path: path.stat().st_size for path in sorted((tmp_path / "tree").rglob("*.parquet"))}
+    read = [size for path, size in sizes.items() if "date=2024-02" in str(path)]
+    window = ("--start", "2024-02-01", "--end", "2024-03-01", "--time-partition", "date")
+    done = shell(
+        *("aggregate", "tree", "--config", "config.json", *window, "--dry-run"),
+        *("-o", "readings.parquet", "--rejects", "rejects.csv", "--format", "json"),
+    )
+    told = json.loads(done.stdout)
+
+    left_out = {"left_out_files": len(sizes) - len(read), "left_out_bytes": sum(sizes.values()) - sum(read)}
+    name = told["reads"].pop("input")
+    assert {"files": len(read), "bytes": sum(read)} | left_out == told["reads"]
+    assert name.startswith(str(tmp_path / "tree"))
+    assert [
+        {"option": "--output", "path": "readings.parquet", "exists": False},
+        {"option": "--rejects", "path": "rejects.csv", "exists": True},
+    ] == told["writes"]
+    assert (0, "", "before") == (done.exit_code, done.stderr, Path("rejects.csv").read_text(encoding="utf-8"))
+    assert not Path("readings.parquet").exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -149,14 +149,23 @@ def _check_drift(engine: Engine, found: Files) -> None:
         "SELECT name, list(DISTINCT duckdb_type ORDER BY duckdb_type) AS types, "
         "arg_min(file_name, duckdb_type) AS one, arg_max(file_name, duckdb_type) AS other "
         f"FROM parquet_schema({literal_list(found.paths)}) "
-        "WHERE duckdb_type IS NOT NULL AND num_children IS NULL GROUP BY name HAVING len(types) > 1 ORDER BY name"
+        "WHERE duckdb_type IS NOT NULL GROUP BY name HAVING len(types) > 1 ORDER BY name"
     )
     for name, types, one, other in rows:
         numbers = bool(APPROXIMATE & set(types)) and not set(types) <= APPROXIMATE
-        if numbers or any(kind.startswith(MOMENTS) for kind in types):
+        if numbers or _differ_in_kind(types) or any(kind.startswith(MOMENTS) for kind in types):
             shown = f"{' and '.join(types)}"
             hint = "write the files anew with one type, or read them apart"
             raise SchemaError(f"{one}, {other}", name, found=shown, expected="one type in all files", hint=hint)
+
+
+def _differ_in_kind(types: Sequence[str]) -> bool:
+    """Whether properties lie in another kind of column here than there; a STRUCT fits into a MAP of texts."""
+    kinds = {kind.partition("(")[0] for kind in types if not kind.endswith("[]")}
+    if len(kinds) < 2 or not kinds & {"MAP", "STRUCT"}:
+        return False
+    of_texts = all(kind == "MAP(VARCHAR, VARCHAR)" for kind in types if kind.startswith("MAP"))
+    return kinds != {"MAP", "STRUCT"} or not of_texts
 
 
 def relation_of(engine: Engine, found: Input, name: str = "input") -> tuple[str, bool]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -818,6 +820,39 @@ def test_files_whose_times_differ_in_type_are_refused_by_name(tmp_path: Path) ->
     for pair in ("ab", "ac", "bc"):
         with pytest.raises(SchemaError, match=r"column time: found .* and .*; expected one type in all files"):
             meter([tmp_path / f"{name}.parquet" for name in pair], PLAIN, clock=CLOCK)
+
+
+PROPERTIES: dict[str, tuple[pa.DataType, Any]] = {
+    "a MAP of texts": (pa.map_(pa.string(), pa.string()), {"q": "2"}),
+    "a MAP of integers": (pa.map_(pa.string(), pa.int64()), {"q": 2}),
+    "a STRUCT of texts": (pa.struct([("q", pa.string())]), {"q": "2"}),
+    "a STRUCT of integers and a new property": (
+        pa.struct([("q", pa.int64()), ("region", pa.string())]),
+        {"q": 2, "region": "eu"},
+    ),
+    "a STRUCT of doubles": (pa.struct([("q", pa.float64())]), {"q": 1.5}),
+    "JSON": (pa.string(), '{"q": 2}'),
+}
+
+
+@pytest.mark.parametrize(("first", "then"), list(itertools.permutations(PROPERTIES, 2)))
+def test_files_whose_properties_differ_in_kind_lose_nothing(first: str, then: str, tmp_path: Path) -> None:
+    """A MAP, then a STRUCT, then JSON; integers, then texts; a new property: each exact, or refused by name."""
+    for name, kind in (("a", first), ("b", then)):
+        wanted, properties = PROPERTIES[kind]
+        row = {**one_row(id=name), "properties": properties}
+        schema = pa.schema([*((k, pa.infer_type([v])) for k, v in one_row().items()), ("properties", wanted)])
+        written(tmp_path, f"{name}.parquet", pa.Table.from_pylist([row], schema=schema))
+
+    expected = [Decimal("1.5" if "double" in kind else "2") for kind in (first, then)]
+    refusal = ""
+    try:
+        found = quantities(tmp_path)
+    except SchemaError as error:
+        found, refusal = expected, str(error)
+
+    assert expected == found
+    assert re.search(r"^$|column (properties|q|value): found .* and .*; expected one type in all files", refusal)
 
 
 def test_files_may_spell_a_field_in_two_ways(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ SETTINGS = {
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
 }
 # Where Spark runs in this process tree, its own log is not what a person wants to read.
-QUIET = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false", "spark.ui.enabled": "false"}
+QUIET = {"spark.log.level": "OFF", "spark.ui.showConsoleProgress": "false", "spark.ui.enabled": "false"}
 
 
 class Spark:
@@ -90,8 +90,9 @@ class Spark:
 
     def scan(self, work: Work, step: str, columns: Iterable[str]) -> Any:
         """The parts that a step gives of the input's rows."""
-        wanted = self.frame.select(*(f"`{name.replace('`', '``')}`" for name in columns))
-        return _applied(wanted, work, step)
+        wanted = list(columns)
+        some = self.frame.select(*(f"`{name}`" for name in wanted)) if len(wanted) < len(work.schema) else self.frame
+        return _applied(some, work, step)
 
     def keep(self, parts: Any) -> Any:
         """The same parts, in the workers' memory or on their disks, until the readings are here."""
@@ -211,5 +212,21 @@ def _errors(where: str) -> Iterator[None]:
     except MeteringError:
         raise
     except Exception as error:
-        text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise SourceError(f"{where}: Spark failed ({text.rstrip('.')}); expected it to finish.") from error
+        raise _in_our_words(where, str(error) or type(error).__name__) from error
+
+
+def _in_our_words(where: str, said: str) -> MeteringError:
+    """What Spark says, in one line: a task's own error is behind the traceback of its worker."""
+    missing = re.search(r"ModuleNotFoundError: No module named '(metering_duck|duckdb|pyarrow)'", said)
+    if missing:
+        return SourceError(
+            f"{where}: found no {missing[1]} on a worker; expected metering-duck there as on the driver. "
+            "hint: pip install metering-duck on every node, and name its Python in PYSPARK_PYTHON"
+        )
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    of_task = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    text = (of_task[-1] if "Traceback" in said and of_task else lines[0]).rstrip(".")
+    if "PARQUET_TYPE_ILLEGAL" in said:
+        hint = "hint: write times in microseconds and ids as text, or leave the engine out"
+        return SourceError(f"{where}: Spark cannot read it ({text}); expected types that it has. {hint}")
+    return SourceError(f"{where}: Spark failed ({text}); expected it to finish. hint: its log says more")

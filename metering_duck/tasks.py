@@ -14,7 +14,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Protocol
 
 import duckdb
@@ -111,8 +111,10 @@ def run_task(work: Work, step: str, batches: Iterator[pa.RecordBatch]) -> Iterat
         if work.versions != VERSIONS:
             here, there = (f"metering-duck {ours} with duckdb {theirs}" for ours, theirs in (VERSIONS, work.versions))
             raise MeteringError(f"engine: found {here} on a worker; expected {there}, as on the driver.")
-        for part in STEPS[step](work, batches):
-            yield _batch(part)
+        first = next(batches, None)
+        if first is not None:
+            for part in STEPS[step](work, chain([first], batches)):
+                yield _batch(part)
     except MeteringError as error:
         yield _batch(("error", 0, pickle.dumps((type(error), error.__dict__, str(error)))))
 

@@ -10,7 +10,7 @@ equal keys are in the same bucket. Nothing is known here of the engine; it calls
 
 from __future__ import annotations
 
-import pickle
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +21,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from metering_duck import __version__
+from metering_duck import __version__, errors
 from metering_duck.compiler import Compiler, Slot, key_hashes_query, settled_query
 from metering_duck.counters import COMBINED, merged_query
 from metering_duck.engine import Engine
@@ -116,7 +116,8 @@ def run_task(work: Work, step: str, batches: Iterator[pa.RecordBatch]) -> Iterat
             for part in STEPS[step](work, chain([first], batches)):
                 yield _batch(part)
     except MeteringError as error:
-        yield _batch(("error", 0, pickle.dumps((type(error), error.__dict__, str(error)))))
+        told = {"error": type(error).__name__, "text": str(error), "known": vars(error)}
+        yield _batch(("error", 0, json.dumps(told, default=str).encode()))
 
 
 class Cluster(Protocol):
@@ -160,12 +161,12 @@ def distribute(cluster: Cluster, work: Work) -> Iterator[Part]:
 
 
 def _raise_errors(kind: str, payload: bytes) -> None:
-    """Raise what a task found."""
+    """Raise what a task found, as what it was there."""
     if kind == "error":
-        raised, known, text = pickle.loads(payload)  # noqa: S301 - of our own tasks
-        error = raised.__new__(raised, text)
-        error.__dict__.update(known)
-        error.args = (text,)
+        told = json.loads(payload)
+        raised = getattr(errors, told["error"])
+        error = raised.__new__(raised, told["text"])
+        vars(error).update(told["known"])
         raise error
 
 

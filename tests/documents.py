@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import resident
+
 PROJECT = Path(__file__).parent.parent
 SHOWN_FOLDER = "/home/you"
 _BLOCK = re.compile(
@@ -77,7 +79,7 @@ def _play_session(session: str, folder: Path) -> str:
 def run_command(command: str, folder: Path) -> str:
     """What a command shows on both its streams, blanks at the ends of lines left out."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("METERING_DUCK_")}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    env["PATH"] = os.pathsep.join((str(resident.folder()), str(Path(sys.executable).parent), env["PATH"]))
     done = subprocess.run(
         ["bash", "-c", command], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -73,11 +73,19 @@ OUTPUT = options(
     click.option("--conflicts", metavar="FILE", help="Write the events in conflict here, with both contents."),
     click.option("--summary", metavar="FILE", help="Write the accounting here, as JSON."),
 )
-TREE = click.option(
-    "--partition-by",
-    metavar="COLUMN",
-    multiple=True,
-    help="Write Parquet in folders COLUMN=VALUE below -o: a column, or year, month, date (UTC). May be repeated.",
+TREE = options(
+    click.option(
+        "--partition-by",
+        metavar="COLUMN",
+        multiple=True,
+        help="Write Parquet in folders COLUMN=VALUE below -o: a column, or year, month, date (UTC). May be repeated.",
+    ),
+    click.option(
+        "--mode",
+        type=click.Choice(("merge", "append", "overwrite")),
+        help="Into a table, -o delta://… or iceberg://…: merge by id (the default), append what is not there, "
+        "or overwrite partitions or all.",
+    ),
 )
 CLOCK = click.option("--clock", metavar="TIME", help="The run's clock: created_at, and metered_at where there is none.")
 MACHINE = options(

@@ -94,6 +94,8 @@ def check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
     if targets.get("--output") == "-":
         del targets["--output"]
     for name, target in targets.items():
+        if name == "--output" and _check_table(given, inputs):
+            continue
         if name in ("--rejects", "--conflicts") or (name == "--output" and not given["format_"]):
             if name == "--output" and given.get("partition_by"):
                 _check_tree(given)
@@ -159,6 +161,11 @@ def _print_plan(result: Result, given: Mapping[str, Any]) -> None:
 
 
 def write(rows: Rows, given: Mapping[str, Any]) -> None:
+    if _check_table(given):
+        written = rows.write(given["output"], partition_by=given.get("partition_by", ()), mode=given.get("mode"))
+        if not given.get("quiet"):
+            click.echo(f"note: output: {written}.", err=True)
+        return
     if given.get("partition_by"):
         _check_tree(given)
         rows.write(given["output"], partition_by=given["partition_by"])
@@ -176,6 +183,26 @@ def write(rows: Rows, given: Mapping[str, Any]) -> None:
             file.write(table_text(rows).encode())
         else:
             rows.write_to(file, kind)
+
+
+def _check_table(given: Mapping[str, Any], inputs: Sequence[str] | None = None) -> bool:
+    """Whether rows go into a table; before the work, when there are `inputs`, whether it can be opened, and is none."""
+    from metering_duck.lakes import is_lake
+
+    if not _has_file(given) or not is_lake(given["output"]):
+        if given.get("mode"):
+            raise click.UsageError("--mode: found no table; expected one. hint: -o delta:///lake/readings")
+        return False
+    if given["format_"]:
+        raise click.UsageError(f"--format: found {given['format_']}; expected none, since a table has its own.")
+    if inputs is not None:
+        from metering_duck.table_targets import find_target
+        from metering_duck.table_writing import same_table
+
+        find_target(given["output"])
+        if any(is_lake(path) and same_table(path, given["output"]) for path in inputs):
+            raise ConfigError(f"--output: found {given['output']}, which is an input; expected a table of its own.")
+    return True
 
 
 def _check_tree(given: Mapping[str, Any]) -> None:

@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError
+from metering_duck.lakes import is_lake
+from metering_duck.remote import shown
 from metering_duck.stages import Query
 from metering_duck.trees import write_tree
 from metering_duck.writing import as_texts, counted, format_of_path, limited, path_or_url, write_rows, written_whole
@@ -84,15 +86,28 @@ class Rows:
         return rows
 
     def write(
-        self, path: str | os.PathLike[str], format: str | None = None, *, partition_by: Sequence[str] = ()
+        self,
+        path: str | os.PathLike[str],
+        format: str | None = None,
+        *,
+        partition_by: Sequence[str] = (),
+        mode: str | None = None,
     ) -> Path | str:
-        """Write the rows to a file or a URL, which is there when it is whole: no half-written file is ever seen.
+        """Write the rows to a file, a URL or a table, which is there when it is whole: nothing half-written is seen.
 
         The format is taken from the suffix: .json .ndjson .csv .parquet .arrow .xlsx. With `partition_by`, Parquet in
         Hive-partitioned folders below `path`: columns of the rows, or the year, month or date of their UTC time.
+        Records and readings go into delta://PATH and iceberg://CATALOG/NAMESPACE.TABLE, too, in one commit, by `mode`:
+        merge (if none is given) by their ids, append those that are not there, overwrite their partitions or all.
+        Gives back what was written, a table with its version.
 
-        Raises: ConfigError for a suffix or a column that there is not; SourceError where nothing can be written.
+        Raises: ConfigError for a suffix or a column that there is not; SchemaError for a table of other columns;
+                SourceError where nothing can be written.
         """
+        if is_lake(os.fspath(path)):
+            return self._write_table(os.fspath(path), format, partition_by, mode)
+        if mode is not None:
+            raise ConfigError(f"mode: found {mode!r} for {shown(os.fspath(path))}; expected a Delta or Iceberg table.")
         if partition_by:
             write_tree(self._engine, self._rows(), self._shape, os.fspath(path), partition_by)
             return path_or_url(os.fspath(path))
@@ -100,6 +115,15 @@ class Rows:
         with written_whole(os.fspath(path)) as file:
             self.write_to(file, kind)
         return path_or_url(os.fspath(path))
+
+    def _write_table(self, target: str, format: str | None, partition_by: Sequence[str], mode: str | None) -> str:
+        from metering_duck.table_writing import write_table
+
+        if format is not None:
+            raise ConfigError(
+                f"format: found {format!r} for {shown(target)}; expected none, since a table has its own."
+            )
+        return write_table(self._engine, self._rows(), self._shape, target, mode=mode, partition_by=partition_by)
 
     def write_to(self, file: IO[bytes], format: str) -> None:
         """Write the rows to an open binary file."""

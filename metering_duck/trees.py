@@ -38,7 +38,7 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
     """
     from pyarrow import dataset
 
-    rows = _with_dates(engine, rows, partition_by)
+    rows = with_dates(engine, rows, partition_by)
     schema = engine.table(limited(rows, 0)).schema
     folders = pa.schema([schema.field(name) for name in partition_by])
     for name, kind in zip(folders.names, folders.types, strict=True):
@@ -69,7 +69,7 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
     return [f"{target.rstrip('/')}/{path.as_posix()}" for path in made]
 
 
-def _with_dates(engine: Engine, rows: Query, partition_by: Sequence[str]) -> Query:
+def with_dates(engine: Engine, rows: Query, partition_by: Sequence[str]) -> Query:
     """The rows with the dates that are asked for as columns."""
     names = engine.table(limited(rows, 0)).schema.names
     moment = next((name for name in MOMENTS if name in names), None)

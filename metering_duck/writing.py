@@ -18,8 +18,9 @@ import pyarrow as pa
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, SourceError, did_you_mean
 from metering_duck.json_shapes import LIST_SQL
+from metering_duck.lakes import is_lake
 from metering_duck.quote import identifier
-from metering_duck.remote import filesystem_of, scheme_of, written_url
+from metering_duck.remote import filesystem_of, scheme_of, shown, written_url
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
 
@@ -98,8 +99,10 @@ def remove_partial_files() -> None:
 def check_target(given: str) -> str:
     """The format of a file that is to be written later; finds out now whether it can be.
 
-    Raises: ConfigError for a suffix that names no format; SourceError for a folder that is not there.
+    Raises: ConfigError for a suffix that names no format, or a table; SourceError for a folder that is not there.
     """
+    if is_lake(given):
+        raise ConfigError(f"{shown(given)}: found a table; expected a file. hint: a table takes records and readings")
     target = Path(given)
     kind = format_of_path(target)
     if scheme_of(given):

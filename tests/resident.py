@@ -91,7 +91,7 @@ def take_streams(streams: list[int]) -> None:
         os.dup2(stream, number)
         os.close(stream)
     sys.stdin, sys.stdout, sys.stderr = (
-        open(number, mode, encoding=like.encoding, errors=like.errors, closefd=False)
+        open(number, mode, encoding=like.encoding, errors=like.errors, closefd=False)  # noqa: SIM115 - they stay open
         for number, mode, like in zip(STREAMS, "rww", (sys.__stdin__, sys.__stdout__, sys.__stderr__), strict=True)
     )
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: run, smoke, list, report, compare, profile. Tables on stdout, everything else on stderr.
+"""`python -m benchmarks`: run, smoke, list, report, compare, profile, tasks. Tables on stdout, all else on stderr.
 
 Exit codes: 0 done; 1 a contestant failed, answers differ, or something slipped or was lost; 2 wrong usage, a file that
 is no report, or reports that say nothing of each other.
@@ -20,7 +20,7 @@ from rich.text import Text
 from benchmarks.comparing import SLIP, Change, changes, incomparable, lost, only_in_one
 from benchmarks.events import generate
 from benchmarks.pages import RESULTS, fill_pages, markdown, render
-from benchmarks.question import Dataset, Question, memory_bytes
+from benchmarks.question import CannotAsk, Dataset, Question, memory_bytes
 from benchmarks.questions import QUESTIONS
 from benchmarks.results import Report, parse_size, read_report, size, write_report
 from benchmarks.runner import Plan, read_through, run, shape_of
@@ -204,6 +204,27 @@ def profile(question: str, events: int, contestant: str, data: Path, output: Pat
     dataset = Dataset(generate(shape, data), shape)
     read_through(dataset.path)
     _write_profile(f"{question}-{size(events)}", measure(one, dataset), output)
+
+
+@cli.command()
+@click.option("--events", type=Size(), default="2M", show_default=True, help="How many.")
+@DATA_OPTION
+@click.option("--output", type=FOLDER, default=RESULTS, help="Default: benchmarks/results.")
+def tasks(events: int, data: Path, output: Path) -> None:
+    """Show how evenly Spark's tasks share the work when one subject has half of all events."""
+    from benchmarks.tasks import fill_page, run_tasks, tasks_markdown, write_tasks
+
+    _check_output(output)
+    try:
+        found = run_tasks(events, data)
+    except CannotAsk as reason:
+        _fail_with([f"tasks: {reason}"])
+        return
+    path = write_tasks(found, output)
+    if output.resolve() == RESULTS:
+        fill_page(found)
+    click.echo(tasks_markdown(found))
+    _say(f"written: {path}")
 
 
 def _write_profile(name: str, seconds: dict[str, float], output: Path | None) -> None:

@@ -40,7 +40,8 @@ class Shape:
 
     Shape:  id, workspace_id, universe_id, type, subject, time, metered_at, and `properties` (struct, map, json) or
             columns of their own (typed). A partitioned set has a folder day=YYYY-MM-DD for each UTC date of `time`.
-    Units:  `start` is a UTC date, `days` the length; `measurements` above 2 adds extra_1 … extra_n.
+    Units:  `start` is a UTC date, `days` the length; `measurements` above 2 adds extra_1 … extra_n. Of all events the
+            first subject has the share `giant`, and its share of the others.
     """
 
     events: int
@@ -54,6 +55,7 @@ class Shape:
     late: float = 0.0
     bad: float = 0.0
     measurements: int = 2
+    giant: float = 0.0
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -64,6 +66,8 @@ class Shape:
             raise ValueError(f"shape: found properties {self.properties!r}; expected one of {', '.join(PROPERTIES)}.")
         if min(self.shares) < 0 or sum(self.shares) > 1:
             raise ValueError(f"shape: found shares {self.shares}; expected them from 0 to 1, and 1 at most together.")
+        if not 0 <= self.giant <= 1:
+            raise ValueError(f"shape: found giant {self.giant}; expected a share from 0 to 1.")
 
     @property
     def shares(self) -> tuple[float, float, float]:
@@ -83,7 +87,10 @@ class Shape:
     @property
     def name(self) -> str:
         """A folder's name: to read, and unlike any other shape's."""
-        text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
+        fields = asdict(self)
+        if not self.giant:  # as it was before there were any: a set that is there already is found
+            del fields["giant"]
+        text = json.dumps({"version": VERSION, **fields}, sort_keys=True)
         layout = "-partitioned" if self.partitioned else ""
         return f"{self.events}-{self.properties}{layout}-{self.days}d-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
@@ -132,7 +139,7 @@ SELECT
     'acme' AS workspace_id,
     'production' AS universe_id,
     'api.request' AS type,
-    CASE WHEN fault = 2 THEN '' ELSE printf('customer:%06d', {_draw(shape, "subject", shape.subjects)}) END AS subject,
+    CASE WHEN fault = 2 THEN '' ELSE printf('customer:%06d', {_subject_sql(shape)}) END AS subject,
     CASE WHEN fault = 3 THEN NULL ELSE make_timestamptz(time_us) END AS time,
     make_timestamptz(placed_us + (1 + {_draw(shape, "delay", 5000)}) * 1000 + again * 60000000) AS metered_at,
     {_properties_sql(shape)},
@@ -215,6 +222,14 @@ def _fault_sql(shape: Shape) -> str:
         return "NULL"
     bad = f"{_draw(shape, 'lot', DRAWS)} >= {DRAWS - _share(shape.bad)}"
     return f"CASE WHEN {bad} THEN {_draw(shape, 'fault', 4)} END"
+
+
+def _subject_sql(shape: Shape) -> str:
+    """Any subject, and the first one for a giant's share."""
+    anyone = _draw(shape, "subject", shape.subjects)
+    if not shape.giant:
+        return anyone
+    return f"CASE WHEN {_draw(shape, 'giant', DRAWS)} < {_share(shape.giant)} THEN 0 ELSE {anyone} END"
 
 
 def _properties_sql(shape: Shape) -> str:

@@ -43,14 +43,14 @@ def target_table(report: Report) -> str:
         (
             asked.title,
             f"{ratio.contestant} ≤ {ratio.at_most:g} × {_fastest_of(ratio)}{', per event' if ratio.per_event else ''}",
-            _number(ratio.ratio),
-            "" if ratio.low is None else f"{_number(ratio.low)} – {_number(ratio.high)}",
+            number_text(ratio.ratio),
+            "" if ratio.low is None else f"{number_text(ratio.low)} – {number_text(ratio.high)}",
             {True: "met", False: "**missed**", None: "not measured"}[ratio.met],
         )
         for asked in report.questions
         for ratio in asked.ratios
     ]
-    return _table(("question", "target", "ratio", "spread", ""), rows, texts=2) if rows else ""
+    return table_text(("question", "target", "ratio", "spread", ""), rows, texts=2) if rows else ""
 
 
 def question_tables(report: Report) -> str:
@@ -90,11 +90,11 @@ def filled_text(text: str, report: Report, folder: str, path: Path) -> str:
         "charts": "\n\n".join(charts),
     }
     for name, part in parts.items():
-        text = _with_block(text, f"<!-- latest {size(report.events)} {name} -->", part)
+        text = with_block(text, f"<!-- latest {size(report.events)} {name} -->", part)
     return text
 
 
-def _with_block(text: str, opening: str, part: str) -> str:
+def with_block(text: str, opening: str, part: str) -> str:
     """The text with the part between the opening and CLOSING, where it has them."""
     before, mark, rest = text.partition(opening)
     if not mark:
@@ -113,7 +113,7 @@ def _section(asked: Asked, level: int) -> str:
 
 def _timings(timings: Sequence[Timing]) -> str:
     header = ("contestant", "events", "median s", "min – max", f"× {OURS}", "CPU s", "peak MB", "rows")
-    return _table(header, [_timing(one, counterpart(timings, one, OURS)) for one in timings])
+    return table_text(header, [_timing(one, counterpart(timings, one, OURS)) for one in timings])
 
 
 def _timing(one: Timing, ours: Timing | None) -> tuple[str, ...]:
@@ -122,10 +122,10 @@ def _timing(one: Timing, ours: Timing | None) -> tuple[str, ...]:
     return (
         one.contestant,
         size(one.events),
-        _number(one.median),
-        f"{_number(one.min)} – {_number(one.max)}",
-        _number(one.median / ours.median) if ours and ours.median else "",
-        _number(one.cpu_median),
+        number_text(one.median),
+        f"{number_text(one.min)} – {number_text(one.max)}",
+        number_text(one.median / ours.median) if ours and ours.median else "",
+        number_text(one.cpu_median),
         f"{one.peak_mb:,.0f}",
         f"{one.answer_rows:,}",
     )
@@ -137,7 +137,7 @@ def _fastest_of(ratio: Ratio) -> str:
     return ratio.of[0] if len(ratio.of) == 1 else f"the fastest of {', '.join(ratio.of)}"
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
     """Three digits that count."""
     if value is None:
         return ""
@@ -152,7 +152,7 @@ def _number(value: float | None) -> str:
     )
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
+def table_text(header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
     """A Markdown table: the first columns are texts, the others numbers, to the right."""
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * texts + "---:|" * (len(header) - texts)]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])

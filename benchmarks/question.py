@@ -52,9 +52,10 @@ class Contestant:
     """One way to answer a question.
 
     `answer` takes the dataset and returns the answer as Arrow, in the question's columns; only it is timed, in a new
-    process that has imported the contestant's library before. `shape` replaces the question's shape. Contestants of the
-    same `group` must give equal answers; None is for answers that are compared with nobody's. `events_max` is the most
-    events it is asked to answer for: a slow one is left out above it. `rounds_max` bounds how often it is run.
+    process that has imported the contestant's library before, and called `ready`. `shape` replaces the question's
+    shape. Contestants of the same `group` must give equal answers; None is for answers that are compared with nobody's.
+    `events_max` is the most events it is asked to answer for: a slow one is left out above it. `rounds_max` bounds how
+    often it is run.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Contestant:
     shape: Shape | None = None
     events_max: int | None = None
     rounds_max: int | None = None
+    ready: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,20 @@ class Target:
     per_event: bool = False
 
 
+class CannotAsk(Exception):
+    """The question cannot be asked on this machine; the text says in a line what is missing."""
+
+
 @dataclass(frozen=True)
 class Question:
     """A question with its contestants; `why` says in a sentence what it tells a reader.
 
     `shape` and `contestants` take how many events were asked for, and give the same every time. `options` may hold
     `growth`: the field of a contestant's result (events, subjects, measurements, answer_rows) that a chart has the
-    seconds over, one line for all contestants of one name up to its first comma; and `prepare`, a function of the
-    dataset that is called once before the first round of a run, in a process of its own, and not timed.
+    seconds over, one line for all contestants of one name up to its first comma; `prepare`, a function of the dataset
+    that is called once before the first round of a run, in a process of its own, and not timed; and `around`, a context
+    manager of the question's dataset that is open from before `prepare` to after the last round. It gives environment
+    variables for all of these processes, and raises CannotAsk where the question cannot be asked here.
     """
 
     name: str

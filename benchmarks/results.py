@@ -200,7 +200,7 @@ def read_report(path: Path) -> Report:
 def write_report(report: Report, folder: Path) -> tuple[Path, Path | None]:
     """Write the report under its date, and under a name that stays; not the second if what is there asked more."""
     folder.mkdir(parents=True, exist_ok=True)
-    dated = _unused(folder, f"{date.fromisoformat(report.started_at[:10])}-{size(report.events)}")
+    dated = unused(folder, f"{date.fromisoformat(report.started_at[:10])}-{size(report.events)}")
     dated.write_bytes(_REPORT.dump_json(report, indent=2) + b"\n")
     latest = folder / f"latest-{size(report.events)}.json"
     if latest.exists() and not _answered(report) >= _answered(read_report(latest)):
@@ -213,8 +213,8 @@ def _answered(report: Report) -> set[tuple[str, str]]:
     return {(one.name, timing.contestant) for one in report.questions for timing in one.timings}
 
 
-def _unused(folder: Path, stem: str) -> Path:
-    """A file that is not there yet: a second run of a day is -2."""
+def unused(folder: Path, stem: str) -> Path:
+    """A JSON file that is not there yet: a second run of a day is -2."""
     path, count = folder / f"{stem}.json", 1
     while path.exists():
         count += 1

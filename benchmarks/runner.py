@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from benchmarks.answers import Answer, difference
 from benchmarks.events import Shape, generate
 from benchmarks.machine import commit, machine, versions
-from benchmarks.question import Contestant, Dataset, Question
+from benchmarks.question import CannotAsk, Contestant, Dataset, Question
 from benchmarks.results import Asked, Report, Timing, asked, size, timing
 from benchmarks.trial import Outcome, TrialFailed, run_preparation, run_trial
 
@@ -92,6 +93,7 @@ class Course:
         self.rounds = min(plan.rounds, contestant.rounds_max or plan.rounds)
         self.outcomes: list[Outcome] = []
         self.error: str | None = None
+        self.environment: dict[str, str] = {}
         self._folder, self._number = folder, number
         self.shape = shape_of(plan, question, contestant)
         self.dataset = Dataset(generate(self.shape, plan.data), self.shape)
@@ -104,7 +106,6 @@ class Course:
     def run(self) -> str:
         """Run a round; what to say of it."""
         file = self._file(len(self.outcomes))
-        limits = {"memory_limit": self.plan.memory_limit, "timeout": self.plan.timeout}
         try:
             outcome = run_trial(
                 self.question.name,
@@ -112,7 +113,9 @@ class Course:
                 self.contestant,
                 self.dataset,
                 file,
-                **limits,  # type: ignore[arg-type]
+                memory_limit=self.plan.memory_limit,
+                timeout=self.plan.timeout,
+                environment=self.environment,
             )
         except TrialFailed as failure:
             self.error = str(failure)
@@ -136,18 +139,36 @@ def _ask(plan: Plan, question: Question, say: Say) -> Asked:
             Course(plan, question, contestant, Path(folder), number)
             for number, contestant in enumerate(contestants_of(plan, question))
         ]
-        _prepare(plan, question, courses)
-        for number in range(plan.rounds):
-            _run_round(number, courses, say)
-        return asked(question, [course.timing() for course in courses], differences(question.name, courses))
+        wrong = []
+        try:
+            with _around(plan, question) as environment:
+                for course in courses:
+                    course.environment = environment
+                _prepare(plan, question, courses)
+                for number in range(plan.rounds):
+                    _run_round(number, courses, say)
+        except CannotAsk as reason:
+            wrong = [f"{question.name}: {reason}"]
+        return asked(question, [course.timing() for course in courses], wrong or differences(question.name, courses))
+
+
+def _around(plan: Plan, question: Question) -> AbstractContextManager[dict[str, str]]:
+    """What runs beside a question while it is asked, with the environment that leads to it."""
+    if "around" not in question.options:
+        return nullcontext({})
+    shape = question.shape(plan.events)
+    beside: AbstractContextManager[dict[str, str]] = question.options["around"](
+        Dataset(generate(shape, plan.data), shape)
+    )
+    return beside
 
 
 def _prepare(plan: Plan, question: Question, courses: Sequence[Course]) -> None:
     """What the question wants done before it is asked, not timed; and all files in memory."""
-    for dataset in {course.dataset.path: course.dataset for course in courses}.values():
+    for dataset, environment in {one.dataset.path: (one.dataset, one.environment) for one in courses}.values():
         try:
             if "prepare" in question.options:
-                run_preparation(question.name, plan.events, dataset, timeout=plan.timeout)
+                run_preparation(question.name, plan.events, dataset, timeout=plan.timeout, environment=environment)
         except TrialFailed as failure:
             for course in courses:
                 course.error = f"nothing was prepared: {failure}"

@@ -2,7 +2,8 @@
 
     parent: Trial as JSON → python -m benchmarks.trial → child: an answer as Parquet, an Outcome as a line of JSON
 
-Only `answer(dataset)` is timed. The contestant's library is imported before, the answer is written after.
+Only `answer(dataset)` is timed. The contestant's library is imported and it is made ready before, the answer is written
+after.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +38,7 @@ LIBRARIES = {
     "Polars": ("polars",),
 }
 STDERR_LINES = 8
+NOTHING: Mapping[str, str] = {}
 
 
 class TrialFailed(Exception):
@@ -81,6 +84,7 @@ def run_trial(
     *,
     memory_limit: str | None = None,
     timeout: float | None = None,
+    environment: Mapping[str, str] = NOTHING,
 ) -> Outcome:
     """Run a contestant in a new process and wait for it; its answer is in the file `answer` then.
 
@@ -90,23 +94,32 @@ def run_trial(
         outcome = Path(folder) / "outcome.json"
         where, shape = str(dataset.path), asdict(dataset.shape)
         trial = Trial(question, events, contestant.name, where, shape, str(answer), str(outcome))
-        _run_child(trial, memory_limit, timeout)
+        _run_child(trial, memory_limit, timeout, environment)
         return Outcome(**json.loads(outcome.read_text()))
 
 
-def run_preparation(question: str, events: int, dataset: Dataset, *, timeout: float | None = None) -> None:
+def run_preparation(
+    question: str,
+    events: int,
+    dataset: Dataset,
+    *,
+    timeout: float | None = None,
+    environment: Mapping[str, str] = NOTHING,
+) -> None:
     """Do in a new process what the question wants done with the data set before the first round.
 
     Raises: as run_trial.
     """
-    _run_child(Trial(question, events, "", str(dataset.path), asdict(dataset.shape), "", ""), None, timeout)
+    trial = Trial(question, events, "", str(dataset.path), asdict(dataset.shape), "", "")
+    _run_child(trial, None, timeout, environment)
 
 
-def _run_child(trial: Trial, memory_limit: str | None, timeout: float | None) -> None:
+def _run_child(trial: Trial, memory_limit: str | None, timeout: float | None, more: Mapping[str, str]) -> None:
     """The user's own settings of metering-duck do not reach the child."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("METERING_DUCK_")}
     environment.pop(MEMORY_LIMIT, None)
     environment |= {MEMORY_LIMIT: memory_limit} if memory_limit else {}
+    environment |= more
     command = [sys.executable, "-m", "benchmarks.trial", json.dumps(asdict(trial))]
     try:
         done = subprocess.run(
@@ -147,7 +160,9 @@ def import_libraries(name: str) -> None:
 
 
 def measured(contestant: Contestant, dataset: Dataset) -> tuple[pa.Table, Outcome]:
-    """The contestant's answer, and what it took in this process."""
+    """The contestant's answer, and what it took in this process, once it is ready."""
+    if contestant.ready:
+        contestant.ready()
     cpu_before = _cpu_seconds()
     before = time.perf_counter()
     answer = contestant.answer(dataset)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -23,11 +26,13 @@ from benchmarks.contestants import clickhouse
 from benchmarks.events import Shape, generate, piece_sql
 from benchmarks.pages import filled_text, markdown
 from benchmarks.profiles import AFTER, BETWEEN, seconds_by_query
-from benchmarks.question import MEMORY_LIMIT, Dataset, Target, memory_bytes
+from benchmarks.question import MEMORY_LIMIT, CannotAsk, Contestant, Dataset, Target, memory_bytes
 from benchmarks.questions import ORDER, QUESTIONS
 from benchmarks.results import Asked, Report, Timing, parse_size, ratio, read_report, size, timing, write_report
 from benchmarks.runner import Plan, contestants_of, run
-from benchmarks.trial import Outcome, TrialFailed, find_contestant, run_trial
+from benchmarks.servers import need, spark_cluster
+from benchmarks.tasks import ASKED, STEPS, Found, Step, TaskReport, fill_page, steps_of, tasks_markdown, write_tasks
+from benchmarks.trial import Outcome, TrialFailed, find_contestant, measured, run_trial
 
 PROJECT = Path(__file__).parent.parent
 FOLDER = PROJECT / "benchmarks" / "questions"
@@ -92,6 +97,19 @@ def test_only_the_first_of_a_repeated_event_counts(data: Path) -> None:
     assert [True, True] == [abs(first - 1000) < 150, abs(other - 400) < 100]
 
 
+def test_a_giant_has_its_share_and_no_other_set_changes(data: Path) -> None:
+    """Half of all events and a tenth of the rest are the first subject's; a set without a giant keeps its name."""
+    shape = Shape(20_000, 10, giant=0.5)
+    first, others = duckdb.sql(f"""
+        WITH subjects AS (SELECT subject, count(*) AS events FROM '{generate(shape, data)}/*.parquet' GROUP BY subject)
+        SELECT max(events), count(*) - 1 FROM subjects""").fetchall()[0]
+
+    assert (True, 9) == (abs(first - 11_000) < 300, others)
+    assert "20000-struct-30d-2c1ef0dcbf" == Shape(20_000, 10).name
+    with pytest.raises(ValueError, match="found giant 2; expected a share from 0 to 1"):
+        Shape(20_000, 10, giant=2)
+
+
 @pytest.mark.parametrize("properties", ["struct", "map", "json", "typed"])
 def test_every_layout_holds_the_same_events(properties: str, data: Path) -> None:
     """The layout of properties changes no quantity, and folders by day hold the events of their day."""
@@ -153,7 +171,8 @@ def test_a_question_explains_itself(name: str) -> None:
 
 def test_a_contestant_holds_only_its_own_library() -> None:
     """Questions import no contestant's library, so that one process has not the memory of another's."""
-    code = "import sys, benchmarks.questions; print([name for name in ('chdb', 'polars') if name in sys.modules])"
+    libraries = ("chdb", "polars", "pyspark", "moto", "s3fs", "deltalake", "pyiceberg")
+    code = f"import sys, benchmarks.questions; print([name for name in {libraries} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
 
     assert "[]\n" == done.stdout
@@ -265,6 +284,72 @@ def test_a_run_alternates_and_its_answers_are_equal(data: Path) -> None:
     assert [*names, *names[1:], names[0]] == [line.split(": ")[2] for line in said if ": round " in line]
     assert [2] * len(names) == [len(one.seconds) for one in report.questions[0].timings]
     assert [True] * len(names) == [(one.peak_mb or 0) > 20 for one in report.questions[0].timings]
+
+
+def test_what_runs_beside_a_question_is_there_until_its_last_round(data: Path) -> None:
+    """`around` is open once, before the first process and after the last; all of them have its environment."""
+    seen: list[str] = []
+
+    @contextmanager
+    def around(dataset: Dataset) -> Iterator[dict[str, str]]:
+        seen.append(f"began with {dataset.shape.events}")
+        yield {MEMORY_LIMIT: "lots"}
+        seen.append("ended")
+
+    question = replace(QUESTIONS[COUNTERS], options={"around": around})
+    report = run(Plan(20_000, (question,), data, contestants=("bare query",), rounds=1), seen.append)
+
+    said = f"{COUNTERS}: 20k events", f"{COUNTERS}: round 1: bare query: failed"
+    assert [said[0], "began with 20000", said[1], "ended"] == seen
+    assert [True] == ["SET memory_limit" in error for error in report.errors]
+
+
+def test_a_question_that_cannot_be_asked_is_one_error(data: Path) -> None:
+    """What is missing is said once, in a line, nobody is timed, and the page has a line for each as failed."""
+
+    def around(_dataset: Dataset) -> Iterator[dict[str, str]]:
+        raise CannotAsk("found no cluster; expected one.")
+
+    question = replace(QUESTIONS[COUNTERS], options={"around": around})
+    report = run(Plan(20_000, (question,), data, contestants=("metering-duck", "bare query")), lambda _: None)
+
+    assert [f"{COUNTERS}: found no cluster; expected one."] == report.errors
+    assert [[]] * 3 == [one.seconds for one in report.questions[0].timings]
+    assert 3 == markdown(report).count("failed")
+
+
+def test_what_is_not_installed_is_named_with_the_way_out() -> None:
+    """A question says which libraries it has not got."""
+    with pytest.raises(CannotAsk) as raised:
+        need("duckdb", "nosuchthing")
+
+    hint = "hint: pip install -e '.[benchmarks]'"
+    assert f"found no nosuchthing; expected duckdb, nosuchthing. {hint}" == str(raised.value)
+
+
+def test_without_java_there_is_no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Spark needs Java: where there is none, nothing is started, and one line says so."""
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with (
+        pytest.raises(CannotAsk, match=r"^found no Java; expected 17 or newer, for Spark\. hint: [^\n]*$"),
+        spark_cluster(),
+    ):
+        pass
+
+
+def test_a_contestant_is_ready_before_it_answers(data: Path) -> None:
+    """`ready` is called once, and then the answer is asked for."""
+    calls: list[str] = []
+
+    def answer(dataset: Dataset) -> pa.Table:
+        calls.append("answer")
+        return pa.table({"subject": ["a"]})
+
+    contestant = Contestant("metering-duck", answer, ready=lambda: calls.append("ready"))
+    _, outcome = measured(contestant, Dataset(data, MIXED))
+
+    assert (["ready", "answer"], 1) == (calls, outcome.answer_rows)
 
 
 def test_smoke_checks_answers_and_writes_nothing(data: Path) -> None:
@@ -498,3 +583,64 @@ def test_a_profile_adds_up() -> None:
 
     expected = {BETWEEN: 1.9, "counted": 0.4, "readings": 0.2, AFTER: 0.5}
     assert pytest.approx(expected) == found
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+def stage(number: int, *rdds: tuple[int, str, list[int]]) -> dict[str, object]:
+    """A stage of Spark's event log that has ended, of RDDs: number, scope and parents."""
+    infos = [{"RDD ID": one, "Scope": json.dumps({"name": scope}), "Parent IDs": of} for one, scope, of in rdds]
+    return {"Event": "SparkListenerStageCompleted", "Stage Info": {"Stage ID": number, "RDD Info": infos}}
+
+
+def task(number: int, seconds: float, shuffled: int = 0) -> dict[str, object]:
+    """A task of a stage, in Spark's event log."""
+    metrics = {
+        "Input Metrics": {"Records Read": 5},
+        "Shuffle Read Metrics": {"Local Bytes Read": shuffled, "Remote Bytes Read": shuffled},
+        "Shuffle Write Metrics": {"Shuffle Bytes Written": 7},
+    }
+    info = {"Launch Time": 1000, "Finish Time": 1000 + round(seconds * 1000)}
+    return {"Event": "SparkListenerTaskEnd", "Stage ID": number, "Task Info": info, "Task Metrics": metrics}
+
+
+def test_tasks_are_those_of_the_stages_that_compute_a_step() -> None:
+    """Each MapInArrow after the first is a step; who only reads what was kept of it is none of its tasks."""
+    made = [stage(n, (10 * n, "Scan", []), (10 * n + 1, "MapInArrow", [10 * n])) for n in range(5)]
+    kept = stage(5, (41, "MapInArrow", []), (50, "InMemoryTableScan", [41]), (51, "map", [50]))
+    ended = [task(0, 9), *(task(n, 1, n) for n in range(1, 5)), task(4, 3, 4), task(5, 8)]
+
+    found = steps_of([{"Event": "SparkListenerLogStart"}, *made, kept, *ended])
+
+    assert list(STEPS) == [one.name for one in found]
+    assert Step("keys", [1.0], 5, 2, 7) == found[0]
+    assert ([1.0, 3.0], 2.0, 3.0, 10, 16, 14) == (
+        found[3].seconds,
+        found[3].median,
+        found[3].max,
+        found[3].rows_read,
+        found[3].shuffle_read_bytes,
+        found[3].shuffle_written_bytes,
+    )
+    with pytest.raises(ValueError, match=r"event log: found 3 steps; expected keys, repeated, counted, readings\."):
+        steps_of([*made[:4], kept])
+
+
+def test_task_times_are_written_beside_the_results(tmp_path: Path) -> None:
+    """The JSON has every task's seconds, the Markdown the longest by the median one, the page what is between marks."""
+    steps = [Step(name, [1.0, 2.0, 9.0], 0, 2_500_000, 0) for name in STEPS]
+    found = [Found(name, title, 30.0, steps) for name, (title, _, _) in ASKED.items()]
+    report = TaskReport(replace(reported(events=2_000_000), questions=[]), 400, 0.5, 2, {"a": "b"}, found)
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- latest 2M tasks -->\nold\n<!-- /latest -->\nafter\n")
+
+    path = write_tasks(report, tmp_path)
+    fill_page(report, page)
+
+    assert "2026-11-23-2M-tasks.json" == path.name
+    assert [1.0, 2.0, 9.0] == json.loads(path.read_text())["found"][1]["steps"][3]["seconds"]
+    assert tasks_markdown(report) == path.with_suffix(".md").read_text()
+    row = "| readings | some of the subjects | 3 | 2.00 | 9.00 | 4.50 |  | 2.50 |  |"
+    assert [True] * 2 == [row in text for text in (tasks_markdown(report), page.read_text())]
+    assert (True, False) == (page.read_text().endswith("<!-- /latest -->\nafter\n"), "old" in page.read_text())

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from metering_duck.results import Accounting, Result
     from metering_duck.rollups import rollup
     from metering_duck.rows import Rows
+    from metering_duck.views import register
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,7 @@ _HOMES = {
     "results": ("Accounting", "Result"),
     "rollups": ("rollup",),
     "rows": ("Rows",),
+    "views": ("register",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -89,6 +91,7 @@ __all__ = [
     "load_config",
     "meter",
     "periods",
+    "register",
     "rollup",
 ]
 

@@ -24,7 +24,7 @@ from metering_duck.layouts import ENTERED_BY_FILE, Layout, Reach, reach_conditio
 from metering_duck.measurements import Measurement, Span
 from metering_duck.quantities import Parsed, quantified_stages
 from metering_duck.quote import literal
-from metering_duck.stages import Query, Stage, load_stage
+from metering_duck.stages import Query, Stage, load_stage, reading
 from metering_duck.statements import case, names, select
 
 SETTLED_ONLY = ("content", "verdict", "kept_content", "kept_metered_at")
@@ -491,6 +491,22 @@ def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
         within = select({}, "verdicts", star="*", where=reach_conditions(reach, "recorded_at"))
         stages.append(Stage("in_reach", "the others are of other windows", within))
     return Query("settled", tuple(stages))
+
+
+def outcomes_query(compiler: Compiler, *, repeated: bool) -> Query:
+    """`outcomes`: every event read and what became of it (R9), those that are not metered under its own name, too."""
+    stages = compiler.judged(repeated=repeated)
+    columns = names(("workspace_id", "universe_id", "id", "type", "subject"))
+    columns |= {name: f"{name} AT TIME ZONE 'UTC'" for name in ("recorded_at", "metered_at")}
+    columns |= names(("properties", "status", "file"))
+    found = select(columns, "judged")
+    if repeated:
+        lost = select({"status": "verdict"}, "settled", star="*", where=["verdict <> 'kept'"])
+        stages.append(Stage("lost", "the rows of repeated keys that do not count", lost))
+        renamed = [reading(stage, {"accepted": "lost"}, "lost_renamed") for stage in renamed_stages(compiler.selection)]
+        stages += renamed
+        found += f"\nUNION ALL\n{select(columns, renamed[-1].name if renamed else 'lost')}"
+    return Query("outcomes", (*stages, Stage("outcomes", "every event read, and what became of it", found)))
 
 
 def dimensions_sql(values: Mapping[str, str]) -> str:

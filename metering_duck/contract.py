@@ -317,6 +317,20 @@ REJECT_SCHEMA = pa.schema(
         )
     ]
 )
+OUTCOME_SCHEMA = pa.schema(
+    [
+        ("workspace_id", pa.string()),
+        ("universe_id", pa.string()),
+        ("id", pa.string()),
+        ("type", pa.string()),
+        ("subject", pa.string()),
+        ("recorded_at", TIME),
+        ("metered_at", TIME),
+        ("properties", TEXT_MAP),
+        ("status", pa.string()),
+        ("file", pa.string()),
+    ]
+)
 CONFLICT_SCHEMA = pa.schema(
     [
         ("workspace_id", pa.string()),

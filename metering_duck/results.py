@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from metering_duck.contract import CONFLICT_SCHEMA, REJECT_SCHEMA
+from metering_duck.contract import CONFLICT_SCHEMA, OUTCOME_SCHEMA, REJECT_SCHEMA
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, RejectedEvents
 from metering_duck.json_shapes import JSON_SQL
@@ -97,6 +97,7 @@ class Plan:
     notices: Callable[[Accounting], list[str]]
     rows: Query
     reads: Callable[[], Reads] | None = None
+    outcomes: Callable[[], Query] | None = None
 
 
 class Result(Rows):
@@ -200,6 +201,16 @@ class Result(Rows):
         """Write the conflicts to a file, as write does."""
         conflicts = self._plan.conflicts() if self.accounting.conflicts else None
         return self._write_aside(conflicts, "conflict", CONFLICT_SCHEMA, path)
+
+    def write_outcomes(self, path: str | os.PathLike[str]) -> Path | str:
+        """Write every event read, and what became of it (OUTCOME_SCHEMA), to a file, as write does.
+
+        Raises: ConfigError for readings, which are made of events that were judged for them alone.
+        """
+        self._settle()
+        if self._plan.outcomes is None:
+            raise ConfigError(f"outcomes: found {self.shape}s; expected records. hint: meter(events, config)")
+        return self._write_aside(self._plan.outcomes(), "event", OUTCOME_SCHEMA, path)
 
     def _write_aside(
         self, rows: Query | None, shape: str, schema: pa.Schema, path: str | os.PathLike[str]

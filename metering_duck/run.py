@@ -18,6 +18,7 @@ from metering_duck.compiler import (
     Compiler,
     Selection,
     key_hashes_query,
+    outcomes_query,
     repeated_keys_query,
     settled_query,
     tied_moments_query,
@@ -427,6 +428,7 @@ class Run:
             return [*self.deduplication(), counting.counted(compiler.judged(repeated=repeated)), last]
 
         plan = self._plan("record-bundle" if bundled else "record", prepare, script)
+        plan.outcomes = lambda: self.query(outcomes_query(compiler, repeated=self.repeated))
         return Result(self.engine, plan, strict=strict)
 
     def readings(self, compiler: Judge, shape: Totals, *, bundled: bool, strict: bool) -> Result:

@@ -27,6 +27,7 @@ import pyarrow as pa
 from metering_duck.errors import SourceError, a_kind, first_few
 from metering_duck.lakes import Attached, LakeTable, find_lake, is_lake
 from metering_duck.remote import expand_url, open_url, reading, scheme_of, shown
+from metering_duck.table_days import TableDays, find_days, parts_of
 
 FORMATS = {
     ".parquet": "parquet",
@@ -77,7 +78,7 @@ class Lines:
     name: str
 
 
-Input = Files | Rows | Lines | LakeTable | Attached
+Input = Files | Rows | Lines | LakeTable | TableDays | Attached
 
 
 def find_input(given: Any, scratch: Path) -> Input:
@@ -94,6 +95,8 @@ def find_input(given: Any, scratch: Path) -> Input:
         given = [given]
     if isinstance(given, Sequence) and given and all(isinstance(item, str | os.PathLike) for item in given):
         paths = [os.fspath(item) for item in given]
+        if all(parts_of(path) for path in paths):
+            return find_days(paths)
         lake = next((path for path in paths if is_lake(path)), None)
         if lake and len(paths) > 1:
             raise SourceError(f"{shown(lake)}: found other inputs beside it; expected a table alone, or files.")

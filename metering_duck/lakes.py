@@ -61,6 +61,13 @@ class LakeTable:
         """Only the rows whose columns are in the times."""
         return replace(self, times={**self.times, **times})
 
+    @property
+    def identity(self) -> str:
+        """What the table is known by, whatever is done to it; another one in its place has another."""
+        if self.kind == "delta":
+            return str(self.table.metadata().id)
+        return str(self.table.table_metadata.table_uuid)
+
     def opened(self) -> tuple[Any, bool]:
         """Its rows as something that Arrow can stream, and whether that can be scanned more than once."""
         if self.kind == "delta":

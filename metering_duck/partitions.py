@@ -21,6 +21,7 @@ from metering_duck.inputs import Files, Input, parquet_schema
 from metering_duck.lakes import LakeTable
 from metering_duck.mapping import FieldMap, Names
 from metering_duck.quote import identifier
+from metering_duck.table_days import TableDays
 
 # What Hive calls the partition of rows that have no value.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -84,7 +85,7 @@ def prune_names(found: Files, wanted: Mapping[str, Sequence[str]]) -> Files:
 def of_tenants(found: Input, wanted: Mapping[str, Sequence[str]], fields: Names, mapping: FieldMap) -> Input:
     """Without what its folders, or a table's statistics, say is of tenants not asked for (field → texts)."""
     asked = {name: texts for name, texts in wanted.items() if texts and name not in mapping.constants}
-    if isinstance(found, LakeTable):
+    if isinstance(found, LakeTable | TableDays):
         columns = {name: mapping.column_of(name, fields[name], found.schema.names, found.name) for name in asked}
         return found.where({column: asked[name] for name, column in columns.items() if column})
     if not isinstance(found, Files) or found.format != "parquet" or not found.keys or not asked:

@@ -44,6 +44,7 @@ from metering_duck.shapes import Shape
 from metering_duck.sources import open_source
 from metering_duck.stages import Query, Stage, load_stage, load_text, with_values
 from metering_duck.statements import case, names, select
+from metering_duck.table_days import TableDays, check_moments
 from metering_duck.times import parse_time
 from metering_duck.totals import Totals, reading_rows
 from metering_duck.usage import usage_query
@@ -212,6 +213,10 @@ class Run:
             found, part = prune(found, partition[0], *self.bounds(partition[1]))
         if isinstance(found, LakeTable):
             self.remarks.append(f"input: {found.name}, as it is at this version.")
+        if isinstance(found, TableDays):
+            column = mapping.column_of("time", fields["time"], found.schema.names, found.name)
+            found = replace(found, time=check_moments(found.schema, column, found.name))
+            self.remarks += [f"input: {table.name}, as it is at this version." for table, _ in found.parts]
         return of_tenants(found, tenants, fields, mapping), part
 
     def remember(self, history: History) -> None:

@@ -22,6 +22,7 @@ from metering_duck.shapes import EVENT_COLUMN, Shape, check_wrapped
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
 from metering_duck.statistics import proven_columns
+from metering_duck.table_days import TableDays
 
 PLACE_COLUMN = "metering_duck_place"
 SAMPLE_ROWS = 1_000
@@ -178,6 +179,8 @@ def relation_of(engine: Engine, found: Input, name: str = "input") -> tuple[str,
     if isinstance(found, LakeTable):
         data, rereadable = found.opened()
         return _rows(engine, Rows(data, found.name, rereadable), name), False
+    if isinstance(found, TableDays):
+        return _days(engine, found, name), False
     if isinstance(found, Attached):
         return engine.attach(found.path, found.table, found.name), False
     readers = {"parquet": _parquet, "csv": _csv, "ndjson": _ndjson, "json": _json_objects, "objects": _json_objects}
@@ -265,6 +268,16 @@ def _rows(engine: Engine, found: Rows, name: str) -> str:
     engine.fill(Query(f"{name}_spooled", (rows,)))
     engine.connection.unregister(f"{name}_rows")
     return f"{name}_spooled"
+
+
+def _days(engine: Engine, found: TableDays, name: str) -> str:
+    """Days of a table by the names of their columns, each row with its day in place of a file."""
+    scans = []
+    for n, (table, where) in enumerate(found.scans()):
+        data, rereadable = table.opened()
+        rows = _rows(engine, Rows(data, table.name, rereadable), f"{name}_{n}")
+        scans.append(select({FILE_COLUMN: found.day_sql(table)}, rows, star="*", where=[where] if where else []))
+    return f"({' UNION ALL BY NAME '.join(scans)})"
 
 
 def _arrow_reader(paths: tuple[str, ...]) -> pa.RecordBatchReader:

@@ -27,6 +27,7 @@ from ledger_worlds import BEGINNING, CLOCK, event, exported, write
 
 from metering_duck.errors import LedgerError, MeteringError, SourceError
 from metering_duck.ledger.ledger import Ledger
+from metering_duck.ledger.store import VERSION
 
 CONFIG = {
     "measurements": [
@@ -379,7 +380,7 @@ def test_a_ledger_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -
             command()
     assert before == path.read_bytes()
     with duckdb.connect(str(path)) as connection:
-        connection.execute("UPDATE ledger SET version = 1")
+        connection.execute(f"UPDATE ledger SET version = {VERSION}")
     assert worlds.problems(ledger) == []
 
 

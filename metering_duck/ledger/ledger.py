@@ -334,8 +334,8 @@ class Ledger:
         Shape:  `events` are paths, folders and globs to look at beside those that the ledger knows.
         """
         with self.store.reading() as engine:
-            found = look_around(engine, patterns_of(events), datetime.now(UTC))
             reading = stored_reading(engine) or ReadingOptions({})
+            found = look_around(engine, patterns_of(events), datetime.now(UTC), reading, self.machine)
             return status_of(engine, found, reading, self.machine)
 
     def verify(self, *, files: bool = False) -> list[Finding]:

@@ -1,16 +1,15 @@
 """The manifest: which event files there are, when each was first seen, which periods it touches, and what is repeated.
 
 A file is known by its content. One that was changed is another file; one that only moved is the same. What is new is
-read once here: its times, and the keys of all files, since one event counts once over all history (R8).
+read once here: its times, and the keys of all files, since one event counts once over all history (R8). A day of a
+table is a file like any other; tables.py says which there are.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,12 +23,14 @@ from metering_duck.history import History
 from metering_duck.inputs import expand, is_pipe
 from metering_duck.layouts import HAS_TIME
 from metering_duck.ledger.periods import utc
+from metering_duck.ledger.places import Stamp, sha256_of_file, stamps_of
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.remote import scheme_of, shown
+from metering_duck.remote import shown
 from metering_duck.repeated import RepeatedHashes, as_column, as_numpy
 from metering_duck.run import HASHES_AT_ONCE, Machine, Run
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import case, names, select
+from metering_duck.table_days import parts_of
 
 
 @dataclass(frozen=True)
@@ -71,40 +72,56 @@ def make_reading(
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of the manifest. Times are UTC; `file_id` is 0 as long as it is not in the ledger."""
+    """A file of the manifest. Times are UTC; `file_id` is 0 as long as it is not in the ledger.
+
+    Which version of a table has a day since when is known, which of its rows is not: events of a table that do not say
+    themselves when they entered all entered when the table was `first_seen_at`.
+    """
 
     file_id: int
     path: str
-    size_bytes: int
-    modified_ns: int
     sha256: str
     entered_at: datetime
+    stamp: Stamp
     last_metered_at: datetime | None = None
+    first_seen_at: datetime | None = None
 
     @property
-    def is_unchanged(self) -> bool:
-        """Whether the file is there with the size and time of change that it had; its bytes are then taken as read."""
-        try:
-            found = os.stat(self.path)
-        except OSError:
-            return False
-        return (found.st_size, found.st_mtime_ns) == (self.size_bytes, self.modified_ns)
+    def is_day(self) -> bool:
+        """Whether it is a day of a table."""
+        return parts_of(self.path) is not None
+
+    def is_as(self, stamp: Stamp | None) -> bool:
+        """Whether what is there now is what it was, as far as that is told without its bytes."""
+        if stamp is None or self.is_day:
+            return stamp is not None and stamp.etag == self.stamp.etag
+        return stamp == self.stamp
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is on disk, against what is in the ledger: `moved` files have another path or time, and the same content."""
+    """What is there, against what is in the ledger: `moved` files have another path or time, and the same content.
 
-    known: tuple[SourceFile, ...]
+    Days that a later version of their table has no more, or has with other rows, are `superseded`: no loss, since the
+    version before is still there.
+    """
+
+    known: tuple[SourceFile, ...] = ()
     new: tuple[SourceFile, ...] = ()
     moved: tuple[SourceFile, ...] = ()
     changed: tuple[SourceFile, ...] = ()
     gone: tuple[SourceFile, ...] = ()
+    superseded: tuple[SourceFile, ...] = ()
 
     @property
     def present(self) -> tuple[SourceFile, ...]:
         """All that can be read."""
         return (*self.known, *self.moved, *self.new)
+
+    @property
+    def lost(self) -> tuple[SourceFile, ...]:
+        """All that is not there any more as it was."""
+        return (*self.gone, *self.changed, *self.superseded)
 
     @property
     def without_losses(self) -> Found:
@@ -113,24 +130,32 @@ class Found:
         return replace(self, new=tuple(f for f in self.new if f.path not in changed), changed=(), gone=())
 
 
+# Which rows of source_files are days of a table.
+IS_OF_TABLE = "regexp_matches(path, '^(delta|iceberg)://')"
+
+
 def files_of(
     engine: StoreEngine, where: str = "gone_at IS NULL", parameters: Mapping[str, object] | None = None
 ) -> list[SourceFile]:
     """The files of the manifest, in the order in which they came."""
+    first = f"(SELECT min(entered_at) FROM source_files WHERE {IS_OF_TABLE})"
     rows = engine.rows(
-        "SELECT file_id, path, size_bytes, modified_ns, sha256, entered_at, last_metered_at FROM source_files "
-        f"WHERE {where} ORDER BY file_id",
+        "SELECT file_id, path, size_bytes, modified_ns, sha256, entered_at, last_metered_at, etag, "
+        f"CASE WHEN {IS_OF_TABLE} THEN {first} END FROM source_files WHERE {where} ORDER BY file_id",
         dict(parameters or {}),
     )
     return [
-        SourceFile(n, path, size, ns, sha, utc(entered), utc(last)) for n, path, size, ns, sha, entered, last in rows
+        SourceFile(n, path, sha, utc(entered), Stamp(size, ns, etag), utc(last), first and utc(first))
+        for n, path, size, ns, sha, entered, last, etag, first in rows
     ]
 
 
 def look(
     known: Sequence[SourceFile], patterns: Iterable[str], remembered: Iterable[str], entered_at: datetime
 ) -> Found:
-    """What is on disk now, where it is told to look and where it did before: which files are new, moved, changed, gone.
+    """What is there now, where it is told to look and where it did before: which files are new, moved, changed, gone.
+
+    Days of tables are known to tables.py.
 
     Raises: SourceError for one of `patterns` that finds nothing, and for what is not a file.
     """
@@ -138,13 +163,14 @@ def look(
     for pattern in patterns:
         if pattern == "-" or is_pipe(pattern):
             raise SourceError(f"{pattern}: is no file; expected event files, which a ledger can read again later.")
-    absent = [file for file in known if not os.path.isfile(file.path)]
-    there = [file for file in known if os.path.isfile(file.path)]
-    same = [file for file in there if file.is_unchanged]
+    stamps = stamps_of(file.path for file in known)
+    absent = [file for file in known if file.path not in stamps]
+    there = [file for file in known if file.path in stamps]
+    same = [file for file in there if file.is_as(stamps[file.path])]
     taken = {file.path for file in same}
     listed = [path for path in _paths(patterns, remembered, {file.path for file in absent}) if path not in taken]
     listed = list(dict.fromkeys([*(file.path for file in there if file.path not in taken), *listed]))
-    hashed = [_hashed(path, entered_at) for path in listed]
+    hashed = _hashed(listed, entered_at)
     # What is not where it was, or not as it was, may be what it was all the same: its content tells.
     lost: dict[str, list[SourceFile]] = {}
     for file in [*absent, *there]:
@@ -173,25 +199,28 @@ def _paths(patterns: Iterable[str], remembered: Iterable[str], absent: set[str])
         with contextlib.suppress(SourceError):
             found |= dict.fromkeys(expand(pattern))
     for pattern in patterns:
-        if scheme_of(pattern):
-            raise SourceError(
-                f"{shown(pattern)}: found a URL; expected files on this machine, since a ledger knows a file by the "
-                "SHA-256 of its bytes. hint: metering-duck aggregate reads it where it lies"
-            )
-        if os.path.abspath(pattern) not in absent:
+        if pattern not in absent:
             found |= dict.fromkeys(expand(pattern))
     return list(found)
 
 
-def _hashed(path: str, entered_at: datetime) -> SourceFile:
-    """A file by its content."""
-    try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found = os.fstat(file.fileno())
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror}); expected a file that can be read.") from None
-    return SourceFile(0, path, found.st_size, found.st_mtime_ns, digest, entered_at)
+def _hashed(paths: Sequence[str], entered_at: datetime) -> list[SourceFile]:
+    """Files by their content.
+
+    Raises: SourceError for one that cannot be read, or changes meanwhile.
+    """
+    stamps = stamps_of(paths)
+    digests: dict[str, str] = {}
+    for path in paths:
+        try:
+            digests[path] = sha256_of_file(path)
+        except OSError as error:
+            raise SourceError(f"{path}: cannot be read ({error.strerror}); expected a file that can be read.") from None
+    after = stamps_of(paths)
+    for path in paths:
+        if path not in stamps or after.get(path) != stamps[path]:
+            raise SourceError(f"{shown(path)}: changed while it was read; expected it to hold still. hint: run again")
+    return [SourceFile(0, path, digest, entered_at, stamps[path]) for path, digest in digests.items()]
 
 
 def check_gone(found: Found, used: Container[int]) -> None:
@@ -234,7 +263,7 @@ def discover(found: Found, options: ReadingOptions, machine: Machine) -> Discove
 REPEATED_SCHEMA = pa.schema([("key_hash", pa.uint64()), ("file", pa.string()), ("recorded_at", pa.timestamp("us"))])
 
 
-def _open(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine) -> tuple[Run, Selection]:
+def open_files(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine) -> tuple[Run, Selection]:
     """A run over whole files."""
     history = history_of(files)
     selection = Selection(entered=history.entered_sql)
@@ -252,8 +281,9 @@ def _open(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine
 
 
 def history_of(files: Iterable[SourceFile]) -> History:
-    """When each file entered, by its path."""
-    return History({file.path: file.entered_at.astimezone(UTC).replace(tzinfo=None) for file in files})
+    """When the events of each file entered, by its path."""
+    entered = {file.path: file.first_seen_at or file.entered_at for file in files}
+    return History({path: moment.astimezone(UTC).replace(tzinfo=None) for path, moment in entered.items()})
 
 
 def times_of(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine) -> pa.Table:
@@ -265,7 +295,7 @@ def _times(
     files: Sequence[SourceFile], options: ReadingOptions, machine: Machine
 ) -> tuple[pa.Table, list[dict[str, Any]], pa.Table]:
     """By hour and by file, and the events without a time."""
-    run, selection = _open(files, options, machine)
+    run, selection = open_files(files, options, machine)
     with run.engine as engine:
         arrivals = arrivals_stages(run.layout, (), selection)
         engine.fill(run.query(Query("source_hours", (*arrivals, _by_hour()))))
@@ -323,8 +353,11 @@ def _manifest_rows(found: Found, totals: list[dict[str, Any]]) -> pa.Table:
     rows = []
     for file in found.new:
         learnt = by_path.get(file.path, nothing)
-        own = {name: getattr(file, name) for name in ("path", "size_bytes", "modified_ns", "sha256", "entered_at")}
+        own = {"path": file.path, "sha256": file.sha256, "entered_at": file.entered_at, **asdict(file.stamp)}
         last = learnt.get("last_metered_at") or file.entered_at
+        if file.first_seen_at and _aware(last) == file.first_seen_at:
+            # None of its events says itself when it entered.
+            last = file.entered_at
         rows.append(own | {name: learnt.get(name) for name in FILE_COUNTS} | {"last_metered_at": last})
     return pa.Table.from_pylist([{**row, **{n: _aware(row[n]) for n in FILE_TIMES}} for row in rows], FILE_SCHEMA)
 
@@ -333,6 +366,7 @@ FILE_COUNTS = ("rows", "rows_without_time", "first_recorded_at", "last_recorded_
 FILE_TIMES = ("first_recorded_at", "last_recorded_at", "last_metered_at")
 FILE_SCHEMA = pa.schema(
     [("path", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64()), ("sha256", pa.string())]
+    + [("etag", pa.string())]
     + [("rows", pa.int64()), ("rows_without_time", pa.int64())]
     + [(name, pa.timestamp("us", tz="UTC")) for name in (*FILE_TIMES, "entered_at")]
 )
@@ -344,7 +378,7 @@ def _aware(moment: datetime | None) -> datetime | None:
 
 def _repeated(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine) -> pa.Table:
     """Every row of a key whose hash occurs more than once."""
-    run, selection = _open(files, options, machine)
+    run, selection = open_files(files, options, machine)
     with run.engine as engine:
         hashes = RepeatedHashes(engine.directory, "repeated_keys")
         keys = key_hashes_query(arrivals_stages(run.layout, (), selection), keys=True, moments=False)
@@ -366,12 +400,12 @@ def _repeated(files: Sequence[SourceFile], options: ReadingOptions, machine: Mac
 
 def write(engine: StoreEngine, found: Found, learnt: Discovery | None, now: datetime) -> None:
     """Bring the manifest up to date, inside a transaction."""
-    for file in (*found.gone, *found.changed):
+    for file in found.lost:
         engine.rows("UPDATE source_files SET gone_at = $now WHERE file_id = $id", {"now": now, "id": file.file_id})
     for file in found.moved:
         engine.rows(
-            "UPDATE source_files SET path = $path, modified_ns = $modified WHERE file_id = $id",
-            {"path": file.path, "modified": file.modified_ns, "id": file.file_id},
+            "UPDATE source_files SET path = $path, modified_ns = $modified, etag = $etag WHERE file_id = $id",
+            {"path": file.path, "modified": file.stamp.modified_ns, "etag": file.stamp.etag, "id": file.file_id},
         )
     if learnt is None:
         return

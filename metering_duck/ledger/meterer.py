@@ -33,6 +33,8 @@ from metering_duck.ledger.plans import (
     whole_sha256,
 )
 from metering_duck.ledger.store import Store, StoreEngine
+from metering_duck.ledger.tables import look_at_table, table_of
+from metering_duck.remote import scheme_of
 from metering_duck.run import Machine
 
 
@@ -95,7 +97,10 @@ class Meterer:
         """
         with self.store.reading() as engine:
             ids = {int(row[0]) for row in engine.rows(used, {"run": run.run_id})}
-            known, moment = files_of(engine), run.as_of or run.clock
+            moment = run.as_of or run.clock
+            # A day that a table has no more is there in the version of then.
+            still = f"gone_at IS NULL OR ({manifest.IS_OF_TABLE} AND gone_at > $moment)"
+            known = files_of(engine, still, {"moment": moment})
             reading = stored_reading(engine) or ReadingOptions({})
         visible = tuple(file for file in known if file.entered_at <= moment or file.file_id in ids)
         return Situation(visible, reading, run.as_of, clock, is_whole=False)
@@ -121,7 +126,7 @@ class Meterer:
         patterns = patterns_of(events)
         with self.store.reading() as engine:
             options = manifest.check_options(stored_reading(engine), reading)
-            found = look_around(engine, patterns, clock)
+            found = look_around(engine, patterns, clock, options, self.machine)
             used = {int(row[0]) for row in engine.rows("SELECT DISTINCT file_id FROM run_files")}
         if as_of is None and not without_missing:
             manifest.check_gone(found, used)
@@ -131,7 +136,7 @@ class Meterer:
         if not found.present:
             raise LedgerError("events: found no file; expected some. hint: name files, folders or globs")
         learnt = manifest.discover(found, options, self.machine) if found.new else None
-        if learnt or found.moved or found.gone or found.changed or patterns:
+        if learnt or found.moved or found.lost or patterns:
             with self.store.transaction() as engine:
                 if patterns:
                     add_patterns(engine, patterns, clock)
@@ -374,13 +379,20 @@ def patterns_of(events: Any) -> list[str]:
             raise ConfigError(
                 f"events: found {type(item).__name__}; expected paths of files, which can be read again later."
             )
-    return [text if (text := os.fspath(item)) == "-" else os.path.abspath(text) for item in given]
+    texts = [os.fspath(item) for item in given]
+    return [text if text == "-" or scheme_of(text) else os.path.abspath(text) for text in texts]
 
 
-def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime) -> Found:
-    """What is on disk now, where the ledger looks and where it is told to look."""
+def look_around(
+    engine: StoreEngine, patterns: Sequence[str], now: datetime, options: ReadingOptions, machine: Machine
+) -> Found:
+    """What is there now, where the ledger looks and where it is told to look."""
     known = [str(row[0]) for row in engine.rows("SELECT pattern FROM source_patterns ORDER BY added_at, rowid")]
-    return manifest.look(manifest.files_of(engine), patterns, known, now)
+    files = files_of(engine)
+    table = table_of([*known, *patterns])
+    if table:
+        return look_at_table(files, table, now, options, machine)
+    return manifest.look(files, patterns, known, now)
 
 
 def add_patterns(engine: StoreEngine, patterns: Iterable[str], now: datetime) -> None:

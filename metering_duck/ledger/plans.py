@@ -6,7 +6,6 @@ else can change its readings. So two plans of one digest have the same readings,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from metering_duck.layouts import Reach
 from metering_duck.ledger.configs import KnownConfig, Options, digest
 from metering_duck.ledger.manifest import ReadingOptions, SourceFile, files_of, history_of
 from metering_duck.ledger.periods import Period
+from metering_duck.ledger.places import stamps_of
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.repeated import Hashes
 
@@ -220,10 +220,12 @@ def check_readable(files: Iterable[SourceFile]) -> None:
 
     Raises: LedgerError.
     """
-    for file in files:
-        if not file.is_unchanged:
+    asked = list(files)
+    stamps = stamps_of(file.path for file in asked)
+    for file in asked:
+        if not file.is_as(stamps.get(file.path)):
             seen = f"it was when it was seen on {file.entered_at:%Y-%m-%d}"
-            if not os.path.exists(file.path):
+            if file.path not in stamps:
                 raise LedgerError(f"{file.path}: is gone; expected it as {seen}. hint: put it back")
             raise LedgerError(
                 f"{file.path}: is not what {seen}; expected the same bytes. hint: put it back as it was; "

@@ -183,9 +183,13 @@ def commit(
 
 def _insert_files(engine: StoreEngine, run_id: int, plan: Plan) -> None:
     """Which files a run read."""
-    files = [(file.file_id, counts) for files, counts in ((plan.files, True), (plan.others, False)) for file in files]
+    files = [(file, counts) for files, counts in ((plan.files, True), (plan.others, False)) for file in files]
     manifest = pa.table(
-        {"file_id": pa.array([n for n, _ in files], pa.int32()), "counts": [counts for _, counts in files]}
+        {
+            "file_id": pa.array([file.file_id for file, _ in files], pa.int32()),
+            "counts": [counts for _, counts in files],
+            "versioned_path": pa.array([file.path if file.is_day else None for file, _ in files], pa.string()),
+        }
     )
     engine.insert("run_files", manifest, {"run_id": str(run_id)})
 

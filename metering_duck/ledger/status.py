@@ -73,20 +73,21 @@ def status_of(engine: StoreEngine, found: Found, reading: ReadingOptions, machin
     except (SourceError, SchemaError) as error:
         problems = [f"the new files cannot be read: {error}"]
     engine.keep("new_hours", hours.select(NEW_HOURS.names).cast(NEW_HOURS))
-    lost = [file.file_id for file in (*found.gone, *found.changed)]
+    lost = [file.file_id for file in found.lost]
     engine.keep("lost_files", pa.table({"file_id": pa.array(lost, pa.int32())}))
     counted = "count(*), coalesce(sum(rows), 0), coalesce(sum(rows_without_time), 0)"
     (found_files,) = engine.rows(f"SELECT {counted} FROM source_files WHERE gone_at IS NULL")
     ((configs, runs),) = engine.rows("SELECT (SELECT count(*) FROM configs), (SELECT count(*) FROM runs)")
     files, events, without_time = (int(count) for count in found_files)
-    new, changed, gone = ([file.path for file in files] for files in (found.new, found.changed, found.gone))
+    differ = (*found.changed, *found.superseded)
+    new, changed, gone = ([file.path for file in files] for files in (found.new, differ, found.gone))
     counts = files, events, without_time, configs, runs
     return Status(str(engine.path), *counts, new, changed, gone, problems, _periods(engine, found))
 
 
 def _periods(engine: StoreEngine, found: Found) -> list[PeriodStatus]:
     """Every period with what has changed under it: its own files, or those that its levels were made of."""
-    lost = {file.file_id for file in (*found.gone, *found.changed)}
+    lost = {file.file_id for file in found.lost}
     visible = [file for file in visible_files(engine, None) if file.file_id not in lost]
     earliest = engine.rows("SELECT min(first_recorded_at) FROM new_hours")[0][0]
     periods: list[PeriodStatus] = []

@@ -21,7 +21,7 @@ from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageE
 from metering_duck.quote import literal
 from metering_duck.stages import load_text
 
-VERSION = 1
+VERSION = 2
 WAIT_SECONDS = 10.0
 # What DuckDB says of a file that another process has open, has no room for, or is none of its own.
 BUSY = ("Could not set lock", "Unique file handle conflict")
@@ -132,14 +132,23 @@ class Store:
                     raise
                 time.sleep(0.05)
         try:
-            self._check_version(engine)
+            version = self._version(engine)
         except BaseException:
             engine.close()
             raise
-        return engine
+        if version == VERSION:
+            return engine
+        engine.close()
+        with contextlib.closing(StoreEngine(self.path, writes=True)) as writing, writing.transaction():
+            # Meanwhile another process may have done it.
+            self._migrate(writing, self._version(writing))
+        return self._open(writes=writes)
 
-    def _check_version(self, engine: StoreEngine) -> None:
-        """An older ledger is brought forward, a later one refused."""
+    def _version(self, engine: StoreEngine) -> int:
+        """Of which version its tables are: ours, or an older one, which is to be brought forward.
+
+        Raises: LedgerError for a later one.
+        """
         try:
             ((version, made_with),) = engine.rows("SELECT version, created_with FROM ledger")
         except (StageError, ValueError):
@@ -150,9 +159,7 @@ class Store:
                 f"{self.path}: is a ledger of version {version} (made by {made_with}); expected at most {VERSION}, "
                 f"which metering-duck {__version__} knows. hint: pip install --upgrade metering-duck"
             )
-        if version < VERSION:
-            with contextlib.closing(StoreEngine(self.path, writes=True)) as writing, writing.transaction():
-                self._migrate(writing, version)
+        return int(version)
 
     def _migrate(self, engine: StoreEngine, version: int) -> None:
         """Run what brings the tables from one version to the next, up to ours."""

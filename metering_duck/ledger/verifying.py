@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
-from metering_duck.errors import MeteringError
+from metering_duck.errors import MeteringError, SourceError
 from metering_duck.ledger import configs
 from metering_duck.ledger.exporting import readings
-from metering_duck.ledger.manifest import files_of
+from metering_duck.ledger.manifest import ReadingOptions, SourceFile, files_of
+from metering_duck.ledger.meterer import stored_reading
+from metering_duck.ledger.places import sha256_of_file
 from metering_duck.ledger.runs import find_runs, levels_of, levels_sha256, sha256_of
 from metering_duck.ledger.store import Store, StoreEngine
+from metering_duck.ledger.tables import contents_of
+from metering_duck.run import Machine
+from metering_duck.table_days import day_name, parts_of
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,26 @@ def _adjustments(engine: StoreEngine) -> Iterator[Finding]:
 
 
 def _files(engine: StoreEngine, *, hashed: bool) -> Iterator[Finding]:
-    for file in files_of(engine) if hashed else []:
+    files = files_of(engine) if hashed else []
+    days = _days(engine, files)
+    for file in files:
         try:
-            with open(file.path, "rb") as opened:
-                found = hashlib.file_digest(opened, "sha256").hexdigest()
+            found = days.get(file.path, "no such day") if file.is_day else sha256_of_file(file.path)
             problem = "" if found == file.sha256 else f"found {found}; expected {file.sha256}"
         except OSError as error:
             problem = f"cannot be read ({error.strerror})"
+        except SourceError as error:
+            problem = str(error)
         yield Finding("file digest", file.path, problem)
+
+
+def _days(engine: StoreEngine, files: Sequence[SourceFile]) -> dict[str, str]:
+    """The digests of the days of tables, each version read once."""
+    reading = stored_reading(engine) or ReadingOptions({})
+    found: dict[str, str] = {}
+    tables = {parts[0]: file for file in files if (parts := parts_of(file.path))}
+    for name, file in tables.items():
+        with contextlib.suppress(SourceError):
+            contents = contents_of(name, file.first_seen_at or file.entered_at, reading, Machine())
+            found |= {day_name(name, day): sha256 for day, sha256 in contents.items()}
+    return found

@@ -1,0 +1,108 @@
+"""Places: what is where a ledger's event files lie, and whether it is what it was: on disk, as objects, in a table."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from metering_duck.errors import SourceError
+from metering_duck.lakes import LakeTable, find_lake
+from metering_duck.remote import filesystem_of, open_url, reading, scheme_of
+from metering_duck.table_days import parts_of
+
+# What file systems call the moment when an object was written.
+MODIFIED = ("LastModified", "last_modified", "updated", "mtime")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells without its bytes that a file is what it was; of a day of a table, which table it is of."""
+
+    size_bytes: int
+    modified_ns: int
+    etag: str | None = None
+
+
+def stamps_of(paths: Iterable[str]) -> dict[str, Stamp]:
+    """The files that are there now. Objects are listed folder by folder; of a day of a table only its id is told.
+
+    Raises: SourceError for a place that cannot be looked at.
+    """
+    found: dict[str, Stamp] = {}
+    listed: dict[str, dict[str, Any]] = {}
+    for path in dict.fromkeys(paths):
+        day = parts_of(path)
+        if day:
+            stamp = _table_stamp(day[0])
+        elif scheme_of(path):
+            stamp = _object_stamp(path, listed)
+        else:
+            stamp = _file_stamp(path)
+        if stamp:
+            found[path] = stamp
+    return found
+
+
+def _file_stamp(path: str) -> Stamp | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return Stamp(found.st_size, found.st_mtime_ns) if os.path.isfile(path) else None
+
+
+def _object_stamp(path: str, listed: dict[str, dict[str, Any]]) -> Stamp | None:
+    """An object as the listing of its folder has it, which is made once; a file on the web as it says itself."""
+    files = filesystem_of(path)
+    with reading(path):
+        if scheme_of(path) in ("http", "https"):
+            return stamp_of_info(files.info(path)) if files.exists(path) else None
+        folder = path.rpartition("/")[0]
+        if folder not in listed:
+            files.invalidate_cache()
+            try:
+                listed[folder] = {info["name"]: info for info in files.ls(folder, detail=True)}
+            except FileNotFoundError:
+                listed[folder] = {}
+        info = listed[folder].get(path.split("://", 1)[1])
+    return stamp_of_info(info) if info else None
+
+
+def stamp_of_info(info: dict[str, Any]) -> Stamp:
+    """What a file system says of an object."""
+    moment = next((info[name] for name in MODIFIED if info.get(name)), None)
+    modified = int(moment.timestamp() * 1_000_000) * 1_000 if isinstance(moment, datetime) else 0
+    return Stamp(int(info.get("size") or 0), modified, info.get("ETag") or info.get("etag"))
+
+
+def _table_stamp(name: str) -> Stamp | None:
+    """A table at a version."""
+    try:
+        return Stamp(0, 0, table_id(name))
+    except SourceError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def table_id(name: str) -> str:
+    """The id of a table at a version: asked once, since neither changes."""
+    found = find_lake(name)
+    return found.identity if isinstance(found, LakeTable) else ""
+
+
+def sha256_of_file(path: str) -> str:
+    """The SHA-256 of a file's bytes, wherever it is.
+
+    Raises: OSError, SourceError.
+    """
+    with open_url(path) if scheme_of(path) else Path(path).open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()

@@ -1,0 +1,120 @@
+"""Tables in a ledger: which days a Delta or Iceberg table has at its version of now, and which of them are new.
+
+A day is known by its content: the number of its rows, and the sums of both halves of their MD5. So what does not touch
+a day, such as a compaction, or rows of other days, leaves it as it was. That finds every accident; whoever may commit
+to a table is trusted not to look for rows with equal sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from metering_duck.compiler import arrivals_stages
+from metering_duck.errors import LedgerError
+from metering_duck.lakes import LakeTable, find_lake, is_lake
+from metering_duck.ledger.configs import digest
+from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, open_files
+from metering_duck.ledger.places import Stamp
+from metering_duck.remote import scheme_of, shown
+from metering_duck.run import Machine
+from metering_duck.stages import Query, Stage
+from metering_duck.statements import select, struct
+from metering_duck.table_days import ALL, day_name, parts_of
+
+# What a row is, whatever file it lies in, and whatever it is found to be worth.
+CONTENT = ("workspace_id", "universe_id", "id", "content_text", "metered_at", "reason", "reason_text")
+
+
+def look_at_table(
+    known: Sequence[SourceFile], url: str, entered_at: datetime, options: ReadingOptions, machine: Machine
+) -> Found:
+    """The days of a table as it is now; those that its version before had, too, have moved to this one.
+
+    Raises: SourceError, LedgerError for what is no table with versions.
+    """
+    table = find_lake(url)
+    if not isinstance(table, LakeTable):
+        raise LedgerError(
+            f"{shown(url)}: found a table without versions; expected a Delta or an Iceberg table, which can be read "
+            "again as it was. hint: metering-duck aggregate reads it as it is"
+        )
+    if known and all(_is_at(file, table) for file in known):
+        return Found(known=tuple(known))
+    before = {_day(file): file for file in known}
+    first_seen_at = min((file.first_seen_at or file.entered_at for file in known), default=entered_at)
+    moved, new = [], []
+    for day, (content, size) in _contents(table, first_seen_at, options, machine).items():
+        stamp, was = Stamp(size, 0, table.identity), before.get(day)
+        now = SourceFile(0, day_name(table.name, day), content, entered_at, stamp, first_seen_at=first_seen_at)
+        if was and was.sha256 == content:
+            kept = {name: getattr(was, name) for name in ("file_id", "entered_at", "last_metered_at")}
+            moved.append(replace(now, **kept))
+            del before[day]
+        else:
+            new.append(now)
+    return Found(new=tuple(new), moved=tuple(moved), superseded=tuple(before.values()))
+
+
+def contents_of(name: str, first_seen_at: datetime, options: ReadingOptions, machine: Machine) -> Mapping[str, str]:
+    """Day → digest of a table at a version."""
+    table = find_lake(name)
+    if not isinstance(table, LakeTable):
+        return {}
+    return {day: content for day, (content, _) in _contents(table, first_seen_at, options, machine).items()}
+
+
+def _is_at(file: SourceFile, table: LakeTable) -> bool:
+    """Whether a day is of this version already, and of this table."""
+    return (parts_of(file.path) or ("",))[0] == table.name and file.stamp.etag == table.identity
+
+
+def _day(file: SourceFile) -> str:
+    found = parts_of(file.path)
+    return found[1] if found else ""
+
+
+def _contents(
+    table: LakeTable, first_seen_at: datetime, options: ReadingOptions, machine: Machine
+) -> dict[str, tuple[str, int]]:
+    """Day → the digest of its rows, in any order, and how many bytes they have."""
+    whole = SourceFile(0, day_name(table.name, ALL), "", first_seen_at, Stamp(0, 0), first_seen_at=first_seen_at)
+    run, selection = open_files([whole], options, machine)
+    with run.engine as engine:
+        text = f"CAST(to_json({struct({name: name for name in CONTENT})}) AS VARCHAR)"
+        rows = Stage("row_texts", "each row as one text", select({"file": "file", "text": text}, "arrivals"))
+        sums = {f"{half}_sum": f"CAST(sum(md5_number_{half}(text)) AS VARCHAR)" for half in ("lower", "upper")}
+        columns = {"file": "file", "row_count": "count(*)", **sums, "size": "CAST(sum(strlen(text)) AS BIGINT)"}
+        by_day = select(columns, "row_texts", group_by=["file"], order_by=["file"])
+        stages = (*arrivals_stages(run.layout, (), selection), rows, Stage("days", "what each day has", by_day))
+        found = engine.table(run.query(Query("days", stages))).to_pylist()
+    days = {}
+    for row in found:
+        day = (parts_of(row["file"]) or ("", ""))[1]
+        days[day] = digest("day", row["row_count"], row["lower_sum"], row["upper_sum"]), int(row["size"])
+    return days
+
+
+def table_of(patterns: Iterable[str]) -> str | None:
+    """The table that is meant, if one is: the last that was named.
+
+    Raises: LedgerError where files, or another table, were named, too.
+    """
+    given = list(patterns)
+    tables = [pattern for pattern in given if is_lake(pattern)]
+    if not tables:
+        return None
+    others = [pattern for pattern in given if not is_lake(pattern) or _place(pattern) != _place(tables[-1])]
+    if others:
+        raise LedgerError(
+            f"{shown(others[0])}: found it beside {shown(tables[-1])}; expected one table, or files, in a ledger. "
+            "hint: another --ledger"
+        )
+    return tables[-1]
+
+
+def _place(url: str) -> str:
+    """A table without its version."""
+    scheme = scheme_of(url) or "delta"
+    return f"{scheme}://{url.removeprefix(f'{scheme}://').partition('?')[0]}"

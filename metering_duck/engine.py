@@ -75,6 +75,7 @@ class Engine:
         self.connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false"})
         self.lock = threading.RLock()
         self._defined: set[str] = set()
+        self._postponed: list[Callable[[], object]] = []
         self._progress = progress
         _open_engines.add(self)
         settings = {
@@ -129,8 +130,18 @@ class Engine:
 
     # --- running ----------------------------------------------------------------------------------------------------
 
+    def postpone(self, work: Callable[[], object]) -> None:
+        """Leave work until the first query is run: whoever only asks what would be run is spared it."""
+        self._postponed.append(work)
+
+    def _catch_up(self) -> None:
+        """Do what was left until now."""
+        while self._postponed:
+            self._postponed.pop()()
+
     def fill(self, query: Query) -> None:
         """Run a query into the temporary table that it names."""
+        self._catch_up()
         self._run(query, f"CREATE OR REPLACE TEMP TABLE {identifier(query.name)} AS\n{query.sql}")
 
     def rows(self, sql: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
@@ -205,6 +216,7 @@ class Engine:
 
     def stream(self, query: Query, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The query's rows as Arrow batches, in its order; nothing is held but one batch."""
+        self._catch_up()
         with self.lock, self._errors(query.name, query.sql, query.bound):
             reader = self._reader(query, batch_rows)
         while True:
@@ -217,6 +229,7 @@ class Engine:
 
     def table(self, query: Query) -> pa.Table:
         """The query's rows as one Arrow table."""
+        self._catch_up()
         with self.lock, self._errors(query.name, query.sql, query.bound):
             reader = self._reader(query)
             return pa.Table.from_batches(list(reader), reader.schema)

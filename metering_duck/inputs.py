@@ -63,11 +63,15 @@ class Files:
 
 @dataclass(frozen=True)
 class Rows:
-    """Something with an Arrow stream; `rereadable` says whether it can be scanned more than once."""
+    """Something with an Arrow stream; `rereadable` says whether it can be scanned more than once.
+
+    `in_shell` is SQL for the same rows where there is any.
+    """
 
     data: Any
     name: str
     rereadable: bool
+    in_shell: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ def find_input(given: Any, scratch: Path) -> Input:
     if type(given).__module__.startswith("pyspark.sql"):
         # Its engine reads it.
         return Rows(None, "a Spark DataFrame", rereadable=True)
+    if isinstance(given, Rows):
+        return given
     if isinstance(given, str | os.PathLike):
         given = [given]
     if isinstance(given, Mapping):

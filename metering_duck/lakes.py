@@ -42,7 +42,10 @@ Between = tuple[datetime | None, datetime | None]
 
 @dataclass(frozen=True)
 class LakeTable:
-    """A table at a version: its columns, and how its rows are opened; `name` says the version."""
+    """A table at a version: its columns, and how its rows are opened; `name` says the version.
+
+    `metadata` is where an Iceberg table says what it is.
+    """
 
     name: str
     schema: pa.Schema
@@ -50,6 +53,7 @@ class LakeTable:
     table: Any
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     times: Mapping[str, Between] = field(default_factory=dict)
+    metadata: str = ""
 
     def where(self, texts: Mapping[str, Sequence[str]]) -> LakeTable:
         """Only the rows whose columns have one of the texts, where the columns are texts."""
@@ -247,7 +251,8 @@ def _find_iceberg(place: str, options: Mapping[str, str]) -> LakeTable:
         raise SourceError(f"{where}: found no such snapshot ({asked}); expected one of the table's, such as {known}.")
     chosen = None if snapshot is None else snapshot.snapshot_id
     scan = table.scan(snapshot_id=chosen)
-    return LakeTable(f"{where}?snapshot={chosen or 'none'}", scan.projection().as_arrow(), "iceberg", scan)
+    name, schema = f"{where}?snapshot={chosen or 'none'}", scan.projection().as_arrow()
+    return LakeTable(name, schema, "iceberg", scan, metadata=table.metadata_location)
 
 
 def filtered(scan: Any, texts: Mapping[str, Sequence[str]], times: Mapping[str, Between]) -> Any:

@@ -11,7 +11,7 @@ from functools import partial
 from os import PathLike
 from typing import Any
 
-from metering_duck import aggregations
+from metering_duck import aggregations, inputs
 from metering_duck.arguments import (
     ENGINES,
     WINDOWED,
@@ -39,6 +39,11 @@ from metering_duck.run import NO_WINDOW, Machine, Moment, Run
 from metering_duck.shapes import shape_of
 from metering_duck.statements import select
 from metering_duck.totals import Totals
+
+# What SQL that is made for no events in particular reads.
+EVENTS_FILE = inputs.Rows(
+    EVENT_SCHEMA.empty_table(), "events.parquet", rereadable=True, in_shell="read_parquet('events.parquet')"
+)
 
 
 def meter(
@@ -286,7 +291,7 @@ def compile_sql(
     """
     if events is None and shape_of(options.get("from_")):
         raise ConfigError("from: found it without events; expected some, since their SQL depends on how they lie.")
-    given = EVENT_SCHEMA.empty_table() if events is None else events
+    given = EVENTS_FILE if events is None else events
     if all(options.get(name) is None for name in ("start", "end", "windows", "subscriptions")):
         for name in WINDOWED:
             if options.get(name) is not None:
@@ -295,12 +300,7 @@ def compile_sql(
     else:
         result = aggregate(given, config, **options)
     with result:
-        if stage is None:
-            script = result.sql
-            return (
-                script.replace("FROM input_rows", "FROM read_parquet('events.parquet')") if events is None else script
-            )
-        return result.stage_sql(stage)
+        return result.sql if stage is None else result.stage_sql(stage)
 
 
 def checked_config(config: ConfigLike) -> MeteringConfig:

@@ -41,6 +41,7 @@ from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.rows import Rows
 from metering_duck.schedules import Schedule, check_windows, resolve
 from metering_duck.shapes import Shape
+from metering_duck.shell import InShell, in_shell
 from metering_duck.sources import open_source
 from metering_duck.stages import Query, Stage, load_stage, load_text, with_values
 from metering_duck.statements import case, names, select
@@ -112,6 +113,7 @@ class Run:
         self.reach: Reach = "all"
         self.stamps: dict[str, object] = {}
         self.reads: Callable[[], Reads] | None = None
+        self.shell: Callable[[], InShell] = InShell
 
     @classmethod
     def open(
@@ -167,7 +169,7 @@ class Run:
                     )
             whole = found
             found, part = run.narrowed(found, partition, tenants, map, records=records)
-            run.reads = partial(reads_of, whole, found)
+            run.reads, run.shell = partial(reads_of, whole, found), partial(in_shell, found)
             layout = open_source(
                 engine,
                 found if read_by is None else read_by(found),
@@ -607,12 +609,14 @@ class Run:
     def script_text(self, queries: Iterable[Query]) -> str:
         """Queries as one SQL script with this run's values in it."""
         *before, last = [self.query(query) for query in queries]
-        stands = "Runs as it stands in the DuckDB shell."
+        stands, shell = "Runs as it stands in the DuckDB shell.", self.shell()
         if self.history is not None:
             stands = "Reads what the ledger knew, too: the tables entered, repeated_keys and levels_before."
+        first = f"{shell.first}\n" if shell.first else ""
         parts = [
-            f"-- Made by metering-duck. {stands}\nSET TimeZone = 'UTC';",
+            f"-- Made by metering-duck. {stands}\n{first}SET TimeZone = 'UTC';",
             load_text("functions").strip(),
         ]
         parts += [f"CREATE OR REPLACE TEMP TABLE {q.name} AS\n{with_values(q.sql, q.parameters)};" for q in before]
-        return "\n\n".join([*parts, with_values(last.sql, last.parameters) + ";"]) + "\n"
+        script = "\n\n".join([*parts, with_values(last.sql, last.parameters) + ";"]) + "\n"
+        return shell.instead(script)

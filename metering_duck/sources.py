@@ -177,8 +177,7 @@ def relation_of(engine: Engine, found: Input, name: str = "input") -> tuple[str,
     if isinstance(found, Rows):
         return _rows(engine, found, name), False
     if isinstance(found, LakeTable):
-        data, rereadable = found.opened()
-        return _rows(engine, Rows(data, found.name, rereadable), name), False
+        return _lake_rows(engine, found, name), False
     if isinstance(found, TableDays):
         return _days(engine, found, name), False
     if isinstance(found, Attached):
@@ -268,6 +267,21 @@ def _rows(engine: Engine, found: Rows, name: str) -> str:
     engine.fill(Query(f"{name}_spooled", (rows,)))
     engine.connection.unregister(f"{name}_rows")
     return f"{name}_spooled"
+
+
+def _lake_rows(engine: Engine, found: LakeTable, name: str) -> str:
+    """A table of a lake; where its reader only streams, its first rows until the others are asked for."""
+    data, rereadable = found.opened()
+    if rereadable:
+        return _rows(engine, Rows(data, found.name, rereadable), name)
+    check_names(data.schema, found.name)
+    spooled = f"{name}_spooled"
+    engine.connection.register(f"{name}_rows", data)
+    first = select({}, f"(FROM {name}_rows LIMIT {SAMPLE_ROWS})", star="*")
+    engine.fill(Query(spooled, (Stage("first_rows", "what tells how rows lie", first),)))
+    engine.connection.unregister(f"{name}_rows")
+    engine.postpone(lambda: _rows(engine, Rows(found.opened()[0], found.name, rereadable=False), name))
+    return spooled
 
 
 def _days(engine: Engine, found: TableDays, name: str) -> str:

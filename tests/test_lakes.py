@@ -17,7 +17,7 @@ from pyiceberg import catalog
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.utils.config import Config
 
-from metering_duck import ConfigError, SourceError, aggregate, meter
+from metering_duck import ConfigError, SourceError, aggregate, compile_sql, meter
 from metering_duck.cli import cli
 from metering_duck.inputs import find_input
 
@@ -257,3 +257,50 @@ def test_what_would_be_read_is_known_before(delta: Path, iceberg: Catalog) -> No
         assert all_files.files == parts.files + parts.left_out_files
         assert all_files.bytes == parts.bytes + parts.left_out_bytes
         assert (1, True) == (parts.files, parts.left_out_files > 0)
+
+
+def in_a_shell(script: str, **tables: pa.Table) -> list[tuple[Any, ...]]:
+    """The rows that the last statement of a script gives to whoever has DuckDB only."""
+    with duckdb.connect() as connection:
+        for name, rows in tables.items():
+            connection.register(name, rows)
+        for statement in connection.extract_statements(script):
+            connection.execute(statement)
+        return connection.fetchall()
+
+
+def test_the_sql_of_a_table_runs_as_it_stands(delta: Path, iceberg: Catalog, tmp_path: Path) -> None:
+    """Of a version, a snapshot, a table of a DuckDB file: what aggregate gives, without an extension."""
+    with duckdb.connect(str(tmp_path / "usage.duckdb")) as connection:
+        connection.register("events_rows", STATES[2])
+        connection.execute("CREATE TABLE events AS FROM events_rows")
+    odd = STATES[2].set_column(1, "workspace_id", pa.array([f"a b={n}/ü%20" for n in range(STATES[2].num_rows)]))
+    write_deltalake(tmp_path / "odd", odd, partition_by=["workspace_id"])
+    sources = [
+        f"delta://{delta}?version=2",
+        "iceberg://lake/usage.events",
+        f"duckdb://{tmp_path}/usage.duckdb?table=events",
+    ]
+    for source in [*sources, f"delta://{tmp_path}/odd"]:
+        script = compile_sql(CONFIG, source, **FEBRUARY)
+        with aggregate(source, CONFIG, **FEBRUARY) as result:
+            expected = [tuple(row.values()) for row in result.to_dicts()]
+        names = [0, 1, 2, 3, 4, 5]
+        assert [[row[n] for n in names] for row in expected] == [[row[n] for n in names] for row in in_a_shell(script)]
+
+
+def test_the_sql_of_rows_in_memory_says_what_it_reads() -> None:
+    """A shell has no table of ours: it is named, and with it the script runs."""
+    script = compile_sql(CONFIG, FIRST, **FEBRUARY)
+    assert "-- It reads input_rows, which is to be there: the rows that were given." in script
+    assert len(outcome(FIRST)[0]) == len(in_a_shell(script, input_rows=FIRST))
+
+
+def test_what_is_not_run_reads_no_table_whole(iceberg: Catalog) -> None:
+    """Whoever asks for the SQL, or what would be read, has the first rows only; whoever asks for readings has all."""
+    many = pa.concat_tables([table_of("acme", day, 24) for day in range(1, 29)] * 2)
+    iceberg.create_table_if_not_exists("usage.many", schema=many.schema).append(many)
+    with aggregate("iceberg://lake/usage.many", CONFIG, **FEBRUARY) as result:
+        assert result.sql
+        assert 1_000 == result._engine.count("input_spooled")
+        assert many.num_rows == result.accounting.read

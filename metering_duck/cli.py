@@ -65,7 +65,8 @@ def cli() -> None:
 def meter(events: tuple[str, ...], **given: Any) -> None:
     """Turn events into records: what each event measured.
 
-    EVENTS are Parquet, NDJSON, JSON, CSV or Arrow files (.gz and .zst too), globs, folders, or - for standard input.
+    EVENTS are Parquet, NDJSON, JSON, CSV or Arrow files (.gz and .zst too), globs, folders, URLs (s3://, gs://, az://,
+    https://), tables (delta://, iceberg://, duckdb://), or - for standard input.
 
     \b
     metering-duck meter events.ndjson --config config.json -o records.parquet
@@ -90,7 +91,7 @@ def meter(events: tuple[str, ...], **given: Any) -> None:
 def aggregate(events: tuple[str, ...], records: tuple[str, ...], **given: Any) -> None:
     """Turn events, or records, into readings: what each subject used in each window.
 
-    EVENTS are files, globs, folders, or - for standard input. Without --config they are taken to be records.
+    EVENTS are files, globs, folders, URLs, tables, or - for standard input. Without --config they are records.
 
     \b
     metering-duck aggregate events.parquet --config config.json \\

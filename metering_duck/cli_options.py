@@ -27,6 +27,12 @@ GROUP_BY = click.option("--group-by", metavar="DIMENSION", multiple=True, help="
 SUBJECT = click.option("--subject", metavar="ID", multiple=True, help="Only readings of this subject. May be repeated.")
 WORKSPACE = click.option("--workspace", metavar="NAME", multiple=True, help="Only this workspace. May be repeated.")
 UNIVERSE = click.option("--universe", metavar="NAME", multiple=True, help="Only this universe. May be repeated.")
+EVENT_TYPE = click.option(
+    "--event-type",
+    metavar="NAME",
+    multiple=True,
+    help="Only events of this type, as if there were no others. May be repeated.",
+)
 MAP_UNIVERSE = click.option("--map-universe", metavar="OLD=NEW", multiple=True, help="Give a universe another name.")
 CONFIG = click.option("--config", metavar="FILE", envvar="METERING_DUCK_CONFIG", help="The metering config, in JSON.")
 INPUT = options(
@@ -53,6 +59,7 @@ INPUT = options(
     ),
     WORKSPACE,
     UNIVERSE,
+    EVENT_TYPE,
     MAP_UNIVERSE,
     click.option("--as-of", metavar="TIME", help="Use only what had entered by this time; needs a metered_at column."),
 )

@@ -51,7 +51,8 @@ def inputs_of(paths: tuple[str, ...], what: str = "EVENTS") -> list[str]:
 
 
 def input_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    return reading_options(given) | {key: given[key] for key in ("from_", "workspace", "universe", "as_of")}
+    chosen = ("from_", "workspace", "universe", "event_type", "as_of")
+    return reading_options(given) | {key: given[key] for key in chosen}
 
 
 def reading_options(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -112,6 +112,18 @@ class Selection:
     reach: Reach = "all"
     entered: str = "$clock"
     renamed: tuple[tuple[str, str], ...] = ()
+    types: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Column → what its values are called among the parameters, and the values that are asked for, if any are."""
+        named = {"workspace_id": ("workspace", self.workspaces), "universe_id": ("universe", self.universes)}
+        return named | {"type": ("type", self.types)}
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The values that are asked for, by their names in SQL."""
+        return {f"{name}_{n}": value for name, values in self.columns.values() for n, value in enumerate(values)}
 
 
 def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed]:
@@ -420,12 +432,9 @@ def arrivals_stages(
 
 
 def arrivals_stage(selection: Selection) -> Stage:
-    """`arrivals`: the rows that had entered by the cut-off, of the workspaces and universes asked for, in reach."""
+    """`arrivals`: the rows that had entered by the cut-off, of what is asked for, in reach."""
     where = reach_conditions(selection.reach, "recorded_at")
-    for column, values, name in (
-        ("workspace_id", selection.workspaces, "workspace"),
-        ("universe_id", selection.universes, "universe"),
-    ):
+    for column, (name, values) in selection.columns.items():
         if values:
             where.append(f"{column} IN ({', '.join(f'${name}_{n}' for n in range(len(values)))})")
     if selection.as_of:

@@ -54,6 +54,7 @@ def meter(
     map: Mapping[str, Any] | None = None,
     workspace: Names = None,
     universe: Names = None,
+    event_type: Names = None,
     map_universe: Mapping[str, str] | None = None,
     as_of: Moment = None,
     bundled: bool = False,
@@ -73,6 +74,8 @@ def meter(
     Units:  `clock` is metered_at where events have none; `as_of` compares with metered_at, both UTC.
             `assume_unique` promises that no id occurs twice: nothing is looked for, and a notice says so.
             `map_universe` gives universes other names, before anything else is looked at: {"production": "legacy"}.
+            `event_type` leaves out what has another type, as if it were not there: an id that came under another type,
+            too, is not compared with it.
             `from_` names the system whose events these are: cloudevents, openmeter, lago or stripe.
     Exact:  a quantity is kept digit by digit or its event is rejected (R5).
     Raises: ConfigError, SchemaError, SourceError; RejectedEvents when `strict` and any is rejected or in conflict.
@@ -81,7 +84,10 @@ def meter(
     """
     loaded, shape = checked_config(config), shape_of(from_)
     machine = Machine(threads, memory_limit, temp_dir, progress)
-    selection = Selection(names_of(workspace, "workspace"), names_of(universe, "universe"), as_of=as_of is not None)
+    types = names_of(event_type, "event_type")
+    selection = Selection(
+        names_of(workspace, "workspace"), names_of(universe, "universe"), as_of=as_of is not None, types=types
+    )
     run = Run.open(
         machine,
         events,
@@ -120,6 +126,7 @@ def aggregate(
     group_by: Names = None,
     workspace: Names = None,
     universe: Names = None,
+    event_type: Names = None,
     map_universe: Mapping[str, str] | None = None,
     subject: Names = None,
     time_partition: str | None = None,
@@ -150,7 +157,8 @@ def aggregate(
             `windows` lists windows instead; `subscriptions` gives each subject its own periods. `whole_periods` keeps
             the periods that begin in the window and cuts none. `fill` is none, zero or carry. `time_partition` names
             the Hive column that has the UTC date of each event's time: files that the window does not need are not
-            read. `assume_unique` promises that no id occurs twice. Both are the caller's word.
+            read. `assume_unique` promises that no id occurs twice. Both are the caller's word. `event_type` is as in
+            meter().
             `from_` names the system whose events these are: cloudevents, openmeter, lago or stripe.
             `engine` is duckdb, or spark, where `events` may be a Spark DataFrame, `master` is the cluster's URL, and
             `memory_limit` is each task's.
@@ -175,7 +183,13 @@ def aggregate(
     if fill not in FILLS:
         raise ConfigError(f"fill: found {fill!r}; expected one of {', '.join(FILLS)}.")
     groups, subjects = names_of(group_by, "group_by"), names_of(subject, "subject")
-    selection = Selection(names_of(workspace, "workspace"), names_of(universe, "universe"), subjects, as_of is not None)
+    selection = Selection(
+        names_of(workspace, "workspace"),
+        names_of(universe, "universe"),
+        subjects,
+        as_of is not None,
+        types=_types_of(event_type, events),
+    )
     if records is None and loaded is not None:
         _need_aggregations(loaded, chosen)
     # What records are aggregated by is known only when they are read.
@@ -344,6 +358,14 @@ def _opener(engine: str, master: str | None, events: Any, *, generate_ids: bool)
     from metering_duck.spark import open_spark
 
     return partial(DistributedRun.on, open_spark(master, events))
+
+
+def _types_of(event_type: Names, events: Any) -> tuple[str, ...]:
+    """The types that are asked for; records have none."""
+    types = names_of(event_type, "event_type")
+    if types and events is None:
+        raise ConfigError(f"event-type: found {types[0]!r} with records, which have no type; expected events.")
+    return types
 
 
 def _need_aggregations(config: MeteringConfig, chosen: str | None) -> None:

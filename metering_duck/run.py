@@ -25,7 +25,7 @@ from metering_duck.compiler import (
 )
 from metering_duck.decimals import DIGITS_MAX
 from metering_duck.engine import Engine, Overflow, Progress
-from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError
+from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError, first_few
 from metering_duck.gauges import gauged_queries, gauges_of, widest_levels
 from metering_duck.history import LEVELS_SCHEMA, History, widest_before_sql
 from metering_duck.inputs import Input, find_input, paths_of, stamp_of
@@ -111,6 +111,7 @@ class Run:
         self.remarks: list[str] = []
         self.history: History | None = None
         self.reach: Reach = "all"
+        self.types: tuple[str, ...] = ()
         self.stamps: dict[str, object] = {}
         self.reads: Callable[[], Reads] | None = None
         self.shell: Callable[[], InShell] = InShell
@@ -144,8 +145,7 @@ class Run:
         parameters: dict[str, object] = {"clock": now.replace(tzinfo=None)}
         if as_of is not None:
             parameters["as_of"] = parse_time(as_of, "as-of").replace(tzinfo=None)
-        for name, values in (("workspace", selection.workspaces), ("universe", selection.universes)):
-            parameters |= {f"{name}_{n}": value for n, value in enumerate(values)}
+        parameters |= selection.parameters
         engine = machine.engine()
         try:
             found = find_input(given, engine.directory)
@@ -158,7 +158,10 @@ class Run:
                 run.windows = periods.opened(engine, table)
                 run.parameters |= run.windows.parameters
                 run.fill_windows(run.windows)
-            tenants = {"workspace_id": selection.workspaces, "universe_id": () if universes else selection.universes}
+            tenants = {column: values for column, (_, values) in selection.columns.items()}
+            if universes:
+                # What is asked for are their new names.
+                del tenants["universe_id"]
             if shape is not None and shape.is_wrapped:
                 # What is beside the event is not the event's.
                 tenants = {}
@@ -181,7 +184,7 @@ class Run:
                 shape=shape,
             )
             run.layout = replace(layout, partition=part).with_universes(universes or {})
-            run.reach = selection.reach
+            run.reach, run.types = selection.reach, selection.types
             if history is not None:
                 run.remember(history)
             if as_of is not None and history is None and not (layout.has_metered_at and "metered_at" in layout.columns):
@@ -377,6 +380,9 @@ class Run:
     def notices(self, accounting: Accounting) -> list[str]:
         """What was taken for granted."""
         notices = list(self.remarks)
+        if self.types:
+            shown = first_few(repr(name) for name in self.types)
+            notices.append(f"events of other types than {shown} are taken not to be there (event-type).")
         if self.unique:
             notices.append("no duplicate was looked for: every id is taken to occur once (assume-unique).")
         if accounting.times_naive and not self.zone_given:

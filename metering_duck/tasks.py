@@ -95,7 +95,13 @@ class Work:
         """The columns of the input that a row's key is made of; the others need not be read to compare keys."""
         if self.layout.json or self.layout.relation != ROWS:
             return list(self.schema.names)
-        fields = ("workspace_id", "universe_id", "id", "metered_at")
+        fields = [
+            "workspace_id",
+            "universe_id",
+            "id",
+            "metered_at",
+            *(["type"] if self.compiler.selection.types else []),
+        ]
         texts = [self.layout.column(name).sql for name in fields]
         texts += [text for fault in self.layout.keyless for text in (fault.condition, fault.text)]
         return [name for name in self.schema.names if any(name in text for text in texts)]

@@ -304,3 +304,23 @@ def test_what_is_not_run_reads_no_table_whole(iceberg: Catalog) -> None:
         assert result.sql
         assert 1_000 == result._engine.count("input_spooled")
         assert many.num_rows == result.accounting.read
+
+
+def test_types_that_are_not_asked_for_are_not_there(delta: Path, iceberg: Catalog, tmp_path: Path) -> None:
+    """In a table, in folders and in files: the same readings and books as of the other events alone, and it is said."""
+    other = table_of("acme", 5).set_column(3, "type", pa.array(["other"] * 4))
+    for table in (STATES[2], other):
+        write_deltalake(tmp_path / "by_type", table, partition_by=["type"], mode="append")
+        write_deltalake(tmp_path / "mixed", table, mode="append")
+        parquet.write_to_dataset(table, tmp_path / "tree", partition_cols=["type"])
+    expected = outcome(STATES[2])
+    for source in (f"delta://{tmp_path}/by_type", f"delta://{tmp_path}/mixed", tmp_path / "tree"):
+        assert expected == outcome(source, event_type="call")
+        assert outcome(source)[1]["read"] == expected[1]["read"] + other.num_rows
+        with aggregate(source, CONFIG, event_type=["call"], **FEBRUARY) as result:
+            assert "events of other types than 'call' are taken not to be there (event-type)." in result.notices
+    for source in (f"delta://{tmp_path}/by_type", tmp_path / "tree"):
+        with aggregate(source, CONFIG, event_type="call", **FEBRUARY) as result:
+            assert result.reads.left_out_files == 1
+    with pytest.raises(ConfigError, match="event-type: found 'call' with records, which have no type"):
+        aggregate(records=STATES[2], event_type="call", aggregation="sum", **FEBRUARY)

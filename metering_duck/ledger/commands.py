@@ -217,7 +217,7 @@ def backfill(events: tuple[str, ...], **given: Any) -> None:
     """Meter every period between two moments into a ledger, one after another. Each is kept as soon as it is done.
 
     Started again, it goes on where it was: what was metered from the same files and config is left as it is. EVENTS
-    are files, folders or globs; the ledger remembers them.
+    are files, folders, globs, URLs, or one Delta or Iceberg table; the ledger remembers them.
 
     \b
     metering-duck backfill 'events/*.parquet' --ledger usage.duckdb --config config.json \\

@@ -283,7 +283,7 @@ class Run:
             column = "key_hash" if name == "repeated_keys" else "moment_hash"
             self.engine.keep(name, pa.table({column: as_column(found)}))
         self.tied = len(repeated.get("tied_moments", ())) > 0
-        known = self.history.repeated if self.history and is_known else repeated.get("repeated_keys", ())
+        known = self.history.repeated if self.history and is_known else repeated.get("repeated_keys")
         self.repeated = known is not None and len(known) > 0
         if self.repeated:
             self.engine.fill(self.query(settled_query(self.compiler.arrivals(suspects=True), self.reach)))

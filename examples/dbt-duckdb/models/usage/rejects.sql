@@ -1,0 +1,2 @@
+-- depends_on: {{ ref('accounting') }}
+SELECT * FROM 'target/rejects.parquet'

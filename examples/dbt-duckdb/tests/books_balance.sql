@@ -1,0 +1,3 @@
+SELECT *
+FROM {{ ref('accounting') }}
+WHERE read <> metered + unmatched + duplicates + conflicts + rejected

@@ -114,4 +114,4 @@ def test_the_wheel_has_a_command_and_names_what_it_needs(wheel: Path) -> None:
 
     assert "metering-duck = metering_duck.cli:main" in texts["entry_points.txt"]
     assert "Requires-Python: >=3.11" in texts["METADATA"]
-    assert "Requires-Dist: duckdb<3,>=2.0.0" in texts["METADATA"]
+    assert "Requires-Dist: duckdb<3,>=2.0.1" in texts["METADATA"]

@@ -245,6 +245,8 @@ def backfill(events: tuple[str, ...], **given: Any) -> None:
 
 def _teller(progress: Any, given: dict[str, Any]) -> Callable[[Outcome, int], None]:
     """Tells how far a backfill is: on a terminal by a bar, else by a line for each period."""
+    from metering_duck.results import counted_noun
+
     began, read = time.monotonic(), [0]
 
     def tell(outcome: Outcome, total: int) -> None:
@@ -255,7 +257,7 @@ def _teller(progress: Any, given: dict[str, Any]) -> Callable[[Outcome, int], No
         elif not given["quiet"]:
             click.echo(
                 f"{outcome.period}: {outcome.status}, run {outcome.run_id}, {outcome.read:,} read, "
-                f"{outcome.readings:,} readings, {outcome.rejected:,} rejected ({outcome.seconds:.1f} s)",
+                f"{counted_noun(outcome.readings, 'reading')}, {outcome.rejected:,} rejected ({outcome.seconds:.1f} s)",
                 err=True,
             )
 

@@ -258,6 +258,10 @@ def paths_of(found: Input | None) -> list[str]:
     """The files that the engine opens for an input."""
     if isinstance(found, Attached):
         return [found.path, f"{found.path}.wal"]
+    tables = [found] if isinstance(found, LakeTable) else [table for table, _ in getattr(found, "parts", ())]
+    if tables:
+        plain = [table.plain_files() for table in tables]
+        return [path for files in plain if files and files.are_here for path in files.paths]
     return list(found.paths) if isinstance(found, Files) else []
 
 

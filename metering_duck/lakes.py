@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl, unquote
 import pyarrow as pa
 
 from metering_duck.errors import SourceError, did_you_mean
+from metering_duck.quote import identifier, literal, literal_list
 from metering_duck.remote import scheme_of, shown
 from metering_duck.times import parse_time
 
@@ -36,8 +37,30 @@ EXAMPLES = {
 BY_ROWS = {"deletionVectors", "columnMapping"}
 
 
+# Types that partitions of a Delta table have in the names of its folders, as they are there.
+PARTITION_TYPES = {pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.date32(): "DATE"}
 # From, included, and to, not included; naive UTC, None where there is no bound.
 Between = tuple[datetime | None, datetime | None]
+
+
+@dataclass(frozen=True)
+class PlainFiles:
+    """Parquet files, and the SQL types of the columns that are in the names of their folders only."""
+
+    paths: tuple[str, ...]
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def are_here(self) -> bool:
+        """Whether all of them are on this machine."""
+        return bool(self.paths) and not any(scheme_of(path) for path in self.paths)
+
+    @property
+    def sql(self) -> str:
+        """The rows of all of them, by the names of their columns."""
+        listed = ", ".join(f"{literal(name)}: {kind}" for name, kind in self.types.items())
+        hive = f"hive_partitioning = true, hive_types = {{{listed}}}" if self.types else "hive_partitioning = false"
+        return f"read_parquet({literal_list(self.paths)}, union_by_name = true, {hive})"
 
 
 @dataclass(frozen=True)
@@ -72,10 +95,26 @@ class LakeTable:
             return str(self.table.metadata().id)
         return str(self.table.table_metadata.table_uuid)
 
+    @property
+    def conditions(self) -> list[str]:
+        """SQL for which rows are asked for."""
+        found = [_one_of_sql(column, values) for column, values in self.texts.items()]
+        for column, (first, last) in self.times.items():
+            bounds = {">=": first, "<": last}
+            found += [f"{identifier(column)} {sign} TIMESTAMP '{at}Z'" for sign, at in bounds.items() if at]
+        return found
+
+    def plain_files(self) -> PlainFiles | None:
+        """The Parquet files that may have rows of what is asked for, where they are all there is to the rows.
+
+        None where rows of them are deleted, or columns have other names there.
+        """
+        return _plain_delta(self) if self.kind == "delta" else _plain_iceberg(self)
+
     def opened(self) -> tuple[Any, bool]:
         """Its rows as something that Arrow can stream, and whether that can be scanned more than once."""
         if self.kind == "delta":
-            return _open_delta(self.table, self.texts, self.times)
+            return _open_delta(self)
         return filtered(self.table, self.texts, self.times).to_arrow_batch_reader(), False
 
     def file_sizes(self) -> list[int]:
@@ -181,16 +220,40 @@ def _is_delta(place: str, table: Any) -> bool:
         return False
 
 
-def _open_delta(table: Any, texts: Mapping[str, Sequence[str]], times: Mapping[str, Between]) -> tuple[Any, bool]:
+def _open_delta(found: LakeTable) -> tuple[Any, bool]:
     """Its files, filtered; where rows are marked as deleted beside the files, its rows, which are read once."""
-    if BY_ROWS & set(table.protocol().reader_features or ()):
-        conditions = [_one_of_sql(column, values) for column, values in texts.items()]
-        for column, (first, last) in times.items():
-            bounds = {">=": first, "<": last}
-            conditions += [f"\"{column}\" {sign} TIMESTAMP '{at}Z'" for sign, at in bounds.items() if at]
-        return table.scan(predicate=" AND ".join(conditions) or None), False
-    files, wanted = _filtered_files(table, texts, times)
+    if _needs_its_reader(found):
+        rows = found.table.scan(predicate=" AND ".join(found.conditions) or None)
+        return pa.RecordBatchReader.from_stream(rows), False
+    files, wanted = _filtered_files(found.table, found.texts, found.times)
     return (files if wanted is None else files.filter(wanted)), True
+
+
+def _needs_its_reader(found: LakeTable) -> bool:
+    return bool(BY_ROWS & set(found.table.protocol().reader_features or ()))
+
+
+def _plain_delta(found: LakeTable) -> PlainFiles | None:
+    """The files of a version; what a folder's name says is in none of them."""
+    table, root = found.table, found.table.table_uri
+    uris = [str(uri) for uri in table.file_uris()]
+    types = {
+        name: PARTITION_TYPES.get(found.schema.field(name).type, "") for name in table.metadata().partition_columns
+    }
+    are_named = all(f"/{name}=" in unquote(uri) for uri in uris for name in types)
+    if _needs_its_reader(found) or not are_named or not all(types.values()):
+        return None
+    if found.conditions:
+        files, wanted = _filtered_files(table, found.texts, found.times)
+        needed = {unquote(part.path) for part in files.get_fragments(wanted)}
+        relative = {uri: _local(uri).removeprefix(_local(root).rstrip("/") + "/") for uri in uris}
+        uris = [uri for uri in uris if relative[uri] in needed]
+    return PlainFiles(tuple(sorted(map(_local, uris))), types)
+
+
+def _local(uri: str) -> str:
+    """A path on this machine as DuckDB has it."""
+    return uri.removeprefix("file://")
 
 
 def _filtered_files(table: Any, texts: Mapping[str, Sequence[str]], times: Mapping[str, Between]) -> tuple[Any, Any]:
@@ -208,7 +271,7 @@ def _filtered_files(table: Any, texts: Mapping[str, Sequence[str]], times: Mappi
 
 def _one_of_sql(column: str, values: Sequence[str]) -> str:
     quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f'"{column}" IN ({quoted})'
+    return f"{identifier(column)} IN ({quoted})"
 
 
 def _bound(moment: datetime, kind: pa.DataType) -> pa.Scalar:
@@ -267,6 +330,18 @@ def filtered(scan: Any, texts: Mapping[str, Sequence[str]], times: Mapping[str, 
         scan = scan.filter(GreaterThanOrEqual(column, first.isoformat() + zone)) if first else scan
         scan = scan.filter(LessThan(column, last.isoformat() + zone)) if last else scan
     return scan
+
+
+def _plain_iceberg(found: LakeTable) -> PlainFiles | None:
+    """The files of a snapshot, by the names that its columns have always had."""
+    tasks = list(filtered(found.table, found.texts, found.times).plan_files())
+    names: dict[int, set[str]] = {}
+    for schema in found.table.table_metadata.schemas:
+        for column in schema.fields:
+            names.setdefault(column.field_id, set()).add(column.name)
+    if any(task.delete_files for task in tasks) or any(len(spelled) > 1 for spelled in names.values()):
+        return None
+    return PlainFiles(tuple(sorted(_local(str(task.file.file_path)) for task in tasks)))
 
 
 # --- DuckDB ----------------------------------------------------------------------------------------------------------

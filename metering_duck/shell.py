@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote
-
-import pyarrow as pa
 
 from metering_duck.inputs import Files, Input, Lines, Rows
-from metering_duck.lakes import BY_ROWS, Attached, LakeTable, filtered
-from metering_duck.quote import literal, literal_list
-from metering_duck.remote import scheme_of
+from metering_duck.lakes import Attached, LakeTable
+from metering_duck.quote import literal
 
 _OURS = re.compile(r"\bFROM input_(?:rows|spooled)\b")
-# Types that partitions of a Delta table have in the names of its folders, as they are there.
-PARTITION_TYPES = {pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.date32(): "DATE"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,8 @@ def in_shell(found: Input) -> InShell:
     if isinstance(found, Attached):
         return InShell(f"ATTACH IF NOT EXISTS {literal(found.path)} AS the_input (READ_ONLY);")
     if isinstance(found, LakeTable):
-        return _delta(found) if found.kind == "delta" else _iceberg(found)
+        plain = found.plain_files()
+        return InShell(relation=plain.sql) if plain and plain.paths else _by_extension(found)
     if isinstance(found, Rows) and found.in_shell:
         return InShell(relation=found.in_shell)
     if isinstance(found, Rows):
@@ -48,39 +42,12 @@ def in_shell(found: Input) -> InShell:
     return InShell()
 
 
-def _delta(table: LakeTable) -> InShell:
-    """The files of the version, where no row of them is marked as deleted, and folders name what they do not hold."""
-    delta: Any = table.table
-    uris = sorted(delta.file_uris())
-    partitions = delta.metadata().partition_columns
-    types = {name: PARTITION_TYPES.get(table.schema.field(name).type) for name in partitions}
-    are_named = all(f"/{name}=" in unquote(uri) for uri in uris for name in partitions)
-    if not uris or not are_named or None in types.values() or BY_ROWS & set(delta.protocol().reader_features or ()):
-        place, version = delta.table_uri, delta.version()
-        return InShell("INSTALL delta;\nLOAD delta;", f"delta_scan({literal(place)}, version => {version})")
-    listed = ", ".join(f"{literal(name)}: {kind}" for name, kind in types.items())
-    hive = f"hive_partitioning = true, hive_types = {{{listed}}}" if types else "hive_partitioning = false"
-    return InShell(relation=f"read_parquet({literal_list(_local(uris))}, union_by_name = true, {hive})")
-
-
-def _iceberg(table: LakeTable) -> InShell:
-    """The files of the snapshot, where no row of them is deleted, and columns were never renamed."""
-    scan = filtered(table.table, table.texts, table.times)
-    tasks = list(scan.plan_files())
-    metadata = table.table.table_metadata
-    names: dict[int, set[str]] = {}
-    for schema in metadata.schemas:
-        for field in schema.fields:
-            names.setdefault(field.field_id, set()).add(field.name)
-    is_renamed = any(len(found) > 1 for found in names.values())
-    if not tasks or is_renamed or any(task.delete_files for task in tasks):
-        snapshot = table.name.rpartition("=")[2]
-        place, chosen = literal(table.metadata), "" if snapshot == "none" else f", snapshot_from_id => {snapshot}"
-        return InShell("INSTALL iceberg;\nLOAD iceberg;", f"iceberg_scan({place}{chosen})")
-    paths = _local(sorted(task.file.file_path for task in tasks))
-    return InShell(relation=f"read_parquet({literal_list(paths)}, union_by_name = true, hive_partitioning = false)")
-
-
-def _local(uris: list[str]) -> list[str]:
-    """Paths on this machine as DuckDB's listing has them."""
-    return [uri.removeprefix("file://") if scheme_of(uri) == "file" else uri for uri in uris]
+def _by_extension(found: LakeTable) -> InShell:
+    """What an extension of DuckDB reads at a version."""
+    version = found.name.rpartition("=")[2]
+    if found.kind == "delta":
+        scan = f"delta_scan({literal(found.table.table_uri)}, version => {version})"
+    else:
+        chosen = "" if version == "none" else f", snapshot_from_id => {version}"
+        scan = f"iceberg_scan({literal(found.metadata)}{chosen})"
+    return InShell(f"INSTALL {found.kind};\nLOAD {found.kind};", scan)

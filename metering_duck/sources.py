@@ -271,6 +271,9 @@ def _rows(engine: Engine, found: Rows, name: str) -> str:
 
 def _lake_rows(engine: Engine, found: LakeTable, name: str) -> str:
     """A table of a lake; where its reader only streams, its first rows until the others are asked for."""
+    plain = _plain_rows(engine, found)
+    if plain:
+        return plain
     data, rereadable = found.opened()
     if rereadable:
         return _rows(engine, Rows(data, found.name, rereadable), name)
@@ -284,12 +287,30 @@ def _lake_rows(engine: Engine, found: LakeTable, name: str) -> str:
     return spooled
 
 
+def _plain_rows(engine: Engine, found: LakeTable) -> str:
+    """A table by its files, which DuckDB reads faster than any library can hand rows to it; "" where it may not be.
+
+    A file may have a column in another type than the table says, such as times without a zone.
+    """
+    plain = found.plain_files()
+    if plain is None or not plain.are_here:
+        return ""
+    engine.connection.register("lake_columns", found.schema.empty_table())
+    expected = engine.describe("lake_columns")
+    engine.connection.unregister("lake_columns")
+    return (
+        f"({select({}, plain.sql, star='*', where=found.conditions)})" if engine.describe(plain.sql) == expected else ""
+    )
+
+
 def _days(engine: Engine, found: TableDays, name: str) -> str:
     """Days of a table by the names of their columns, each row with its day in place of a file."""
     scans = []
     for n, (table, where) in enumerate(found.scans()):
-        data, rereadable = table.opened()
-        rows = _rows(engine, Rows(data, table.name, rereadable), f"{name}_{n}")
+        rows = _plain_rows(engine, table)
+        if not rows:
+            data, rereadable = table.opened()
+            rows = _rows(engine, Rows(data, table.name, rereadable), f"{name}_{n}")
         scans.append(select({FILE_COLUMN: found.day_sql(table)}, rows, star="*", where=[where] if where else []))
     return f"({' UNION ALL BY NAME '.join(scans)})"
 

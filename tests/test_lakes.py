@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import struct
+from base64 import b85encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -297,13 +301,73 @@ def test_the_sql_of_rows_in_memory_says_what_it_reads() -> None:
 
 
 def test_what_is_not_run_reads_no_table_whole(iceberg: Catalog) -> None:
-    """Whoever asks for the SQL, or what would be read, has the first rows only; whoever asks for readings has all."""
+    """Of a table that only streams, since a column was renamed, whoever asks for SQL has the first rows and no more."""
     many = pa.concat_tables([table_of("acme", day, 24) for day in range(1, 29)] * 2)
-    iceberg.create_table_if_not_exists("usage.many", schema=many.schema).append(many)
-    with aggregate("iceberg://lake/usage.many", CONFIG, **FEBRUARY) as result:
-        assert result.sql
+    table = iceberg.create_table_if_not_exists("usage.many", schema=many.schema)
+    table.append(many.slice(0, 700))
+    with table.update_schema() as update:
+        update.rename_column("subject", "customer")
+    names = ["customer" if name == "subject" else name for name in many.schema.names]
+    table.append(many.slice(700).rename_columns(names))
+    with aggregate("iceberg://lake/usage.many", CONFIG, map={"subject": "customer"}, **FEBRUARY) as result:
+        assert "\nLOAD iceberg;\n" in result.sql
+        assert "FROM iceberg_scan('file:///" in result.sql
         assert 1_000 == result._engine.count("input_spooled")
         assert many.num_rows == result.accounting.read
+    expected = [row["quantity"] for row in outcome(many)[0].to_pylist()]
+    with aggregate("iceberg://lake/usage.many", CONFIG, map={"subject": "customer"}, **FEBRUARY) as result:
+        assert expected == [row["quantity"] for row in result.to_dicts()]
+
+
+def inline_vector(*rows: int) -> dict[str, Any]:
+    """A deletion vector as Delta's protocol has it: a Roaring bitmap of row numbers, inline, in Z85."""
+    numbers = struct.pack(f"<{len(rows)}H", *sorted(rows))
+    bitmap = struct.pack("<IIHHI", 12346, 1, 0, len(rows) - 1, 16) + numbers
+    vector = struct.pack("<IQI", 1681511377, 1, 0) + bitmap
+    padded = vector + b"\0" * (-len(vector) % 4)
+    ours = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
+    z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+    text = b85encode(padded).translate(bytes.maketrans(ours, z85)).decode()
+    return {"storageType": "i", "pathOrInlineDv": text, "sizeInBytes": len(vector), "cardinality": len(rows)}
+
+
+def test_rows_that_a_deletion_vector_marks_are_not_there(tmp_path: Path) -> None:
+    """The file is as it was; the version says which of its rows are deleted. The version before has them."""
+    write_deltalake(tmp_path / "events", FIRST, configuration={"delta.enableDeletionVectors": "true"})
+    log = tmp_path / "events" / "_delta_log"
+    added = next(
+        json.loads(line)["add"] for line in (log / f"{0:020}.json").read_text().splitlines() if '"add"' in line
+    )
+    removed = {"path": added["path"], "deletionTimestamp": 1, "dataChange": True}
+    marked = {**added, "deletionVector": inline_vector(1, 6)}
+    actions = [{"remove": removed}, {"add": marked}]
+    if "deletionVectors" not in (DeltaTable(tmp_path / "events").protocol().reader_features or ()):
+        features = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
+        actions.insert(0, {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **features}})
+    (log / f"{1:020}.json").write_text("\n".join(json.dumps(action) for action in actions))
+
+    left = FIRST.filter(pa.array([n not in (1, 6) for n in range(FIRST.num_rows)]))
+    assert outcome(left) == outcome(f"delta://{tmp_path}/events")
+    assert outcome(FIRST) == outcome(f"delta://{tmp_path}/events?version=0")
+    asked = {"workspace": "beta", "start": "2024-02-02", "end": "2024-02-03", "time_partition": "time"}
+    sums = {"measurements": CONFIG["measurements"][:1]}
+    with (
+        aggregate(f"delta://{tmp_path}/events", sums, clock=CLOCK, **asked) as found,
+        aggregate(left, sums, workspace="beta", start="2024-02-02", end="2024-02-03", clock=CLOCK) as expected,
+    ):
+        assert expected.to_arrow() == found.to_arrow()
+    assert "delta_scan('file:///" in compile_sql(CONFIG, f"delta://{tmp_path}/events", **FEBRUARY)
+
+
+def test_files_in_other_types_than_their_table_says_are_read_by_its_library(tmp_path: Path) -> None:
+    """Times as Spark writes them have no zone in the file; the table says that they are UTC."""
+    write_deltalake(tmp_path / "events", FIRST)
+    (path,) = (tmp_path / "events").glob("*.parquet")
+    parquet.write_table(FIRST, path, use_deprecated_int96_timestamps=True)
+    log = tmp_path / "events" / "_delta_log" / f"{0:020}.json"
+    size = str(path.stat().st_size)
+    log.write_text(re.sub(r'"size":\d+', f'"size":{size}', log.read_text()))
+    assert outcome(FIRST) == outcome(f"delta://{tmp_path}/events", assume_timezone="America/New_York")
 
 
 def test_types_that_are_not_asked_for_are_not_there(delta: Path, iceberg: Catalog, tmp_path: Path) -> None:

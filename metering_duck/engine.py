@@ -287,6 +287,11 @@ class Engine:
         except OUR_BUGS as error:
             raise StageError(name, sql, parameters, _first_line(error)) from error
         except (duckdb.Error, pa.ArrowException) as error:
+            if "has an open result" in str(error):
+                raise MeteringError(
+                    "run: found a stream of its rows that was not read to its end; expected one stream at a time. "
+                    "hint: read or delete it first, or take to_arrow()"
+                ) from None
             raise self.failure(str(error)) from None
 
     def failure(self, text: str) -> MeteringError:

@@ -130,6 +130,26 @@ def partitioned(events: Any) -> Any:
         return readings.to_dicts()
 
 
+def two_streams() -> None:
+    """Read two streams of records by turns."""
+    count = 300_000
+    ids = pa.array(range(count)).cast(pa.string())
+    fields = {
+        "workspace_id": "w",
+        "universe_id": "u",
+        "type": "t",
+        "subject": "s",
+        "time": "2024-01-01T00:00:00Z",
+        "q": "1",
+    }
+    events = pa.table({"id": ids, **{name: pa.repeat(text, count) for name, text in fields.items()}})
+    with metering_duck.meter(events, {"measurements": [M]}) as result:
+        reader = result.to_reader()
+        reader.read_next_batch()
+        result.to_reader().read_next_batch()
+        reader.read_next_batch()
+
+
 def big(name: str, **options: Any) -> Any:
     """Two quantities of twenty nines each: their sum has 21 digits before the point."""
     events = [{**ONE, "id": f"e{n}", "properties": {"q": "9" * 20}} for n in range(2)]
@@ -435,6 +455,12 @@ CALLS: dict[str, Case] = {
         RejectedEvents,
         "strict: found 1 rejected and 1 in conflict; expected none. hint: --rejects FILE and --conflicts FILE "
         "list them",
+    ),
+    "two streams": (
+        lambda: two_streams(),
+        MeteringError,
+        "run: found a stream of its rows that was not read to its end; expected one stream at a time. hint: read or "
+        "delete it first, or take to_arrow()",
     ),
     "overflow of a sum": (
         lambda: big("sum"),

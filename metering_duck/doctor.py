@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from metering_duck import __version__
+from metering_duck.extensions import can_load, missing
 
 # What is read or written → the library it takes, and the extra that installs it.
 EXTRAS = {
@@ -24,7 +25,10 @@ EXTRAS = {
     "iceberg://": ("pyiceberg", "iceberg"),
     "pandas": ("pandas", "pandas"),
 }
-EXTENSIONS = ("httpfs", "ducklake")
+EXTENSIONS = {
+    "httpfs": "INSTALL httpfs in a DuckDB shell of the same version, once; s3:// and http:// are read without it",
+    "ducklake": "INSTALL ducklake in a DuckDB shell of the same version, once; DuckLake is not read without it",
+}
 GIB = 1 << 30
 
 
@@ -42,11 +46,9 @@ def examine() -> list[dict[str, Any]]:
         found = _version(library)
         rows.append(_row(what, found is not None, f"{library} {found}" if found else f"no {library}", _install(extra)))
     rows.append(_credentials())
-    for name in EXTENSIONS:
-        can = _loads(name)
-        found = f"the extension {name} can be loaded" if can else f"no extension {name} for duckdb {duckdb.__version__}"
-        hint = "s3:// and http:// are read without it" if name == "httpfs" else "DuckLake tables cannot be read"
-        rows.append(_row(f"duckdb {name}", can, found, hint))
+    for name, hint in EXTENSIONS.items():
+        found = f"the extension {name} can be loaded" if can_load(name) else missing(name)
+        rows.append(_row(f"duckdb {name}", can_load(name), found, hint))
     return rows
 
 
@@ -72,16 +74,6 @@ def _memory() -> str:
     with duckdb.connect(":memory:") as connection:
         row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
         return f"{row[0] if row else 'unknown'} before it spills"
-
-
-def _loads(extension: str) -> bool:
-    """Whether an extension is on this machine; it is not fetched."""
-    with duckdb.connect(":memory:") as connection:
-        try:
-            connection.execute(f"LOAD {extension}")
-        except duckdb.Error:
-            return False
-        return True
 
 
 def _credentials() -> dict[str, Any]:

@@ -21,6 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from metering_duck.errors import ConfigError, Interrupted, MeteringError, SourceError, StageError
+from metering_duck.extensions import CLOSED
 from metering_duck.quote import identifier, literal, literal_list
 from metering_duck.remote import filesystem_of, scheme_of
 from metering_duck.stages import Query, functions, functions_of
@@ -72,7 +73,7 @@ class Engine:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise ConfigError(f"threads: found {threads!r}; expected a whole number above 0.")
         self.directory = Path(tempfile.mkdtemp(prefix="metering-duck-", dir=temp_dir)).resolve()
-        self.connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false"})
+        self.connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false", **CLOSED})
         self.lock = threading.RLock()
         self._defined: set[str] = set()
         self._postponed: list[Callable[[], object]] = []

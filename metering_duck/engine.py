@@ -20,10 +20,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from metering_duck.errors import ConfigError, Interrupted, MeteringError, SourceError, StageError
+from metering_duck.errors import ConfigError, Interrupted, MeteringError, SourceError, StageError, first_few
 from metering_duck.extensions import CLOSED
 from metering_duck.quote import identifier, literal, literal_list
-from metering_duck.remote import filesystem_of, scheme_of
+from metering_duck.remote import changed, explained, filesystems_of, listed, scheme_of, shown
 from metering_duck.stages import Query, functions, functions_of
 from metering_duck.statements import select
 
@@ -32,6 +32,10 @@ BATCH_ROWS = 65_536
 _SIZE = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|bytes|%)", re.IGNORECASE)
 # What well-made SQL never raises, whatever the data; all else is the data's.
 OUR_BUGS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.SyntaxException)
+# What a file system says of a file that is elsewhere, sometimes not by its name; a reader's words begin otherwise.
+_OF_A_LIBRARY = re.compile(r"\b(HTTP|IO|Permission) Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
+_UNNAMED = re.compile(r"https?://|HTTP Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
+_URL = re.compile(r"\w+://\S+")
 _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
@@ -76,6 +80,8 @@ class Engine:
         self.connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false", **CLOSED})
         self.lock = threading.RLock()
         self._defined: set[str] = set()
+        self._urls: list[str] = []
+        self._listed: dict[str, dict[str, Any]] = {}
         self._postponed: list[Callable[[], object]] = []
         self._progress = progress
         _open_engines.add(self)
@@ -103,8 +109,10 @@ class Engine:
 
     def lock_down(self, paths: Sequence[str]) -> None:
         """Allow these files and the temporary directory, forbid the rest of the world, and lock the settings."""
-        for url in {scheme_of(path): path for path in paths if scheme_of(path)}.values():
-            self.connection.register_filesystem(filesystem_of(url))
+        self._urls = [path for path in paths if scheme_of(path)]
+        self._listed = listed(self._urls)
+        for files in filesystems_of(self._urls, self._listed):
+            self.connection.register_filesystem(files)
         self._set("allowed_directories", literal_list([str(self.directory)]))
         self._set("allowed_paths", literal_list(paths))
         self._set("enable_external_access", "false")
@@ -287,6 +295,9 @@ class Engine:
             ) from None
         except OUR_BUGS as error:
             raise StageError(name, sql, parameters, _first_line(error)) from error
+        except (duckdb.HTTPException, UnicodeDecodeError) as error:
+            # httpfs 1.5.5 says the bytes that it got where an object is not what it was.
+            raise self.failure(f"HTTP Error: {error}") from None
         except (duckdb.Error, pa.ArrowException) as error:
             if "has an open result" in str(error):
                 raise MeteringError(
@@ -297,6 +308,17 @@ class Engine:
 
     def failure(self, text: str) -> MeteringError:
         """What DuckDB says of something it cannot read, in our words."""
+        # httpfs may say http://endpoint/bucket/key.
+        urls = [url for url in self._urls if url.partition("://")[2] in text]
+        if self._urls and _OF_A_LIBRARY.search(text) and (urls or _UNNAMED.search(text)):
+            for url in urls:
+                text = text.replace(url, "")
+            urls = urls or self._urls
+            others = changed(self._listed, urls)
+            why = explained("FileExpired" if others else _URL.sub("", text), urls[0])
+            return SourceError(f"{first_few(shown(url) for url in others or urls)}: {why}")
+        for url in urls:
+            text = text.replace(url, shown(url))
         return SourceError(_unreadable(text))
 
 
@@ -316,7 +338,7 @@ def _unreadable(text: str) -> str:
     """What DuckDB says of a file it cannot read, in our words: which file, which line, what is wrong."""
     line = re.search(r"CSV Error on Line: (\d+)", text)
     path = re.search(r"^\s*file = (.+)$", text, re.MULTILINE) or re.search(
-        r"[\"']((?:/|[A-Za-z]:\\)[^\"'\n]+)[\"']", text
+        r"[\"']((?:/|[A-Za-z]:\\|\w+://)[^\"'\n]+)[\"']", text
     )
     if path is None:
         path = re.search(r": (/\S+)$", text, re.MULTILINE)

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from metering_duck.errors import SourceError, a_kind, first_few
 from metering_duck.lakes import Attached, LakeTable, find_lake, is_lake
-from metering_duck.remote import expand_url, open_url, reading, scheme_of, shown
+from metering_duck.remote import etag_of, expand_url, open_url, reading, scheme_of, shown
 from metering_duck.table_days import TableDays, find_days, parts_of
 
 FORMATS = {
@@ -204,14 +204,14 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Files:
     paths = tuple(dict.fromkeys(path if scheme_of(path) else os.path.abspath(path) for path in found))
     formats = {format_of(path): path for path in reversed(paths)}
     if len(formats) > 1:
-        shown = ", ".join(f"{kind} ({Path(path).name})" for kind, path in sorted(formats.items()))
+        listed = ", ".join(f"{kind} ({Path(path).name})" for kind, path in sorted(formats.items()))
         raise SourceError(
-            f"input: found files of several formats, {shown}; expected one. hint: name them apart, e.g. '*.parquet'"
+            f"input: found files of several formats, {listed}; expected one. hint: name them apart, e.g. '*.parquet'"
         )
     kind = next(iter(formats))
     for path in paths if kind == "json" else ():
         if not _is_whole_array(path):
-            raise SourceError(f"{path}: found a JSON array that does not end; expected it to end with ].")
+            raise SourceError(f"{shown(path)}: found a JSON array that does not end; expected it to end with ].")
     label = "standard input" if spooled == ["-"] and len(paths) == 1 else None
     return Files(paths, kind, _partition_keys(paths) if kind in ("parquet", "csv") else (), label)
 
@@ -266,8 +266,10 @@ def paths_of(found: Input | None) -> list[str]:
 
 
 def stamp_of(path: str) -> object:
-    """What differs once a file was written again. Of a remote file nothing: each read of it asks for the same ETag."""
+    """What differs once a file was written again. Of an object nothing: each read of it asks for the same ETag."""
     with contextlib.suppress(OSError):
+        if scheme_of(path) in ("http", "https"):
+            return etag_of(path)
         found = None if scheme_of(path) else os.stat(path)
         return found and (found.st_size, found.st_mtime_ns, found.st_ino)
     return "gone"
@@ -308,7 +310,9 @@ def _first_bytes(path: str) -> bytes:
         with _open(path) as stream:
             return bytes(stream.read(FIRST_BYTES))
     except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{path}: cannot be read ({str(error).splitlines()[0]}); expected a readable file.") from None
+        raise SourceError(
+            f"{shown(path)}: cannot be read ({str(error).splitlines()[0]}); expected a readable file."
+        ) from None
 
 
 def format_of(path: str) -> str:
@@ -342,11 +346,11 @@ def csv_header(path: str) -> tuple[str, tuple[str, ...]]:
     delimiter = max(",\t;|", key=first.count)
     names = tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), ()))
     if not any(names):
-        raise SourceError(f"{path}: is empty; expected a header line with the columns' names.")
+        raise SourceError(f"{shown(path)}: is empty; expected a header line with the columns' names.")
     for n, name in enumerate(names):
         if name.lower() in (other.lower() for other in names[:n]):
             raise SourceError(
-                f"{path}: column {name!r}: found it twice; expected names that differ, also without case."
+                f"{shown(path)}: column {name!r}: found it twice; expected names that differ, also without case."
             )
     return delimiter, names
 
@@ -362,7 +366,7 @@ def parquet_schema(path: str) -> pa.Schema:
         return parquet.read_schema(path)
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
-            f"{path}: cannot be read ({str(error).splitlines()[0].rstrip('.')}); expected a Parquet file."
+            f"{shown(path)}: cannot be read ({str(error).splitlines()[0].rstrip('.')}); expected a Parquet file."
         ) from None
 
 

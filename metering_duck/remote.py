@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import IO, Any
 
 from metering_duck.errors import MeteringError, SourceError
@@ -25,6 +27,7 @@ LIBRARIES = {
     "http": ("aiohttp", "http"),
     "https": ("aiohttp", "http"),
 }
+S3_SCHEMES = ("s3", "s3a")
 # A range that is asked for brings this much with it: few requests, and no whole file for its footer.
 BLOCK_BYTES = 1 << 20
 # What is written goes out in parts of this size, which S3 wants to be at least 5 MB.
@@ -50,8 +53,8 @@ def scheme_of(path: str) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL without what may be a secret."""
-    return _QUERY.sub("?…", _USER.sub("…@", url))
+    """A URL without what may be a secret; a path on this machine as it is."""
+    return url if not scheme_of(url) else _QUERY.sub("?…", _USER.sub("…@", url))
 
 
 def filesystem_of(url: str) -> Any:
@@ -59,14 +62,17 @@ def filesystem_of(url: str) -> Any:
 
     Raises: SourceError for a scheme that is not known, or whose library is not installed.
     """
+    return _filesystem(url)
+
+
+def _filesystem(url: str, **options: Any) -> Any:
     scheme = scheme_of(url)
     if scheme not in LIBRARIES:
         known = ", ".join(f"{name}://" for name in LIBRARIES)
         raise SourceError(f"{shown(url)}: found the scheme {scheme}://; expected a path, or one of {known}.")
     library, extra = LIBRARIES[scheme]
-    options: dict[str, Any] = {}
-    if scheme in ("s3", "s3a"):
-        options = {"default_block_size": BLOCK_BYTES, "config_kwargs": {"retries": S3_RETRIES}}
+    if scheme in S3_SCHEMES:
+        options |= {"default_block_size": BLOCK_BYTES, "config_kwargs": {"retries": S3_RETRIES}}
     try:
         import fsspec
 
@@ -78,15 +84,67 @@ def filesystem_of(url: str) -> Any:
         ) from None
 
 
+def listed(urls: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What was said of the files at URLs when they were listed: their sizes, and with S3 and the web their ETags.
+
+    Raises: SourceError for one that is gone.
+    """
+    found = {}
+    for url in urls:
+        if LIBRARIES[scheme_of(url)][0] in ("s3fs", "aiohttp"):
+            with reading(url):
+                found[url] = filesystem_of(url).info(url)
+    return found
+
+
+def etag_of(url: str) -> str | None:
+    """The ETag of what is at a URL now, where it has one."""
+    with reading(url):
+        tag: str | None = _filesystem(url, skip_instance_cache=True).info(url).get("ETag")
+        return tag
+
+
+def changed(found: Mapping[str, Mapping[str, Any]], urls: Iterable[str]) -> list[str]:
+    """Which of some files, the first hundred, have another ETag than when they were listed."""
+    others = []
+    for url in [url for url in urls if "ETag" in found.get(url, ())][:100]:
+        with contextlib.suppress(SourceError):
+            others += [url] if etag_of(url) != found[url]["ETag"] else []
+    return others
+
+
+def filesystems_of(urls: Sequence[str], found: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """The file systems that read these URLs, S3's as it was `found` listed: each read asks for the ETag of then."""
+    by_library = {LIBRARIES[scheme_of(url)][0]: url for url in urls if filesystem_of(url)}
+    files = {library: _filesystem(url, skip_instance_cache=True) for library, url in by_library.items()}
+    for url in found if "s3fs" in files else ():
+        if scheme_of(url) in S3_SCHEMES:
+            folder = found[url]["name"].rpartition("/")[0]
+            files["s3fs"].dircache.setdefault(folder, []).append(found[url])
+    for one in files.values():
+        one.modified = partial(_modified, one.modified)
+    return list(files.values())
+
+
+def _modified(ask: Callable[[str], Any], path: str) -> Any:
+    """When a file was written, which DuckDB wants to know; where a library cannot say it, always the same moment."""
+    try:
+        return ask(path)
+    except NotImplementedError:
+        return datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]:
     """The files that a URL, a folder or a glob names, in the order of their names; a folder's by their `suffixes`.
 
     Raises: SourceError where there is none, or it cannot be looked at.
     """
+    # What Hadoop calls s3a:// is s3://, and the same object must not go by two names.
+    url = re.sub("^s3a://", "s3://", url, flags=re.IGNORECASE)
     files = filesystem_of(url)
     scheme = scheme_of(url)
     with reading(url):
-        files.invalidate_cache()
+        _forget(files, url)
         if scheme in ("http", "https"):
             if not files.exists(url):
                 raise FileNotFoundError(url)
@@ -102,6 +160,17 @@ def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]
     if not found:
         raise SourceError(f"{shown(url)}: found no such object; expected one, a folder, or a glob of some.")
     return [path if scheme_of(path) else f"{scheme}://{path}" for path in sorted(found)]
+
+
+def _forget(files: Any, url: str) -> None:
+    """Forget what was listed of a URL before, and nothing else: another input of this run may be beside it."""
+    if scheme_of(url) not in S3_SCHEMES:
+        files.invalidate_cache()
+        return
+    start = re.split(r"[*?[]", url.split("://", 1)[1])[0]
+    for folder in [folder for folder in files.dircache if folder.startswith(start.rstrip("/"))]:
+        del files.dircache[folder]
+    files.invalidate_cache(start)
 
 
 def _is_data(path: str, folder: str, suffixes: tuple[str, ...]) -> bool:
@@ -183,14 +252,21 @@ def explained(error: BaseException | str, url: str = "") -> str:
             "found no permission to read it; expected to list its folder and to get its objects. "
             "hint: s3:ListBucket and s3:GetObject, or other credentials"
         ),
-        r"FileExpired|PreconditionFailed|pre-conditions": (
+        r"FileExpired|PreconditionFailed|pre-conditions|ETag on reading|when it was opened|after it was opened": (
             "changed while it was read; expected it to hold still. hint: run again"
         ),
-        r"FileNotFoundError|NoSuchKey|\b404\b": "found no such object; expected one, a folder, or a glob of some.",
+        r"FileNotFoundError|NoSuchKey|\b404\b|No files found|Cannot access file": (
+            "found no such object; expected one, a folder, or a glob of some."
+        ),
         r"SlowDown|Throttl|TooManyRequests|reduce your request rate|\b503\b|\b429\b": (
             "was throttled, and each of several tries again; expected an answer. hint: run later, or read fewer files"
         ),
-        r"EndpointConnection|ConnectTimeout|ConnectionError|ConnectionRefused|CannotConnect|ClientConnector": (
+        r"(?i:certificate|SSLError)": (
+            "found a certificate that is not trusted; expected one of a known authority. "
+            "hint: AWS_CA_BUNDLE for S3, else those of the system"
+        ),
+        r"EndpointConnection|ConnectTimeout|ConnectionError|ConnectionRefused|CannotConnect|ClientConnector|"
+        r"(?i:could ?n.t (connect|resolve)|could not (connect|resolve|establish)|timeout was reached)": (
             "found nobody who answers; expected the service to be there. hint: look at AWS_ENDPOINT_URL and the network"
         ),
     }

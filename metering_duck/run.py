@@ -36,6 +36,7 @@ from metering_duck.observations import records_query
 from metering_duck.partitions import TimePartition, of_tenants, of_times, prune
 from metering_duck.reads import Reads, reads_of
 from metering_duck.records import RecordCompiler
+from metering_duck.remote import shown
 from metering_duck.repeated import Hashes, RepeatedHashes, as_column, as_numpy
 from metering_duck.results import Accounting, Plan, Result, counted_noun
 from metering_duck.rows import Rows
@@ -310,7 +311,9 @@ class Run:
         """The books of `counted` and `settled` (R9), if the files are still what they were."""
         for path, stamp in self.stamps.items():
             if stamp_of(path) != stamp:
-                raise SourceError(f"{path}: changed while it was read; expected it to hold still. hint: run again")
+                raise SourceError(
+                    f"{shown(path)}: changed while it was read; expected it to hold still. hint: run again"
+                )
         counted = ("events", "times_cut", "times_naive")
         status_sql = "coalesce(status, 'metered')"
         sums = {"status": status_sql} | {name: f"CAST(sum({name}) AS BIGINT)" for name in counted}

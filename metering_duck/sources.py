@@ -17,7 +17,7 @@ from metering_duck.layouts import ABSENT, FILE_COLUMN, NO_PROPERTIES, Layout, fi
 from metering_duck.mapping import FieldMap
 from metering_duck.objects import objects_layout
 from metering_duck.quote import identifier, literal, literal_list
-from metering_duck.remote import open_url, scheme_of
+from metering_duck.remote import open_url, scheme_of, shown
 from metering_duck.shapes import EVENT_COLUMN, Shape, check_wrapped
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
@@ -321,7 +321,7 @@ def _arrow_reader(paths: tuple[str, ...]) -> pa.RecordBatchReader:
         schema = _open_arrow(paths[0]).schema
         return pa.RecordBatchReader.from_batches(schema, (batch for path in paths for batch in _arrow_batches(path)))
     except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{paths[0]}: cannot be read ({error}); expected an Arrow IPC file.") from None
+        raise SourceError(f"{shown(paths[0])}: cannot be read ({error}); expected an Arrow IPC file.") from None
 
 
 def _open_arrow(path: str) -> Any:

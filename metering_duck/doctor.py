@@ -14,6 +14,7 @@ import duckdb
 
 from metering_duck import __version__
 from metering_duck.extensions import can_load, missing
+from metering_duck.httpfs import why_fsspec
 
 # What is read or written → the library it takes, and the extra that installs it.
 EXTRAS = {
@@ -25,6 +26,8 @@ EXTRAS = {
     "iceberg://": ("pyiceberg", "iceberg"),
     "pandas": ("pandas", "pandas"),
 }
+# The URLs that DuckDB may read itself, by an example.
+READ_BY_HTTPFS = {"s3://": "s3://bucket/", "http(s)://": "https://host/"}
 EXTENSIONS = {
     "httpfs": "INSTALL httpfs in a DuckDB shell of the same version, once; s3:// and http:// are read without it",
     "ducklake": "INSTALL ducklake in a DuckDB shell of the same version, once; DuckLake is not read without it",
@@ -44,7 +47,8 @@ def examine() -> list[dict[str, Any]]:
     rows.append(_row("temporary files", free > GIB, f"{folder}, {free / GIB:.0f} GiB free", "--temp-dir DIR"))
     for what, (library, extra) in EXTRAS.items():
         found = _version(library)
-        rows.append(_row(what, found is not None, f"{library} {found}" if found else f"no {library}", _install(extra)))
+        text = f"{library} {found}{_reader(what)}" if found else f"no {library}"
+        rows.append(_row(what, found is not None, text, _install(extra)))
     rows.append(_credentials())
     for name, hint in EXTENSIONS.items():
         found = f"the extension {name} can be loaded" if can_load(name) else missing(name)
@@ -74,6 +78,14 @@ def _memory() -> str:
     with duckdb.connect(":memory:") as connection:
         row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
         return f"{row[0] if row else 'unknown'} before it spills"
+
+
+def _reader(what: str) -> str:
+    """Whether a library reads what it lists, or httpfs does."""
+    if what not in READ_BY_HTTPFS:
+        return ""
+    reason = why_fsspec([READ_BY_HTTPFS[what]])
+    return f" lists and reads; {reason}" if reason else " lists, httpfs reads"
 
 
 def _credentials() -> dict[str, Any]:

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from metering_duck.errors import ConfigError, Interrupted, MeteringError, SourceError, StageError, first_few
 from metering_duck.extensions import CLOSED
+from metering_duck.httpfs import prepare, why_fsspec
 from metering_duck.quote import identifier, literal, literal_list
 from metering_duck.remote import changed, explained, filesystems_of, listed, scheme_of, shown
 from metering_duck.stages import Query, functions, functions_of
@@ -111,8 +112,11 @@ class Engine:
         """Allow these files and the temporary directory, forbid the rest of the world, and lock the settings."""
         self._urls = [path for path in paths if scheme_of(path)]
         self._listed = listed(self._urls)
-        for files in filesystems_of(self._urls, self._listed):
-            self.connection.register_filesystem(files)
+        if self._urls and why_fsspec(self._urls) is None:
+            prepare(self.connection, self._urls)
+        else:
+            for files in filesystems_of(self._urls, self._listed):
+                self.connection.register_filesystem(files)
         self._set("allowed_directories", literal_list([str(self.directory)]))
         self._set("allowed_paths", literal_list(paths))
         self._set("enable_external_access", "false")

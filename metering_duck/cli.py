@@ -66,7 +66,7 @@ def meter(events: tuple[str, ...], **given: Any) -> None:
     """Turn events into records: what each event measured.
 
     EVENTS are Parquet, NDJSON, JSON, CSV or Arrow files (.gz and .zst too), globs, folders, URLs (s3://, gs://, az://,
-    https://), tables (delta://, iceberg://, duckdb://), or - for standard input.
+    https://), tables (delta://, iceberg://, ducklake://, duckdb://), or - for standard input.
 
     \b
     metering-duck meter events.ndjson --config config.json -o records.parquet

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from metering_duck.errors import ConfigError, Interrupted, MeteringError, SourceError, StageError, first_few
-from metering_duck.extensions import CLOSED
+from metering_duck.extensions import CLOSED, load
 from metering_duck.httpfs import prepare, why_fsspec
 from metering_duck.quote import identifier, literal, literal_list
 from metering_duck.remote import changed, explained, filesystems_of, listed, scheme_of, shown
@@ -108,11 +108,14 @@ class Engine:
                 f"{option}: found {value}; {_first_line(error)}. hint: --threads 2 --memory-limit 4GB"
             ) from None
 
-    def lock_down(self, paths: Sequence[str]) -> None:
+    def lock_down(self, paths: Sequence[str], *, extensions: Collection[str] = ()) -> None:
         """Allow these files and the temporary directory, forbid the rest of the world, and lock the settings."""
+        for name in extensions:
+            load(self.connection, name)
         self._urls = [path for path in paths if scheme_of(path)]
-        self._listed = listed(self._urls)
-        if self._urls and why_fsspec(self._urls) is None:
+        # What a DuckLake has written it does not write again.
+        self._listed = {} if extensions else listed(self._urls)
+        if self._urls and ("httpfs" in extensions or why_fsspec(self._urls) is None):
             prepare(self.connection, self._urls)
         else:
             for files in filesystems_of(self._urls, self._listed):
@@ -182,14 +185,14 @@ class Engine:
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS FROM {name}_rows")
             self.connection.unregister(f"{name}_rows")
 
-    def attach(self, path: str, table: str, name: str) -> str:
-        """A table of a DuckDB file, open for reading, as something that can stand behind FROM.
+    def attach(self, sql: str, table: str, name: str) -> str:
+        """A table of a DuckDB file or a DuckLake, attached by SQL of ours, as something that can stand behind FROM.
 
         Raises: SourceError for a file that is no DuckDB database, or has no such table.
         """
         try:
             with self.lock:
-                self.connection.execute(f"ATTACH {literal(path)} AS the_input (READ_ONLY)")
+                self.connection.execute(f"ATTACH {sql}")
                 found = f"the_input.{'.'.join(identifier(part) for part in table.split('.'))}"
                 self.connection.execute(f"DESCRIBE SELECT * FROM {found}")
         except duckdb.Error as error:

@@ -257,12 +257,19 @@ def expand(pattern: str) -> list[str]:
 def paths_of(found: Input | None) -> list[str]:
     """The files that the engine opens for an input."""
     if isinstance(found, Attached):
-        return [found.path, f"{found.path}.wal"]
+        return [found.path, f"{found.path}.wal", *found.files]
     tables = [found] if isinstance(found, LakeTable) else [table for table, _ in getattr(found, "parts", ())]
     if tables:
         plain = [table.plain_files() for table in tables]
         return [path for files in plain if files and files.are_here for path in files.paths]
     return list(found.paths) if isinstance(found, Files) else []
+
+
+def extensions_of(*inputs: Input | None) -> set[str]:
+    """The extensions of DuckDB that inputs need: a DuckLake with rows elsewhere is opened by no other file system."""
+    lakes = [found for found in inputs if isinstance(found, Attached) and found.version is not None]
+    is_far = any(scheme_of(path) for lake in lakes for path in lake.files)
+    return {"ducklake" for _ in lakes} | ({"httpfs"} if is_far else set())
 
 
 def stamp_of(path: str) -> object:

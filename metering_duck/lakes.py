@@ -1,8 +1,9 @@
-"""Lakes: Delta and Iceberg tables at one of their versions, and tables of DuckDB files, read where they lie.
+"""Lakes: Delta, Iceberg and DuckLake tables at a version, and tables of DuckDB files, read where they lie.
 
     delta:///lake/events?version=3    delta://s3://bucket/events?timestamp=2024-05-01    a folder with a _delta_log
     iceberg://CATALOG/NAMESPACE.TABLE?snapshot=ID    iceberg://CATALOG/NAMESPACE.TABLE?timestamp=2024-05-01
     duckdb://usage.duckdb?table=events
+    ducklake://usage.ducklake?table=main.events&version=3    ducklake://usage.ducklake?table=events&timestamp=2024-05-01
 
 A table is opened at a version once; what is committed later is not seen. Which version that was, its name says.
 """
@@ -21,17 +22,26 @@ from urllib.parse import parse_qsl, unquote
 
 import pyarrow as pa
 
+from metering_duck.ducklake import table_at
 from metering_duck.errors import SourceError, did_you_mean
+from metering_duck.extensions import can_load, missing
 from metering_duck.quote import identifier, literal, literal_list
 from metering_duck.remote import scheme_of, shown
 from metering_duck.times import parse_time
 
-SCHEMES = ("delta", "iceberg", "duckdb")
+SCHEMES = ("delta", "iceberg", "duckdb", "ducklake")
 DELTA_LOG = "_delta_log"
 EXAMPLES = {
     "delta": "delta:///lake/events?version=3",
     "iceberg": "iceberg://CATALOG/NAMESPACE.TABLE",
     "duckdb": "duckdb://usage.duckdb?table=events",
+    "ducklake": "ducklake://usage.ducklake?table=events",
+}
+OPTIONS = {
+    "delta": ("version", "timestamp"),
+    "iceberg": ("snapshot", "timestamp"),
+    "duckdb": ("table",),
+    "ducklake": ("table", "version", "timestamp"),
 }
 # What a Delta table may need of a reader that the scan of its files does not have, and the scan of its rows has.
 BY_ROWS = {"deletionVectors", "columnMapping"}
@@ -133,16 +143,30 @@ class LakeTable:
 
 @dataclass(frozen=True)
 class Attached:
-    """A table of a DuckDB file."""
+    """A table of a DuckDB file; of a DuckLake's, the version, and the other files that its rows are in."""
 
     path: str
     table: str
     name: str
+    version: int | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def attach_sql(self) -> str:
+        """What stands behind ATTACH."""
+        if self.version is None:
+            return f"{literal(self.path)} AS the_input (READ_ONLY)"
+        return f"{literal(f'ducklake:{self.path}')} AS the_input (READ_ONLY, SNAPSHOT_VERSION {self.version:d})"
 
 
 def is_lake(path: str) -> bool:
     """Whether a path names a table of a lake or of a DuckDB file."""
     return scheme_of(path) in SCHEMES or os.path.isdir(os.path.join(path, DELTA_LOG))
+
+
+def has_version(found: Any) -> bool:
+    """Whether something is a table at one of its versions."""
+    return isinstance(found, LakeTable) or (isinstance(found, Attached) and found.version is not None)
 
 
 def find_lake(url: str) -> LakeTable | Attached:
@@ -155,17 +179,18 @@ def find_lake(url: str) -> LakeTable | Attached:
     if not scheme_of(url):
         place, mark, query = url, "", ""
     options = dict(parse_qsl(query, keep_blank_values=True)) if mark else {}
-    known = {"delta": ("version", "timestamp"), "iceberg": ("snapshot", "timestamp"), "duckdb": ("table",)}[scheme]
+    known = OPTIONS[scheme]
     for name in options:
         if name not in known:
             raise SourceError(
                 f"{shown(url)}: found the option {name!r}; expected {' or '.join(known)}. "
                 f"hint: {did_you_mean(name, known)}"
             )
-    if len(options) > 1:
-        raise SourceError(f"{scheme}://{place}: found {' and '.join(options)}; expected one of them.")
-    if scheme == "duckdb":
-        return _find_duckdb(place, options)
+    if len(options.keys() - {"table"}) > 1:
+        given = " and ".join(name for name in options if name != "table")
+        raise SourceError(f"{scheme}://{place}: found {given}; expected one of them.")
+    if scheme in ("duckdb", "ducklake"):
+        return _find_duckdb(place, options) if scheme == "duckdb" else _find_ducklake(place, options)
     try:
         return _find_delta(place, options) if scheme == "delta" else _find_iceberg(place, options)
     except ImportError:
@@ -355,3 +380,24 @@ def _find_duckdb(place: str, options: Mapping[str, str]) -> Attached:
     if not Path(place).is_file():
         raise SourceError(f"duckdb://{place}: found no such file; expected a DuckDB database.")
     return Attached(os.path.abspath(place), table, f"duckdb://{place}?table={table}")
+
+
+# --- DuckLake --------------------------------------------------------------------------------------------------------
+
+
+def _find_ducklake(place: str, options: Mapping[str, str]) -> Attached:
+    """A table of a DuckLake whose metadata is a DuckDB file, and the files that its rows are in at a version."""
+    where, table = f"ducklake://{place}", options.get("table")
+    if not table:
+        raise SourceError(f"{where}: found no table's name; expected {EXAMPLES['ducklake']}.")
+    if not can_load("ducklake"):
+        raise SourceError(
+            f"{where}: found {missing('ducklake')}; expected it, to read DuckLake. "
+            "hint: INSTALL ducklake in a DuckDB shell of the same version, once"
+        )
+    if not Path(place).is_file():
+        raise SourceError(f"{where}: found no such file; expected the DuckDB file with a DuckLake's metadata.")
+    moment = parse_time(options["timestamp"], f"{where}: timestamp") if "timestamp" in options else None
+    path = os.path.abspath(place)
+    version, files = table_at(path, table, _number(options, "version", where), moment, where)
+    return Attached(path, table, f"{where}?table={table}&version={version}", version, files)

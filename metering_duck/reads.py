@@ -41,7 +41,7 @@ def _extent(found: Input) -> tuple[int, int]:
     elif isinstance(found, Files):
         sizes = [_size(path) for path in found.paths]
     else:
-        sizes = [_size(path) for path in paths_of(found) if os.path.exists(path)]
+        sizes = [_size(path) for path in paths_of(found) if scheme_of(path) or os.path.exists(path)]
     return len(sizes), sum(sizes)
 
 

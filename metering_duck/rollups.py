@@ -18,7 +18,7 @@ from metering_duck.decimals import DIGITS_MAX, HALF_EVEN, PART_DIGITS, from_unsc
 from metering_duck.engine import Engine, Overflow, Progress
 from metering_duck.errors import ConfigError, QuantityOverflow
 from metering_duck.finer import QUOTIENTS, Finer, open_finer
-from metering_duck.inputs import Input, find_input, paths_of
+from metering_duck.inputs import Input, extensions_of, find_input, paths_of
 from metering_duck.layouts import NO_PROPERTIES, Layout
 from metering_duck.measurements import SCALE_DEFAULT
 from metering_duck.quote import literal
@@ -134,7 +134,8 @@ class RollupRun(Run):
         """Read the readings, refuse what does not combine, cut the windows, and plan the rest."""
         found = find_input(readings, self.engine.directory)
         table = cut.periods(None, None).found(self.engine) if cut.is_listed else None
-        self.engine.lock_down([path for one in (found, table) for path in paths_of(one)])
+        paths = [path for one in (found, table) for path in paths_of(one)]
+        self.engine.lock_down(paths, extensions=extensions_of(found, table))
         self.finer = open_finer(self.engine, found, self.asked.dropped)
         self.engine.fill(self.finer.query)
         self.engine.fill(Query("series_scales", (load_stage("series_scales"),)))

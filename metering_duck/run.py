@@ -28,8 +28,8 @@ from metering_duck.engine import Engine, Overflow, Progress
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError, first_few
 from metering_duck.gauges import gauged_queries, gauges_of, widest_levels
 from metering_duck.history import LEVELS_SCHEMA, History, widest_before_sql
-from metering_duck.inputs import Input, find_input, paths_of, stamp_of
-from metering_duck.lakes import LakeTable
+from metering_duck.inputs import Input, extensions_of, find_input, paths_of, stamp_of
+from metering_duck.lakes import LakeTable, has_version
 from metering_duck.layouts import ENTERED_BY_FILE, Layout, Reach, field_names
 from metering_duck.mapping import FieldMap
 from metering_duck.observations import records_query
@@ -152,7 +152,7 @@ class Run:
             found = find_input(given, engine.directory)
             table = periods.found(engine) if periods else None
             paths = [path for one in (found, table) for path in paths_of(one)]
-            engine.lock_down(paths if read_by is None else paths_of(table))
+            engine.lock_down(paths if read_by is None else paths_of(table), extensions=extensions_of(found, table))
             run = cls(engine, parameters, zone_given=zone is not None, unique=unique)
             run.stamps = {path: stamp_of(path) for path in paths}
             if periods:
@@ -217,7 +217,7 @@ class Run:
             found = of_times(found, partition[0], *self.bounds(partition[1]), fields, mapping)
         elif partition is not None:
             found, part = prune(found, partition[0], *self.bounds(partition[1]))
-        if isinstance(found, LakeTable):
+        if has_version(found):
             self.remarks.append(f"input: {found.name}, as it is at this version.")
         if isinstance(found, TableDays):
             column = mapping.column_of("time", fields["time"], found.schema.names, found.name)

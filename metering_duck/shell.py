@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from metering_duck.inputs import Files, Input, Lines, Rows
+from metering_duck.inputs import Files, Input, Lines, Rows, extensions_of
 from metering_duck.lakes import Attached, LakeTable
 from metering_duck.quote import literal
 
@@ -27,7 +27,8 @@ class InShell:
 def in_shell(found: Input) -> InShell:
     """How a shell reads an input: without an extension where its files are all there is to it."""
     if isinstance(found, Attached):
-        return InShell(f"ATTACH IF NOT EXISTS {literal(found.path)} AS the_input (READ_ONLY);")
+        names = sorted(extensions_of(found))
+        return InShell("\n".join([*map(_load, names), f"ATTACH IF NOT EXISTS {found.attach_sql};"]))
     if isinstance(found, LakeTable):
         plain = found.plain_files()
         return InShell(relation=plain.sql) if plain and plain.paths else _by_extension(found)
@@ -50,4 +51,8 @@ def _by_extension(found: LakeTable) -> InShell:
     else:
         chosen = "" if version == "none" else f", snapshot_from_id => {version}"
         scan = f"iceberg_scan({literal(found.metadata)}{chosen})"
-    return InShell(f"INSTALL {found.kind};\nLOAD {found.kind};", scan)
+    return InShell(_load(found.kind), scan)
+
+
+def _load(extension: str) -> str:
+    return f"INSTALL {extension};\nLOAD {extension};"

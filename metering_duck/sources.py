@@ -181,7 +181,7 @@ def relation_of(engine: Engine, found: Input, name: str = "input") -> tuple[str,
     if isinstance(found, TableDays):
         return _days(engine, found, name), False
     if isinstance(found, Attached):
-        return engine.attach(found.path, found.table, found.name), False
+        return engine.attach(found.attach_sql, found.table, found.name), False
     readers = {"parquet": _parquet, "csv": _csv, "ndjson": _ndjson, "json": _json_objects, "objects": _json_objects}
     if found.format == "arrow":
         return _rows(engine, Rows(_arrow_reader(found.paths), found.name, rereadable=False), name), False

@@ -12,11 +12,13 @@ import importlib.util
 import os
 import re
 import shutil
+import socket
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial, reduce
 from typing import Any
+from urllib.parse import urlsplit
 
 from metering_duck.errors import ConfigError, MeteringError, SourceError
 from metering_duck.inputs import Files, Input, Rows
@@ -27,6 +29,9 @@ from metering_duck.tasks import Part, Work, run_task
 
 PARTS_DDL = "kind STRING, bucket INT, payload BINARY"
 SAMPLE_ROWS = 1_000
+# The ports of a master and of a Connect server where none is given.
+PORTS = {"spark": 7077, "sc": 15002}
+PATIENCE_S = 10
 # Times in UTC, times without a zone as such, folders' names as texts, batches of a bounded size.
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
@@ -155,6 +160,7 @@ def _session(master: str | None) -> Any:
     is_connect = (master or os.environ.get("SPARK_REMOTE") or "").startswith("sc://")
     if running is not None and master is None:
         return running
+    _check_answers(master or os.environ.get("SPARK_REMOTE") or "")
     if is_connect:
         with _errors("engine"):
             return SparkSession.builder.remote(master or os.environ["SPARK_REMOTE"]).getOrCreate()
@@ -171,6 +177,26 @@ def _session(master: str | None) -> Any:
         builder = builder.config(name, value)
     with _errors("engine"):
         return (builder.master(master) if master else builder).getOrCreate()
+
+
+def _check_answers(url: str) -> None:
+    """Somebody listens where a master or a Connect server is said to be: Spark itself goes on trying for minutes.
+
+    Raises: SourceError.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme not in PORTS:
+        return
+    places = [urlsplit(f"//{place}") for place in rest.partition("/")[0].split(",")]
+    for place in places:
+        with contextlib.suppress(OSError, ValueError):
+            socket.create_connection((place.hostname, place.port or PORTS[scheme]), PATIENCE_S).close()
+            return
+    shown = ", ".join(place.netloc.rpartition("@")[2] for place in places)
+    raise SourceError(
+        f"engine: found nobody who answers at {scheme}://{shown}; expected a Spark master, or a Connect server. "
+        "hint: look at --master, SPARK_REMOTE and the network"
+    )
 
 
 def _applied(rows: Any, work: Work, step: str) -> Any:

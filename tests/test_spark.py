@@ -130,6 +130,21 @@ def test_what_spark_does_not_do_is_said(arguments: list[str], said: str, events:
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("master", ["spark://127.0.0.1:1", "sc://127.0.0.1:1/;token=secret"])
+def test_a_master_that_does_not_answer_is_named_at_once(master: str, events: Path, tmp_path: Path) -> None:
+    """Spark would go on trying for minutes; what may be a secret is not shown."""
+    done = subprocess.run(
+        command(tmp_path / "one", events, "--engine", "spark", "--master", master), capture_output=True, text=True
+    )
+
+    place = master.partition("/;")[0]
+    hint = "hint: look at --master, SPARK_REMOTE and the network"
+    expected = (
+        f"error: engine: found nobody who answers at {place}; expected a Spark master, or a Connect server. {hint}"
+    )
+    assert (1, [expected]) == (done.returncode, done.stderr.splitlines())
+
+
 def test_without_java_the_hint_is_one_line(events: Path, tmp_path: Path) -> None:
     """Where there is no Java, the message says how to get one."""
     env = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"} | {"PATH": str(tmp_path)}

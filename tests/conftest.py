@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -17,6 +19,26 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a running S3 server with one bucket, `lake`."""
+    from tests.lake_server import running_server
+
+    with running_server() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The server's files as s3fs has them, and in the environment the credentials that open them."""
+    from tests.lake_server import credentials, forget, opened
+
+    for name, value in credentials(server).items():
+        monkeypatch.setenv(name, value)
+    yield opened(server)
+    forget()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -31,9 +31,14 @@ def credentials(address: str) -> dict[str, str]:
     }
 
 
+def forget() -> None:
+    """No file system of before is used again, with its credentials and listings."""
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
 def opened(address: str) -> s3fs.S3FileSystem:
     """The server's files, with the bucket made."""
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget()
     files = s3fs.S3FileSystem(endpoint_url=address)
     if not files.exists("lake"):
         files.mkdir("lake")

@@ -7,7 +7,6 @@ Each test that needs the extension is skipped without it, and says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from metering_duck.extensions import CLOSED, can_load, load, missing
 from metering_duck.httpfs import CHOICE, prepare
 from metering_duck.inputs import extensions_of, find_input, paths_of
 from metering_duck.lakes import Attached
-from tests.lake_server import credentials, opened, running_server
 
 HAS_DUCKLAKE = can_load("ducklake")
 NEEDS_DUCKLAKE = pytest.mark.skipif(not HAS_DUCKLAKE, reason=f"{missing('ducklake')}: only its absence is proven here")
@@ -234,23 +232,13 @@ def test_only_the_files_of_the_table_can_be_opened(folder: Path, states: dict[in
     assert not (folder / "stolen.parquet").exists()
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket on a running S3 server, and the credentials that open it."""
-    with running_server() as address:
-        for name, value in credentials(address).items():
-            monkeypatch.setenv(name, value)
-        opened(address)
-        yield "s3://lake/"
-
-
 @NEEDS_DUCKLAKE
 @pytest.mark.skipif(not can_load("httpfs"), reason=missing("httpfs"))
 @pytest.mark.parametrize("choice", ["1", "0"])
-def test_rows_on_s3_are_read_by_httpfs(bucket: str, tmp_path: Path, choice: str, monkeypatch: Any) -> None:
+def test_rows_on_s3_are_read_by_httpfs(bucket: Any, tmp_path: Path, choice: str, monkeypatch: Any) -> None:
     """Whatever else reads s3://: the extension ducklake takes no other. Another object of the bucket cannot be read."""
     monkeypatch.setenv(CHOICE, choice)
-    states = make_lake(tmp_path / "far.ducklake", f"{bucket}data/")
+    states = make_lake(tmp_path / "far.ducklake", "s3://lake/data/")
     url = f"ducklake://{tmp_path}/far.ducklake?table=events"
     assert outcome(states[7]) == outcome(url)
     found = find_input(f"{url}&version=1", tmp_path)
@@ -259,7 +247,7 @@ def test_rows_on_s3_are_read_by_httpfs(bucket: str, tmp_path: Path, choice: str,
         engine.lock_down(paths_of(found), extensions=extensions_of(found))
         engine.attach(found.attach_sql, found.table, found.name)
         with pytest.raises(MeteringError):
-            engine.rows(f"FROM read_parquet('{bucket}data/main/events/*.parquet')")
+            engine.rows("FROM read_parquet('s3://lake/data/main/events/*.parquet')")
         assert [(1000,)] == engine.rows("SELECT count(n) FROM the_input.events")
 
 

@@ -31,7 +31,7 @@ from metering_duck.engine import Engine
 from metering_duck.extensions import can_load, missing
 from metering_duck.httpfs import CHOICE, SETTINGS, s3_options, why_fsspec
 from metering_duck.remote import expand_url
-from tests.lake_server import SECRET, credentials, opened, running_server
+from tests.lake_server import SECRET
 
 HAS_HTTPFS = can_load("httpfs")
 WITHOUT = f"{missing('httpfs')}: only fsspec is proven here"
@@ -47,20 +47,10 @@ def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A running S3 server with one bucket, `lake`."""
-    with running_server() as address:
-        yield address
-
-
 @pytest.fixture
-def lake(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
-    """The bucket, and the credentials that open it."""
-    for name, value in credentials(server).items():
-        monkeypatch.setenv(name, value)
-    yield opened(server)
-    s3fs.S3FileSystem.clear_instance_cache()
+def lake(bucket: s3fs.S3FileSystem) -> s3fs.S3FileSystem:
+    """The bucket."""
+    return bucket
 
 
 def put(files: s3fs.S3FileSystem, name: str, seed: int = 1, rows: int = 1) -> str:

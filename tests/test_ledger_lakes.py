@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,6 @@ from metering_duck.errors import ConfigError, LedgerError, SourceError
 from metering_duck.ledger import store
 from metering_duck.ledger.ledger import Ledger
 from metering_duck.table_days import SCANS_MAX, spans_of
-from tests.lake_server import credentials, opened, running_server
 
 LATER = "2024-07-01T00:00:00Z"
 LATEST = "2024-08-01T00:00:00Z"
@@ -260,23 +259,12 @@ def test_days_far_apart_are_read_by_few_scans() -> None:
 # --- objects ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A running S3 server with one bucket, `lake`."""
-    with running_server() as address:
-        yield address
-
-
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
-    """The server's files, empty, and the credentials that open them."""
-    for name, value in credentials(server).items():
-        monkeypatch.setenv(name, value)
-    files = opened(server)
-    if files.exists("lake/events"):
-        files.rm("lake/events", recursive=True)
-    yield files
-    s3fs.S3FileSystem.clear_instance_cache()
+def bucket(bucket: s3fs.S3FileSystem) -> s3fs.S3FileSystem:
+    """The bucket without events."""
+    if bucket.exists("lake/events"):
+        bucket.rm("lake/events", recursive=True)
+    return bucket
 
 
 def put(bucket: s3fs.S3FileSystem, name: str, *tokens: int, month: int = 1) -> None:

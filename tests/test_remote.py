@@ -19,7 +19,7 @@ from pyarrow import parquet
 from metering_duck import SourceError, aggregate, meter
 from metering_duck.cli import cli
 from metering_duck.remote import explained, shown
-from tests.lake_server import SECRET, credentials, opened, running_server
+from tests.lake_server import SECRET
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
 CLOCK = "2024-06-01T00:00:00Z"
@@ -39,19 +39,10 @@ class Asked(logging.Handler):
             self.objects.add(line.split("GET /lake/")[1].split(" ")[0])
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A running S3 server with one bucket, `lake`."""
-    with running_server() as address:
-        yield address
-
-
 @pytest.fixture
-def lake(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
-    """A tree of Parquet by workspace and day in the bucket, and the credentials that open it."""
-    for name, value in credentials(server).items():
-        monkeypatch.setenv(name, value)
-    files = opened(server)
+def lake(bucket: s3fs.S3FileSystem) -> s3fs.S3FileSystem:
+    """A tree of Parquet by workspace and day in the bucket, and the same events as Arrow and as lines."""
+    files = bucket
     if not files.exists("lake/events"):
         for workspace in ("acme", "beta"):
             for day in (1, 2, 3):
@@ -64,8 +55,7 @@ def lake(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSy
                 with files.open(f"lake/lines/{workspace}-{day}.ndjson", "wb") as file:
                     for event in events_of(workspace, day):
                         file.write(json.dumps(event).encode() + b"\n")
-    yield files
-    s3fs.S3FileSystem.clear_instance_cache()
+    return files
 
 
 def events_of(workspace: str, day: int) -> list[dict[str, Any]]:

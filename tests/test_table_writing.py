@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -30,7 +30,7 @@ from metering_duck.metering import periods
 from metering_duck.rows import Rows
 from metering_duck.stages import Query, Stage
 from metering_duck.table_targets import Batches
-from tests.lake_server import SECRET, credentials, opened, running_server
+from tests.lake_server import SECRET
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
 DAYS = {"start": "2024-02-01", "end": "2024-02-04", "every": "day"}
@@ -455,26 +455,15 @@ def test_the_command_line_refuses_before_the_work(delta: Lake, tmp_path: Path) -
     assert (2, True) == (done.exit_code, "which is an input; expected a table of its own" in done.output), done.output
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A running S3 server."""
-    with running_server() as address:
-        yield address
-
-
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where a table may be, and the credentials that open it."""
-    for name, value in credentials(server).items():
-        monkeypatch.setenv(name, value)
-    opened(server)
-    yield "s3://lake/rows"
-    s3fs.S3FileSystem.clear_instance_cache()
+def place(bucket: s3fs.S3FileSystem) -> str:
+    """Where a table may be."""
+    return "s3://lake/rows"
 
 
-def test_a_delta_table_on_s3(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delta_table_on_s3(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Made, merged and read back there; a commit in between is seen, since a commit never replaces another."""
-    remote = Lake(f"delta://{bucket}", bucket)
+    remote = Lake(f"delta://{place}", place)
     for _ in range(2):
         code, said = run_command(tmp_path, "-o", remote.url, "--partition-by", "workspace_id")
         assert (0, True) == (code, f"note: output: {remote.url}?version=0." in said), said
@@ -490,7 +479,7 @@ def test_a_delta_table_on_s3(bucket: str, tmp_path: Path, monkeypatch: pytest.Mo
         assert expected.to_arrow().column("quantity") == found.to_arrow().column("quantity")
 
 
-def test_what_is_not_there_on_s3_is_said_without_a_secret(bucket: str) -> None:
+def test_what_is_not_there_on_s3_is_said_without_a_secret(place: str) -> None:
     """A bucket that is not there."""
     with pytest.raises(SourceError, match="delta://s3://nowhere/rows: found no bucket nowhere; expected one") as raised:
         write_readings(Lake("delta://s3://nowhere/rows", ""))

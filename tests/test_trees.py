@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from pyarrow import parquet
 
 from metering_duck import ConfigError, SourceError, aggregate, meter, rollup
 from metering_duck.cli import cli
-from tests.lake_server import SECRET, credentials, opened, running_server
+from tests.lake_server import SECRET, credentials
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
 CLOCK = "2024-06-01T00:00:00Z"
@@ -41,23 +40,12 @@ EVENTS = [
 PARTITIONS = {f"workspace_id={name}/date=2024-02-0{day}" for name in ("acme", "beta") for day in (1, 2, 3)}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A running S3 server."""
-    with running_server() as address:
-        yield address
-
-
 @pytest.fixture
-def lake(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
-    """Its files, empty, and the credentials that open them."""
-    for name, value in credentials(server).items():
-        monkeypatch.setenv(name, value)
-    files = opened(server)
-    for path in files.find("lake"):
-        files.rm(path)
-    yield files
-    s3fs.S3FileSystem.clear_instance_cache()
+def lake(bucket: s3fs.S3FileSystem) -> s3fs.S3FileSystem:
+    """The bucket, empty."""
+    for path in bucket.find("lake"):
+        bucket.rm(path)
+    return bucket
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

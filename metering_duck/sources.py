@@ -53,6 +53,7 @@ def open_source(
     mapping = FieldMap(map, field_names(records=records))
     if isinstance(found, Files) and found.format == "parquet" and len(found.paths) > 1:
         _check_drift(engine, found)
+        _check_spellings(engine, found)
     relation, is_json = relation_of(engine, found)
     if shape and shape.is_wrapped and not is_json:
         relation, is_json = _events_of(engine, found, relation, shape), True
@@ -153,11 +154,34 @@ def _check_drift(engine: Engine, found: Files) -> None:
         "WHERE duckdb_type IS NOT NULL GROUP BY name HAVING len(types) > 1 ORDER BY name"
     )
     for name, types, one, other in rows:
-        numbers = bool(APPROXIMATE & set(types)) and not set(types) <= APPROXIMATE
-        if numbers or _differ_in_kind(types) or any(kind.startswith(MOMENTS) for kind in types):
+        # The digits of a FLOAT as a DOUBLE are others, and a truth is no number.
+        changed = bool(APPROXIMATE & set(types)) or ("BOOLEAN" in types and set(types) != {"BOOLEAN", "VARCHAR"})
+        if changed or _differ_in_kind(types) or any(kind.startswith(MOMENTS) for kind in types):
             shown = f"{' and '.join(types)}"
             hint = "write the files anew with one type, or read them apart"
             raise SchemaError(f"{one}, {other}", name, found=shown, expected="one type in all files", hint=hint)
+
+
+def _check_spellings(engine: Engine, found: Files) -> None:
+    """Refuse a name that is spelled with other capitals in another file: SQL would take both for one column."""
+    rows = engine.rows(
+        f"""
+        WITH spelled AS (
+            SELECT lower(name) AS lower_name, file_name, list(DISTINCT name ORDER BY name) AS names
+            FROM parquet_schema({literal_list(found.paths)}) GROUP BY ALL
+        ),
+        ways AS (SELECT lower_name, names, min(file_name) AS file_name FROM spelled GROUP BY ALL)
+        SELECT one.names, one.file_name, other.names, other.file_name
+        FROM ways AS one JOIN ways AS other USING (lower_name)
+        WHERE one.names < other.names
+            AND NOT list_has_all(one.names, other.names) AND NOT list_has_all(other.names, one.names)
+        ORDER BY ALL LIMIT 1
+        """
+    )
+    for names, path, others, other_path in rows:
+        shown = " and ".join(repr(name) for name in dict.fromkeys((*names, *others)))
+        hint = "write the files anew with one spelling, or read them apart"
+        raise SchemaError(f"{path}, {other_path}", names[0], found=shown, expected="one spelling", hint=hint)
 
 
 def _differ_in_kind(types: Sequence[str]) -> bool:

@@ -17,14 +17,17 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial, reduce
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import pyarrow as pa
 
 from metering_duck.errors import ConfigError, MeteringError, SourceError
 from metering_duck.inputs import Files, Input, Rows
 from metering_duck.lakes import LakeTable
 from metering_duck.layouts import FILE_COLUMN
-from metering_duck.remote import scheme_of
+from metering_duck.remote import open_url, reading, scheme_of
 from metering_duck.tasks import Part, Work, run_task
 
 PARTS_DDL = "kind STRING, bucket INT, payload BINARY"
@@ -32,11 +35,12 @@ SAMPLE_ROWS = 1_000
 # The ports of a master and of a Connect server where none is given.
 PORTS = {"spark": 7077, "sc": 15002}
 PATIENCE_S = 10
-# Times in UTC, times without a zone as such, folders' names as texts, batches of a bounded size.
+# Times in UTC, those without a zone as such, names letter by letter, folders' names as texts, batches of bounded size.
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+    "spark.sql.caseSensitive": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
 }
@@ -60,16 +64,29 @@ class Spark:
         with _errors(found.name):
             if self.frame is None:
                 self.frame = self._read(found)
-            return Rows(self.frame.limit(SAMPLE_ROWS).toArrow().to_reader(), found.name, rereadable=False)
+            first = self.frame.limit(SAMPLE_ROWS).toArrow()
+            return Rows(pa.concat_tables([first, *self._first_texts(first)]).to_reader(), found.name, rereadable=False)
+
+    def _first_texts(self, first: pa.Table) -> list[pa.Table]:
+        """Of text columns that say nothing in the first rows, a row that does: it tells how the column is meant."""
+        found = []
+        for name, kind in zip(first.schema.names, first.schema.types, strict=True):
+            if pa.types.is_string(kind) and not any(str(text or "").strip() for text in first[name].to_pylist()):
+                found.append(self.frame.where(f"trim({_quoted(name)}) <> ''").limit(1).toArrow())
+        return found
 
     def _read(self, found: Input) -> Any:
         read = self.session.read.option("mergeSchema", "true")
         if isinstance(found, Files) and found.format == "parquet":
             if found.keys:
                 read = read.option("basePath", _url(found.paths[0].split("=", 1)[0].rpartition("/")[0]))
-            return read.parquet(*(_url(path) for path in found.paths)).selectExpr(
+            rows = read.parquet(*(_url(path) for path in found.paths)).selectExpr(
                 "*", f"{_file_sql(found.paths[0])} AS {FILE_COLUMN}"
             )
+            # DuckDB knows no zone of these times; Spark gives them one.
+            for name in _without_zone(found.paths[0]):
+                rows = rows.withColumn(name, rows[_quoted(name)].cast("timestamp_ntz"))
+            return rows
         if isinstance(found, LakeTable):
             return self._read_table(found)
         kind = found.format if isinstance(found, Files) else "an input of this machine"
@@ -95,9 +112,11 @@ class Spark:
 
     def scan(self, work: Work, step: str, columns: Iterable[str]) -> Any:
         """The parts that a step gives of the input's rows."""
+        # A name may have dots and quotes in it, of which Spark makes something else on the way into a task.
         wanted = list(columns)
-        some = self.frame.select(*(f"`{name}`" for name in wanted)) if len(wanted) < len(work.schema) else self.frame
-        return _applied(some, work, step)
+        numbered = [self.frame[_quoted(name)].alias(f"c{n}") for n, name in enumerate(wanted)]
+        with _errors("engine"):
+            return self.frame.select(*numbered).mapInArrow(partial(_run_named, wanted, work, step), PARTS_DDL)
 
     def keep(self, parts: Any) -> Any:
         """The same parts, in the workers' memory or on their disks, until the readings are here."""
@@ -179,6 +198,28 @@ def _session(master: str | None) -> Any:
         return (builder.master(master) if master else builder).getOrCreate()
 
 
+def _run_named(names: list[str], work: Work, step: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """A task whose rows have their names again."""
+    return run_task(work, step, (batch.rename_columns(names) for batch in batches))
+
+
+def _quoted(name: str) -> str:
+    """A column's name in Spark's SQL."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _without_zone(path: str) -> list[str]:
+    """The columns of a Parquet file whose times are INT96, an older type that has no zone."""
+    from pyarrow import parquet
+
+    with reading(path), open_url(path) if scheme_of(path) else Path(path).open("rb") as file:
+        schema = parquet.ParquetFile(file).schema
+        columns = [schema.column(n) for n in range(len(schema.names))]
+        return [
+            column.path for column in columns if column.physical_type == "INT96" and column.max_repetition_level == 0
+        ]
+
+
 def _check_answers(url: str) -> None:
     """Somebody listens where a master or a Connect server is said to be: Spark itself goes on trying for minutes.
 
@@ -249,9 +290,16 @@ def _in_our_words(where: str, said: str) -> MeteringError:
             f"{where}: found no {missing[1]} on a worker; expected metering-duck there as on the driver. "
             "hint: pip install metering-duck on every node, and name its Python in PYSPARK_PYTHON"
         )
+    if "CANNOT_MERGE_SCHEMAS" in said or "CANNOT_MERGE_INCOMPATIBLE_DATA_TYPE" in said:
+        return SourceError(
+            f"{where}: found a column whose types in several files Spark cannot bring together; expected one type in "
+            "all files. hint: write the files anew with one type, or leave the engine out"
+        )
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     of_task = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
-    text = (of_task[-1] if "Traceback" in said and of_task else lines[0]).rstrip(".")
+    # Of what the JVM says, the class of an error comes first, behind where it was called from.
+    of_spark = [found[0] for line in lines if (found := re.search(r"\[[A-Z][A-Z0-9_.]+\] .*", line))]
+    text = (of_task[-1] if "Traceback" in said and of_task else (of_spark or lines)[0]).rstrip(".")
     if "PARQUET_TYPE_ILLEGAL" in said:
         hint = "hint: write times in microseconds and ids as text, or leave the engine out"
         return SourceError(f"{where}: Spark cannot read it ({text}); expected types that it has. {hint}")

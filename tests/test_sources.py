@@ -822,6 +822,42 @@ def test_files_whose_times_differ_in_type_are_refused_by_name(tmp_path: Path) ->
             meter([tmp_path / f"{name}.parquet" for name in pair], PLAIN, clock=CLOCK)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (pa.array([0.1], pa.float32()), pa.array([0.1], pa.float64())),
+        (pa.array([True]), pa.array([Decimal("1.50")])),
+        (pa.array([True]), pa.array([7])),
+        (pa.array([1]), pa.array([0.5])),
+    ],
+)
+def test_files_whose_numbers_would_become_others_are_refused_by_name(
+    one: pa.Array, other: pa.Array, tmp_path: Path
+) -> None:
+    """A FLOAT has other digits as a DOUBLE, and TRUE is no quantity, not one."""
+    for name, values in (("a", one), ("b", other)):
+        plain = pa.Table.from_pylist([one_row(id=name)])
+        written(tmp_path, f"{name}.parquet", plain.append_column("q", values))
+
+    with pytest.raises(SchemaError, match=r"column q: found .* and .*; expected one type in all files"):
+        meter(tmp_path, PLAIN, clock=CLOCK)
+
+
+def test_files_that_spell_a_property_with_other_capitals_are_refused_by_name(tmp_path: Path) -> None:
+    """Q is not q: what SQL would count as one, no config means as one. A file that has both says nothing of others."""
+    for name, spelled in (("a", "q"), ("b", "Q")):
+        written(tmp_path, f"{name}.parquet", pa.Table.from_pylist([{**one_row(id=name), spelled: "1"}]))
+
+    with pytest.raises(SchemaError, match=r"column 'Q'|column Q: found 'Q' and 'q'; expected one spelling"):
+        meter(tmp_path, PLAIN, clock=CLOCK)
+
+    both = pa.struct([("q", pa.string()), ("ID", pa.string())])
+    for name, properties in (("a", {"q": "1", "ID": "x"}), ("b", {"q": "2"})):
+        rows = pa.Table.from_pylist([one_row(id=name)])
+        written(tmp_path / "nested", f"{name}.parquet", rows.append_column("properties", pa.array([properties], both)))
+    assert [Decimal(1), Decimal(2)] == quantities(tmp_path / "nested")
+
+
 PROPERTIES: dict[str, tuple[pa.DataType, Any]] = {
     "a MAP of texts": (pa.map_(pa.string(), pa.string()), {"q": "2"}),
     "a MAP of integers": (pa.map_(pa.string(), pa.int64()), {"q": 2}),

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 import metering_duck
 from metering_duck.errors import ConfigError
@@ -128,6 +131,37 @@ def test_what_spark_does_not_do_is_said(arguments: list[str], said: str, events:
 
     assert 2 == done.returncode
     assert said in done.stderr
+
+
+def test_odd_columns_are_what_they_are_on_one_machine(tmp_path: Path) -> None:
+    """Names with dots and quotes, times of the type INT96, which has no zone, and a text that begins late."""
+    count = 3_000
+    rows = {name: [text] * count for name, text in (("workspace_id", "w"), ("universe_id", "u"), ("type", "t"))}
+    rows |= {"key.id": [f"e{n}" for n in range(count)], "who`s": [f"s{n % 3}" for n in range(count)]}
+    times = pa.array([datetime(2024, 1, 1) + timedelta(minutes=20 * n) for n in range(count)], pa.timestamp("us"))
+    table = pa.table(rows).append_column("at", times).append_column("n", pa.array([None] * 1500 + ["7"] * 1500))
+    parquet.write_table(table, tmp_path / "events.parquet", use_deprecated_int96_timestamps=True)
+    config = tmp_path / "config.json"
+    config.write_text('{"measurements": [{"sourceProperty": "n", "unit": "n", "aggregation": "sum"}]}')
+    named = [text for pair in ("id=key.id", "subject=who`s", "time=at", "properties=n") for text in ("--map", pair)]
+    window = ["--start", "2024-01-01", "--end", "2024-03-01", "--every", "day", "--clock", "2024-06-01"]
+    start = [
+        sys.executable,
+        "-m",
+        "metering_duck",
+        "aggregate",
+        str(tmp_path / "events.parquet"),
+        "--config",
+        str(config),
+    ]
+    said = []
+    for engine in ([], ["--engine", "spark", "--master", "local[1]"]):
+        more = ["--assume-timezone", "Europe/Berlin", "--summary", "/dev/stderr", "-q"]
+        done = subprocess.run([*start, *named, *window, *more, *engine], capture_output=True, text=True)
+        assert 0 == done.returncode, done.stderr
+        said.append((done.stdout, done.stderr[done.stderr.index("{") :]))
+    assert said[0] == said[1]
+    assert 66 == len(said[0][0].splitlines())
 
 
 @pytest.mark.parametrize("master", ["spark://127.0.0.1:1", "sc://127.0.0.1:1/;token=secret"])

@@ -392,6 +392,10 @@ def _partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
     Raises: SourceError.
     """
     keys = {path: {part.split("=", 1)[0]: None for part in Path(path).parent.parts if "=" in part} for path in paths}
+    parts = (part for path in paths for part in Path(path).parent.parts)
+    odd = next((part for part in parts if "=" in part.partition("=")[2].strip("=")), None)
+    if odd:
+        raise SourceError(f"input: found the folder {odd}; expected one = in it. hint: a = within a value is %3D")
     first = paths[0]
     common = [key for key in keys[first] if all(key in found for found in keys.values())]
     for path, found in keys.items():

@@ -221,7 +221,9 @@ def _reader(function: str, found: Files, **options: str) -> str:
 
 def _parquet(found: Files) -> str:
     """Files together by name. Names that differ only in case are refused, since SQL cannot tell them apart."""
-    check_names(parquet_schema(found.paths[0]), found.paths[0])
+    schema = parquet_schema(found.paths[0])
+    folders = [pa.field(key, pa.string()) for key in found.keys if key not in schema.names]
+    check_names(pa.schema([*schema, *folders]), found.paths[0])
     return _reader("read_parquet", found, union_by_name="true")
 
 
@@ -283,6 +285,8 @@ def _json_objects(found: Files) -> str:
 
 def _rows(engine: Engine, found: Rows, name: str) -> str:
     """A table as it is; a stream first goes into a table of the engine's, which spills: it is read more than once."""
+    if not found.data.schema.names:
+        raise SourceError(f"{found.name}: found no column; expected those of events.")
     check_names(found.data.schema, found.name)
     engine.connection.register(f"{name}_rows", found.data)
     if found.rereadable:

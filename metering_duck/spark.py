@@ -78,6 +78,7 @@ class Spark:
     def _read(self, found: Input) -> Any:
         read = self.session.read.option("mergeSchema", "true")
         if isinstance(found, Files) and found.format == "parquet":
+            _check_names(found.paths)
             if found.keys:
                 read = read.option("basePath", _url(found.paths[0].split("=", 1)[0].rpartition("/")[0]))
             rows = read.parquet(*(_url(path) for path in found.paths)).selectExpr(
@@ -206,6 +207,21 @@ def _run_named(names: list[str], work: Work, step: str, batches: Iterator[pa.Rec
 def _quoted(name: str) -> str:
     """A column's name in Spark's SQL."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def _check_names(paths: Iterable[str]) -> None:
+    """Spark passes over files that seem hidden, without a word, and takes some characters of a path for a pattern.
+
+    Raises: SourceError.
+    """
+    for path in paths:
+        wrong = re.search(r"(?<=/)[_.](?=[^/]*$)|[\[\]{}*?\\]", path)
+        if wrong:
+            said = f"a name that begins with {wrong[0]}" if wrong[0] in "_." else f"{wrong[0]} in a path"
+            raise SourceError(
+                f"{path}: found {said}, which Spark reads otherwise; expected a plain name. "
+                "hint: rename it, or leave the engine out"
+            )
 
 
 def _without_zone(path: str) -> list[str]:

@@ -858,6 +858,23 @@ def test_files_that_spell_a_property_with_other_capitals_are_refused_by_name(tmp
     assert [Decimal(1), Decimal(2)] == quantities(tmp_path / "nested")
 
 
+def test_folders_that_no_reader_would_agree_on_are_refused(tmp_path: Path) -> None:
+    """A second = in a folder, of which DuckDB makes no partition, and a folder's name beside another spelling of it."""
+    row = pa.Table.from_pylist([{**one_row(), "q": "1"}])
+    with pytest.raises(SourceError, match=r"found the folder region=x=y; expected one = in it"):
+        meter(written(tmp_path / "region=x=y", "a.parquet", row), PLAIN, clock=CLOCK)
+    spelled = row.append_column("Region", pa.array(["eu"]))
+    with pytest.raises(SchemaError, match=r"found Region beside it; expected names that differ"):
+        meter(written(tmp_path / "region=eu", "a.parquet", spelled), PLAIN, clock=CLOCK)
+    assert [Decimal(1)] == quantities(written(tmp_path / "base64==", "a.parquet", row))
+
+
+def test_a_table_without_columns_is_refused() -> None:
+    """There is nothing to look for events in."""
+    with pytest.raises(SourceError, match="found no column; expected those of events"):
+        meter(pa.table({}), PLAIN, clock=CLOCK)
+
+
 PROPERTIES: dict[str, tuple[pa.DataType, Any]] = {
     "a MAP of texts": (pa.map_(pa.string(), pa.string()), {"q": "2"}),
     "a MAP of integers": (pa.map_(pa.string(), pa.int64()), {"q": 2}),

@@ -17,7 +17,8 @@ import pytest
 from pyarrow import parquet
 
 import metering_duck
-from metering_duck.errors import ConfigError
+from metering_duck.errors import ConfigError, SourceError
+from metering_duck.spark import _check_names
 from tests.spark_cluster import SparkCluster, running_cluster
 
 pytestmark = pytest.mark.spark
@@ -177,6 +178,22 @@ def test_a_master_that_does_not_answer_is_named_at_once(master: str, events: Pat
         f"error: engine: found nobody who answers at {place}; expected a Spark master, or a Connect server. {hint}"
     )
     assert (1, [expected]) == (done.returncode, done.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("s3://lake/_events/_a.parquet", "a name that begins with _"),
+        ("/lake/.a.parquet", "a name that begins with ."),
+        ("/lake/ev[1].parquet", "[ in a path"),
+    ],
+)
+def test_files_that_spark_would_pass_over_are_refused(path: str, said: str) -> None:
+    """Spark leaves out what seems hidden, and takes brackets for a pattern, both without a word."""
+    hint = "hint: rename it, or leave the engine out"
+    with pytest.raises(SourceError) as raised:
+        _check_names(["/lake/_plain/a_b.c.parquet", path])
+    assert f"{path}: found {said}, which Spark reads otherwise; expected a plain name. {hint}" == str(raised.value)
 
 
 def test_without_java_the_hint_is_one_line(events: Path, tmp_path: Path) -> None:

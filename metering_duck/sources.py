@@ -348,7 +348,7 @@ def _arrow_reader(paths: tuple[str, ...]) -> pa.RecordBatchReader:
     try:
         schema = _open_arrow(paths[0]).schema
         return pa.RecordBatchReader.from_batches(schema, (batch for path in paths for batch in _arrow_batches(path)))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise SourceError(f"{shown(paths[0])}: cannot be read ({error}); expected an Arrow IPC file.") from None
 
 

@@ -87,8 +87,8 @@ def run_options(given: Mapping[str, Any], progress: Any) -> dict[str, Any]:
 
 def check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
     """Find out before the work whether its results can be written, each in a file of its own that is no input."""
-    from metering_duck.inputs import same_files
-    from metering_duck.remote import scheme_of
+    from metering_duck.inputs import is_within, same_files
+    from metering_duck.remote import scheme_of, shown
     from metering_duck.writing import check_target
 
     targets = {f"--{name}": given[name] for name in ("output", "rejects", "conflicts", "summary") if given[name]}
@@ -106,6 +106,10 @@ def check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
     taken = same_files([*inputs, *(path for path in read if path)])
     for name, target in targets.items():
         path = target if scheme_of(target) else str(Path(target).resolve())
+        source = next((one for one in inputs if is_within(target, one)), None)
+        if source:
+            found = f"found {shown(target)}, which is among what {shown(source)} is read from"
+            raise ConfigError(f"{name}: {found}; expected another place.")
         if path in taken and not path.startswith("/dev/"):
             raise ConfigError(f"{name}: found {target}, which is {taken[path]}; expected a file of its own.")
         taken[path] = name

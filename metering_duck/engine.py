@@ -23,7 +23,7 @@ import pyarrow as pa
 from metering_duck.errors import ConfigError, Interrupted, MeteringError, SourceError, StageError, first_few
 from metering_duck.extensions import CLOSED, load
 from metering_duck.httpfs import prepare, why_fsspec
-from metering_duck.quote import identifier, literal, literal_list
+from metering_duck.quote import identifier, literal, literal_list, pattern_of
 from metering_duck.remote import changed, explained, filesystems_of, listed, scheme_of, shown
 from metering_duck.stages import Query, functions, functions_of
 from metering_duck.statements import select
@@ -121,7 +121,8 @@ class Engine:
             for files in filesystems_of(self._urls, self._listed):
                 self.connection.register_filesystem(files)
         self._set("allowed_directories", literal_list([str(self.directory)]))
-        self._set("allowed_paths", literal_list(paths))
+        # A path is asked for as a pattern of itself first.
+        self._set("allowed_paths", literal_list(dict.fromkeys([*paths, *map(pattern_of, paths)])))
         self._set("enable_external_access", "false")
         self._set("lock_configuration", "true")
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import fnmatch
 import glob
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -25,8 +27,8 @@ from typing import Any
 import pyarrow as pa
 
 from metering_duck.errors import SourceError, a_kind, first_few
-from metering_duck.lakes import Attached, LakeTable, find_lake, is_lake
-from metering_duck.remote import etag_of, expand_url, open_url, reading, scheme_of, shown
+from metering_duck.lakes import SCHEMES, Attached, LakeTable, find_lake, is_lake
+from metering_duck.remote import DELTA_LOG, etag_of, expand_url, open_url, reading, scheme_of, shown
 from metering_duck.table_days import TableDays, find_days, parts_of
 
 FORMATS = {
@@ -222,6 +224,19 @@ def same_files(patterns: Sequence[str]) -> dict[str, str]:
     return {os.path.realpath(path): "an input" for path in named}
 
 
+def is_within(target: str, pattern: str) -> bool:
+    """Whether a file that is written would be one of those that a folder, a glob or a URL is read from."""
+    one, other = (re.sub("^s3a://", "s3://", path) for path in (target, pattern))
+    if bool(scheme_of(one)) != bool(scheme_of(other)) or scheme_of(other) in SCHEMES:
+        return False
+    if not scheme_of(one):
+        if not os.path.isdir(other):
+            return False
+        one, other = os.path.realpath(one), os.path.realpath(other)
+    folder = other.rstrip("/")
+    return one.rstrip("/") == folder or one.startswith(f"{folder}/") or fnmatch.fnmatchcase(one, other)
+
+
 def expand(pattern: str) -> list[str]:
     """The files that a path, a folder or a glob names.
 
@@ -243,15 +258,32 @@ def expand(pattern: str) -> list[str]:
             and _suffix(path.name) in FORMATS
             and not any(part.startswith((".", "_")) for part in path.relative_to(pattern).parts)
         )
+        _check_no_delta(pattern, (str(path) for path in Path(pattern).rglob(DELTA_LOG)))
         if not found:
             raise SourceError(
                 f"{pattern}: found no file with events in the folder; expected one of {', '.join(FORMATS)}."
             )
         return found
     found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+    above = {str(parent) for path in found for parent in Path(path).absolute().parents}
+    _check_no_delta(pattern, (log for folder in sorted(above) if os.path.isdir(log := f"{folder}/{DELTA_LOG}")))
     if not found:
         raise SourceError(f"{pattern}: found no such file; expected a path, a folder, a glob, or - for standard input.")
     return found
+
+
+def _check_no_delta(pattern: str, logs: Iterable[str]) -> None:
+    """Files of a Delta table, some of which its log has deleted, are not read as files.
+
+    Raises: SourceError.
+    """
+    log = next(iter(logs), None)
+    if log:
+        table = log.rpartition(f"/{DELTA_LOG}")[0]
+        raise SourceError(
+            f"{shown(pattern)}: found a Delta table, whose log says which of its rows are there; expected files alone. "
+            f"hint: delta://{shown(table)}"
+        )
 
 
 def paths_of(found: Input | None) -> list[str]:
@@ -331,6 +363,11 @@ def format_of(path: str) -> str:
     if known not in (None, "json"):
         return str(known)
     first = _first_bytes(path)
+    if first[8:12] == b"DUCK":
+        raise SourceError(
+            f"{shown(path)}: found a DuckDB database; expected a file of events, or a table in it. "
+            f"hint: duckdb://{shown(path)}?table=events"
+        )
     if first.startswith(b"PAR1"):
         return "parquet"
     if first.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
@@ -386,6 +423,10 @@ def _is_whole_array(path: str) -> bool:
     return last.endswith(b"]")
 
 
+def _folders_with_keys(path: str) -> int:
+    return sum("=" in part for part in Path(path).parent.parts)
+
+
 def _partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
     """The keys of `key=value` folders that all paths have; none of them may have another.
 
@@ -396,11 +437,14 @@ def _partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
     odd = next((part for part in parts if "=" in part.partition("=")[2].strip("=")), None)
     if odd:
         raise SourceError(f"input: found the folder {odd}; expected one = in it. hint: a = within a value is %3D")
+    twice = next((path for path in paths if len(keys[path]) < _folders_with_keys(path)), None)
+    if twice:
+        raise SourceError(f"{shown(twice)}: found a partition twice in its path; expected it once.")
     first = paths[0]
     common = [key for key in keys[first] if all(key in found for found in keys.values())]
     for path, found in keys.items():
-        if common and set(found) != set(keys[first]):
-            here, there = (f"{', '.join(keys[one])} ({one})" for one in (first, path))
+        if set(found) != set(keys[first]):
+            here, there = (f"{', '.join(keys[one]) or 'none'} ({one})" for one in (first, path))
             raise SourceError(
                 f"input: found the partitions {here} and {there}; expected the same in every path. "
                 "hint: read the trees apart"

@@ -25,12 +25,11 @@ import pyarrow as pa
 from metering_duck.ducklake import table_at
 from metering_duck.errors import SourceError, did_you_mean
 from metering_duck.extensions import can_load, missing
-from metering_duck.quote import identifier, literal, literal_list
-from metering_duck.remote import scheme_of, shown
+from metering_duck.quote import identifier, literal, path_list
+from metering_duck.remote import DELTA_LOG, scheme_of, shown
 from metering_duck.times import parse_time
 
 SCHEMES = ("delta", "iceberg", "duckdb", "ducklake")
-DELTA_LOG = "_delta_log"
 EXAMPLES = {
     "delta": "delta:///lake/events?version=3",
     "iceberg": "iceberg://CATALOG/NAMESPACE.TABLE",
@@ -70,7 +69,7 @@ class PlainFiles:
         """The rows of all of them, by the names of their columns."""
         listed = ", ".join(f"{literal(name)}: {kind}" for name, kind in self.types.items())
         hive = f"hive_partitioning = true, hive_types = {{{listed}}}" if self.types else "hive_partitioning = false"
-        return f"read_parquet({literal_list(self.paths)}, union_by_name = true, {hive})"
+        return f"read_parquet({path_list(self.paths)}, union_by_name = true, {hive})"
 
 
 @dataclass(frozen=True)
@@ -133,12 +132,12 @@ class LakeTable:
             tasks = filtered(self.table, self.texts, self.times).plan_files()
             return [int(task.file.file_size_in_bytes) for task in tasks]
         actions = pa.table(self.table.get_add_actions(flatten=True))
-        paths = [unquote(path) for path in actions.column("path").to_pylist()]
+        paths = [_decoded(path) for path in actions.column("path").to_pylist()]
         sizes = dict(zip(paths, actions.column("size_bytes").to_pylist(), strict=True))
-        if BY_ROWS & set(self.table.protocol().reader_features or ()):
+        if _needs_its_reader(self):
             return list(sizes.values())
         files, wanted = _filtered_files(self.table, self.texts, self.times)
-        return [sizes[unquote(part.path)] for part in files.get_fragments(wanted)]
+        return [sizes[_decoded(part.path)] for part in files.get_fragments(wanted)]
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,8 @@ def find_lake(url: str) -> LakeTable | Attached:
     place, mark, query = url.removeprefix(f"{scheme}://").partition("?")
     if not scheme_of(url):
         place, mark, query = url, "", ""
-    options = dict(parse_qsl(query, keep_blank_values=True)) if mark else {}
+    # A + is a +, of a zone or of a name.
+    options = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True)) if mark else {}
     known = OPTIONS[scheme]
     for name in options:
         if name not in known:
@@ -228,13 +228,17 @@ def _find_delta(place: str, options: Mapping[str, str]) -> LakeTable:
         if "timestamp" in options:
             table.load_as_version(parse_time(options["timestamp"], f"{where}: timestamp"))
         schema = pa.schema(table.schema().to_arrow())
-    except (DeltaError, OSError) as error:
+    except (DeltaError, OSError, OverflowError) as error:
         asked = ", ".join(f"{name} {text}" for name, text in options.items())
         found = "no such version" if asked and _is_delta(place, DeltaTable) else "no Delta table that can be read"
         hint = f"hint: {EXAMPLES['delta']}"
         raise SourceError(
             f"{where}: found {found}{f' ({asked})' if asked else ''} ({type(error).__name__}); expected one. {hint}"
         ) from None
+    if _mapping_mode(table) == "id":
+        raise SourceError(
+            f"{where}: found columns by their ids; expected columns by their names, or without a mapping."
+        )
     return LakeTable(f"{where}?version={table.version()}", schema, "delta", table)
 
 
@@ -255,7 +259,13 @@ def _open_delta(found: LakeTable) -> tuple[Any, bool]:
 
 
 def _needs_its_reader(found: LakeTable) -> bool:
-    return bool(BY_ROWS & set(found.table.protocol().reader_features or ()))
+    """Whether a file is not all there is to its rows: some are deleted, or columns have other names there."""
+    mapped = _mapping_mode(found.table) != "none"
+    return mapped or bool(BY_ROWS & set(found.table.protocol().reader_features or ()))
+
+
+def _mapping_mode(table: Any) -> str:
+    return str(table.metadata().configuration.get("delta.columnMapping.mode", "none"))
 
 
 def _plain_delta(found: LakeTable) -> PlainFiles | None:
@@ -270,10 +280,17 @@ def _plain_delta(found: LakeTable) -> PlainFiles | None:
         return None
     if found.conditions:
         files, wanted = _filtered_files(table, found.texts, found.times)
-        needed = {unquote(part.path) for part in files.get_fragments(wanted)}
+        needed = {_decoded(part.path) for part in files.get_fragments(wanted)}
         relative = {uri: _local(uri).removeprefix(_local(root).rstrip("/") + "/") for uri in uris}
-        uris = [uri for uri in uris if relative[uri] in needed]
+        uris = [uri for uri in uris if _decoded(relative[uri]) in needed]
     return PlainFiles(tuple(sorted(map(_local, uris))), types)
+
+
+def _decoded(path: str) -> str:
+    """A path without its escapes, of which the log, the files and a listing have different numbers."""
+    while (decoded := unquote(path)) != path:
+        path = decoded
+    return path
 
 
 def _local(uri: str) -> str:
@@ -338,7 +355,8 @@ def _find_iceberg(place: str, options: Mapping[str, str]) -> LakeTable:
         known = ", ".join(str(one.snapshot_id) for one in table.snapshots()[-3:])
         raise SourceError(f"{where}: found no such snapshot ({asked}); expected one of the table's, such as {known}.")
     chosen = None if snapshot is None else snapshot.snapshot_id
-    scan = table.scan(snapshot_id=chosen)
+    # What is not asked for by its snapshot has the names of now, which may be newer than its rows.
+    scan = table.scan(snapshot_id=chosen if options else None)
     name, schema = f"{where}?snapshot={chosen or 'none'}", scan.projection().as_arrow()
     return LakeTable(name, schema, "iceberg", scan, metadata=table.metadata_location)
 

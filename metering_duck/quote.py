@@ -6,6 +6,7 @@ config.py and sources.py before it gets here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -23,3 +24,13 @@ def literal(text: str) -> str:
 def literal_list(texts: Iterable[str]) -> str:
     """Texts as a SQL list of string literals."""
     return "[" + ", ".join(literal(text) for text in texts) + "]"
+
+
+def pattern_of(path: str) -> str:
+    """A path as the pattern that DuckDB takes it for, which matches nothing but itself."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+def path_list(paths: Iterable[str]) -> str:
+    """Paths as a SQL list, each of one file: a name may have brackets in it, or a star."""
+    return literal_list(pattern_of(path) for path in paths)

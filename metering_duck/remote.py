@@ -28,6 +28,7 @@ LIBRARIES = {
     "https": ("aiohttp", "http"),
 }
 S3_SCHEMES = ("s3", "s3a")
+DELTA_LOG = "_delta_log"
 # A range that is asked for brings this much with it: few requests, and no whole file for its footer.
 BLOCK_BYTES = 1 << 20
 # What is written goes out in parts of this size, which S3 wants to be at least 5 MB.
@@ -150,9 +151,14 @@ def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]
                 raise FileNotFoundError(url)
             return [url]
         if any(mark in url for mark in "*?["):
-            found = files.glob(url)
+            folder = re.split(r"[*?[]", url)[0].rpartition("/")[0]
+            _check_no_delta(url, [f"{folder}/{DELTA_LOG}/"] if files.exists(f"{folder}/{DELTA_LOG}") else [])
+            matches = files.glob(url, detail=True).items()
+            found = [path for path, info in matches if info["type"] == "file" and not _is_hidden(path, url)]
         elif url.endswith("/") or not files.isfile(url):
-            found = [path for path in files.find(url) if _is_data(path, url, tuple(suffixes))]
+            below = files.find(url)
+            _check_no_delta(url, below)
+            found = [path for path in below if _is_data(path, url, tuple(suffixes))]
         else:
             found = [url]
         if not found:
@@ -171,6 +177,27 @@ def _forget(files: Any, url: str) -> None:
     for folder in [folder for folder in files.dircache if folder.startswith(start.rstrip("/"))]:
         del files.dircache[folder]
     files.invalidate_cache(start)
+
+
+def _check_no_delta(url: str, paths: Iterable[str]) -> None:
+    """Files of a Delta table, some of which its log has deleted, are not read as files.
+
+    Raises: SourceError.
+    """
+    log = next((path for path in paths if f"/{DELTA_LOG}/" in path), None)
+    if log:
+        table = log.partition(f"/{DELTA_LOG}/")[0]
+        place = table if scheme_of(table) else f"{scheme_of(url)}://{table}"
+        raise SourceError(
+            f"{shown(url)}: found a Delta table, whose log says which of its rows are there; expected files alone. "
+            f"hint: delta://{shown(place)}"
+        )
+
+
+def _is_hidden(path: str, pattern: str) -> bool:
+    """Whether a glob passes over a name, as it does on disk: a dot is to be asked for."""
+    name, asked = path.rpartition("/")[2], pattern.rpartition("/")[2]
+    return name.startswith(".") and not asked.startswith(".")
 
 
 def _is_data(path: str, folder: str, suffixes: tuple[str, ...]) -> bool:

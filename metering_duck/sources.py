@@ -16,7 +16,7 @@ from metering_duck.lakes import Attached, LakeTable
 from metering_duck.layouts import ABSENT, FILE_COLUMN, NO_PROPERTIES, Layout, field_names
 from metering_duck.mapping import FieldMap
 from metering_duck.objects import objects_layout
-from metering_duck.quote import identifier, literal, literal_list
+from metering_duck.quote import identifier, literal, path_list
 from metering_duck.remote import open_url, scheme_of, shown
 from metering_duck.shapes import EVENT_COLUMN, Shape, check_wrapped
 from metering_duck.stages import Query, Stage
@@ -150,7 +150,7 @@ def _check_drift(engine: Engine, found: Files) -> None:
     rows = engine.rows(
         "SELECT name, list(DISTINCT duckdb_type ORDER BY duckdb_type) AS types, "
         "arg_min(file_name, duckdb_type) AS one, arg_max(file_name, duckdb_type) AS other "
-        f"FROM parquet_schema({literal_list(found.paths)}) "
+        f"FROM parquet_schema({path_list(found.paths)}) "
         "WHERE duckdb_type IS NOT NULL GROUP BY name HAVING len(types) > 1 ORDER BY name"
     )
     for name, types, one, other in rows:
@@ -168,7 +168,7 @@ def _check_spellings(engine: Engine, found: Files) -> None:
         f"""
         WITH spelled AS (
             SELECT lower(name) AS lower_name, file_name, list(DISTINCT name ORDER BY name) AS names
-            FROM parquet_schema({literal_list(found.paths)}) GROUP BY ALL
+            FROM parquet_schema({path_list(found.paths)}) GROUP BY ALL
         ),
         ways AS (SELECT lower_name, names, min(file_name) AS file_name FROM spelled GROUP BY ALL)
         SELECT one.names, one.file_name, other.names, other.file_name
@@ -216,7 +216,7 @@ def _reader(function: str, found: Files, **options: str) -> str:
     """A table function over the files, with their path in a column of its own and Hive partitions as text."""
     hive = "hive_partitioning = true, hive_types_autocast = false" if found.keys else "hive_partitioning = false"
     given = ", ".join(f"{name} = {value}" for name, value in options.items())
-    return f"{function}({literal_list(found.paths)}, {given}, {hive}, filename = {literal(FILE_COLUMN)})"
+    return f"{function}({path_list(found.paths)}, {given}, {hive}, filename = {literal(FILE_COLUMN)})"
 
 
 def _parquet(found: Files) -> str:

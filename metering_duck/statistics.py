@@ -9,7 +9,7 @@ from __future__ import annotations
 from metering_duck.engine import Engine
 from metering_duck.inputs import Files
 from metering_duck.layouts import Proven
-from metering_duck.quote import literal_list
+from metering_duck.quote import path_list
 from metering_duck.statements import select
 
 # Reading the footers of more files than this takes longer than it saves.
@@ -32,7 +32,7 @@ def proven_columns(engine: Engine, found: Files) -> dict[str, Proven]:
         "is_exact": "bool_and(min_is_exact IS NOT FALSE AND max_is_exact IS NOT FALSE)",
         "is_ordinary_time": f"bool_and(coalesce({is_ordinary}, FALSE))",
     }
-    listed = literal_list(found.paths)
+    listed = path_list(found.paths)
     row_count = f"(SELECT sum(num_rows) FROM parquet_file_metadata({listed}))"
     is_full = "bool_and(coalesce(stats_null_count = 0 AND stats_min_value IS NOT NULL, FALSE))"
     by_column = select(columns, f"parquet_metadata({listed})", group_by=["path_in_schema"])

@@ -601,6 +601,25 @@ def test_check_as_a_table_is_for_people() -> None:
     assert "the text is not a quantity (R4)" in shown
 
 
+def test_what_is_read_is_not_written(folder: Path) -> None:
+    """A file within an input's folder, or one that a URL names, would be read next time, or is lost."""
+    events = folder / "events"
+    events.mkdir()
+    (folder / "events.csv").rename(events / "a.csv")
+    before = (events / "a.csv").read_bytes()
+    for target, source in (
+        ("events/a.csv", "events"),
+        ("events/new.parquet", "events"),
+        ("s3://b/e/a.parquet", "s3://b/e/"),
+        ("s3a://b/e.parquet", "s3://b/e.parquet"),
+        ("s3://b/e/a.parquet", "s3://b/e/*.parquet"),
+    ):
+        done = run("aggregate", source, "--config", "config.json", *WINDOW, *CLOCK, "-o", target)
+        expected = f"found {target}, which is among what {source} is read from; expected another place"
+        assert (2, True) == (done.exit_code, expected in done.stderr), done.stderr
+    assert [before] == [path.read_bytes() for path in events.iterdir()]
+
+
 def test_compile_shows_the_sql_that_runs(folder: Path) -> None:
     """compile prints a script that gives, run by DuckDB as it stands, the quantities that aggregate gives."""
     script = good("compile", "--config", "config.json", *WINDOW, *CLOCK, "events.csv")

@@ -191,6 +191,7 @@ FAULTS = {
     "no version": ("{delta}?version=9", "found no such version (version 9)"),
     "a version that is no number": ("{delta}?version=last", "found version=last; expected a whole number"),
     "an option that there is not": ("{delta}?snapshot=1", "found the option 'snapshot'; expected version or timestamp"),
+    "a version beyond all": ("{delta}?version=99999999999999999999999", "found no such version"),
     "two options": ("{delta}?version=1&timestamp=2024-01-01", "found version and timestamp; expected one of them"),
     "no Delta table": ("delta:///nowhere/events", "delta:///nowhere/events: found no Delta table that can be read"),
     "no Iceberg table": ("iceberg://lake/usage.none", "found no such table in the catalog"),
@@ -389,3 +390,47 @@ def test_types_that_are_not_asked_for_are_not_there(delta: Path, iceberg: Catalo
             assert result.reads.left_out_files == 1
     with pytest.raises(ConfigError, match="event-type: found 'call' with records, which have no type"):
         aggregate(records=STATES[2], event_type="call", aggregation="sum", **FEBRUARY)
+
+
+def test_partitions_of_any_name_are_found(tmp_path: Path) -> None:
+    """However often a folder is escaped, a tenant's files are those that are read, and are counted beforehand."""
+    tenants = ["a b", "a=b", "ü", "%41", "a/b", "plain"]
+    for name in tenants:
+        write_deltalake(tmp_path / "odd", table_of(name, 1), partition_by=["workspace_id"], mode="append")
+    sums = {"measurements": CONFIG["measurements"][:1]}
+    for name in tenants:
+        with aggregate(f"delta://{tmp_path}/odd", sums, workspace=name, **FEBRUARY) as result:
+            assert (1, 5, 4) == (result.reads.files, result.reads.left_out_files, result.accounting.read)
+
+
+def test_files_of_a_delta_table_are_not_read_without_its_log(delta: Path) -> None:
+    """Rows that were deleted would count: the folder above, and a glob, are refused with the way out."""
+    for pattern in (delta.parent, f"{delta}/*/*.parquet"):
+        with pytest.raises(SourceError, match=f"found a Delta table, whose log says .* hint: delta://{delta}"):
+            meter(pattern, CONFIG)
+
+
+def test_columns_that_have_other_names_in_the_files_are_read(tmp_path: Path) -> None:
+    """Column mapping by name, as other writers make it: the log says which column of the files is which."""
+    path = tmp_path / "events"
+    write_deltalake(path, FIRST)
+    log = path / "_delta_log" / f"{0:020}.json"
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    metadata = next(action["metaData"] for action in actions if "metaData" in action)
+    schema = json.loads(metadata["schemaString"])
+    for number, field in enumerate(schema["fields"], start=1):
+        names = {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": field["name"]}
+        if field["name"] == "subject":
+            field["name"] = "customer"
+        field["metadata"] = names
+    metadata["schemaString"] = json.dumps(schema)
+    metadata["configuration"] = {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "7"}
+    for action in actions:
+        if "protocol" in action:
+            action["protocol"] = {"minReaderVersion": 2, "minWriterVersion": 5}
+    log.write_text("\n".join(json.dumps(action) for action in actions))
+    assert outcome(FIRST) == outcome(f"delta://{path}", map={"subject": "customer"})
+    metadata["configuration"]["delta.columnMapping.mode"] = "id"
+    log.write_text("\n".join(json.dumps(action) for action in actions))
+    with pytest.raises(SourceError, match="found columns by their ids; expected columns by their names"):
+        outcome(f"delta://{path}", map={"subject": "customer"})

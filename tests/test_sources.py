@@ -869,6 +869,34 @@ def test_folders_that_no_reader_would_agree_on_are_refused(tmp_path: Path) -> No
     assert [Decimal(1)] == quantities(written(tmp_path / "base64==", "a.parquet", row))
 
 
+def test_trees_that_hide_rows_are_refused(tmp_path: Path) -> None:
+    """A file beside the partitions, and a partition that is named twice on the way to a file."""
+    row = pa.Table.from_pylist([{**one_row(), "q": "1"}])
+    written(tmp_path / "half", "a.parquet", row)
+    written(tmp_path / "half" / "workspace_id=b", "b.parquet", row.drop_columns(["workspace_id"]))
+    with pytest.raises(SourceError, match=r"found the partitions .* and .*; expected the same in every path"):
+        meter(tmp_path / "half", PLAIN, clock=CLOCK)
+    deep = written(tmp_path / "date=1" / "x" / "date=2", "a.parquet", row)
+    with pytest.raises(SourceError, match=r"found a partition twice in its path; expected it once"):
+        meter(deep, PLAIN, clock=CLOCK)
+
+
+def test_a_name_is_no_pattern(tmp_path: Path) -> None:
+    """Brackets and stars in a file's name stand for themselves, also beside the files that they would match."""
+    for number, name in enumerate(("a1", "a[1]", "b*", "b", "[c]?"), start=1):
+        row = pa.Table.from_pylist([{**one_row(id=f"e{number}"), "q": str(number)}])
+        written(tmp_path / "odd", f"{name}.parquet", row)
+    assert [Decimal(number) for number in range(1, 6)] == sorted(quantities(tmp_path / "odd"))
+    assert [Decimal(2)] == quantities(tmp_path / "odd" / "a[1].parquet")
+
+
+def test_a_duckdb_file_is_named_as_one(tmp_path: Path) -> None:
+    """Whoever forgets duckdb:// is told of it."""
+    duckdb.connect(str(tmp_path / "usage.duckdb")).close()
+    with pytest.raises(SourceError, match=r"found a DuckDB database; .* hint: duckdb://.*usage.duckdb\?table=events"):
+        meter(tmp_path / "usage.duckdb", PLAIN, clock=CLOCK)
+
+
 def test_a_table_without_columns_is_refused() -> None:
     """There is nothing to look for events in."""
     with pytest.raises(SourceError, match="found no column; expected those of events"):

@@ -221,9 +221,7 @@ def _reader(function: str, found: Files, **options: str) -> str:
 
 def _parquet(found: Files) -> str:
     """Files together by name. Names that differ only in case are refused, since SQL cannot tell them apart."""
-    schema = parquet_schema(found.paths[0])
-    folders = [pa.field(key, pa.string()) for key in found.keys if key not in schema.names]
-    check_names(pa.schema([*schema, *folders]), found.paths[0])
+    check_names(parquet_schema(found.paths[0]), found.paths[0])
     return _reader("read_parquet", found, union_by_name="true")
 
 

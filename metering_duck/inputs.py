@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from metering_duck.errors import SourceError, a_kind, first_few
 from metering_duck.lakes import SCHEMES, Attached, LakeTable, find_lake, is_lake
-from metering_duck.remote import DELTA_LOG, etag_of, expand_url, open_url, reading, scheme_of, shown
+from metering_duck.remote import DELTA_LOG, check_no_delta, etag_of, expand_url, open_url, reading, scheme_of, shown
 from metering_duck.table_days import TableDays, find_days, parts_of
 
 FORMATS = {
@@ -258,7 +258,7 @@ def expand(pattern: str) -> list[str]:
             and _suffix(path.name) in FORMATS
             and not any(part.startswith((".", "_")) for part in path.relative_to(pattern).parts)
         )
-        _check_no_delta(pattern, (str(path) for path in Path(pattern).rglob(DELTA_LOG)))
+        check_no_delta(pattern, (f"{path}/" for path in Path(pattern).rglob(DELTA_LOG)))
         if not found:
             raise SourceError(
                 f"{pattern}: found no file with events in the folder; expected one of {', '.join(FORMATS)}."
@@ -266,24 +266,10 @@ def expand(pattern: str) -> list[str]:
         return found
     found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
     above = {str(parent) for path in found for parent in Path(path).absolute().parents}
-    _check_no_delta(pattern, (log for folder in sorted(above) if os.path.isdir(log := f"{folder}/{DELTA_LOG}")))
+    check_no_delta(pattern, (log for folder in sorted(above) if os.path.isdir(log := f"{folder}/{DELTA_LOG}/")))
     if not found:
         raise SourceError(f"{pattern}: found no such file; expected a path, a folder, a glob, or - for standard input.")
     return found
-
-
-def _check_no_delta(pattern: str, logs: Iterable[str]) -> None:
-    """Files of a Delta table, some of which its log has deleted, are not read as files.
-
-    Raises: SourceError.
-    """
-    log = next(iter(logs), None)
-    if log:
-        table = log.rpartition(f"/{DELTA_LOG}")[0]
-        raise SourceError(
-            f"{shown(pattern)}: found a Delta table, whose log says which of its rows are there; expected files alone. "
-            f"hint: delta://{shown(table)}"
-        )
 
 
 def paths_of(found: Input | None) -> list[str]:
@@ -292,7 +278,7 @@ def paths_of(found: Input | None) -> list[str]:
         return [found.path, f"{found.path}.wal", *found.files]
     tables = [found] if isinstance(found, LakeTable) else [table for table, _ in getattr(found, "parts", ())]
     if tables:
-        plain = [table.plain_files() for table in tables]
+        plain = [table.plain_files for table in tables]
         return [path for files in plain if files and files.are_here for path in files.paths]
     return list(found.paths) if isinstance(found, Files) else []
 

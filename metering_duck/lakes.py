@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import reduce
+from functools import cached_property, reduce
 from operator import and_
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,7 @@ class LakeTable:
             found += [f"{identifier(column)} {sign} TIMESTAMP '{at}Z'" for sign, at in bounds.items() if at]
         return found
 
+    @cached_property
     def plain_files(self) -> PlainFiles | None:
         """The Parquet files that may have rows of what is asked for, where they are all there is to the rows.
 
@@ -270,7 +271,7 @@ def _mapping_mode(table: Any) -> str:
 
 def _plain_delta(found: LakeTable) -> PlainFiles | None:
     """The files of a version; what a folder's name says is in none of them."""
-    table, root = found.table, found.table.table_uri
+    table, root = found.table, f"{_local(found.table.table_uri).rstrip('/')}/"
     uris = [str(uri) for uri in table.file_uris()]
     types = {
         name: PARTITION_TYPES.get(found.schema.field(name).type, "") for name in table.metadata().partition_columns
@@ -281,8 +282,7 @@ def _plain_delta(found: LakeTable) -> PlainFiles | None:
     if found.conditions:
         files, wanted = _filtered_files(table, found.texts, found.times)
         needed = {_decoded(part.path) for part in files.get_fragments(wanted)}
-        relative = {uri: _local(uri).removeprefix(_local(root).rstrip("/") + "/") for uri in uris}
-        uris = [uri for uri in uris if _decoded(relative[uri]) in needed]
+        uris = [uri for uri in uris if _decoded(_local(uri).removeprefix(root)) in needed]
     return PlainFiles(tuple(sorted(map(_local, uris))), types)
 
 
@@ -312,8 +312,7 @@ def _filtered_files(table: Any, texts: Mapping[str, Sequence[str]], times: Mappi
 
 
 def _one_of_sql(column: str, values: Sequence[str]) -> str:
-    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f"{identifier(column)} IN ({quoted})"
+    return f"{identifier(column)} IN ({', '.join(map(literal, values))})"
 
 
 def _bound(moment: datetime, kind: pa.DataType) -> pa.Scalar:

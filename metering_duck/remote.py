@@ -58,15 +58,11 @@ def shown(url: str) -> str:
     return url if not scheme_of(url) else _QUERY.sub("?…", _USER.sub("…@", url))
 
 
-def filesystem_of(url: str) -> Any:
-    """The fsspec file system of a URL.
+def filesystem_of(url: str, **options: Any) -> Any:
+    """The fsspec file system of a URL; `options` are fsspec's.
 
     Raises: SourceError for a scheme that is not known, or whose library is not installed.
     """
-    return _filesystem(url)
-
-
-def _filesystem(url: str, **options: Any) -> Any:
     scheme = scheme_of(url)
     if scheme not in LIBRARIES:
         known = ", ".join(f"{name}://" for name in LIBRARIES)
@@ -101,7 +97,7 @@ def listed(urls: Sequence[str]) -> dict[str, dict[str, Any]]:
 def etag_of(url: str) -> str | None:
     """The ETag of what is at a URL now, where it has one."""
     with reading(url):
-        tag: str | None = _filesystem(url, skip_instance_cache=True).info(url).get("ETag")
+        tag: str | None = filesystem_of(url, skip_instance_cache=True).info(url).get("ETag")
         return tag
 
 
@@ -117,7 +113,7 @@ def changed(found: Mapping[str, Mapping[str, Any]], urls: Iterable[str]) -> list
 def filesystems_of(urls: Sequence[str], found: Mapping[str, Mapping[str, Any]]) -> list[Any]:
     """The file systems that read these URLs, S3's as it was `found` listed: each read asks for the ETag of then."""
     by_library = {LIBRARIES[scheme_of(url)][0]: url for url in urls if filesystem_of(url)}
-    files = {library: _filesystem(url, skip_instance_cache=True) for library, url in by_library.items()}
+    files = {library: filesystem_of(url, skip_instance_cache=True) for library, url in by_library.items()}
     for url in found if "s3fs" in files else ():
         if scheme_of(url) in S3_SCHEMES:
             folder = found[url]["name"].rpartition("/")[0]
@@ -152,12 +148,12 @@ def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]
             return [url]
         if any(mark in url for mark in "*?["):
             folder = re.split(r"[*?[]", url)[0].rpartition("/")[0]
-            _check_no_delta(url, [f"{folder}/{DELTA_LOG}/"] if files.exists(f"{folder}/{DELTA_LOG}") else [])
+            check_no_delta(url, [f"{folder}/{DELTA_LOG}/"] if files.exists(f"{folder}/{DELTA_LOG}") else [])
             matches = files.glob(url, detail=True).items()
             found = [path for path, info in matches if info["type"] == "file" and not _is_hidden(path, url)]
         elif url.endswith("/") or not files.isfile(url):
             below = files.find(url)
-            _check_no_delta(url, below)
+            check_no_delta(url, below)
             found = [path for path in below if _is_data(path, url, tuple(suffixes))]
         else:
             found = [url]
@@ -179,17 +175,17 @@ def _forget(files: Any, url: str) -> None:
     files.invalidate_cache(start)
 
 
-def _check_no_delta(url: str, paths: Iterable[str]) -> None:
-    """Files of a Delta table, some of which its log has deleted, are not read as files.
+def check_no_delta(pattern: str, paths: Iterable[str]) -> None:
+    """Files of a Delta table, some of which its log has deleted, are not read as files, on disk or elsewhere.
 
     Raises: SourceError.
     """
     log = next((path for path in paths if f"/{DELTA_LOG}/" in path), None)
     if log:
         table = log.partition(f"/{DELTA_LOG}/")[0]
-        place = table if scheme_of(table) else f"{scheme_of(url)}://{table}"
+        place = f"{scheme_of(pattern)}://{table}" if scheme_of(pattern) and not scheme_of(table) else table
         raise SourceError(
-            f"{shown(url)}: found a Delta table, whose log says which of its rows are there; expected files alone. "
+            f"{shown(pattern)}: found a Delta table, whose log says which of its rows are there; expected files alone. "
             f"hint: delta://{shown(place)}"
         )
 

@@ -30,7 +30,7 @@ def in_shell(found: Input) -> InShell:
         names = sorted(extensions_of(found))
         return InShell("\n".join([*map(_load, names), f"ATTACH IF NOT EXISTS {found.attach_sql};"]))
     if isinstance(found, LakeTable):
-        plain = found.plain_files()
+        plain = found.plain_files
         return InShell(relation=plain.sql) if plain and plain.paths else _by_extension(found)
     if isinstance(found, Rows) and found.in_shell:
         return InShell(relation=found.in_shell)

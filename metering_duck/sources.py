@@ -318,7 +318,7 @@ def _plain_rows(engine: Engine, found: LakeTable) -> str:
 
     A file may have a column in another type than the table says, such as times without a zone.
     """
-    plain = found.plain_files()
+    plain = found.plain_files
     if plain is None or not plain.are_here:
         return ""
     engine.connection.register("lake_columns", found.schema.empty_table())

@@ -15,7 +15,7 @@ import shutil
 import socket
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -105,10 +105,10 @@ class Spark:
         else:
             rows = self.session.read.option("snapshot-id", number).table(place.replace("/", ".", 1))
         for column, texts in found.texts.items():
-            rows = rows.where(rows[f"`{column}`"].isin(list(texts)))
+            rows = rows.where(rows[_quoted(column)].isin(list(texts)))
         for column, bounds in found.times.items():
             for sign, bound in zip((">=", "<"), bounds, strict=True):
-                rows = rows.where(f"`{column}` {sign} TIMESTAMP '{bound}Z'") if bound else rows
+                rows = rows.where(f"{_quoted(column)} {sign} TIMESTAMP '{bound}Z'") if bound else rows
         return rows
 
     def scan(self, work: Work, step: str, columns: Iterable[str]) -> Any:
@@ -116,8 +116,7 @@ class Spark:
         # A name may have dots and quotes in it, of which Spark makes something else on the way into a task.
         wanted = list(columns)
         numbered = [self.frame[_quoted(name)].alias(f"c{n}") for n, name in enumerate(wanted)]
-        with _errors("engine"):
-            return self.frame.select(*numbered).mapInArrow(partial(_run_named, wanted, work, step), PARTS_DDL)
+        return _applied(self.frame.select(*numbered), partial(_run_named, wanted, work, step))
 
     def keep(self, parts: Any) -> Any:
         """The same parts, in the workers' memory or on their disks, until the readings are here."""
@@ -129,7 +128,7 @@ class Spark:
         together = reduce(lambda some, more: some.unionAll(more), parts)
         if kinds:
             together = together.where(together["kind"].isin(list(kinds)))
-        return _applied(self._by_bucket(together), work, step)
+        return _applied(self._by_bucket(together), partial(run_task, work, step))
 
     def _by_bucket(self, parts: Any) -> Any:
         if hasattr(parts, "repartitionById"):
@@ -256,10 +255,10 @@ def _check_answers(url: str) -> None:
     )
 
 
-def _applied(rows: Any, work: Work, step: str) -> Any:
+def _applied(rows: Any, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> Any:
     """A step in every task; nothing runs yet."""
     with _errors("engine"):
-        return rows.mapInArrow(partial(run_task, work, step), PARTS_DDL)
+        return rows.mapInArrow(task, PARTS_DDL)
 
 
 def _partitions(session: Any) -> int:

@@ -31,12 +31,17 @@ TABLES = {"readings": "readings", "books": "counted", "rejects": "rejects", "con
 
 
 class Elsewhere(Cluster, Protocol):
-    """An engine of many machines, and the input that it reads: how many `buckets` it spreads keys over."""
+    """An engine of many machines, and the input that it reads."""
 
-    buckets: int
+    @property
+    def buckets(self) -> int:
+        """How many buckets it spreads keys over."""
 
     def opened(self, found: Input) -> Rows:
         """Rows like those of the input, of which the layout is learnt: its columns, and a few rows at most."""
+
+    def close(self) -> None:
+        """Nothing more is asked of it."""
 
 
 class DistributedRun(Run):
@@ -56,7 +61,12 @@ class DistributedRun(Run):
             schemas.append(rows.data.schema)
             return rows
 
-        run = cls.open(machine, *given, read_by=opened, **options)
+        try:
+            run = cls.open(machine, *given, read_by=opened, **options)
+        except BaseException:
+            elsewhere.close()
+            raise
+        run.engine.at_close(elsewhere.close)
         run.elsewhere, run.schema = elsewhere, schemas[0]
         run.of_tasks = Machine(1, machine.memory_limit or TASK_MEMORY, machine.temp_dir)
         return run

@@ -84,6 +84,7 @@ class Engine:
         self._urls: list[str] = []
         self._listed: dict[str, dict[str, Any]] = {}
         self._postponed: list[Callable[[], object]] = []
+        self._closing = contextlib.ExitStack()
         self._progress = progress
         _open_engines.add(self)
         settings = {
@@ -126,8 +127,13 @@ class Engine:
         self._set("enable_external_access", "false")
         self._set("lock_configuration", "true")
 
+    def at_close(self, callback: Callable[[], object]) -> None:
+        """What else is to end with this engine."""
+        self._closing.callback(callback)
+
     def close(self) -> None:
         """Close the connection and remove the temporary directory."""
+        self._closing.close()
         with contextlib.suppress(duckdb.Error):
             self.connection.close()
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -197,6 +203,11 @@ class Engine:
                 found = f"the_input.{'.'.join(identifier(part) for part in table.split('.'))}"
                 self.connection.execute(f"DESCRIBE SELECT * FROM {found}")
         except duckdb.Error as error:
+            if "lock on file" in str(error):
+                hint = "hint: run once it has closed it, or read a copy"
+                raise SourceError(
+                    f"{name}: found it open in another process, which may write to it; expected nobody to. {hint}"
+                ) from None
             raise SourceError(
                 f"{name}: cannot be read ({_first_line(error)}); expected a table of a DuckDB database."
             ) from None

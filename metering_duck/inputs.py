@@ -87,13 +87,19 @@ class Lines:
 Input = Files | Rows | Lines | LakeTable | TableDays | Attached
 
 
-def find_input(given: Any, scratch: Path) -> Input:
+def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Input:
     """What `given` is; standard input and lazy frames are first written to `scratch`.
+
+    Where `is_elsewhere`, another engine reads it.
 
     Raises: SourceError when it cannot be told, found, or is of several formats.
     """
     if type(given).__module__.startswith("pyspark.sql"):
-        # Its engine reads it.
+        if not is_elsewhere:
+            raise SourceError(
+                f"input: found a Spark DataFrame, which Spark reads; expected {EXPECTED}. "
+                'hint: aggregate(…, engine="spark"), or give frame.toArrow()'
+            )
         return Rows(None, "a Spark DataFrame", rereadable=True)
     if isinstance(given, Rows):
         return given

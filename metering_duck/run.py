@@ -149,7 +149,7 @@ class Run:
         parameters |= selection.parameters
         engine = machine.engine()
         try:
-            found = find_input(given, engine.directory)
+            found = find_input(given, engine.directory, is_elsewhere=read_by is not None)
             table = periods.found(engine) if periods else None
             paths = [path for one in (found, table) for path in paths_of(one)]
             engine.lock_down(paths if read_by is None else paths_of(table), extensions=extensions_of(found, table))
@@ -275,6 +275,7 @@ class Run:
         In the same pass, where levels are put in order, the moments that are not one event's (R13).
         """
         self.check_partitions()
+        self.rows_read = 0
         is_known = self.history is not None and self.history.repeated is not None
         wanted = ([] if self.unique or is_known else ["repeated_keys"]) + (["tied_moments"] if self._has_levels else [])
         if not wanted:

@@ -7,61 +7,71 @@ A session that runs already (spark-submit, Databricks, Spark Connect) is taken a
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib.util
 import os
 import re
-import shutil
-import socket
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from metering_duck.errors import ConfigError, MeteringError, SourceError
+from metering_duck.errors import ConfigError, SourceError
 from metering_duck.inputs import Files, Input, Rows
 from metering_duck.lakes import LakeTable
 from metering_duck.layouts import FILE_COLUMN
-from metering_duck.remote import open_url, reading, scheme_of
+from metering_duck.reads import size_of
+from metering_duck.remote import open_url, reading, scheme_of, shown
+from metering_duck.spark_errors import errors
+from metering_duck.spark_sessions import check_installed, own_session
 from metering_duck.tasks import Part, Work, run_task
 
 PARTS_DDL = "kind STRING, bucket INT, payload BINARY"
 SAMPLE_ROWS = 1_000
-# The ports of a master and of a Connect server where none is given.
-PORTS = {"spark": 7077, "sc": 15002}
-PATIENCE_S = 10
-# Times in UTC, those without a zone as such, names letter by letter, folders' names as texts, batches of bounded size.
-SETTINGS = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
-    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
-    "spark.sql.caseSensitive": "true",
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
-    "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
-}
-# Where Spark runs in this process tree, its own log is not what a person wants to read.
-QUIET = {"spark.log.level": "OFF", "spark.ui.showConsoleProgress": "false", "spark.ui.enabled": "false"}
+# More than there are cores: Spark cuts a range into one part for each.
+RANGE_ROWS = 1 << 20
+NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Spark:
     """A Spark session, and an input that it reads: files, a table, or a DataFrame of its own."""
 
-    def __init__(self, session: Any, frame: Any = None) -> None:
-        self.session, self.frame = session, frame
-        self.buckets = _partitions(session)
+    def __init__(self, master: str | None, frame: Any = None) -> None:
+        self.master, self.frame = master, frame
         self.kept: list[Any] = []
+        self._opened = contextlib.ExitStack()
+
+    @cached_property
+    def session(self) -> Any:
+        """The DataFrame's own, or one that is started when it is needed."""
+        if self.frame is not None:
+            return self.frame.sparkSession
+        session = self._opened.enter_context(own_session(self.master))
+        # A result that nobody closed: what Connect has running would keep the process from its end.
+        atexit.register(self.close)
+        return session
+
+    @cached_property
+    def buckets(self) -> int:
+        """How many tasks parts are spread over: two for each core that Spark has, whatever a session can say of it."""
+        with errors("engine"):
+            parts = self.session.range(RANGE_ROWS).selectExpr("spark_partition_id() AS part")
+            return 2 * int(parts.distinct().count())
+
+    def close(self) -> None:
+        """Leave the session; one of a user goes on as it was."""
+        atexit.unregister(self.close)
+        self._opened.close()
 
     def opened(self, found: Input) -> Rows:
         """The input as Spark sees it: its columns, and its first rows.
 
         Raises: SourceError for an input that Spark does not read, or cannot.
         """
-        with _errors(found.name):
+        with errors(found.name):
             if self.frame is None:
                 self.frame = self._read(found)
             first = self.frame.limit(SAMPLE_ROWS).toArrow()
@@ -76,18 +86,8 @@ class Spark:
         return found
 
     def _read(self, found: Input) -> Any:
-        read = self.session.read.option("mergeSchema", "true")
         if isinstance(found, Files) and found.format == "parquet":
-            _check_names(found.paths)
-            if found.keys:
-                read = read.option("basePath", _url(found.paths[0].split("=", 1)[0].rpartition("/")[0]))
-            rows = read.parquet(*(_url(path) for path in found.paths)).selectExpr(
-                "*", f"{_file_sql(found.paths[0])} AS {FILE_COLUMN}"
-            )
-            # DuckDB knows no zone of these times; Spark gives them one.
-            for name in _without_zone(found.paths[0]):
-                rows = rows.withColumn(name, rows[_quoted(name)].cast("timestamp_ntz"))
-            return rows
+            return self._read_files(found)
         if isinstance(found, LakeTable):
             return self._read_table(found)
         kind = found.format if isinstance(found, Files) else "an input of this machine"
@@ -95,6 +95,23 @@ class Spark:
             f"{found.name}: found {kind}; expected Parquet, a Delta or Iceberg table, or a Spark DataFrame, for the "
             "engine spark. hint: leave --engine out"
         )
+
+    def _read_files(self, found: Files) -> Any:
+        """Parquet, with the file of each row, and with what folders say in columns of their names."""
+        _check_files(found.paths)
+        # Folders are ours to read: Spark takes those of one tree at a time, and guesses at what they mean.
+        read = self.session.read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
+        rows = read.parquet(*(_url(path) for path in found.paths))
+        file = _file_sql(found.paths[0])
+        folders = {key: _partition_sql(file, key) for key in found.keys}
+        within = [_quoted(name) for name in rows.columns if name not in folders]
+        made = [f"{sql} AS {_quoted(name)}" for name, sql in folders.items()]
+        # DuckDB knows no zone of these times; Spark gives them one.
+        without_zone = [name for name in _without_zone(found.paths[0]) if name not in folders]
+        rows = rows.selectExpr(*within, *made, f"{file} AS {FILE_COLUMN}")
+        for name in without_zone:
+            rows = rows.withColumn(name, rows[_quoted(name)].cast("timestamp_ntz"))
+        return rows
 
     def _read_table(self, found: LakeTable) -> Any:
         """A table of a lake at its version, by what the cluster has for it."""
@@ -115,20 +132,23 @@ class Spark:
         """The parts that a step gives of the input's rows."""
         # A name may have dots and quotes in it, of which Spark makes something else on the way into a task.
         wanted = list(columns)
-        numbered = [self.frame[_quoted(name)].alias(f"c{n}") for n, name in enumerate(wanted)]
-        return _applied(self.frame.select(*numbered), partial(_run_named, wanted, work, step))
+        with errors("engine"):
+            numbered = [self.frame[_quoted(name)].alias(f"c{n}") for n, name in enumerate(wanted)]
+            return _applied(self.frame.select(*numbered), partial(_run_named, wanted, work, step))
 
     def keep(self, parts: Any) -> Any:
         """The same parts, in the workers' memory or on their disks, until the readings are here."""
-        self.kept.append(parts.persist())
+        with errors("engine"):
+            self.kept.append(parts.persist())
         return self.kept[-1]
 
     def gather(self, work: Work, step: str, parts: Iterable[Any], kinds: Sequence[str] = ()) -> Any:
         """The parts that a step gives of all parts, or those of some kinds, those of one bucket in one task."""
-        together = reduce(lambda some, more: some.unionAll(more), parts)
-        if kinds:
-            together = together.where(together["kind"].isin(list(kinds)))
-        return _applied(self._by_bucket(together), partial(run_task, work, step))
+        with errors("engine"):
+            together = reduce(lambda some, more: some.unionAll(more), parts)
+            if kinds:
+                together = together.where(together["kind"].isin(list(kinds)))
+            return _applied(self._by_bucket(together), partial(run_task, work, step))
 
     def _by_bucket(self, parts: Any) -> Any:
         if hasattr(parts, "repartitionById"):
@@ -137,7 +157,7 @@ class Spark:
 
     def collect(self, parts: Any) -> Iterator[Part]:
         """The parts, here; computed once, all tasks beside each other, and then brought one by one."""
-        with _errors("engine"):
+        with errors("engine"):
             computed = self.keep(parts)
             try:
                 computed.count()
@@ -145,57 +165,29 @@ class Spark:
                     yield row.kind, row.bucket, bytes(row.payload)
             finally:
                 while self.kept:
-                    self.kept.pop().unpersist()
+                    # Where the cluster is gone, so is what was kept.
+                    with contextlib.suppress(Exception):
+                        self.kept.pop().unpersist()
 
 
 def open_spark(master: str | None, events: Any) -> Spark:
-    """The session that is asked for, that runs already, or a new one; with `events`, where they are a DataFrame of it.
+    """The engine, before any session is started; with `events`, where they are a DataFrame, on its own session.
 
-    Raises: ConfigError where there is no pyspark, or no Java for it.
+    Raises: ConfigError where there is no pyspark, or no Java for it; SourceError where no master answers.
     """
     if importlib.util.find_spec("pyspark") is None:
         raise ConfigError(
             "engine: found no pyspark; expected it for the engine spark. hint: pip install 'metering-duck[spark]'"
         )
     if is_spark_frame(events):
-        return Spark(events.sparkSession, events)
-    session = _session(master)
-    # Settings of this run are not those of the user's session.
-    own = session.newSession() if hasattr(session, "newSession") else session
-    for name, value in SETTINGS.items():
-        own.conf.set(name, value)
-    return Spark(own)
+        return Spark(master, events)
+    check_installed(master)
+    return Spark(master)
 
 
 def is_spark_frame(given: Any) -> bool:
     """Whether this is a Spark DataFrame."""
     return type(given).__module__.startswith("pyspark.sql") and hasattr(given, "mapInArrow")
-
-
-def _session(master: str | None) -> Any:
-    from pyspark.sql import SparkSession
-
-    running = SparkSession.getActiveSession()
-    is_connect = (master or os.environ.get("SPARK_REMOTE") or "").startswith("sc://")
-    if running is not None and master is None:
-        return running
-    _check_answers(master or os.environ.get("SPARK_REMOTE") or "")
-    if is_connect:
-        with _errors("engine"):
-            return SparkSession.builder.remote(master or os.environ["SPARK_REMOTE"]).getOrCreate()
-    java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
-    if shutil.which(java) is None:
-        raise ConfigError(
-            "engine: found no Java; expected 17 or newer for the engine spark. "
-            "hint: install OpenJDK 17, or set JAVA_HOME"
-        )
-    # Workers on this machine have the Python that runs here, and its libraries.
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.appName("metering-duck")
-    for name, value in QUIET.items():
-        builder = builder.config(name, value)
-    with _errors("engine"):
-        return (builder.master(master) if master else builder).getOrCreate()
 
 
 def _run_named(names: list[str], work: Work, step: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -208,8 +200,8 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _check_names(paths: Iterable[str]) -> None:
-    """Spark passes over files that seem hidden, without a word, and takes some characters of a path for a pattern.
+def _check_files(paths: Iterable[str]) -> None:
+    """Spark passes over files that seem hidden or are empty, without a word, and takes some characters for a pattern.
 
     Raises: SourceError.
     """
@@ -218,8 +210,13 @@ def _check_names(paths: Iterable[str]) -> None:
         if wrong:
             said = f"a name that begins with {wrong[0]}" if wrong[0] in "_." else f"{wrong[0]} in a path"
             raise SourceError(
-                f"{path}: found {said}, which Spark reads otherwise; expected a plain name. "
+                f"{shown(path)}: found {said}, which Spark reads otherwise; expected a plain name. "
                 "hint: rename it, or leave the engine out"
+            )
+        if size_of(path) == 0:
+            raise SourceError(
+                f"{shown(path)}: found an empty file, which is no Parquet; expected rows, or no file. "
+                "hint: write it anew, or remove it"
             )
 
 
@@ -235,37 +232,9 @@ def _without_zone(path: str) -> list[str]:
         ]
 
 
-def _check_answers(url: str) -> None:
-    """Somebody listens where a master or a Connect server is said to be: Spark itself goes on trying for minutes.
-
-    Raises: SourceError.
-    """
-    scheme, mark, rest = url.partition("://")
-    if not mark or scheme not in PORTS:
-        return
-    places = [urlsplit(f"//{place}") for place in rest.partition("/")[0].split(",")]
-    for place in places:
-        with contextlib.suppress(OSError, ValueError):
-            socket.create_connection((place.hostname, place.port or PORTS[scheme]), PATIENCE_S).close()
-            return
-    shown = ", ".join(place.netloc.rpartition("@")[2] for place in places)
-    raise SourceError(
-        f"engine: found nobody who answers at {scheme}://{shown}; expected a Spark master, or a Connect server. "
-        "hint: look at --master, SPARK_REMOTE and the network"
-    )
-
-
 def _applied(rows: Any, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> Any:
     """A step in every task; nothing runs yet."""
-    with _errors("engine"):
-        return rows.mapInArrow(task, PARTS_DDL)
-
-
-def _partitions(session: Any) -> int:
-    """How many tasks parts are spread over: two for each core, where Spark says how many there are."""
-    with contextlib.suppress(Exception):
-        return int(session.sparkContext.defaultParallelism) * 2
-    return int(session.conf.get("spark.sql.shuffle.partitions", "200"))
+    return rows.mapInArrow(task, PARTS_DDL)
 
 
 def _url(path: str) -> str:
@@ -283,39 +252,9 @@ def _file_sql(path: str) -> str:
     return plain if scheme_of(path) else f"regexp_replace({plain}, '^file:/+', '/')"
 
 
-@contextlib.contextmanager
-def _errors(where: str) -> Iterator[None]:
-    """Spark's errors in our words; what is ours already stays."""
-    try:
-        with warnings.catch_warnings():
-            # What Spark says of the pandas that is beside it; none is used here.
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    except MeteringError:
-        raise
-    except Exception as error:
-        raise _in_our_words(where, str(error) or type(error).__name__) from error
-
-
-def _in_our_words(where: str, said: str) -> MeteringError:
-    """What Spark says, in one line: a task's own error is behind the traceback of its worker."""
-    missing = re.search(r"ModuleNotFoundError: No module named '(metering_duck|duckdb|pyarrow)'", said)
-    if missing:
-        return SourceError(
-            f"{where}: found no {missing[1]} on a worker; expected metering-duck there as on the driver. "
-            "hint: pip install metering-duck on every node, and name its Python in PYSPARK_PYTHON"
-        )
-    if "CANNOT_MERGE_SCHEMAS" in said or "CANNOT_MERGE_INCOMPATIBLE_DATA_TYPE" in said:
-        return SourceError(
-            f"{where}: found a column whose types in several files Spark cannot bring together; expected one type in "
-            "all files. hint: write the files anew with one type, or leave the engine out"
-        )
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    of_task = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
-    # Of what the JVM says, the class of an error comes first, behind where it was called from.
-    of_spark = [found[0] for line in lines if (found := re.search(r"\[[A-Z][A-Z0-9_.]+\] .*", line))]
-    text = (of_task[-1] if "Traceback" in said and of_task else (of_spark or lines)[0]).rstrip(".")
-    if "PARQUET_TYPE_ILLEGAL" in said:
-        hint = "hint: write times in microseconds and ids as text, or leave the engine out"
-        return SourceError(f"{where}: Spark cannot read it ({text}); expected types that it has. {hint}")
-    return SourceError(f"{where}: Spark failed ({text}); expected it to finish. hint: its log says more")
+def _partition_sql(file: str, key: str) -> str:
+    """What a row's folder says of a column, as it is without Spark: percent signs decoded, and no value as NULL."""
+    pattern = re.escape(key).replace("'", ".")
+    text = f"regexp_extract({file}, r'/{pattern}=([^/]*)/', 1)"
+    decoded = f"try_url_decode(replace({text}, '+', '%2B'))"
+    return f"nullif(coalesce({decoded}, {text}), '{NO_PARTITION}')"

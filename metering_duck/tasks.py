@@ -150,8 +150,7 @@ def distribute(cluster: Cluster, work: Work) -> Iterator[Part]:
     if not work.unique:
         hashes = cluster.scan(work, "keys", work.key_columns)
         found = []
-        for kind, bucket, payload in cluster.collect(cluster.gather(work, "repeated", [hashes])):
-            _raise_errors(kind, payload)
+        for kind, bucket, payload in _checked(cluster.collect(cluster.gather(work, "repeated", [hashes]))):
             if kind == "repeated":
                 found.append(np.frombuffer(payload, np.uint64))
             else:
@@ -161,15 +160,19 @@ def distribute(cluster: Cluster, work: Work) -> Iterator[Part]:
     if len(work.repeated):
         parts = [cluster.keep(parts[0])]
         parts.append(cluster.gather(work, "settled", parts, ["suspects"]))
-    for kind, bucket, payload in cluster.collect(cluster.gather(work, "readings", parts)):
-        _raise_errors(kind, payload)
-        yield kind, bucket, payload
+    yield from _checked(cluster.collect(cluster.gather(work, "readings", parts)))
 
 
-def _raise_errors(kind: str, payload: bytes) -> None:
-    """Raise what a task found, as what it was there."""
-    if kind == "error":
-        told = json.loads(payload)
+def _checked(parts: Iterable[Part]) -> Iterator[Part]:
+    """The parts; at their end, what tasks found wrong is raised as what it was there: the same one each time."""
+    faults = []
+    for part in parts:
+        if part[0] == "error":
+            faults.append(part[2])
+        else:
+            yield part
+    if faults:
+        told = json.loads(min(faults))
         raised = getattr(errors, told["error"])
         error = raised.__new__(raised, told["text"])
         vars(error).update(told["known"])

@@ -8,18 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
 import metering_duck
-from metering_duck.errors import ConfigError, SourceError
-from metering_duck.spark import _check_names
-from tests.spark_cluster import SparkCluster, running_cluster
+from metering_duck.errors import ConfigError
+from tests.spark_cluster import SPARK_CLASS, SparkCluster, running_cluster
 
 pytestmark = pytest.mark.spark
 
@@ -100,6 +96,46 @@ def test_two_workers_say_what_one_machine_says(
     assert b'"duplicates": 0' not in expected["summary.json"]
 
 
+@pytest.fixture(scope="module")
+def some(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """A few thousand events, and what one machine says of them."""
+    folder = tmp_path_factory.mktemp("some")
+    rows = f"SELECT {EVENT_SQL} FROM range(20000) AS r(i)"
+    duckdb.execute(f"COPY ({rows}) TO '{folder / 'events.parquet'}'")
+    subprocess.run(command(folder / "machine", folder / "events.parquet", "-q"), check=True)
+    return folder / "events.parquet", answers(folder / "machine")
+
+
+def test_spark_connect_says_what_one_machine_says(
+    some: tuple[Path, dict[str, bytes]], cluster: SparkCluster, tmp_path: Path
+) -> None:
+    """The client has no JVM, and ends when the work does."""
+    events, expected = some
+    env = os.environ | {"PATH": str(tmp_path), "JAVA_HOME": str(tmp_path)}
+    with cluster.connect_server() as remote:
+        on_connect = command(tmp_path / "connect", events, "--engine", "spark", "--master", remote, "-q")
+        done = subprocess.run(on_connect, capture_output=True, text=True, env=env, timeout=120)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert expected == answers(tmp_path / "connect")
+
+
+def test_spark_submit_says_what_one_machine_says(
+    some: tuple[Path, dict[str, bytes]], cluster: SparkCluster, tmp_path: Path
+) -> None:
+    """A script of a few lines; the session that spark-submit has made is the one that is used."""
+    events, expected = some
+    script = tmp_path / "job.py"
+    script.write_text("from metering_duck.cli import main\nmain()\n")
+    _, *arguments = command(tmp_path / "submitted", events, "--engine", "spark", "-q")
+    submit = [str(SPARK_CLASS.parent / "spark-submit"), "--master", cluster.master, str(script), *arguments[2:]]
+    env = os.environ | {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(submit, capture_output=True, text=True, env=env)
+
+    assert 0 == done.returncode, done.stderr[-3000:]
+    assert expected == answers(tmp_path / "submitted")
+
+
 def test_a_worker_that_is_killed_changes_nothing(
     events: Path, expected: dict[str, bytes], cluster: SparkCluster, tmp_path: Path
 ) -> None:
@@ -134,37 +170,6 @@ def test_what_spark_does_not_do_is_said(arguments: list[str], said: str, events:
     assert said in done.stderr
 
 
-def test_odd_columns_are_what_they_are_on_one_machine(tmp_path: Path) -> None:
-    """Names with dots and quotes, times of the type INT96, which has no zone, and a text that begins late."""
-    count = 3_000
-    rows = {name: [text] * count for name, text in (("workspace_id", "w"), ("universe_id", "u"), ("type", "t"))}
-    rows |= {"key.id": [f"e{n}" for n in range(count)], "who`s": [f"s{n % 3}" for n in range(count)]}
-    times = pa.array([datetime(2024, 1, 1) + timedelta(minutes=20 * n) for n in range(count)], pa.timestamp("us"))
-    table = pa.table(rows).append_column("at", times).append_column("n", pa.array([None] * 1500 + ["7"] * 1500))
-    parquet.write_table(table, tmp_path / "events.parquet", use_deprecated_int96_timestamps=True)
-    config = tmp_path / "config.json"
-    config.write_text('{"measurements": [{"sourceProperty": "n", "unit": "n", "aggregation": "sum"}]}')
-    named = [text for pair in ("id=key.id", "subject=who`s", "time=at", "properties=n") for text in ("--map", pair)]
-    window = ["--start", "2024-01-01", "--end", "2024-03-01", "--every", "day", "--clock", "2024-06-01"]
-    start = [
-        sys.executable,
-        "-m",
-        "metering_duck",
-        "aggregate",
-        str(tmp_path / "events.parquet"),
-        "--config",
-        str(config),
-    ]
-    said = []
-    for engine in ([], ["--engine", "spark", "--master", "local[1]"]):
-        more = ["--assume-timezone", "Europe/Berlin", "--summary", "/dev/stderr", "-q"]
-        done = subprocess.run([*start, *named, *window, *more, *engine], capture_output=True, text=True)
-        assert 0 == done.returncode, done.stderr
-        said.append((done.stdout, done.stderr[done.stderr.index("{") :]))
-    assert said[0] == said[1]
-    assert 66 == len(said[0][0].splitlines())
-
-
 @pytest.mark.parametrize("master", ["spark://127.0.0.1:1", "sc://127.0.0.1:1/;token=secret"])
 def test_a_master_that_does_not_answer_is_named_at_once(master: str, events: Path, tmp_path: Path) -> None:
     """Spark would go on trying for minutes; what may be a secret is not shown."""
@@ -178,22 +183,6 @@ def test_a_master_that_does_not_answer_is_named_at_once(master: str, events: Pat
         f"error: engine: found nobody who answers at {place}; expected a Spark master, or a Connect server. {hint}"
     )
     assert (1, [expected]) == (done.returncode, done.stderr.splitlines())
-
-
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("s3://lake/_events/_a.parquet", "a name that begins with _"),
-        ("/lake/.a.parquet", "a name that begins with ."),
-        ("/lake/ev[1].parquet", "[ in a path"),
-    ],
-)
-def test_files_that_spark_would_pass_over_are_refused(path: str, said: str) -> None:
-    """Spark leaves out what seems hidden, and takes brackets for a pattern, both without a word."""
-    hint = "hint: rename it, or leave the engine out"
-    with pytest.raises(SourceError) as raised:
-        _check_names(["/lake/_plain/a_b.c.parquet", path])
-    assert f"{path}: found {said}, which Spark reads otherwise; expected a plain name. {hint}" == str(raised.value)
 
 
 def test_without_java_the_hint_is_one_line(events: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import metering_duck
 from metering_duck import metering
 from metering_duck.contract import EVENT_SCHEMA
 from metering_duck.distributed import DistributedRun
-from metering_duck.errors import MeteringError, QuantityOverflow
+from metering_duck.errors import Interrupted, MeteringError, QuantityOverflow
 from metering_duck.inputs import Input, Rows
 from metering_duck.tasks import PARTS_SCHEMA, Part, Work, run_task
 
@@ -39,6 +39,9 @@ class Lists:
 
     def opened(self, found: Input) -> Rows:
         return Rows(self.slices[0].schema.empty_table().to_reader(), "lists", rereadable=False)
+
+    def close(self) -> None:
+        self.ran.append("close")
 
     def scan(self, work: Work, step: str, columns: Iterable[str]) -> list[Part]:
         wanted = list(columns)
@@ -207,7 +210,8 @@ def test_what_is_not_needed_is_not_done(in_parts: Any) -> None:
         in_parts(lists, CONFIGS["counters"], **options)
         steps[name] = list(dict.fromkeys(lists.ran))
 
-    assert {"promised": ["counted", "readings"], "compared": ["keys", "repeated", "counted", "readings"]} == steps
+    compared = ["keys", "repeated", "counted", "readings", "close"]
+    assert {"promised": ["counted", "readings", "close"], "compared": compared} == steps
 
 
 def test_counters_of_a_giant_are_counted_where_its_rows_lie(in_parts: Any) -> None:
@@ -257,6 +261,30 @@ def test_what_a_task_finds_is_raised_here(in_parts: Any) -> None:
         said.append(str(raised.value))
 
     assert said[0] == said[1]
+
+
+def test_a_result_that_is_asked_again_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an interruption while parts were coming, the books are those of one reading."""
+
+    class Interrupting(Lists):
+        collected = 0
+
+        def collect(self, parts: list[Part]) -> Iterator[Part]:
+            yield from parts
+            self.collected += 1
+            if self.collected == 2:
+                raise Interrupted("run: was interrupted; nothing was written.")
+
+    events, config = world(5, 80), CONFIGS["a sum and a gauge"]
+    lists = Interrupting(events, 3)
+    monkeypatch.setattr(metering, "_opener", lambda *_, **__: partial(DistributedRun.on, lists))
+    with metering_duck.aggregate(pa.table({}), config, **MONTH) as result:
+        with pytest.raises(Interrupted):
+            result.to_arrow()
+        found = result.to_arrow(), result.accounting.to_dict()
+    monkeypatch.undo()
+    with metering_duck.aggregate(events, config, **MONTH) as result:
+        assert found == (result.to_arrow(), result.accounting.to_dict())
 
 
 def test_a_worker_of_another_version_is_refused(in_parts: Any) -> None:

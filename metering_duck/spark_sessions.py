@@ -1,0 +1,159 @@
+"""Spark sessions: the one that runs already, or a new one; with settings that are this run's and nobody else's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from metering_duck.errors import ConfigError, SourceError
+from metering_duck.spark_errors import errors, in_our_words
+
+# The ports of a master and of a Connect server where none is given.
+PORTS = {"spark": 7077, "sc": 15002}
+PATIENCE_S = 10
+# A Connect server that went away is asked again for about a minute, and not for a quarter of an hour.
+RETRIES = 6
+# What a cluster or its user may have set otherwise, and then numbers would be others: times in UTC, those without a
+# zone as such, names letter by letter, binary as binary; what cannot be read is an error. And batches of bounded size.
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
+    "spark.sql.caseSensitive": "true",
+    "spark.sql.parquet.binaryAsString": "false",
+    "spark.sql.parquet.int96AsTimestamp": "true",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.legacy.parquet.nanosAsLong": "false",
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.sql.execution.arrow.useLargeVarTypes": "false",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
+}
+# Where Spark runs in this process tree, its own log is not what a person wants to read.
+QUIET = {"spark.log.level": "OFF", "spark.ui.showConsoleProgress": "false", "spark.ui.enabled": "false"}
+
+
+def check_installed(master: str | None) -> None:
+    """There is what a session needs here, before any is started.
+
+    Raises: ConfigError without Java; SourceError where nobody answers at the address of a master.
+    """
+    _check_answers(master or os.environ.get("SPARK_REMOTE") or "")
+    if _is_connect(master) or _has_context():
+        return
+    java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
+    if shutil.which(java) is None:
+        raise ConfigError(
+            "engine: found no Java; expected 17 or newer for the engine spark. "
+            "hint: install OpenJDK 17, or set JAVA_HOME"
+        )
+
+
+@contextlib.contextmanager
+def own_session(master: str | None) -> Iterator[Any]:
+    """A session with SETTINGS, on the cluster that is asked for, that runs already, or that is started.
+
+    Raises: ConfigError where another runs in this process; SourceError where none can be had.
+    """
+    with errors("engine"):
+        session = _session(master)
+        is_connect = type(session).__module__.startswith("pyspark.sql.connect")
+        own = session.newSession() if hasattr(session, "newSession") else session
+        before = {name: own.conf.get(name, None) for name in SETTINGS} if own is session else {}
+        for name, value in SETTINGS.items():
+            own.conf.set(name, value)
+        if is_connect and own is not session:
+            from pyspark.sql.connect.client.retries import DefaultPolicy
+
+            own.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
+    try:
+        yield own
+    finally:
+        # Classic sessions are all of one context; one of Connect is its own, and its threads would outlive the run.
+        if is_connect and own is not session:
+            own.stop()
+        for name, value in before.items():
+            own.conf.unset(name) if value is None else own.conf.set(name, value)
+
+
+def _session(master: str | None) -> Any:
+    """The session that runs already, or a new one."""
+    from pyspark.sql import SparkSession
+
+    running = SparkSession.getActiveSession()
+    if master is None and running is not None:
+        return running
+    if _is_connect(master):
+        return (SparkSession.builder.remote(master) if master else SparkSession.builder).getOrCreate()
+    if not _has_context():
+        _start_context(master)
+    # Without any option of its own, a builder changes nothing of what is there.
+    session = SparkSession.builder.getOrCreate()
+    found = session.sparkContext.master
+    if master is not None and found != master:
+        raise ConfigError(
+            f"master: found a session that runs already, on {found}; expected {master}. "
+            "hint: stop it, or leave master out"
+        )
+    return session
+
+
+def _is_connect(master: str | None) -> bool:
+    """Whether the cluster is behind a Connect server."""
+    if master is not None:
+        return master.startswith("sc://")
+    return bool({"SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"} & set(os.environ))
+
+
+def _has_context() -> bool:
+    """Whether this process has a Spark of its own already: in any of its threads, or as spark-submit started it."""
+    from pyspark import SparkContext
+
+    return SparkContext._active_spark_context is not None or "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def _start_context(master: str | None) -> None:
+    """Start a JVM, on all cores of this machine if no master is given; what it writes is not for a person's eyes."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+
+    # Workers on this machine have the Python that runs here, and its libraries.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    conf = SparkConf().setAppName("metering-duck").setAll(list(QUIET.items()))
+    if master is not None:
+        conf.setMaster(master)
+    with tempfile.TemporaryFile() as log:
+        try:
+            gateway = launch_gateway(conf, {"stderr": log})  # type: ignore[no-untyped-call]
+            SparkContext(conf=conf, gateway=gateway)
+        except Exception as error:
+            log.seek(0)
+            raise in_our_words("engine", str(error), log.read().decode(errors="replace")) from error
+
+
+def _check_answers(url: str) -> None:
+    """Somebody listens where a master or a Connect server is said to be: Spark itself goes on trying for minutes.
+
+    Raises: SourceError.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme not in PORTS:
+        return
+    places = [urlsplit(f"//{place}") for place in rest.partition("/")[0].split(",")]
+    for place in places:
+        with contextlib.suppress(OSError, ValueError):
+            socket.create_connection((place.hostname, place.port or PORTS[scheme]), PATIENCE_S).close()
+            return
+    shown = ", ".join(place.netloc.rpartition("@")[2] for place in places)
+    raise SourceError(
+        f"engine: found nobody who answers at {scheme}://{shown}; expected a Spark master, or a Connect server. "
+        "hint: look at --master, SPARK_REMOTE and the network"
+    )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property, reduce
 from operator import and_
 from pathlib import Path
@@ -26,7 +26,14 @@ from metering_duck.ducklake import table_at
 from metering_duck.errors import SourceError, did_you_mean
 from metering_duck.extensions import can_load, missing
 from metering_duck.quote import identifier, literal, path_list
-from metering_duck.remote import DELTA_LOG, scheme_of, shown
+from metering_duck.remote import (
+    DELTA_LOG,
+    UNEXPLAINED,
+    delta_options,
+    explained,
+    scheme_of,
+    shown,
+)
 from metering_duck.times import parse_time
 
 SCHEMES = ("delta", "iceberg", "duckdb", "ducklake")
@@ -44,8 +51,8 @@ OPTIONS = {
 }
 # What a Delta table may need of a reader that the scan of its files does not have, and the scan of its rows has.
 BY_ROWS = {"deletionVectors", "columnMapping"}
-
-
+# What an Iceberg table is at before anything is written to it.
+NO_SNAPSHOT = "none"
 # Types that partitions of a Delta table have in the names of its folders, as they are there.
 PARTITION_TYPES = {pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.date32(): "DATE"}
 # From, included, and to, not included; naive UTC, None where there is no bound.
@@ -221,15 +228,15 @@ def _find_delta(place: str, options: Mapping[str, str]) -> LakeTable:
 
     where = f"delta://{place}"
     version = _number(options, "version", where)
-    is_plain_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+    moment = parse_time(options["timestamp"], f"{where}: timestamp") if "timestamp" in options else None
     try:
-        table = DeltaTable(
-            place, version=version, storage_options={"aws_allow_http": "true"} if is_plain_http else None
-        )
-        if "timestamp" in options:
-            table.load_as_version(parse_time(options["timestamp"], f"{where}: timestamp"))
+        table = DeltaTable(place, version=version, storage_options=delta_options(place))
+        if moment is not None:
+            _check_existed(table, moment, where)
+            table.load_as_version(moment)
         schema = pa.schema(table.schema().to_arrow())
     except (DeltaError, OSError, OverflowError) as error:
+        _explain_place(place, error, where)
         asked = ", ".join(f"{name} {text}" for name, text in options.items())
         found = "no such version" if asked and _is_delta(place, DeltaTable) else "no Delta table that can be read"
         hint = f"hint: {EXAMPLES['delta']}"
@@ -241,6 +248,26 @@ def _find_delta(place: str, options: Mapping[str, str]) -> LakeTable:
             f"{where}: found columns by their ids; expected columns by their names, or without a mapping."
         )
     return LakeTable(f"{where}?version={table.version()}", schema, "delta", table)
+
+
+def _check_existed(table: Any, moment: datetime, where: str) -> None:
+    """A moment before a table's first commit has no version; its library takes the first.
+
+    Raises: SourceError.
+    """
+    first = table.history()[-1].get("timestamp", 0)
+    if first > moment.timestamp() * 1000:
+        shown_first = datetime.fromtimestamp(first / 1000, UTC).isoformat(timespec="milliseconds")
+        raise SourceError(
+            f"{where}: found no version of {moment.isoformat()}; expected a moment after its first, of {shown_first}."
+        )
+
+
+def _explain_place(place: str, error: Exception, where: str) -> None:
+    """Raise what a library says of a place that cannot be read, where it says what is wrong with it."""
+    said = explained(error, place) if scheme_of(place) else UNEXPLAINED
+    if not said.startswith(UNEXPLAINED) and type(error).__name__ != "TableNotFoundError":
+        raise SourceError(f"{where}: {said}") from None
 
 
 def _is_delta(place: str, table: Any) -> bool:
@@ -343,6 +370,8 @@ def _find_iceberg(place: str, options: Mapping[str, str]) -> LakeTable:
             f"{where}: the catalog {catalog} cannot be opened ({type(error).__name__}); expected one that pyiceberg "
             f"knows. hint: PYICEBERG_CATALOG__{catalog.upper()}__URI, or .pyiceberg.yaml"
         ) from None
+    if options.get("snapshot") == NO_SNAPSHOT:
+        return _before_all_snapshots(table, where)
     number = _number(options, "snapshot", where)
     if "timestamp" in options:
         moment = parse_time(options["timestamp"], f"{where}: timestamp")
@@ -356,8 +385,17 @@ def _find_iceberg(place: str, options: Mapping[str, str]) -> LakeTable:
     chosen = None if snapshot is None else snapshot.snapshot_id
     # What is not asked for by its snapshot has the names of now, which may be newer than its rows.
     scan = table.scan(snapshot_id=chosen if options else None)
-    name, schema = f"{where}?snapshot={chosen or 'none'}", scan.projection().as_arrow()
+    name, schema = f"{where}?snapshot={chosen or NO_SNAPSHOT}", scan.projection().as_arrow()
     return LakeTable(name, schema, "iceberg", scan, metadata=table.metadata_location)
+
+
+def _before_all_snapshots(table: Any, where: str) -> LakeTable:
+    """A table as it was before anything was written to it: no row, in the columns of now."""
+    from pyiceberg.expressions import AlwaysFalse
+
+    scan = table.scan(row_filter=AlwaysFalse())
+    schema = scan.projection().as_arrow()
+    return LakeTable(f"{where}?snapshot={NO_SNAPSHOT}", schema, "iceberg", scan, metadata=table.metadata_location)
 
 
 def filtered(scan: Any, texts: Mapping[str, Sequence[str]], times: Mapping[str, Between]) -> Any:

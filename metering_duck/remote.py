@@ -7,6 +7,7 @@ taken from a path, and none is ever in a message.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ LIBRARIES = {
 }
 S3_SCHEMES = ("s3", "s3a")
 DELTA_LOG = "_delta_log"
+UNEXPLAINED = "cannot be read"
 # A range that is asked for brings this much with it: few requests, and no whole file for its footer.
 BLOCK_BYTES = 1 << 20
 # What is written goes out in parts of this size, which S3 wants to be at least 5 MB.
@@ -208,6 +210,22 @@ def bucket_of(url: str) -> str:
     return url.split("://", 1)[1].split("/", 1)[0]
 
 
+def delta_options(place: str) -> dict[str, str] | None:
+    """What Delta's own library does not find in the environment itself: that http is meant, and AWS_PROFILE's keys."""
+    if scheme_of(place) not in S3_SCHEMES:
+        return None
+    found = {"aws_allow_http": "true"} if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://") else {}
+    if os.environ.get("AWS_PROFILE") and not os.environ.get("AWS_ACCESS_KEY_ID"):
+        with contextlib.suppress(ImportError):
+            from botocore.session import Session
+
+            with reading(place):
+                keys = Session().get_credentials().get_frozen_credentials()
+            found |= {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
+            found |= {"aws_session_token": keys.token} if keys.token else {}
+    return found or None
+
+
 def open_url(url: str) -> IO[bytes]:
     """A remote file, to be read from its beginning.
 
@@ -289,7 +307,8 @@ def explained(error: BaseException | str, url: str = "") -> str:
             "hint: AWS_CA_BUNDLE for S3, else those of the system"
         ),
         r"EndpointConnection|ConnectTimeout|ConnectionError|ConnectionRefused|CannotConnect|ClientConnector|"
-        r"(?i:could ?n.t (connect|resolve)|could not (connect|resolve|establish)|timeout was reached)": (
+        r"(?i:could ?n.t (connect|resolve)|could not (connect|resolve|establish)|timeout was reached)|"
+        r"tcp connect error": (
             "found nobody who answers; expected the service to be there. hint: look at AWS_ENDPOINT_URL and the network"
         ),
     }
@@ -297,4 +316,4 @@ def explained(error: BaseException | str, url: str = "") -> str:
         if re.search(pattern, kind):
             return message
     name = "an error" if isinstance(error, str) else type(error).__name__
-    return f"cannot be read ({name}); expected a file that can be read to its end."
+    return f"{UNEXPLAINED} ({name}); expected a file that can be read to its end."

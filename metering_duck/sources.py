@@ -14,7 +14,7 @@ from metering_duck.errors import SchemaError, SourceError
 from metering_duck.inputs import Files, Input, Lines, Rows, csv_header, parquet_schema
 from metering_duck.lakes import Attached, LakeTable
 from metering_duck.layouts import ABSENT, FILE_COLUMN, NO_PROPERTIES, Layout, field_names
-from metering_duck.mapping import FieldMap
+from metering_duck.mapping import SHOWN_COLUMNS, FieldMap
 from metering_duck.objects import objects_layout
 from metering_duck.quote import identifier, literal, path_list
 from metering_duck.remote import open_url, scheme_of, shown
@@ -52,8 +52,14 @@ def open_source(
     """
     mapping = FieldMap(map, field_names(records=records))
     if isinstance(found, Files) and found.format == "parquet" and len(found.paths) > 1:
-        _check_drift(engine, found)
-        _check_spellings(engine, found)
+        engine.rows(
+            "CREATE OR REPLACE TEMP TABLE file_columns AS "
+            f"SELECT file_name, name, duckdb_type FROM parquet_schema({path_list(found.paths)})"
+        )
+        _check_drift(engine)
+        _check_spellings(engine)
+        if shape is None:
+            _check_plain_columns(engine, found, mapping)
     relation, is_json = relation_of(engine, found)
     if shape and shape.is_wrapped and not is_json:
         relation, is_json = _events_of(engine, found, relation, shape), True
@@ -145,13 +151,12 @@ APPROXIMATE = {"DOUBLE", "FLOAT"}
 MOMENTS = ("TIMESTAMP", "DATE")
 
 
-def _check_drift(engine: Engine, found: Files) -> None:
+def _check_drift(engine: Engine) -> None:
     """Refuse a column whose types in several files have no common type that keeps every value."""
     rows = engine.rows(
         "SELECT name, list(DISTINCT duckdb_type ORDER BY duckdb_type) AS types, "
         "arg_min(file_name, duckdb_type) AS one, arg_max(file_name, duckdb_type) AS other "
-        f"FROM parquet_schema({path_list(found.paths)}) "
-        "WHERE duckdb_type IS NOT NULL GROUP BY name HAVING len(types) > 1 ORDER BY name"
+        "FROM file_columns WHERE duckdb_type IS NOT NULL GROUP BY name HAVING len(types) > 1 ORDER BY name"
     )
     for name, types, one, other in rows:
         # The digits of a FLOAT as a DOUBLE are others, and a truth is no number.
@@ -162,13 +167,13 @@ def _check_drift(engine: Engine, found: Files) -> None:
             raise SchemaError(f"{one}, {other}", name, found=shown, expected="one type in all files", hint=hint)
 
 
-def _check_spellings(engine: Engine, found: Files) -> None:
+def _check_spellings(engine: Engine) -> None:
     """Refuse a name that is spelled with other capitals in another file: SQL would take both for one column."""
     rows = engine.rows(
-        f"""
+        """
         WITH spelled AS (
             SELECT lower(name) AS lower_name, file_name, list(DISTINCT name ORDER BY name) AS names
-            FROM parquet_schema({path_list(found.paths)}) GROUP BY ALL
+            FROM file_columns GROUP BY ALL
         ),
         ways AS (SELECT lower_name, names, min(file_name) AS file_name FROM spelled GROUP BY ALL)
         SELECT one.names, one.file_name, other.names, other.file_name
@@ -182,6 +187,31 @@ def _check_spellings(engine: Engine, found: Files) -> None:
         shown = " and ".join(repr(name) for name in dict.fromkeys((*names, *others)))
         hint = "write the files anew with one spelling, or read them apart"
         raise SchemaError(f"{path}, {other_path}", names[0], found=shown, expected="one spelling", hint=hint)
+
+
+def _check_plain_columns(engine: Engine, found: Files, mapping: FieldMap) -> None:
+    """Refuse files whose properties are plain columns beside files that have them in one: they would not be seen."""
+    bag = mapping.columns.get(mapping.bag, mapping.bag)
+    if mapping.lists_properties:
+        return
+    lacking = engine.rows(
+        f"""
+        WITH files AS (
+            SELECT file_name, list(name ORDER BY name) AS names, bool_or(name = {literal(bag)}) AS has_bag
+            FROM file_columns GROUP BY file_name
+        )
+        SELECT min(file_name), (SELECT min(file_name) FROM files WHERE has_bag)
+        FROM files WHERE NOT has_bag AND EXISTS (FROM files WHERE has_bag) GROUP BY names ORDER BY ALL
+        """
+    )
+    fields = field_names(records=mapping.bag == "dimensions")
+    known = {*fields, *(alias for aliases in fields.values() for alias in aliases), *mapping.columns.values()}
+    for path, other in lacking:
+        plain = [field.name for field in parquet_schema(path) if field.name not in known | set(found.keys)]
+        if plain:
+            shown = f"no such column, and {', '.join(plain[:SHOWN_COLUMNS])} beside its fields"
+            hint = "read the files apart, or list the columns that all have: --map properties=COLUMN,COLUMN"
+            raise SchemaError(path, bag, found=shown, expected=f"one, as in {other}", hint=hint)
 
 
 def _differ_in_kind(types: Sequence[str]) -> bool:

@@ -6,7 +6,6 @@ library would do by itself to a commit that came too late, does not look at ids.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -16,7 +15,7 @@ from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, MeteringError, SourceError
 from metering_duck.lakes import EXAMPLES, LakeTable
 from metering_duck.quote import identifier, literal
-from metering_duck.remote import READS_AND_WRITES, explained, scheme_of, shown
+from metering_duck.remote import READS_AND_WRITES, delta_options, explained, scheme_of, shown
 from metering_duck.stages import Query
 
 LIBRARIES = {"delta": "deltalake", "iceberg": "pyiceberg"}
@@ -148,8 +147,7 @@ class _DeltaTarget:
 
         self.where, self.place = where, place
         self.conflict: type[Exception] = CommitFailedError
-        is_plain_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-        self._options = {"aws_allow_http": "true"} if is_plain_http else None
+        self._options = delta_options(place)
         # A library's own second try would not look for ids that came meanwhile.
         self._once = CommitProperties(max_commit_retries=0)
         self._table: Any = None

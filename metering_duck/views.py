@@ -99,10 +99,17 @@ def _check_options(options: Mapping[str, Any], *, has_windows: bool) -> None:
 def _check_names(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
     """Nobody else's table or view is hidden by one of ours."""
     wanted = ", ".join(literal(name.lower()) for name in names)
-    theirs = f"(SELECT view_name FROM duckdb_views() WHERE comment IS DISTINCT FROM '{MARK}')"
     found = con.execute(
-        f"SELECT * FROM (SELECT table_name FROM duckdb_tables() UNION ALL FROM {theirs}) AS taken(name) "
-        f"WHERE lower(name) IN ({wanted})"
+        f"""
+        WITH taken AS (
+            SELECT table_name AS name, database_name, schema_name FROM duckdb_tables()
+            UNION ALL
+            SELECT view_name, database_name, schema_name FROM duckdb_views() WHERE comment IS DISTINCT FROM '{MARK}'
+        )
+        SELECT name FROM taken
+        WHERE lower(name) IN ({wanted})
+            AND database_name IN (current_database(), 'temp') AND schema_name IN (SELECT unnest(current_schemas(true)))
+        """
     ).fetchone()
     if found:
         raise ConfigError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import struct
+import subprocess
+import sys
 from base64 import b85encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -193,6 +195,10 @@ FAULTS = {
     "an option that there is not": ("{delta}?snapshot=1", "found the option 'snapshot'; expected version or timestamp"),
     "a version beyond all": ("{delta}?version=99999999999999999999999", "found no such version"),
     "two options": ("{delta}?version=1&timestamp=2024-01-01", "found version and timestamp; expected one of them"),
+    "before the first version": (
+        "{delta}?timestamp=2001-01-01",
+        "found no version of 2001-01-01T00:00:00+00:00; expected a moment after its first, of 20",
+    ),
     "no Delta table": ("delta:///nowhere/events", "delta:///nowhere/events: found no Delta table that can be read"),
     "no Iceberg table": ("iceberg://lake/usage.none", "found no such table in the catalog"),
     "no Iceberg name": ("iceberg://lake/events", "found no table; expected iceberg://CATALOG/NAMESPACE.TABLE"),
@@ -239,6 +245,26 @@ def test_a_table_of_a_duckdb_file_is_read_in_place(tmp_path: Path) -> None:
     (tmp_path / "text.duckdb").write_text("no database")
     with pytest.raises(SourceError, match="expected a table of a DuckDB database"):
         meter(f"duckdb://{tmp_path}/text.duckdb?table=events", CONFIG)
+
+
+def test_a_duckdb_file_that_another_process_has_open_is_said(tmp_path: Path) -> None:
+    """It may be written to while it is read."""
+    code = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); con.execute('CREATE TABLE t(i INT)'); print('on')"
+    command = [sys.executable, "-c", f"{code}; sys.stdout.flush(); sys.stdin.read()", str(tmp_path / "usage.duckdb")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert b"on" in other.stdout.readline()
+        url = f"duckdb://{tmp_path}/usage.duckdb?table=t"
+        expected = f"{url}: found it open in another process, which may write to it; expected nobody to. hint: run once"
+        with pytest.raises(SourceError, match=re.escape(expected)):
+            meter(url, CONFIG)
+        other.communicate()
+
+
+def test_an_iceberg_table_has_a_version_before_all_snapshots(iceberg: Catalog) -> None:
+    """What a run recorded of a table without a snapshot can be read again: no row, whatever came later."""
+    readings, books = outcome("iceberg://lake/usage.events?snapshot=none")
+    assert (0, 0) == (readings.num_rows, books["read"])
 
 
 def test_the_command_line_takes_a_table_where_it_takes_files(delta: Path, tmp_path: Path) -> None:

@@ -858,6 +858,19 @@ def test_files_that_spell_a_property_with_other_capitals_are_refused_by_name(tmp
     assert [Decimal(1), Decimal(2)] == quantities(tmp_path / "nested")
 
 
+def test_files_with_plain_properties_beside_those_with_one_column_are_refused_by_name(tmp_path: Path) -> None:
+    """Of the first no property would be seen; a file that has none at all is as good as any."""
+    bag = pa.array([{"q": "1"}], pa.struct([("q", pa.string())]))
+    written(tmp_path, "a.parquet", pa.Table.from_pylist([one_row(id="a")]).append_column("properties", bag))
+    written(tmp_path, "b.parquet", pa.Table.from_pylist([one_row(id="b")]))
+    assert [Decimal(1)] == quantities(tmp_path)
+
+    plain = written(tmp_path, "c.parquet", pa.Table.from_pylist([{**one_row(id="c"), "q": "2"}]))
+    found = "found no such column, and q beside its fields; expected one, as in "
+    with pytest.raises(SchemaError, match=f"^{plain}: column properties: {found}{tmp_path}/a.parquet. hint: "):
+        meter(tmp_path, PLAIN, clock=CLOCK)
+
+
 def test_folders_that_no_reader_would_agree_on_are_refused(tmp_path: Path) -> None:
     """A second = in a folder, of which DuckDB makes no partition."""
     row = pa.Table.from_pylist([{**one_row(), "q": "1"}])

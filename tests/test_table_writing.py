@@ -484,3 +484,46 @@ def test_what_is_not_there_on_s3_is_said_without_a_secret(place: str) -> None:
     with pytest.raises(SourceError, match="delta://s3://nowhere/rows: found no bucket nowhere; expected one") as raised:
         write_readings(Lake("delta://s3://nowhere/rows", ""))
     assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "environment", "expected"),
+    [
+        ("s3://nowhere/rows", {}, "found no bucket nowhere; expected one that exists."),
+        ("s3://lake/nothing", {}, "found no Delta table that can be read (TableNotFoundError); expected one."),
+        ("s3://lake/nothing", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "found nobody who answers; expected the "),
+    ],
+)
+def test_a_delta_table_that_cannot_be_read_on_s3_is_explained(
+    place: str,
+    environment: dict[str, str],
+    expected: str,
+    bucket: s3fs.S3FileSystem,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each fault by its name, without a secret."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SourceError) as raised:
+        rollup(f"delta://{place}", clock=FIRST)
+    assert str(raised.value).startswith(f"delta://{place}: {expected}"), raised.value
+    assert SECRET not in str(raised.value)
+
+
+def test_a_delta_table_is_read_with_the_keys_of_a_profile(
+    bucket: s3fs.S3FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS_PROFILE, as everywhere else."""
+    lines = ["[finance]", "aws_access_key_id = AKIDFINANCE", f"aws_secret_access_key = {SECRET}"]
+    (tmp_path / "credentials").write_text("\n".join(lines))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "finance")
+    written = write_readings(Lake("delta://s3://lake/of-profile", ""))
+    with rollup("delta://s3://lake/of-profile", clock=FIRST) as found:
+        assert found.to_arrow().num_rows > 0
+    assert written.endswith("?version=0")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(SourceError, match="found no credentials; expected those of the usual chain"):
+        rollup("delta://s3://lake/of-profile", clock=FIRST)

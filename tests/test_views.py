@@ -134,6 +134,16 @@ def test_what_is_not_ours_is_not_hidden(con: duckdb.DuckDBPyConnection, files: s
     assert [("a",)] == con.sql("SELECT column_name FROM (DESCRIBE Records)").fetchall()
 
 
+def test_a_name_of_another_database_is_free(con: duckdb.DuckDBPyConnection, files: str) -> None:
+    """A view hides only what would be found under its name."""
+    con.execute("ATTACH ':memory:' AS other")
+    con.execute("CREATE TABLE other.main.events (i INTEGER)")
+    assert "events" in register(con, files, CONFIG)
+    con.execute("CREATE SCHEMA apart")
+    con.execute("CREATE TABLE apart.records (i INTEGER)")
+    assert "records" in register(con, files, CONFIG)
+
+
 def test_nothing_is_computed_before_it_is_asked_for(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     """A query that is only planned reads nothing; an error comes with the query that meets it, in our words."""
     path = tmp_path / "events.ndjson"

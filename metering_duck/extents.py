@@ -14,8 +14,8 @@ from fractions import Fraction
 
 from metering_duck.calendars import LENGTH_US_MAX
 from metering_duck.decimals import DIGITS_MAX, DecimalType, from_unscaled_sql
+from metering_duck.layouts import Column, TimeColumn
 from metering_duck.measurements import UNIT_US, Span
-from metering_duck.quote import literal
 from metering_duck.stages import Stage
 from metering_duck.statements import case, select, tried
 
@@ -72,7 +72,7 @@ def _parts(span: Span, property_sql: PropertySql, zone: str) -> dict[str, str]:
     parts = {}
     for name, given in (("start", span.start), ("end", span.end)):
         if given is not None and span.times == "rfc3339":
-            parts[name] = f"time_of_text({property_sql(given)}, {literal(zone)})"
+            parts[name] = TimeColumn(Column(property_sql(given)), zone).moment_sql
         elif given is not None:
             unit_us = UNIT_US[span.times.removeprefix("epoch-")]
             parts[name] = f"moment_since_1970(whole_us({property_sql(given)}, {unit_us}))"

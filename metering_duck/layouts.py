@@ -133,7 +133,7 @@ class TimeColumn:
         """UTC microseconds, finer digits cut toward the past (R11); NULL when there is no such moment."""
         value, kind = self.column.sql, self.column.type
         if self.is_text:
-            return f"time_of_text({value}, {literal(self.zone)})"
+            return f"utc_of_text({value})" if self.zone == "UTC" else f"time_of_text({value}, {literal(self.zone)})"
         if self.is_ordinary:
             return value if kind == "TIMESTAMP" else f"make_timestamp(epoch_us({value}))"
         if kind == "TIMESTAMP WITH TIME ZONE":
@@ -147,11 +147,6 @@ class TimeColumn:
     def _zoned(self, naive: str) -> str:
         finite = case({f"isfinite({naive})": naive})
         return finite if self.zone == "UTC" else f"moment_of({finite}, {literal(self.zone)})"
-
-    @property
-    def is_invalid_sql(self) -> str:
-        """Whether the input says something here that is no moment."""
-        return "FALSE" if self.is_ordinary else f"{self.given_sql} AND {self.moment_sql} IS NULL"
 
     @property
     def text_sql(self) -> str:
@@ -356,7 +351,7 @@ class Layout:
             "time_naive": time.naive_sql,
             "metered_text": self.column("metered_at").text_sql,
             "metered_at": metered.moment_sql,
-            "metered_invalid": metered.is_invalid_sql,
+            "metered_given": metered.given_sql,
             **({"misplaced": self.partition.misplaced_sql(time.moment_sql)} if self.partition else {}),
             "file": self.file_sql,
             **({"row": ROW_COLUMN} if self.row_sql else {}),
@@ -395,7 +390,7 @@ class Layout:
                 Fault(f"recorded_at = {ZERO_TIME}", "time-missing", "time_text"),
             ]
         if not self.metered.is_ordinary:
-            faults.append(Fault("metered_invalid", "metered-at-invalid", "metered_text"))
+            faults.append(Fault("metered_given AND metered_at IS NULL", "metered-at-invalid", "metered_text"))
         keyless = [f"early_reason = {literal(fault.reason)}" for fault in self.keyless]
         keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id") if name in required]
         content = {"type": "type", "subject": "subject", "time": "coalesce(time_text(recorded_at), time_text)"}
@@ -410,7 +405,7 @@ class Layout:
             "content_text": f"CAST(to_json({struct({**content, 'properties': 'properties'})}) AS VARCHAR)",
         }
         return select(
-            columns, source, star="* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid)"
+            columns, source, star="* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given)"
         )
 
 

@@ -151,7 +151,7 @@ def _with_observations(layout: Layout) -> Layout:
         columns[name] = Column(f"CASE WHEN bundled THEN observed[{n + 1}] ELSE {columns[name].sql} END")
     id_sql = columns["id"].sql
     columns["id"] = Column(f"CASE WHEN coalesce({id_sql}, '') <> '' THEN {id_sql} || place_text ELSE {id_sql} END")
-    ordered = "time_of_text(observed[4], 'UTC') <= time_of_text(observed[5], 'UTC')"
+    ordered = "utc_of_text(observed[4]) <= utc_of_text(observed[5])"
     bounds = "coalesce(observed[4], '') || '/' || coalesce(observed[5], '')"
     faults = (
         Fault("bundled AND len(listed) = 0", "observations-missing", "line"),

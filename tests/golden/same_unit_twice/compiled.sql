@@ -67,37 +67,43 @@ CREATE OR REPLACE TEMP MACRO quantity_key(text) AS
 CREATE OR REPLACE TEMP MACRO is_short(text) AS
     regexp_full_match(text, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?');
 
+-- A quantity's sign, digits and point, read once: whatever is made of them names each several times, and DuckDB plans
+-- every time anew.
+CREATE OR REPLACE TEMP MACRO quantity_read(text) AS
+    {'sign': quantity_sign(text), 'digits': quantity_digits(text), 'point': quantity_point(text)};
+
 -- R5: why a text is no DECIMAL of so many digits before and after its point; NULL when it is one.
 CREATE OR REPLACE TEMP MACRO quantity_fault(text, integer_digits, fraction_digits) AS
     CASE
         WHEN NOT is_quantity(text) THEN 'quantity-syntax'
-        WHEN quantity_digits(text) = '' THEN NULL
-        WHEN quantity_point(text) > integer_digits THEN 'quantity-too-large'
-        WHEN strlen(quantity_digits(text)) - quantity_point(text) > fraction_digits THEN 'quantity-too-fine'
+        WHEN text IS NOT NULL THEN list_transform([quantity_read(text)], lambda quantity: CASE
+            WHEN quantity.digits = '' THEN NULL
+            WHEN quantity.point > integer_digits THEN 'quantity-too-large'
+            WHEN strlen(quantity.digits) - quantity.point > fraction_digits THEN 'quantity-too-fine'
+        END)[1]
     END;
 
--- R17: a quantity as plain text: no exponent, no zeros that say nothing, no "-0".
-CREATE OR REPLACE TEMP MACRO quantity_plain(text) AS
-    CASE
-        WHEN quantity_digits(text) = '' THEN '0'
-        ELSE
-            CASE WHEN quantity_parts(text).sign = '-' THEN '-' ELSE '' END
-            || CASE
-                WHEN quantity_point(text) <= 0
-                    THEN '0.' || repeat('0', -quantity_point(text)) || quantity_digits(text)
-                WHEN quantity_point(text) >= strlen(quantity_digits(text))
-                    THEN quantity_digits(text) || repeat('0', quantity_point(text) - strlen(quantity_digits(text)))
-                ELSE
-                    left(quantity_digits(text), quantity_point(text))
-                    || '.' || substr(quantity_digits(text), quantity_point(text) + 1)
-            END
+-- R17: a quantity as it was read, as plain text: no exponent, no zeros that say nothing, no "-0".
+CREATE OR REPLACE TEMP MACRO plain_of(quantity) AS
+    CASE WHEN quantity.sign < 0 THEN '-' ELSE '' END
+    || CASE
+        WHEN quantity.digits = '' THEN '0'
+        WHEN quantity.point <= 0 THEN '0.' || repeat('0', -quantity.point) || quantity.digits
+        WHEN quantity.point >= strlen(quantity.digits)
+            THEN quantity.digits || repeat('0', quantity.point - strlen(quantity.digits))
+        ELSE left(quantity.digits, quantity.point) || '.' || substr(quantity.digits, quantity.point + 1)
     END;
+
+-- A quantity's text as plain text.
+CREATE OR REPLACE TEMP MACRO quantity_plain(text) AS
+    list_transform([quantity_read(text)], lambda quantity: plain_of(quantity))[1];
 
 -- R4: a quantity in plain digits; NULL for a text that is none, and for one that no DECIMAL could hold.
 CREATE OR REPLACE TEMP MACRO quantity_respelled(text) AS
     CASE
-        WHEN is_quantity(text) AND (quantity_digits(text) = '' OR quantity_point(text) BETWEEN -40 AND 40)
-            THEN quantity_plain(text)
+        WHEN is_quantity(text) THEN list_transform([quantity_read(text)], lambda quantity: CASE
+            WHEN quantity.digits = '' OR quantity.point BETWEEN -40 AND 40 THEN plain_of(quantity)
+        END)[1]
     END;
 
 -- A number without zeros at the end of its fraction.
@@ -205,21 +211,27 @@ CREATE OR REPLACE TEMP MACRO moment_of(local, zone) AS
         ELSE (local AT TIME ZONE zone) AT TIME ZONE 'UTC'
     END;
 
--- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
--- Without an offset it is what the clocks of the zone show.
-CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
-    CASE
-        WHEN NOT is_time(text) THEN NULL
-        WHEN text[-1] IN ('Z', 'z') THEN clock_of_text(text)
-        WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
-        WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)
-        WHEN zone = 'UTC' THEN clock_of_text(text)
-        ELSE moment_of(clock_of_text(text), zone)
-    END;
-
 -- Whether a text names no offset.
 CREATE OR REPLACE TEMP MACRO time_is_naive(text) AS
     NOT regexp_matches(text, '([Zz]|[+-][0-9]{2}:[0-9]{2})$');
+
+-- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
+-- Without an offset it is in UTC.
+CREATE OR REPLACE TEMP MACRO utc_of_text(text) AS
+    CASE
+        WHEN NOT is_time(text) THEN NULL
+        WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
+        WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)
+        ELSE clock_of_text(text)
+    END;
+
+-- The same, and without an offset what the clocks of a zone show.
+CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
+    CASE
+        WHEN NOT is_time(text) THEN NULL
+        WHEN time_is_naive(text) THEN moment_of(clock_of_text(text), zone)
+        ELSE utc_of_text(text)
+    END;
 
 -- A bare date is its midnight.
 CREATE OR REPLACE TEMP MACRO with_clock(text) AS
@@ -230,7 +242,7 @@ CREATE OR REPLACE TEMP MACRO clock_in_zone(text, zone) AS
     CASE
         WHEN NOT is_time(with_clock(text)) THEN NULL
         WHEN time_is_naive(with_clock(text)) THEN clock_of_text(with_clock(text))
-        ELSE local_clock(time_of_text(with_clock(text), 'UTC'), zone)
+        ELSE local_clock(utc_of_text(with_clock(text)), zone)
     END;
 
 -- A quantity's text, counted in units of so many microseconds, as whole microseconds, finer ones cut toward the past.
@@ -473,7 +485,7 @@ named AS (
         FALSE AS time_naive,
         CAST("metered_at" AS VARCHAR) AS metered_text,
         CASE WHEN isfinite("metered_at") THEN make_timestamp(epoch_us("metered_at")) END AS metered_at,
-        "metered_at" IS NOT NULL AND CASE WHEN isfinite("metered_at") THEN make_timestamp(epoch_us("metered_at")) END IS NULL AS metered_invalid,
+        "metered_at" IS NOT NULL AS metered_given,
         CAST(NULL AS VARCHAR) AS file,
         CAST(NULL AS VARCHAR) AS early_reason,
         CAST(NULL AS VARCHAR) AS early_text,
@@ -486,10 +498,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
         (coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -531,7 +543,7 @@ named AS (
         FALSE AS time_naive,
         CAST("metered_at" AS VARCHAR) AS metered_text,
         CASE WHEN isfinite("metered_at") THEN make_timestamp(epoch_us("metered_at")) END AS metered_at,
-        "metered_at" IS NOT NULL AND CASE WHEN isfinite("metered_at") THEN make_timestamp(epoch_us("metered_at")) END IS NULL AS metered_invalid,
+        "metered_at" IS NOT NULL AS metered_given,
         CAST(NULL AS VARCHAR) AS file,
         CAST(NULL AS VARCHAR) AS early_reason,
         CAST(NULL AS VARCHAR) AS early_text,
@@ -545,10 +557,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
         (coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -613,7 +625,7 @@ named AS (
         FALSE AS time_naive,
         CAST("metered_at" AS VARCHAR) AS metered_text,
         CASE WHEN isfinite("metered_at") THEN make_timestamp(epoch_us("metered_at")) END AS metered_at,
-        "metered_at" IS NOT NULL AND CASE WHEN isfinite("metered_at") THEN make_timestamp(epoch_us("metered_at")) END IS NULL AS metered_invalid,
+        "metered_at" IS NOT NULL AS metered_given,
         CAST(NULL AS VARCHAR) AS file,
         CAST(NULL AS VARCHAR) AS early_reason,
         CAST(NULL AS VARCHAR) AS early_text,
@@ -626,10 +638,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
         (coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),

@@ -67,37 +67,43 @@ CREATE OR REPLACE TEMP MACRO quantity_key(text) AS
 CREATE OR REPLACE TEMP MACRO is_short(text) AS
     regexp_full_match(text, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?');
 
+-- A quantity's sign, digits and point, read once: whatever is made of them names each several times, and DuckDB plans
+-- every time anew.
+CREATE OR REPLACE TEMP MACRO quantity_read(text) AS
+    {'sign': quantity_sign(text), 'digits': quantity_digits(text), 'point': quantity_point(text)};
+
 -- R5: why a text is no DECIMAL of so many digits before and after its point; NULL when it is one.
 CREATE OR REPLACE TEMP MACRO quantity_fault(text, integer_digits, fraction_digits) AS
     CASE
         WHEN NOT is_quantity(text) THEN 'quantity-syntax'
-        WHEN quantity_digits(text) = '' THEN NULL
-        WHEN quantity_point(text) > integer_digits THEN 'quantity-too-large'
-        WHEN strlen(quantity_digits(text)) - quantity_point(text) > fraction_digits THEN 'quantity-too-fine'
+        WHEN text IS NOT NULL THEN list_transform([quantity_read(text)], lambda quantity: CASE
+            WHEN quantity.digits = '' THEN NULL
+            WHEN quantity.point > integer_digits THEN 'quantity-too-large'
+            WHEN strlen(quantity.digits) - quantity.point > fraction_digits THEN 'quantity-too-fine'
+        END)[1]
     END;
 
--- R17: a quantity as plain text: no exponent, no zeros that say nothing, no "-0".
-CREATE OR REPLACE TEMP MACRO quantity_plain(text) AS
-    CASE
-        WHEN quantity_digits(text) = '' THEN '0'
-        ELSE
-            CASE WHEN quantity_parts(text).sign = '-' THEN '-' ELSE '' END
-            || CASE
-                WHEN quantity_point(text) <= 0
-                    THEN '0.' || repeat('0', -quantity_point(text)) || quantity_digits(text)
-                WHEN quantity_point(text) >= strlen(quantity_digits(text))
-                    THEN quantity_digits(text) || repeat('0', quantity_point(text) - strlen(quantity_digits(text)))
-                ELSE
-                    left(quantity_digits(text), quantity_point(text))
-                    || '.' || substr(quantity_digits(text), quantity_point(text) + 1)
-            END
+-- R17: a quantity as it was read, as plain text: no exponent, no zeros that say nothing, no "-0".
+CREATE OR REPLACE TEMP MACRO plain_of(quantity) AS
+    CASE WHEN quantity.sign < 0 THEN '-' ELSE '' END
+    || CASE
+        WHEN quantity.digits = '' THEN '0'
+        WHEN quantity.point <= 0 THEN '0.' || repeat('0', -quantity.point) || quantity.digits
+        WHEN quantity.point >= strlen(quantity.digits)
+            THEN quantity.digits || repeat('0', quantity.point - strlen(quantity.digits))
+        ELSE left(quantity.digits, quantity.point) || '.' || substr(quantity.digits, quantity.point + 1)
     END;
+
+-- A quantity's text as plain text.
+CREATE OR REPLACE TEMP MACRO quantity_plain(text) AS
+    list_transform([quantity_read(text)], lambda quantity: plain_of(quantity))[1];
 
 -- R4: a quantity in plain digits; NULL for a text that is none, and for one that no DECIMAL could hold.
 CREATE OR REPLACE TEMP MACRO quantity_respelled(text) AS
     CASE
-        WHEN is_quantity(text) AND (quantity_digits(text) = '' OR quantity_point(text) BETWEEN -40 AND 40)
-            THEN quantity_plain(text)
+        WHEN is_quantity(text) THEN list_transform([quantity_read(text)], lambda quantity: CASE
+            WHEN quantity.digits = '' OR quantity.point BETWEEN -40 AND 40 THEN plain_of(quantity)
+        END)[1]
     END;
 
 -- A number without zeros at the end of its fraction.
@@ -205,21 +211,27 @@ CREATE OR REPLACE TEMP MACRO moment_of(local, zone) AS
         ELSE (local AT TIME ZONE zone) AT TIME ZONE 'UTC'
     END;
 
--- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
--- Without an offset it is what the clocks of the zone show.
-CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
-    CASE
-        WHEN NOT is_time(text) THEN NULL
-        WHEN text[-1] IN ('Z', 'z') THEN clock_of_text(text)
-        WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
-        WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)
-        WHEN zone = 'UTC' THEN clock_of_text(text)
-        ELSE moment_of(clock_of_text(text), zone)
-    END;
-
 -- Whether a text names no offset.
 CREATE OR REPLACE TEMP MACRO time_is_naive(text) AS
     NOT regexp_matches(text, '([Zz]|[+-][0-9]{2}:[0-9]{2})$');
+
+-- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
+-- Without an offset it is in UTC.
+CREATE OR REPLACE TEMP MACRO utc_of_text(text) AS
+    CASE
+        WHEN NOT is_time(text) THEN NULL
+        WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
+        WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)
+        ELSE clock_of_text(text)
+    END;
+
+-- The same, and without an offset what the clocks of a zone show.
+CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
+    CASE
+        WHEN NOT is_time(text) THEN NULL
+        WHEN time_is_naive(text) THEN moment_of(clock_of_text(text), zone)
+        ELSE utc_of_text(text)
+    END;
 
 -- A bare date is its midnight.
 CREATE OR REPLACE TEMP MACRO with_clock(text) AS
@@ -230,7 +242,7 @@ CREATE OR REPLACE TEMP MACRO clock_in_zone(text, zone) AS
     CASE
         WHEN NOT is_time(with_clock(text)) THEN NULL
         WHEN time_is_naive(with_clock(text)) THEN clock_of_text(with_clock(text))
-        ELSE local_clock(time_of_text(with_clock(text), 'UTC'), zone)
+        ELSE local_clock(utc_of_text(with_clock(text)), zone)
     END;
 
 -- A quantity's text, counted in units of so many microseconds, as whole microseconds, finer ones cut toward the past.
@@ -482,12 +494,12 @@ named AS (
         texts[8] AS type,
         texts[10] AS time_text,
         coalesce(texts[10], '') <> '' AS time_given,
-        time_of_text(texts[10], 'UTC') AS recorded_at,
+        utc_of_text(texts[10]) AS recorded_at,
         time_is_cut(texts[10]) IS TRUE AS time_cut,
         (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
         coalesce(texts[11], texts[12]) AS metered_text,
-        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
         metering_duck_file AS file,
         CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
         CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
@@ -503,10 +515,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
         (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -557,12 +569,12 @@ named AS (
         texts[8] AS type,
         texts[10] AS time_text,
         coalesce(texts[10], '') <> '' AS time_given,
-        time_of_text(texts[10], 'UTC') AS recorded_at,
+        utc_of_text(texts[10]) AS recorded_at,
         time_is_cut(texts[10]) IS TRUE AS time_cut,
         (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
         coalesce(texts[11], texts[12]) AS metered_text,
-        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
         metering_duck_file AS file,
         CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
         CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
@@ -579,10 +591,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
         (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -656,12 +668,12 @@ named AS (
         texts[8] AS type,
         texts[10] AS time_text,
         coalesce(texts[10], '') <> '' AS time_given,
-        time_of_text(texts[10], 'UTC') AS recorded_at,
+        utc_of_text(texts[10]) AS recorded_at,
         time_is_cut(texts[10]) IS TRUE AS time_cut,
         (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
         coalesce(texts[11], texts[12]) AS metered_text,
-        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
         metering_duck_file AS file,
         CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
         CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
@@ -677,10 +689,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
         (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -761,8 +773,8 @@ quantified AS (
 span_texts AS (
     SELECT
         *,
-        time_of_text(p_0, 'UTC') AS start_read_0,
-        time_of_text(p_4, 'UTC') AS end_read_0
+        utc_of_text(p_0) AS start_read_0,
+        utc_of_text(p_4) AS end_read_0
     FROM quantified
 ),
 -- from when to when a quantity extends (R11)
@@ -888,12 +900,12 @@ named AS (
         texts[8] AS type,
         texts[10] AS time_text,
         coalesce(texts[10], '') <> '' AS time_given,
-        time_of_text(texts[10], 'UTC') AS recorded_at,
+        utc_of_text(texts[10]) AS recorded_at,
         time_is_cut(texts[10]) IS TRUE AS time_cut,
         (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
         coalesce(texts[11], texts[12]) AS metered_text,
-        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
         metering_duck_file AS file,
         CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
         CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
@@ -909,10 +921,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
         (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -993,8 +1005,8 @@ quantified AS (
 span_texts AS (
     SELECT
         *,
-        time_of_text(p_0, 'UTC') AS start_read_0,
-        time_of_text(p_4, 'UTC') AS end_read_0
+        utc_of_text(p_0) AS start_read_0,
+        utc_of_text(p_4) AS end_read_0
     FROM quantified
 ),
 -- from when to when a quantity extends (R11)
@@ -1150,12 +1162,12 @@ named AS (
         texts[8] AS type,
         texts[10] AS time_text,
         coalesce(texts[10], '') <> '' AS time_given,
-        time_of_text(texts[10], 'UTC') AS recorded_at,
+        utc_of_text(texts[10]) AS recorded_at,
         time_is_cut(texts[10]) IS TRUE AS time_cut,
         (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
         coalesce(texts[11], texts[12]) AS metered_text,
-        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
         metering_duck_file AS file,
         CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
         CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
@@ -1171,10 +1183,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
         (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -1255,8 +1267,8 @@ quantified AS (
 span_texts AS (
     SELECT
         *,
-        time_of_text(p_0, 'UTC') AS start_read_0,
-        time_of_text(p_4, 'UTC') AS end_read_0
+        utc_of_text(p_0) AS start_read_0,
+        utc_of_text(p_4) AS end_read_0
     FROM quantified
 ),
 -- from when to when a quantity extends (R11)
@@ -1508,12 +1520,12 @@ named AS (
         texts[8] AS type,
         texts[10] AS time_text,
         coalesce(texts[10], '') <> '' AS time_given,
-        time_of_text(texts[10], 'UTC') AS recorded_at,
+        utc_of_text(texts[10]) AS recorded_at,
         time_is_cut(texts[10]) IS TRUE AS time_cut,
         (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
         coalesce(texts[11], texts[12]) AS metered_text,
-        time_of_text(coalesce(texts[11], texts[12]), 'UTC') AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AND time_of_text(coalesce(texts[11], texts[12]), 'UTC') IS NULL AS metered_invalid,
+        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
+        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
         metering_duck_file AS file,
         CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
         CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
@@ -1529,10 +1541,10 @@ named AS (
 -- what makes a row unusable, and its content in one canonical text
 fields AS (
     SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_invalid),
+        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
         (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_invalid THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_invalid THEN metered_text END END AS reason_text,
+        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
+        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
         CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
     FROM named
 ),
@@ -1613,8 +1625,8 @@ quantified AS (
 span_texts AS (
     SELECT
         *,
-        time_of_text(p_0, 'UTC') AS start_read_0,
-        time_of_text(p_4, 'UTC') AS end_read_0
+        utc_of_text(p_0) AS start_read_0,
+        utc_of_text(p_4) AS end_read_0
     FROM quantified
 ),
 -- from when to when a quantity extends (R11)

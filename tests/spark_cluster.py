@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pyspark
 
+# A JVM that lives for seconds has no time to win by compiling well.
+BRIEF_JVM = "-XX:TieredStopAtLevel=1"
 SPARK_CLASS = Path(pyspark.__file__).parent / "bin" / "spark-class"
 PATIENCE_S = 60
 
@@ -44,6 +46,7 @@ class SparkCluster:
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A process of Spark's own, with its log in the folder."""
         env = os.environ | {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_DIRS": str(self.folder)}
+        env["SPARK_DAEMON_JAVA_OPTS"] = BRIEF_JVM
         command = [str(SPARK_CLASS), *arguments]
         with open(self.folder / f"log-{time.monotonic_ns()}.txt", "wb") as log:
             self.processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True))
@@ -54,32 +57,6 @@ class SparkCluster:
         work = self.folder / f"worker-{len(self.processes)}"
         options = ("--host", "127.0.0.1", "--cores", str(cores), "--memory", memory, "--work-dir", str(work))
         return self.start("org.apache.spark.deploy.worker.Worker", *options, "--webui-port", "0", self.master)
-
-    @contextlib.contextmanager
-    def connect_server(self) -> Iterator[str]:
-        """A Connect server of the cluster's, and its URL; it has all cores as long as it is there."""
-        port = free_port()
-        settings = {"spark.connect.grpc.binding.port": str(port), "spark.ui.enabled": "false"}
-        options = [text for name, value in settings.items() for text in ("--conf", f"{name}={value}")]
-        served = ("--class", "org.apache.spark.sql.connect.service.SparkConnectServer")
-        arguments = ("--master", self.master, *served, *options, "spark-internal")
-        server = self.start("org.apache.spark.deploy.SparkSubmit", *arguments)
-        try:
-            self.wait_for_port(port)
-            yield f"sc://127.0.0.1:{port}"
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
-            self.processes.remove(server)
-
-    def wait_for_port(self, port: int) -> None:
-        """Until something listens there."""
-        for _ in range(PATIENCE_S * 5):
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return
-            time.sleep(0.2)
-        raise TimeoutError("".join(path.read_text()[-2000:] for path in self.folder.glob("log-*.txt")))
 
     def alive_workers(self) -> int:
         """How many workers the master knows to be alive."""
@@ -115,3 +92,23 @@ def running_cluster(folder: Path, workers: int = 2) -> Iterator[SparkCluster]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+@contextlib.contextmanager
+def connect_server(folder: Path) -> Iterator[str]:
+    """A Connect server with a core of its own, and its URL."""
+    server = SparkCluster(folder)
+    settings = {"spark.connect.grpc.binding.port": str(server.port), "spark.ui.enabled": "false"}
+    options = [text for name, value in settings.items() for text in ("--conf", f"{name}={value}")]
+    served = ("--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal")
+    process = server.start("org.apache.spark.deploy.SparkSubmit", "--master", "local[1]", *options, *served)
+    try:
+        for _ in range(PATIENCE_S * 5):
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", server.port), 1).close()
+                break
+            time.sleep(0.2)
+        yield f"sc://127.0.0.1:{server.port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -15,7 +15,7 @@ import pytest
 
 import metering_duck
 from metering_duck.errors import ConfigError
-from tests.spark_cluster import SPARK_CLASS, SparkCluster, running_cluster
+from tests.spark_cluster import BRIEF_JVM, SPARK_CLASS, SparkCluster, connect_server, running_cluster
 
 pytestmark = pytest.mark.spark
 
@@ -49,6 +49,12 @@ def command(folder: Path, events: Path, *more: str) -> list[str]:
     summary = ("--summary", str(folder / "summary.json"))
     start = (sys.executable, "-m", "metering_duck", "aggregate", str(events), "--config", str(config))
     return [*start, *window, *files, *summary, *more]
+
+
+@pytest.fixture(autouse=True)
+def brief_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drivers that are started here live for seconds."""
+    monkeypatch.setenv("JDK_JAVA_OPTIONS", BRIEF_JVM)
 
 
 def answers(folder: Path) -> dict[str, bytes]:
@@ -106,13 +112,11 @@ def some(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, byte
     return folder / "events.parquet", answers(folder / "machine")
 
 
-def test_spark_connect_says_what_one_machine_says(
-    some: tuple[Path, dict[str, bytes]], cluster: SparkCluster, tmp_path: Path
-) -> None:
+def test_spark_connect_says_what_one_machine_says(some: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
     """The client has no JVM, and ends when the work does."""
     events, expected = some
     env = os.environ | {"PATH": str(tmp_path), "JAVA_HOME": str(tmp_path)}
-    with cluster.connect_server() as remote:
+    with connect_server(tmp_path) as remote:
         on_connect = command(tmp_path / "connect", events, "--engine", "spark", "--master", remote, "-q")
         done = subprocess.run(on_connect, capture_output=True, text=True, env=env, timeout=120)
 
@@ -120,15 +124,13 @@ def test_spark_connect_says_what_one_machine_says(
     assert expected == answers(tmp_path / "connect")
 
 
-def test_spark_submit_says_what_one_machine_says(
-    some: tuple[Path, dict[str, bytes]], cluster: SparkCluster, tmp_path: Path
-) -> None:
+def test_spark_submit_says_what_one_machine_says(some: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
     """A script of a few lines; the session that spark-submit has made is the one that is used."""
     events, expected = some
     script = tmp_path / "job.py"
     script.write_text("from metering_duck.cli import main\nmain()\n")
     _, *arguments = command(tmp_path / "submitted", events, "--engine", "spark", "-q")
-    submit = [str(SPARK_CLASS.parent / "spark-submit"), "--master", cluster.master, str(script), *arguments[2:]]
+    submit = [str(SPARK_CLASS.parent / "spark-submit"), "--master", "local[1]", str(script), *arguments[2:]]
     env = os.environ | {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": os.getcwd()}
     done = subprocess.run(submit, capture_output=True, text=True, env=env)
 

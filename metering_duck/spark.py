@@ -25,7 +25,7 @@ from metering_duck.lakes import LakeTable
 from metering_duck.layouts import FILE_COLUMN
 from metering_duck.reads import size_of
 from metering_duck.remote import open_url, reading, scheme_of, shown
-from metering_duck.spark_errors import errors
+from metering_duck.spark_errors import errors, is_gone
 from metering_duck.spark_sessions import check_installed, own_session
 from metering_duck.tasks import Part, Work, run_task
 
@@ -163,9 +163,12 @@ class Spark:
                 computed.count()
                 for row in computed.toLocalIterator(prefetchPartitions=True):
                     yield row.kind, row.bucket, bytes(row.payload)
+            except Exception as error:
+                if is_gone(str(error)):
+                    self.kept.clear()
+                raise
             finally:
                 while self.kept:
-                    # Where the cluster is gone, so is what was kept.
                     with contextlib.suppress(Exception):
                         self.kept.pop().unpersist()
 

@@ -19,13 +19,18 @@ def errors(where: str) -> Iterator[None]:
     """Spark's errors in our words; what is ours already stays."""
     try:
         with warnings.catch_warnings():
-            # What Spark says of the pandas that is beside it; none is used here.
-            warnings.simplefilter("ignore", FutureWarning)
+            # Of the pandas that is beside it, which is not used here, and of what becomes an error all the same.
+            warnings.filterwarnings("ignore", module="pyspark")
             yield
     except MeteringError:
         raise
     except Exception as error:
         raise in_our_words(where, str(error) or type(error).__name__) from error
+
+
+def is_gone(said: str) -> bool:
+    """Whether nobody answers any more."""
+    return "StatusCode.UNAVAILABLE" in said or "[RETRIES_EXCEEDED]" in said
 
 
 def in_our_words(where: str, said: str, log: str = "") -> MeteringError:
@@ -51,6 +56,11 @@ def in_our_words(where: str, said: str, log: str = "") -> MeteringError:
             f"{where}: found {_differing(said)} in several files, which Spark cannot bring together; expected one type "
             "in all files. hint: write the files anew with one type, or leave the engine out"
         )
+    if is_gone(said):
+        return SourceError(
+            f"{where}: found a Connect server that does not answer any more; expected it to stay. "
+            "hint: look at its log, and run again"
+        )
     if "UnsupportedClassVersionError" in log:
         return ConfigError(
             "engine: found a Java that is too old for this Spark; expected 17 or newer. "
@@ -60,7 +70,8 @@ def in_our_words(where: str, said: str, log: str = "") -> MeteringError:
     if re.search(r"\[(PARQUET_TYPE|UNSUPPORTED)_\w+\]", said):
         hint = "hint: write times in microseconds and ids as text, or leave the engine out"
         return SourceError(f"{where}: Spark cannot read it ({text}); expected types that it has. {hint}")
-    return SourceError(f"{where}: Spark failed ({text}); expected it to finish. hint: its log says more")
+    hint = "look at --master, SPARK_HOME and JAVA_HOME" if log else "its log says more"
+    return SourceError(f"{where}: Spark failed ({text}); expected it to finish. hint: {hint}")
 
 
 def _differing(said: str) -> str:
@@ -78,6 +89,9 @@ def _gist(said: str, log: str) -> str:
     """The line that says what is wrong."""
     if "JAVA_GATEWAY_EXITED" in said and log:
         said = log
+    details = re.search(r'details = "(.*)"', said)
+    if details:
+        return details[1].rstrip(".")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     of_task = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
     # Of what the JVM says, the class of an error comes first, behind where it was called from.

@@ -18,8 +18,8 @@ from metering_duck.spark_errors import errors, in_our_words
 # The ports of a master and of a Connect server where none is given.
 PORTS = {"spark": 7077, "sc": 15002}
 PATIENCE_S = 10
-# A Connect server that went away is asked again for about a minute, and not for a quarter of an hour.
-RETRIES = 6
+# A Connect server that went away is asked again for a quarter of a minute, and not for a quarter of an hour.
+RETRIES = 5
 # What a cluster or its user may have set otherwise, and then numbers would be others: times in UTC, those without a
 # zone as such, names letter by letter, binary as binary; what cannot be read is an error. And batches of bounded size.
 SETTINGS = {
@@ -63,36 +63,56 @@ def own_session(master: str | None) -> Iterator[Any]:
 
     Raises: ConfigError where another runs in this process; SourceError where none can be had.
     """
-    with errors("engine"):
-        session = _session(master)
-        is_connect = type(session).__module__.startswith("pyspark.sql.connect")
-        own = session.newSession() if hasattr(session, "newSession") else session
-        before = {name: own.conf.get(name, None) for name in SETTINGS} if own is session else {}
+    with errors("engine"), contextlib.ExitStack() as opening:
+        own = _new_session(master, opening)
         for name, value in SETTINGS.items():
             own.conf.set(name, value)
-        if is_connect and own is not session:
-            from pyspark.sql.connect.client.retries import DefaultPolicy
-
-            own.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
-    try:
+        ending = opening.pop_all()
+    with ending:
         yield own
-    finally:
-        # Classic sessions are all of one context; one of Connect is its own, and its threads would outlive the run.
-        if is_connect and own is not session:
-            own.stop()
-        for name, value in before.items():
-            own.conf.unset(name) if value is None else own.conf.set(name, value)
+
+
+def _new_session(master: str | None, ending: contextlib.ExitStack) -> Any:
+    """A session beside all others; `ending` undoes what is to be undone."""
+    from pyspark.sql import SparkSession
+
+    running = SparkSession.getActiveSession() if master is None else None
+    if running is None and _is_connect(master):
+        own = SparkSession.builder.remote(master or os.environ["SPARK_REMOTE"]).create()
+        return _of_connect(own, ending)
+    session = running or _session(master)
+    if not type(session).__module__.startswith("pyspark.sql.connect"):
+        return session.newSession()
+    if hasattr(session, "newSession"):
+        return _of_connect(session.newSession(), ending)
+    # Spark Connect before 4.3: the user's own, which gets its settings back.
+    for name in SETTINGS:
+        ending.callback(_set_again, session.conf, name, session.conf.get(name, None))
+    return session
+
+
+def _set_again(conf: Any, name: str, before: str | None) -> None:
+    """A setting as it was."""
+    if before is None:
+        conf.unset(name)
+    else:
+        conf.set(name, before)
+
+
+def _of_connect(own: Any, ending: contextlib.ExitStack) -> Any:
+    """A session of Connect, whose threads would outlive the run, and which would go on asking a server that is gone."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    own.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
+    ending.callback(own.stop)
+    ending.callback(own.client.set_retry_policies, [DefaultPolicy(max_retries=1)])
+    return own
 
 
 def _session(master: str | None) -> Any:
-    """The session that runs already, or a new one."""
+    """The classic session of this process, or a new one."""
     from pyspark.sql import SparkSession
 
-    running = SparkSession.getActiveSession()
-    if master is None and running is not None:
-        return running
-    if _is_connect(master):
-        return (SparkSession.builder.remote(master) if master else SparkSession.builder).getOrCreate()
     if not _has_context():
         _start_context(master)
     # Without any option of its own, a builder changes nothing of what is there.
@@ -110,7 +130,7 @@ def _is_connect(master: str | None) -> bool:
     """Whether the cluster is behind a Connect server."""
     if master is not None:
         return master.startswith("sc://")
-    return bool({"SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"} & set(os.environ))
+    return "SPARK_REMOTE" in os.environ
 
 
 def _has_context() -> bool:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, SourceError, did_you_mean
@@ -28,6 +30,8 @@ PARTITIONS_MAX = 1_024
 # Partitions by UTC time: name → how many characters of a date they are.
 DATES = {"year": 4, "month": 7, "date": 10}
 MOMENTS = ("recorded_at", "window_start")
+# Whoever writes aside holds a lock there, a moment after the folder is made.
+ASIDE, LOCK, MOMENT_S = ".metering-duck-", "writing.lock", 60
 
 
 def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_by: Sequence[str]) -> list[str]:
@@ -59,7 +63,10 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
                 min_rows_per_group=ROW_GROUP_ROWS,
                 max_rows_per_group=ROW_GROUP_ROWS,
             )
-        except pa.ArrowInvalid:
+        except pa.ArrowInvalid as error:
+            if "partitions" not in str(error):
+                found = str(error).splitlines()[0].rstrip(".")
+                raise ConfigError(f"partition-by: cannot be written ({found}); expected names of folders.") from None
             raise ConfigError(
                 f"partition-by: found more than {PARTITIONS_MAX:,} partitions of {', '.join(partition_by)}; expected "
                 "fewer. hint: --partition-by month, or write one window after another"
@@ -87,7 +94,7 @@ def with_dates(engine: Engine, rows: Query, partition_by: Sequence[str]) -> Quer
 
 @contextmanager
 def _aside(engine: Engine, target: str) -> Iterator[str]:
-    """A folder to write in that no reader looks into, removed afterwards."""
+    """A folder to write in that no reader looks into, removed afterwards; with those of writes that were killed."""
     if scheme_of(target):
         filesystem_of(target)
         place = engine.directory
@@ -97,8 +104,18 @@ def _aside(engine: Engine, target: str) -> Iterator[str]:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SourceError(f"{target}: cannot be written ({error.strerror}); expected a folder.") from None
-    with tempfile.TemporaryDirectory(prefix=".metering-duck-", dir=place) as stage:
-        yield stage
+        _remove_left(place)
+    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=place) as stage, FileLock(f"{stage}/{LOCK}"):
+        yield f"{stage}/rows"
+
+
+def _remove_left(place: Path) -> None:
+    """Remove the folders whose writers are gone: nobody holds their locks."""
+    for folder in place.glob(f"{ASIDE}*"):
+        with suppress(OSError, Timeout):
+            if time.time() - folder.stat().st_mtime > MOMENT_S:
+                with FileLock(folder / LOCK, timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(stage: Path, made: Sequence[Path], target: str) -> None:

@@ -15,10 +15,12 @@ import pyarrow as pa
 import pytest
 import s3fs
 from click.testing import CliRunner
+from filelock import FileLock
 from pyarrow import parquet
 
 from metering_duck import ConfigError, SourceError, aggregate, meter, rollup
 from metering_duck.cli import cli
+from metering_duck.trees import LOCK
 from tests.lake_server import SECRET, credentials
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
@@ -192,7 +194,7 @@ def test_killed_during_the_write_nothing_is_visible(lake: s3fs.S3FileSystem, ser
 
 
 def test_killed_during_a_tree_on_disk_no_partition_is_half(tmp_path: Path) -> None:
-    """SIGKILL while the files are renamed: each partition is whole or not there, and readers see no other file."""
+    """SIGKILL while files are renamed: each partition is whole or not there; the next write removes what is left."""
     script = KILLED.replace("import s3fs.core\n", "").replace("s3://lake/killed", str(tmp_path / "tree"))
     script = (
         script[: script.index("sent =")]
@@ -212,3 +214,14 @@ def test_killed_during_a_tree_on_disk_no_partition_is_half(tmp_path: Path) -> No
     killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "events.ndjson")], capture_output=True)
     assert -signal.SIGKILL == killed.returncode, killed.stderr
     assert 9 == parquet.read_table(tmp_path / "tree").num_rows
+
+    (left,) = (tmp_path / "tree").glob(".metering-duck-*")
+    held = tmp_path / "tree" / ".metering-duck-of-another"
+    held.mkdir()
+    with FileLock(held / LOCK):
+        for folder in (left, held):
+            os.utime(folder, (0, 0))
+        with meter(EVENTS, CONFIG, clock=CLOCK) as result:
+            result.write(tmp_path / "tree", partition_by=["subject"])
+    assert [held] == list((tmp_path / "tree").glob(".metering-duck-*"))
+    assert 12 == parquet.read_table(tmp_path / "tree").num_rows

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +17,7 @@ import duckdb
 from metering_duck import __version__
 from metering_duck.extensions import can_load, missing
 from metering_duck.httpfs import why_fsspec
+from metering_duck.spark_sessions import GET_JAVA, JAVA_NEEDED, find_java
 
 # What is read or written → the library it takes, and the extra that installs it.
 EXTRAS = {
@@ -49,7 +52,7 @@ def examine() -> list[dict[str, Any]]:
         found = _version(library)
         text = f"{library} {found}{_reader(what)}" if found else f"no {library}"
         rows.append(_row(what, found is not None, text, _install(extra)))
-    rows.append(_credentials())
+    rows += [_spark(), _credentials()]
     for name, hint in EXTENSIONS.items():
         found = f"the extension {name} can be loaded" if can_load(name) else missing(name)
         rows.append(_row(f"duckdb {name}", can_load(name), found, hint))
@@ -86,6 +89,21 @@ def _reader(what: str) -> str:
         return ""
     reason = why_fsspec([READ_BY_HTTPFS[what]])
     return f" lists and reads; {reason}" if reason else " lists, httpfs reads"
+
+
+def _spark() -> dict[str, Any]:
+    """Whether this machine can drive a Spark cluster, or be one."""
+    what, found = "--engine spark", _version("pyspark")
+    if found is None:
+        return _row(what, False, "no pyspark", _install("spark"))
+    java = find_java()
+    if java is None:
+        return _row(what, False, f"pyspark {found}, no Java", f"{GET_JAVA}; --master sc://HOST needs none")
+    command = [java, "-version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr  # noqa: S603 - the one it found
+    known = re.search(r'version "(\d+)([^"]*)"', said)
+    number = f"{known[1]}{known[2]}" if known else "of unknown version"
+    return _row(what, known is None or int(known[1]) >= JAVA_NEEDED, f"pyspark {found}, Java {number}", GET_JAVA)
 
 
 def _credentials() -> dict[str, Any]:

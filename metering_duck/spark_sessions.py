@@ -20,6 +20,7 @@ PORTS = {"spark": 7077, "sc": 15002}
 PATIENCE_S = 10
 # A Connect server that went away is asked again for a quarter of a minute, and not for a quarter of an hour.
 RETRIES = 5
+JAVA_NEEDED, GET_JAVA = 17, "install OpenJDK 17, or set JAVA_HOME"
 # What a cluster or its user may have set otherwise, and then numbers would be others: times in UTC, those without a
 # zone as such, names letter by letter, binary as binary; what cannot be read is an error. And batches of bounded size.
 SETTINGS = {
@@ -49,12 +50,16 @@ def check_installed(master: str | None) -> None:
     _check_answers(master or os.environ.get("SPARK_REMOTE") or "")
     if _is_connect(master) or _has_context():
         return
-    java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
-    if shutil.which(java) is None:
+    if find_java() is None:
         raise ConfigError(
-            "engine: found no Java; expected 17 or newer for the engine spark. "
-            "hint: install OpenJDK 17, or set JAVA_HOME"
+            f"engine: found no Java; expected {JAVA_NEEDED} or newer for the engine spark. hint: {GET_JAVA}"
         )
+
+
+def find_java() -> str | None:
+    """The Java that Spark would start here: of JAVA_HOME, else of the PATH."""
+    home = os.environ.get("JAVA_HOME")
+    return shutil.which(os.path.join(home, "bin", "java") if home else "java")
 
 
 @contextlib.contextmanager

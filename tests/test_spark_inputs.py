@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyspark
 import pytest
 from pyarrow import parquet
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 import metering_duck
+from metering_duck.doctor import examine
 from metering_duck.errors import ConfigError, MeteringError, SourceError
 from metering_duck.spark import _check_files
 from metering_duck.spark_errors import in_our_words
@@ -229,6 +231,28 @@ def test_what_spark_says_becomes_one_line(text: str, log: str, expected: str) ->
     assert str(error).startswith(expected), str(error)
     assert "hint: " in str(error)
     assert 1 == len(str(error).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("java", "works", "found", "hint"),
+    [
+        ('echo openjdk version \\"17.0.15\\" >&2', True, "Java 17.0.15", ""),
+        ('echo openjdk version \\"1.8.0_392\\" >&2', False, "Java 1.8.0_392", "install OpenJDK 17, or set JAVA_HOME"),
+        (None, False, "no Java", "install OpenJDK 17, or set JAVA_HOME; --master sc://HOST needs none"),
+    ],
+)
+def test_the_doctor_knows_whether_spark_can_run(
+    java: str | None, works: bool, found: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library, and a Java that is new enough."""
+    if java:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "java").write_text(f"#!/bin/sh\n{java}\n")
+        (tmp_path / "bin" / "java").chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    (row,) = [row for row in examine() if row["what"] == "--engine spark"]
+    expected = {"works": works, "found": f"pyspark {pyspark.__version__}, {found}", "hint": hint}
+    assert {"what": "--engine spark"} | expected == row
 
 
 def test_no_session_of_ours_is_left(session: SparkSession) -> None:

@@ -506,7 +506,7 @@ named AS (
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text
@@ -579,7 +579,7 @@ named AS (
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
     WHERE hash(coalesce(texts[1], texts[2], texts[3]), coalesce(texts[4], texts[5], texts[6]), texts[7]) IN (SELECT key_hash FROM repeated_keys)
 ),
@@ -676,7 +676,7 @@ named AS (
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text
@@ -748,7 +748,7 @@ named AS (
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text
@@ -927,7 +927,7 @@ named AS (
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text
@@ -1080,7 +1080,7 @@ named AS (
         texts[13] AS p_0,
         texts[14] AS p_1,
         texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text

@@ -401,7 +401,7 @@ named AS (
         texts[14] AS p_1,
         texts[15] AS p_2,
         texts[16] AS p_3,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text
@@ -474,7 +474,7 @@ named AS (
         texts[14] AS p_1,
         texts[15] AS p_2,
         texts[16] AS p_3,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
     WHERE hash(coalesce(texts[1], texts[2], texts[3]), coalesce(texts[4], texts[5], texts[6]), texts[7]) IN (SELECT key_hash FROM repeated_keys)
 ),
@@ -571,7 +571,7 @@ named AS (
         texts[14] AS p_1,
         texts[15] AS p_2,
         texts[16] AS p_3,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text
@@ -716,7 +716,7 @@ named AS (
         texts[14] AS p_1,
         texts[15] AS p_2,
         texts[16] AS p_3,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN in_order(json_members(json_texts(object, ['/properties'])[1])) ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
+        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
     FROM parsed
 ),
 -- what makes a row unusable, and its content in one canonical text

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from metering_duck.errors import ConfigError, SourceError
 from metering_duck.inputs import Files, Input, Rows
-from metering_duck.lakes import LakeTable
+from metering_duck.lakes import NO_SNAPSHOT, LakeTable
 from metering_duck.layouts import FILE_COLUMN
 from metering_duck.reads import size_of
 from metering_duck.remote import open_url, reading, scheme_of, shown
@@ -118,7 +118,9 @@ class Spark:
         place, _, version = found.name.removeprefix(f"{found.kind}://").rpartition("?")
         number = version.partition("=")[2]
         if found.kind == "delta":
-            rows = self.session.read.format("delta").option("versionAsOf", number).load(_url(os.path.abspath(place)))
+            rows = self.session.read.format("delta").option("versionAsOf", number).load(_url(place))
+        elif number == NO_SNAPSHOT:
+            rows = self.session.read.table(place.replace("/", ".", 1)).where("FALSE")
         else:
             rows = self.session.read.option("snapshot-id", number).table(place.replace("/", ".", 1))
         for column, texts in found.texts.items():
@@ -243,7 +245,7 @@ def _applied(rows: Any, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.R
 def _url(path: str) -> str:
     """A path as Hadoop calls it."""
     if not scheme_of(path):
-        return f"file://{path}"
+        return f"file://{os.path.abspath(path)}"
     return re.sub("^s3://", "s3a://", path)
 
 

@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 import metering_duck
 from metering_duck.doctor import examine
 from metering_duck.errors import ConfigError, MeteringError, SourceError
-from metering_duck.spark import _check_files
+from metering_duck.spark import _check_files, _url
 from metering_duck.spark_errors import in_our_words
 
 pytestmark = pytest.mark.spark
@@ -200,6 +200,15 @@ def test_files_that_spark_would_pass_over_are_refused(path: str, said: str) -> N
     with pytest.raises(SourceError) as raised:
         _check_files([path])
     assert f"{path}: found {said}, which Spark reads otherwise; expected a plain name. {hint}" == str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("s3://lake/t", "s3a://lake/t"), ("/lake/t", "file:///lake/t"), ("gs://lake/t", "gs://lake/t")],
+)
+def test_places_are_what_hadoop_calls_them(path: str, expected: str) -> None:
+    """Those of Delta tables, too, wherever the command runs."""
+    assert (expected, f"file://{Path.cwd()}/t") == (_url(path), _url("t"))
 
 
 @pytest.mark.parametrize(

@@ -299,18 +299,20 @@ def _mapping_mode(table: Any) -> str:
 def _plain_delta(found: LakeTable) -> PlainFiles | None:
     """The files of a version; what a folder's name says is in none of them."""
     table, root = found.table, f"{_local(found.table.table_uri).rstrip('/')}/"
-    uris = [str(uri) for uri in table.file_uris()]
+    tails = [_local(str(uri)).removeprefix(root) for uri in table.file_uris()]
     types = {
         name: PARTITION_TYPES.get(found.schema.field(name).type, "") for name in table.metadata().partition_columns
     }
-    are_named = all(f"/{name}=" in unquote(uri) for uri in uris for name in types)
+    are_named = all(f"/{name}=" in f"/{unquote(tail)}" for tail in tails for name in types)
     if _needs_its_reader(found) or not are_named or not all(types.values()):
         return None
     if found.conditions:
         files, wanted = _filtered_files(table, found.texts, found.times)
         needed = {_decoded(part.path) for part in files.get_fragments(wanted)}
-        uris = [uri for uri in uris if _decoded(_local(uri).removeprefix(root)) in needed]
-    return PlainFiles(tuple(sorted(map(_local, uris))), types)
+        tails = [tail for tail in tails if _decoded(tail) in needed]
+    # Of a path on this machine the table's own place is escaped once more than it lies; what is below it is not.
+    place = unquote(root) if found.table.table_uri.startswith("file://") else root
+    return PlainFiles(tuple(sorted(place + tail for tail in tails)), types)
 
 
 def _decoded(path: str) -> str:

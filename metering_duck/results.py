@@ -187,7 +187,10 @@ class Result(Rows):
         """The rows of one more SELECT over `judged`."""
         self._settle()
         rejects = self._plan.rejects()
-        before = rejects.stages[: [stage.name for stage in rejects.stages].index("judged") + 1]
+        known = [stage.name for stage in rejects.stages]
+        if "judged" not in known:
+            raise ConfigError("inspect: found rows that another engine has judged; expected those of this machine.")
+        before = rejects.stages[: known.index("judged") + 1]
         query = Query(name, (*before, Stage(name, name.replace("_", " "), sql)), rejects.parameters)
         rows: list[dict[str, Any]] = self._engine.table(query).to_pylist()
         return rows

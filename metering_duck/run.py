@@ -140,7 +140,7 @@ class Run:
     ) -> Self:
         """Find the input, allow its files, lock the engine, and learn the input's layout.
 
-        Where something else reads it, `read_by` gives rows like those that it has, and no file is opened here.
+        Where something else reads it, `read_by` gives rows like those that it has, and no row of a file is read here.
         """
         now = datetime.now(UTC) if clock is None else parse_time(clock, "clock")
         parameters: dict[str, object] = {"clock": now.replace(tzinfo=None)}
@@ -152,7 +152,7 @@ class Run:
             found = find_input(given, engine.directory, is_elsewhere=read_by is not None)
             table = periods.found(engine) if periods else None
             paths = [path for one in (found, table) for path in paths_of(one)]
-            engine.lock_down(paths if read_by is None else paths_of(table), extensions=extensions_of(found, table))
+            engine.lock_down(paths, extensions=extensions_of(found, table))
             run = cls(engine, parameters, zone_given=zone is not None, unique=unique)
             run.stamps = {path: stamp_of(path) for path in paths}
             if periods:
@@ -176,13 +176,14 @@ class Run:
             run.reads, run.shell = partial(reads_of, whole, found), partial(in_shell, found)
             layout = open_source(
                 engine,
-                found if read_by is None else read_by(found),
+                found,
                 records=records,
                 map=map,
                 zone=zone or "UTC",
                 generate_ids=generate_ids,
                 numbers_rows=history is not None and history.numbers_rows,
                 shape=shape,
+                read_by=read_by,
             )
             run.layout = replace(layout, partition=part).with_universes(universes or {})
             run.reach, run.types = selection.reach, selection.types

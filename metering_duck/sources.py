@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,9 +42,11 @@ def open_source(
     generate_ids: bool = False,
     numbers_rows: bool = False,
     shape: Shape | None = None,
+    read_by: Callable[[Input], Input] | None = None,
 ) -> Layout:
     """The layout of an input. The engine must already be allowed to read its files.
 
+    Where something else reads it, `read_by` gives rows like those that it has; files are held against each other here.
     With `numbers_rows`, each row knows its place in its file, counted from 1. With a `shape`, its events have other
     names and places.
 
@@ -60,6 +62,8 @@ def open_source(
         _check_spellings(engine)
         if shape is None:
             _check_plain_columns(engine, found, mapping)
+    if read_by is not None:
+        found = read_by(found)
     relation, is_json = relation_of(engine, found)
     if shape and shape.is_wrapped and not is_json:
         relation, is_json = _events_of(engine, found, relation, shape), True

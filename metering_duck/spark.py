@@ -13,26 +13,31 @@ import importlib.util
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial, reduce
-from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
-from metering_duck.errors import ConfigError, SourceError
+from metering_duck.engine import Engine
+from metering_duck.errors import ConfigError, SchemaError, SourceError
 from metering_duck.inputs import Files, Input, Rows
 from metering_duck.lakes import NO_SNAPSHOT, LakeTable
 from metering_duck.layouts import FILE_COLUMN
+from metering_duck.quote import path_list
 from metering_duck.reads import size_of
-from metering_duck.remote import open_url, reading, scheme_of, shown
+from metering_duck.remote import scheme_of, shown
 from metering_duck.spark_errors import errors, is_gone
-from metering_duck.spark_sessions import check_installed, own_session
+from metering_duck.spark_sessions import check_installed, check_master, own_session
 from metering_duck.tasks import Part, Work, run_task
 
 PARTS_DDL = "kind STRING, bucket INT, payload BINARY"
 SAMPLE_ROWS = 1_000
 # More than there are cores: Spark cuts a range into one part for each.
 RANGE_ROWS = 1 << 20
+# Where Spark says which file a row is of.
+HIDDEN_COLUMN = "_metadata"
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -74,7 +79,11 @@ class Spark:
         with errors(found.name):
             if self.frame is None:
                 self.frame = self._read(found)
-            first = self.frame.limit(SAMPLE_ROWS).toArrow()
+            rows = self.frame
+            if isinstance(found, Files) and len(found.paths) > 1:
+                # What comes first is of the first file, as on one machine.
+                rows = rows.limit(0).unionByName(self._read_files(replace(found, paths=found.paths[:1])), True)
+            first = rows.limit(SAMPLE_ROWS).toArrow()
             return Rows(pa.concat_tables([first, *self._first_texts(first)]).to_reader(), found.name, rereadable=False)
 
     def _first_texts(self, first: pa.Table) -> list[pa.Table]:
@@ -82,7 +91,9 @@ class Spark:
         found = []
         for name, kind in zip(first.schema.names, first.schema.types, strict=True):
             if pa.types.is_string(kind) and not any(str(text or "").strip() for text in first[name].to_pylist()):
-                found.append(self.frame.where(f"trim({_quoted(name)}) <> ''").limit(1).toArrow())
+                told = self.frame.where(f"trim({_quoted(name)}) <> ''")
+                told = told.orderBy(FILE_COLUMN) if FILE_COLUMN in first.schema.names else told
+                found.append(told.limit(1).toArrow())
         return found
 
     def _read(self, found: Input) -> Any:
@@ -98,18 +109,25 @@ class Spark:
 
     def _read_files(self, found: Files) -> Any:
         """Parquet, with the file of each row, and with what folders say in columns of their names."""
-        _check_files(found.paths)
+        _check_files(found)
         # Folders are ours to read: Spark takes those of one tree at a time, and guesses at what they mean.
         read = self.session.read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
         rows = read.parquet(*(_url(path) for path in found.paths))
+        if HIDDEN_COLUMN in rows.columns:
+            hint = "rename it, or leave the engine out"
+            raise SchemaError(found.name, HIDDEN_COLUMN, found="a name that Spark uses", expected="another", hint=hint)
         file = _file_sql(found.paths[0])
         folders = {key: _partition_sql(file, key) for key in found.keys}
         within = [_quoted(name) for name in rows.columns if name not in folders]
         made = [f"{sql} AS {_quoted(name)}" for name, sql in folders.items()]
-        # DuckDB knows no zone of these times; Spark gives them one.
-        without_zone = [name for name in _without_zone(found.paths[0]) if name not in folders]
+        without_zone = [name for name in _without_zone(found.paths) if name not in folders]
         rows = rows.selectExpr(*within, *made, f"{file} AS {FILE_COLUMN}")
         for name in without_zone:
+            if name not in rows.columns:
+                hint = "write the files anew, or leave the engine out"
+                expected = "TIMESTAMP, since Spark gives this older type a zone"
+                raise SchemaError(found.name, name, found="INT96 in a column", expected=expected, hint=hint)
+            # DuckDB knows no zone of these times; Spark gives them one.
             rows = rows.withColumn(name, rows[_quoted(name)].cast("timestamp_ntz"))
         return rows
 
@@ -185,6 +203,7 @@ def open_spark(master: str | None, events: Any) -> Spark:
             "engine: found no pyspark; expected it for the engine spark. hint: pip install 'metering-duck[spark]'"
         )
     if is_spark_frame(events):
+        check_master(events.sparkSession, master)
         return Spark(master, events)
     check_installed(master)
     return Spark(master)
@@ -205,13 +224,13 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _check_files(paths: Iterable[str]) -> None:
+def _check_files(found: Files) -> None:
     """Spark passes over files that seem hidden or are empty, without a word, and takes some characters for a pattern.
 
     Raises: SourceError.
     """
-    for path in paths:
-        wrong = re.search(r"(?<=/)[_.](?=[^/]*$)|[\[\]{}*?\\]", path)
+    for path in found.paths:
+        wrong = re.search(r"(?<=/)[_.](?=[^/]*$)|:(?=[^/]*$)|[\[\]{}*?\\]", path)
         if wrong:
             said = f"a name that begins with {wrong[0]}" if wrong[0] in "_." else f"{wrong[0]} in a path"
             raise SourceError(
@@ -223,17 +242,21 @@ def _check_files(paths: Iterable[str]) -> None:
                 f"{shown(path)}: found an empty file, which is no Parquet; expected rows, or no file. "
                 "hint: write it anew, or remove it"
             )
+        try:
+            unquote(path if found.keys else "", errors="strict")
+        except UnicodeDecodeError:
+            raise SourceError(f"{shown(path)}: found a folder that is no UTF-8; expected a name that is.") from None
 
 
-def _without_zone(path: str) -> list[str]:
-    """The columns of a Parquet file whose times are INT96, an older type that has no zone."""
-    from pyarrow import parquet
-
-    with reading(path), open_url(path) if scheme_of(path) else Path(path).open("rb") as file:
-        schema = parquet.ParquetFile(file).schema
-        columns = [schema.column(n) for n in range(len(schema.names))]
+def _without_zone(paths: Sequence[str]) -> list[str]:
+    """The columns of Parquet files whose times are INT96 in any of them, an older type that has no zone."""
+    with Engine() as engine:
+        engine.lock_down(paths)
         return [
-            column.path for column in columns if column.physical_type == "INT96" and column.max_repetition_level == 0
+            str(row[0])
+            for row in engine.rows(
+                f"SELECT DISTINCT name FROM parquet_schema({path_list(paths)}) WHERE type = 'INT96' ORDER BY name"
+            )
         ]
 
 

@@ -70,7 +70,7 @@ def in_our_words(where: str, said: str, log: str = "") -> MeteringError:
     if re.search(r"\[(PARQUET_TYPE|UNSUPPORTED)_\w+\]", said):
         hint = "hint: write times in microseconds and ids as text, or leave the engine out"
         return SourceError(f"{where}: Spark cannot read it ({text}); expected types that it has. {hint}")
-    hint = "look at --master, SPARK_HOME and JAVA_HOME" if log else "its log says more"
+    hint = "look at --master, SPARK_HOME and JAVA_HOME" if log else "look at Spark's log, or leave the engine out"
     return SourceError(f"{where}: Spark failed ({text}); expected it to finish. hint: {hint}")
 
 
@@ -80,7 +80,7 @@ def _differing(said: str) -> str:
     columns = [dict(part.split(": ", 1) for part in text.split(", ") if ": " in part) for text in schemas]
     for one, other in pairwise(columns):
         for name, kind in one.items():
-            if other.get(name, kind) != kind:
+            if other.get(name, kind) != kind and "<" not in kind + other[name]:
                 return f"the column {name} as {kind} and as {other[name]}"
     return "a column of several types"
 

@@ -38,6 +38,8 @@ SETTINGS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
 }
+# What pyspark sets where it is a client of a server, from then on.
+IS_CONNECT = "SPARK_CONNECT_MODE_ENABLED"
 # Where Spark runs in this process tree, its own log is not what a person wants to read.
 QUIET = {"spark.log.level": "OFF", "spark.ui.showConsoleProgress": "false", "spark.ui.enabled": "false"}
 
@@ -81,12 +83,17 @@ def _new_session(master: str | None, ending: contextlib.ExitStack) -> Any:
     """A session beside all others; `ending` undoes what is to be undone."""
     from pyspark.sql import SparkSession
 
-    running = SparkSession.getActiveSession() if master is None else None
+    if IS_CONNECT in os.environ and not _is_connect(master) and master is not None:
+        raise ConfigError(
+            f"master: found a session of Spark Connect in this process; expected {master}. "
+            "hint: stop it, or leave master out"
+        )
+    running = _running() if master is None else None
     if running is None and _is_connect(master):
         own = SparkSession.builder.remote(master or os.environ["SPARK_REMOTE"]).create()
         return _of_connect(own, ending)
     session = running or _session(master)
-    if not type(session).__module__.startswith("pyspark.sql.connect"):
+    if not _is_of_connect(session):
         return session.newSession()
     if hasattr(session, "newSession"):
         return _of_connect(session.newSession(), ending)
@@ -122,13 +129,37 @@ def _session(master: str | None) -> Any:
         _start_context(master)
     # Without any option of its own, a builder changes nothing of what is there.
     session = SparkSession.builder.getOrCreate()
-    found = session.sparkContext.master
+    check_master(session, master)
+    return session
+
+
+def check_master(session: Any, master: str | None) -> None:
+    """A session that runs is not passed off as another.
+
+    Raises: ConfigError.
+    """
+    found = master if _is_of_connect(session) else session.sparkContext.master
     if master is not None and found != master:
         raise ConfigError(
             f"master: found a session that runs already, on {found}; expected {master}. "
             "hint: stop it, or leave master out"
         )
-    return session
+
+
+def _running() -> Any:
+    """The session that this process has already, in whatever thread it was made."""
+    from pyspark.sql import SparkSession
+
+    if IS_CONNECT in os.environ:
+        from pyspark.sql.connect.session import SparkSession as Connected
+
+        with contextlib.suppress(Exception):
+            return Connected.builder.getOrCreate()
+    return SparkSession.getActiveSession()
+
+
+def _is_of_connect(session: Any) -> bool:
+    return type(session).__module__.startswith("pyspark.sql.connect")
 
 
 def _is_connect(master: str | None) -> bool:
@@ -142,7 +173,8 @@ def _has_context() -> bool:
     """Whether this process has a Spark of its own already: in any of its threads, or as spark-submit started it."""
     from pyspark import SparkContext
 
-    return SparkContext._active_spark_context is not None or "PYSPARK_GATEWAY_PORT" in os.environ
+    in_environment = {"PYSPARK_GATEWAY_PORT", IS_CONNECT} & set(os.environ)
+    return bool(in_environment) or SparkContext._active_spark_context is not None
 
 
 def _start_context(master: str | None) -> None:

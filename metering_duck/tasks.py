@@ -27,6 +27,7 @@ from metering_duck.counters import COMBINED, merged_query
 from metering_duck.engine import Engine
 from metering_duck.errors import MeteringError
 from metering_duck.layouts import Layout
+from metering_duck.quote import identifier
 from metering_duck.repeated import Hashes, RepeatedHashes, as_column, as_numpy
 from metering_duck.run import HASHES_AT_ONCE, Machine, Run
 from metering_duck.stages import Query, Stage, load_stage
@@ -104,7 +105,8 @@ class Work:
         ]
         texts = [self.layout.column(name).sql for name in fields]
         texts += [text for fault in self.layout.keyless for text in (fault.condition, fault.text)]
-        return [name for name in self.schema.names if any(name in text for text in texts)]
+        # A name is quoted in SQL: what is in it may be doubled there.
+        return [name for name in self.schema.names if any(name in text or identifier(name) in text for text in texts)]
 
 
 def run_task(work: Work, step: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

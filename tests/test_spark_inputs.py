@@ -19,7 +19,8 @@ from pyspark.sql import SparkSession
 
 import metering_duck
 from metering_duck.doctor import examine
-from metering_duck.errors import ConfigError, MeteringError, SourceError
+from metering_duck.errors import ConfigError, MeteringError, SchemaError, SourceError
+from metering_duck.inputs import Files
 from metering_duck.spark import _check_files, _url
 from metering_duck.spark_errors import in_our_words
 
@@ -186,19 +187,73 @@ def test_columns_that_spark_has_no_type_for_are_named(
     assert 1 == len(str(raised.value).splitlines())
 
 
+def test_the_first_file_says_what_a_column_of_texts_is(session: SparkSession, tmp_path: Path) -> None:
+    """JSON or one plain property: as on one machine, whichever file Spark reads first."""
+    for n, (first, then) in enumerate([("7", '{"n": "7"}'), ('{"n": "7"}', "7")]):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        parquet.write_table(rows(9, p=[first] * 9), folder / "a.parquet")
+        many = rows(3000, id=[f"f{k}" for k in range(3000)], p=[then] * 3000)
+        parquet.write_table(many, folder / "b.parquet")
+        named = {"map": {"properties": "p"}}
+        assert said(str(folder), "duckdb", **named) == said(str(folder), **named)
+
+
+def test_a_key_of_any_name_is_compared(session: SparkSession, tmp_path: Path) -> None:
+    """Quotes in a name are doubled in SQL; the column is read all the same, and duplicates are found."""
+    table = rows(9, id=["e1"] * 9, subject=["s"] * 9, time=[datetime(2024, 1, 2, tzinfo=UTC)] * 9, n=["1"] * 9)
+    parquet.write_table(table.rename_columns({"id": 'i"d'}), tmp_path / "a.parquet")
+    named = {"map": {"properties": ["n"], "id": 'i"d'}}
+    assert said(str(tmp_path), "duckdb", **named) == said(str(tmp_path), **named)
+    assert 8 == said(str(tmp_path), **named)[1]["duplicates"]
+
+
+@pytest.mark.parametrize("first", ["plain", "old"])
+@pytest.mark.parametrize("then", ["with a zone", "text"])
+def test_files_are_held_against_each_other_as_on_one_machine(
+    first: str, then: str, session: SparkSession, tmp_path: Path
+) -> None:
+    """Times of several kinds, among them INT96, are refused by the same words."""
+    naive = rows(9, time=[datetime(2024, 1, 2, n) for n in range(9)])
+    texts = rows(9, id=[f"f{n}" for n in range(9)], time=["2024-01-02T00:00:00Z"] * 9)
+    zoned = rows(9, id=[f"f{n}" for n in range(9)])
+    for place, other in (("ab", "ba"), ("ba", "ab")):
+        folder = tmp_path / place
+        folder.mkdir()
+        old = {"use_deprecated_int96_timestamps": first == "old"}
+        parquet.write_table(naive, folder / f"{place[0]}.parquet", **old)
+        parquet.write_table(zoned if then == "with a zone" else texts, folder / f"{other[0]}.parquet")
+        refusals = []
+        for engine in ("duckdb", "spark"):
+            with pytest.raises(SchemaError, match=r"column time: found .* and ") as raised:
+                said(str(folder), engine)
+            refusals.append(str(raised.value))
+        assert refusals[0] == refusals[1]
+
+
+def test_an_old_time_that_a_later_file_brings_has_no_zone(session: SparkSession, tmp_path: Path) -> None:
+    """As a dimension it is the text that it is on one machine."""
+    later = rows(9, id=[f"f{n}" for n in range(9)], x=[datetime(2024, 1, 2)] * 9, time=["2024-01-02T00:00:00Z"] * 9)
+    parquet.write_table(rows(9, time=["2024-01-02T00:00:00Z"] * 9), tmp_path / "a.parquet")
+    parquet.write_table(later, tmp_path / "b.parquet", use_deprecated_int96_timestamps=True)
+    named = {"map": {"properties": ["n", "x"]}, "group_by": ["x"]}
+    assert said(str(tmp_path), "duckdb", **named) == said(str(tmp_path), **named)
+
+
 @pytest.mark.parametrize(
     ("path", "said"),
     [
         ("s3://lake/_events/_a.parquet", "a name that begins with _"),
         ("/lake/.a.parquet", "a name that begins with ."),
         ("/lake/ev[1].parquet", "[ in a path"),
+        ("/lake/2024-01-01T00:00.parquet", ": in a path"),
     ],
 )
 def test_files_that_spark_would_pass_over_are_refused(path: str, said: str) -> None:
     """Spark leaves out what seems hidden, and takes brackets for a pattern, both without a word."""
     hint = "hint: rename it, or leave the engine out"
     with pytest.raises(SourceError) as raised:
-        _check_files([path])
+        _check_files(Files((path,), "parquet"))
     assert f"{path}: found {said}, which Spark reads otherwise; expected a plain name. {hint}" == str(raised.value)
 
 

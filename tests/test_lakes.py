@@ -429,6 +429,18 @@ def test_partitions_of_any_name_are_found(tmp_path: Path) -> None:
             assert (1, 5, 4) == (result.reads.files, result.reads.left_out_files, result.accounting.read)
 
 
+@pytest.mark.parametrize("name", ["a b", "ü#", "{a}", "50%"])
+def test_a_delta_table_may_lie_anywhere(name: str, tmp_path: Path) -> None:
+    """Blanks, percent signs and what else a place may have in its name."""
+    path = tmp_path / name
+    path.mkdir()
+    write_deltalake(path, FIRST, partition_by=["workspace_id"])
+    for workspace in (None, "acme"):
+        expected = outcome(FIRST, workspace=workspace)
+        assert expected == outcome(str(path), workspace=workspace)
+        assert expected == outcome(f"delta://{path}?version=0", workspace=workspace)
+
+
 def test_files_of_a_delta_table_are_not_read_without_its_log(delta: Path) -> None:
     """Rows that were deleted would count: the folder above, and a glob, are refused with the way out."""
     for pattern in (delta.parent, f"{delta}/*/*.parquet"):

@@ -22,7 +22,7 @@ from pyiceberg.catalog import load_catalog
 from pyiceberg.utils.config import Config
 
 from metering_duck.contract import EVENT_SCHEMA
-from metering_duck.errors import ConfigError, LedgerError, SourceError
+from metering_duck.errors import ConfigError, LedgerError, SchemaError, SourceError
 from metering_duck.ledger import store
 from metering_duck.ledger.ledger import Ledger
 from metering_duck.table_days import SCANS_MAX, spans_of
@@ -163,6 +163,35 @@ def test_a_rerun_reads_the_version_of_then(table: Table, tmp_path: Path) -> None
     now = ledger.rerun("2024-01", as_was=True, clock=LATEST)
     assert "reproduced" == now.status
     assert before != bytes_of(ledger, now.run_id)
+
+
+def test_what_was_metered_stays_when_the_table_cannot_be_read_any_more(tmp_path: Path) -> None:
+    """A column that was mapped is renamed: status says so, a month is closed, and its version of then read again."""
+    path, url = str(tmp_path / "events"), f"delta://{tmp_path}/events"
+    rows = rows_of([event(n, datetime(2024, 1, 5, tzinfo=UTC), tokens=n) for n in range(3)]).drop_columns(
+        ["properties"]
+    )
+    write_deltalake(path, rows.append_column("tokens", pa.array(["1", "2", "3"])))
+    ledger = Ledger.init(tmp_path / "ledger.duckdb")
+    given = {"config": SUMS, "clock": CLOCK, "map": {"properties": "tokens"}}
+    ledger.backfill(url, start="2024-01-01", end="2024-02-01", every="month", **given)
+    renamed = rows.append_column("toks", pa.array(["1", "2", "3"]))
+    write_deltalake(path, renamed, mode="overwrite", schema_mode="overwrite")
+
+    (problem,) = ledger.status().problems
+    assert problem.startswith(f"what is there now cannot be read: {url}?version=1: column 'tokens': found no such")
+    assert "reproduced" == ledger.rerun("2024-01", as_of=LATER, clock=LATEST).status
+    assert "closed" == ledger.close("2024-01").status
+    with pytest.raises(SchemaError, match="column 'tokens': found no such column"):
+        ledger.backfill(config=SUMS, start="2024-01-01", end="2024-02-01", every="month", clock=LATEST)
+
+
+def test_an_empty_table_is_said_to_be_empty(table: Table, tmp_path: Path) -> None:
+    """Before the first row there is nothing to meter."""
+    if table.url.startswith("delta"):
+        table.append(rows_of([]))
+    with pytest.raises(LedgerError, match="events: found no row in the table; expected some"):
+        Ledger.init(tmp_path / "l.duckdb").backfill(table.url, config=SUMS, start="2024-01-01", end="2024-02-01")
 
 
 def test_a_closed_month_is_restated_with_the_event_that_came_late(table: Table, tmp_path: Path) -> None:

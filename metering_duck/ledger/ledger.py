@@ -15,12 +15,12 @@ from typing import Any
 
 from metering_duck.config import ConfigLike
 from metering_duck.engine import Progress
-from metering_duck.errors import ConfigError, LedgerError, RejectedEvents
+from metering_duck.errors import ConfigError, LedgerError, RejectedEvents, SchemaError, SourceError
 from metering_duck.forking import fork_universe
 from metering_duck.ledger import configs, runs
 from metering_duck.ledger.configs import KnownConfig, Options, make_options
 from metering_duck.ledger.exporting import export
-from metering_duck.ledger.manifest import ReadingOptions, history_of, make_reading
+from metering_duck.ledger.manifest import Found, ReadingOptions, files_of, history_of, make_reading
 from metering_duck.ledger.meterer import (
     Meterer,
     Situation,
@@ -335,8 +335,14 @@ class Ledger:
         """
         with self.store.reading() as engine:
             reading = stored_reading(engine) or ReadingOptions({})
-            found = look_around(engine, patterns_of(events), datetime.now(UTC), reading, self.machine)
-            return status_of(engine, found, reading, self.machine)
+            problems = []
+            try:
+                found = look_around(engine, patterns_of(events), datetime.now(UTC), reading, self.machine)
+            except (SourceError, SchemaError) as error:
+                if events is not None:
+                    raise
+                found, problems = Found(known=tuple(files_of(engine))), [f"what is there now cannot be read: {error}"]
+            return status_of(engine, found, reading, self.machine, problems)
 
     def verify(self, *, files: bool = False) -> list[Finding]:
         """Recompute the digests and the books; with `files`, also the digest of every event file.

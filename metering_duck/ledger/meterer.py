@@ -16,7 +16,15 @@ from os import PathLike
 from typing import Any
 
 from metering_duck.compiler import Compiler
-from metering_duck.errors import ConfigError, LedgerError, MeteringError, RejectedEvents, first_few
+from metering_duck.errors import (
+    ConfigError,
+    LedgerError,
+    MeteringError,
+    RejectedEvents,
+    SchemaError,
+    SourceError,
+    first_few,
+)
 from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig, Options
 from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, files_of
@@ -126,7 +134,13 @@ class Meterer:
         patterns = patterns_of(events)
         with self.store.reading() as engine:
             options = manifest.check_options(stored_reading(engine), reading)
-            found = look_around(engine, patterns, clock, options, self.machine)
+            try:
+                found = look_around(engine, patterns, clock, options, self.machine)
+            except (SourceError, SchemaError):
+                if as_of is None or patterns:
+                    raise
+                # What was there then may be readable, whatever there is now.
+                found = Found(known=tuple(files_of(engine)))
             used = {int(row[0]) for row in engine.rows("SELECT DISTINCT file_id FROM run_files")}
         if as_of is None and not without_missing:
             manifest.check_gone(found, used)
@@ -134,7 +148,10 @@ class Meterer:
             # What has gone since matters only where the run needs it, and may come back.
             found = found.without_losses
         if not found.present:
-            raise LedgerError("events: found no file; expected some. hint: name files, folders or globs")
+            what = "row in the table" if table_of(patterns) else "file"
+            raise LedgerError(
+                f"events: found no {what}; expected some. hint: name files, folders or globs, or run later"
+            )
         learnt = manifest.discover(found, options, self.machine) if found.new else None
         if learnt or found.moved or found.lost or patterns:
             with self.store.transaction() as engine:

@@ -65,13 +65,15 @@ class Status:
         return asdict(self)
 
 
-def status_of(engine: StoreEngine, found: Found, reading: ReadingOptions, machine: Machine) -> Status:
+def status_of(
+    engine: StoreEngine, found: Found, reading: ReadingOptions, machine: Machine, problems: Sequence[str] = ()
+) -> Status:
     """What is and what is no longer so; reads the times of new files, and writes nothing."""
-    hours, problems = NEW_HOURS.empty_table(), []
+    hours = NEW_HOURS.empty_table()
     try:
         hours = times_of(found.new, reading, machine) if found.new else hours
     except (SourceError, SchemaError) as error:
-        problems = [f"the new files cannot be read: {error}"]
+        problems = [*problems, f"the new files cannot be read: {error}"]
     engine.keep("new_hours", hours.select(NEW_HOURS.names).cast(NEW_HOURS))
     lost = [file.file_id for file in found.lost]
     engine.keep("lost_files", pa.table({"file_id": pa.array(lost, pa.int32())}))
@@ -82,7 +84,7 @@ def status_of(engine: StoreEngine, found: Found, reading: ReadingOptions, machin
     differ = (*found.changed, *found.superseded)
     new, changed, gone = ([file.path for file in files] for files in (found.new, differ, found.gone))
     counts = files, events, without_time, configs, runs
-    return Status(str(engine.path), *counts, new, changed, gone, problems, _periods(engine, found))
+    return Status(str(engine.path), *counts, new, changed, gone, list(problems), _periods(engine, found))
 
 
 def _periods(engine: StoreEngine, found: Found) -> list[PeriodStatus]:

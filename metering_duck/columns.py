@@ -36,6 +36,8 @@ from metering_duck.statements import select
 
 TIME_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", *NANOSECONDS, *WITH_OFFSET)
 TIMES = ("time", "recorded_at", "metered_at", "window_start", "window_end")
+# What begins the names of columns that are added while rows are read.
+OURS = "metering_duck_"
 BAGS = ("properties", "dimensions")
 ENTRIES = re.compile(r'STRUCT\(("?key"? .*, "?value"? .*|"?value"? .*, "?key"? .*)\)\[\]')
 Types = Mapping[str, str]
@@ -84,6 +86,11 @@ def check_names(fields: Iterable[pa.Field], where: str) -> None:
     """
     seen: dict[str, str] = {}
     for field in fields:
+        if field.name.lower().startswith(OURS):
+            hint = "rename it"
+            raise SchemaError(
+                where, field.name, found="a name of ours", expected=f"none that begins with {OURS}", hint=hint
+            )
         other = seen.setdefault(field.name.lower(), field.name)
         if other != field.name:
             hint = "rename one of them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -50,6 +51,12 @@ def examine() -> list[dict[str, Any]]:
     rows.append(_row("temporary files", free > GIB, f"{folder}, {free / GIB:.0f} GiB free", "--temp-dir DIR"))
     for what, (library, extra) in EXTRAS.items():
         found = _version(library)
+        if found:
+            try:
+                importlib.import_module(library)
+            except Exception as error:
+                rows.append(_row(what, False, f"{library} {found}, which fails ({error})", _install(extra)))
+                continue
         text = f"{library} {found}{_reader(what)}" if found else f"no {library}"
         rows.append(_row(what, found is not None, text, _install(extra)))
     rows += [_spark(), _credentials()]

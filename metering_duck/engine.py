@@ -362,6 +362,9 @@ def _unreadable(text: str) -> str:
     if path is None:
         path = re.search(r": (/\S+)$", text, re.MULTILINE)
     where = path.group(1) if path else "input"
+    if where.endswith("/**/*.parquet"):
+        # What is no file any more may be a folder.
+        return f"{where.removesuffix('/**/*.parquet')}: is gone; expected it to be there until the end. hint: run again"
     if line is None:
         why = re.sub(r"^(\w+ )+Error: ", "", _first_line(Exception(text))).removesuffix(f": {where}")
         return f"{where}: cannot be read ({why}); expected a file that can be read to its end."

@@ -429,6 +429,10 @@ def _partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
     odd = next((part for part in parts if "=" in part.partition("=")[2].strip("=")), None)
     if odd:
         raise SourceError(f"input: found the folder {odd}; expected one = in it. hint: a = within a value is %3D")
+    pattern = next((part for path in paths for part in Path(path).parent.parts if re.search(r"=.*[*?\[]", part)), None)
+    if pattern:
+        hint = "hint: write them as %2A, %3F and %5B"
+        raise SourceError(f"input: found the folder {pattern}; expected no *, ? or [ in a partition. {hint}")
     twice = next((path for path in paths if len(keys[path]) < _folders_with_keys(path)), None)
     if twice:
         raise SourceError(f"{shown(twice)}: found a partition twice in its path; expected it once.")

@@ -226,11 +226,12 @@ def _find_delta(place: str, options: Mapping[str, str]) -> LakeTable:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
+    options_of_store = delta_options(place)
     where = f"delta://{place}"
     version = _number(options, "version", where)
     moment = parse_time(options["timestamp"], f"{where}: timestamp") if "timestamp" in options else None
     try:
-        table = DeltaTable(place, version=version, storage_options=delta_options(place))
+        table = DeltaTable(place, version=version, storage_options=options_of_store)
         if moment is not None:
             _check_existed(table, moment, where)
             table.load_as_version(moment)

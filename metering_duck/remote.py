@@ -71,6 +71,7 @@ def filesystem_of(url: str, **options: Any) -> Any:
         raise SourceError(f"{shown(url)}: found the scheme {scheme}://; expected a path, or one of {known}.")
     library, extra = LIBRARIES[scheme]
     if scheme in S3_SCHEMES:
+        _check_bucket(url)
         options |= {"default_block_size": BLOCK_BYTES, "config_kwargs": {"retries": S3_RETRIES}}
     try:
         import fsspec
@@ -81,6 +82,16 @@ def filesystem_of(url: str, **options: Any) -> Any:
             f"{shown(url)}: found no {library}; expected it, to read {scheme}://. "
             f"hint: pip install 'metering-duck[{extra}]'"
         ) from None
+
+
+def _check_bucket(url: str) -> None:
+    """Credentials do not belong into a path, which is remembered and shown.
+
+    Raises: SourceError.
+    """
+    if "@" in bucket_of(url):
+        hint = "hint: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        raise SourceError(f"{shown(url)}: found credentials before the bucket; expected a bucket alone. {hint}")
 
 
 def listed(urls: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -145,8 +156,8 @@ def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]
     with reading(url):
         _forget(files, url)
         if scheme in ("http", "https"):
-            if not files.exists(url):
-                raise FileNotFoundError(url)
+            # Whether it is there, and not only whether somebody says so.
+            files.info(url)
             return [url]
         if any(mark in url for mark in "*?["):
             folder = re.split(r"[*?[]", url)[0].rpartition("/")[0]
@@ -211,9 +222,15 @@ def bucket_of(url: str) -> str:
 
 
 def delta_options(place: str) -> dict[str, str] | None:
-    """What Delta's own library does not find in the environment itself: that http is meant, and AWS_PROFILE's keys."""
+    """What Delta's own library does not find in the environment itself: that http is meant, and AWS_PROFILE's keys.
+
+    Raises: SourceError for a place that its library fails at.
+    """
+    if not scheme_of(place) and re.search(r"[\[\]^|]", place):
+        raise SourceError(f"{place}: found [, ], ^ or | in a path, which no Delta table can have; expected another.")
     if scheme_of(place) not in S3_SCHEMES:
         return None
+    _check_bucket(place)
     found = {"aws_allow_http": "true"} if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://") else {}
     if os.environ.get("AWS_PROFILE") and not os.environ.get("AWS_ACCESS_KEY_ID"):
         with contextlib.suppress(ImportError):
@@ -274,10 +291,21 @@ def written_url(url: str) -> Iterator[IO[bytes]]:
 
 def explained(error: BaseException | str, url: str = "") -> str:
     """What was found and expected, told from the kind of an error or from its text."""
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        # A library may say so of whatever went wrong.
+        behind = explained(error.__cause__, url)
+        if not behind.startswith(UNEXPLAINED):
+            return behind
     kind = error if isinstance(error, str) else f"{type(error).__name__} {error}"
     profile = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE" if "s3" in scheme_of(url) else "its own"
     known = {
-        r"NoCredentials|Unable to locate credentials|DefaultCredentialsError|PartialCredentials|ProfileNotFound": (
+        r"ProfileNotFound": (
+            f"found no profile {os.environ.get('AWS_PROFILE', '')}; expected one of ~/.aws/config. hint: AWS_PROFILE"
+        ),
+        r"Invalid endpoint": (
+            "found an AWS_ENDPOINT_URL that is no URL; expected one. hint: AWS_ENDPOINT_URL=https://host:port"
+        ),
+        r"NoCredentials|Unable to locate credentials|DefaultCredentialsError|PartialCredentials": (
             f"found no credentials; expected those of the usual chain. hint: set {profile}, or a role"
         ),
         r"NoSuchBucket|bucket does not exist": (

@@ -31,6 +31,7 @@ from metering_duck.remote import scheme_of, shown
 from metering_duck.spark_errors import errors, is_gone
 from metering_duck.spark_sessions import check_installed, check_master, own_session
 from metering_duck.tasks import Part, Work, run_task
+from metering_duck.trees import NO_VALUE
 
 PARTS_DDL = "kind STRING, bucket INT, payload BINARY"
 SAMPLE_ROWS = 1_000
@@ -38,7 +39,6 @@ SAMPLE_ROWS = 1_000
 RANGE_ROWS = 1 << 20
 # Where Spark says which file a row is of.
 HIDDEN_COLUMN = "_metadata"
-NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Spark:
@@ -285,4 +285,4 @@ def _partition_sql(file: str, key: str) -> str:
     pattern = re.escape(key).replace("'", ".")
     text = f"regexp_extract({file}, r'/{pattern}=([^/]*)/', 1)"
     decoded = f"try_url_decode(replace({text}, '+', '%2B'))"
-    return f"nullif(coalesce({decoded}, {text}), '{NO_PARTITION}')"
+    return f"nullif(coalesce({decoded}, {text}), '{NO_VALUE}')"

@@ -20,13 +20,15 @@ from filelock import FileLock, Timeout
 
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, SourceError, did_you_mean
-from metering_duck.quote import identifier
+from metering_duck.quote import identifier, literal
 from metering_duck.remote import PART_BYTES, filesystem_of, scheme_of, writing
 from metering_duck.stages import Query
 from metering_duck.statements import select
 from metering_duck.writing import ROW_GROUP_ROWS, limited, on_top
 
 PARTITIONS_MAX = 1_024
+# The folder of rows without a value, as Hive calls it.
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 # Partitions by UTC time: name → how many characters of a date they are.
 DATES = {"year": 4, "month": 7, "date": 10}
 MOMENTS = ("recorded_at", "window_start")
@@ -72,8 +74,24 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
                 "fewer. hint: --partition-by month, or write one window after another"
             ) from None
         made = sorted(path.relative_to(stage) for path in Path(stage).rglob("*.parquet"))
+        if any(NO_VALUE in path.as_posix() for path in made):
+            _check_no_value(engine, rows, partition_by)
         _publish(Path(stage), made, target)
     return [f"{target.rstrip('/')}/{path.as_posix()}" for path in made]
+
+
+def _check_no_value(engine: Engine, rows: Query, partition_by: Sequence[str]) -> None:
+    """The folder of rows without a value is not that of rows with its name.
+
+    Raises: ConfigError.
+    """
+    named = [f"CAST({identifier(name)} AS VARCHAR) = {literal(NO_VALUE)}" for name in partition_by]
+    where = f"({' OR '.join(named)})"
+    called = on_top(
+        rows, "called", "what cannot be a folder", lambda source: select({}, source, star="*", where=[where])
+    )
+    if engine.table(limited(called, 1)).num_rows:
+        raise ConfigError(f"partition-by: found the value {NO_VALUE}, which means no value; expected other names.")
 
 
 def with_dates(engine: Engine, rows: Query, partition_by: Sequence[str]) -> Query:

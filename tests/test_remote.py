@@ -214,3 +214,9 @@ def test_a_file_written_again_while_it_is_read_is_refused(tmp_path: Path) -> Non
         parquet.write_table(pa.Table.from_pylist(local("acme")), path)
         with pytest.raises(SourceError, match=r"changed while it was read; expected it to hold still"):
             _ = result.accounting
+
+
+def test_a_host_that_does_not_answer_is_not_a_missing_object() -> None:
+    """Of the web, too, where a library says so of whatever went wrong."""
+    with pytest.raises(SourceError, match="found nobody who answers; expected the service to be there"):
+        meter("http://127.0.0.1:1/events.csv", CONFIG)

@@ -879,6 +879,16 @@ def test_folders_that_no_reader_would_agree_on_are_refused(tmp_path: Path) -> No
     assert [Decimal(1)] == quantities(written(tmp_path / "base64==", "a.parquet", row))
 
 
+def test_names_that_something_of_ours_has_are_refused(tmp_path: Path) -> None:
+    """A column that is called like one that is added, and a partition that would be a pattern."""
+    row = pa.Table.from_pylist([{**one_row(), "q": "1", "metering_duck_file": "x"}])
+    with pytest.raises(SchemaError, match="column metering_duck_file: found a name of ours; expected none that begins"):
+        meter(written(tmp_path, "a.parquet", row), PLAIN, clock=CLOCK)
+    plain = row.drop_columns(["metering_duck_file"])
+    with pytest.raises(SourceError, match=r"found the folder tenant=b\?; expected no \*, \? or \[ in a partition"):
+        meter(written(tmp_path / "tenant=b?", "a.parquet", plain), PLAIN, clock=CLOCK)
+
+
 def test_trees_that_hide_rows_are_refused(tmp_path: Path) -> None:
     """A file beside the partitions, and a partition that is named twice on the way to a file."""
     row = pa.Table.from_pylist([{**one_row(), "q": "1"}])

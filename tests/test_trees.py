@@ -155,6 +155,17 @@ def test_what_cannot_be_written_is_said_without_a_secret(lake: s3fs.S3FileSystem
             assert SECRET not in str(raised.value)
 
 
+def test_a_value_that_means_none_in_folders_is_refused(tmp_path: Path) -> None:
+    """It would be read back as no value."""
+    named = [{**event, "workspace_id": "__HIVE_DEFAULT_PARTITION__"} for event in EVENTS]
+    with (
+        meter(named, CONFIG, clock=CLOCK) as result,
+        pytest.raises(ConfigError, match="partition-by: found the value __HIVE_DEFAULT_PARTITION__, which means no"),
+    ):
+        result.write(tmp_path / "tree", partition_by=["workspace_id"])
+    assert {} == files_below(tmp_path / "tree")
+
+
 # Writes a tree of four partitions to S3 and is killed by itself once a part of the third has been sent.
 KILLED = """
 import os, signal, sys

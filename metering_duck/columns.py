@@ -79,6 +79,17 @@ def columns_layout(
     return _bag(layout, held, types, where, bag, struct_types)
 
 
+def check_not_ours(names: Iterable[str], where: str) -> None:
+    """Refuse names of columns that may be added while rows are read.
+
+    Raises: SchemaError.
+    """
+    for name in names:
+        if name.lower().startswith(OURS):
+            expected = f"none that begins with {OURS}"
+            raise SchemaError(where, name, found="a name of ours", expected=expected, hint="rename it")
+
+
 def check_names(fields: Iterable[pa.Field], where: str) -> None:
     """Refuse names that differ only in case, which SQL cannot tell apart; in STRUCTs too.
 
@@ -86,11 +97,6 @@ def check_names(fields: Iterable[pa.Field], where: str) -> None:
     """
     seen: dict[str, str] = {}
     for field in fields:
-        if field.name.lower().startswith(OURS):
-            hint = "rename it"
-            raise SchemaError(
-                where, field.name, found="a name of ours", expected=f"none that begins with {OURS}", hint=hint
-            )
         other = seen.setdefault(field.name.lower(), field.name)
         if other != field.name:
             hint = "rename one of them"

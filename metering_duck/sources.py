@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from metering_duck.columns import check_names, columns_layout, is_scalar
+from metering_duck.columns import check_names, check_not_ours, columns_layout, is_scalar
 from metering_duck.engine import Engine
 from metering_duck.errors import SchemaError, SourceError
 from metering_duck.inputs import Files, Input, Lines, Rows, csv_header, parquet_schema
@@ -255,7 +255,9 @@ def _reader(function: str, found: Files, **options: str) -> str:
 
 def _parquet(found: Files) -> str:
     """Files together by name. Names that differ only in case are refused, since SQL cannot tell them apart."""
-    check_names(parquet_schema(found.paths[0]), found.paths[0])
+    schema = parquet_schema(found.paths[0])
+    check_names(schema, found.paths[0])
+    check_not_ours(schema.names, found.paths[0])
     return _reader("read_parquet", found, union_by_name="true")
 
 

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from metering_duck.columns import check_not_ours
 from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, SchemaError, SourceError
 from metering_duck.inputs import Files, Input, Rows
@@ -113,6 +114,7 @@ class Spark:
         # Folders are ours to read: Spark takes those of one tree at a time, and guesses at what they mean.
         read = self.session.read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
         rows = read.parquet(*(_url(path) for path in found.paths))
+        check_not_ours(rows.columns, found.name)
         if HIDDEN_COLUMN in rows.columns:
             hint = "rename it, or leave the engine out"
             raise SchemaError(found.name, HIDDEN_COLUMN, found="a name that Spark uses", expected="another", hint=hint)

@@ -256,7 +256,8 @@ def _check_existed(table: Any, moment: datetime, where: str) -> None:
 
     Raises: SourceError.
     """
-    first = table.history()[-1].get("timestamp", 0)
+    commits = table.history()
+    first = commits[-1].get("timestamp", 0) if commits else 0
     if first > moment.timestamp() * 1000:
         shown_first = datetime.fromtimestamp(first / 1000, UTC).isoformat(timespec="milliseconds")
         raise SourceError(

@@ -224,10 +224,8 @@ def bucket_of(url: str) -> str:
 def delta_options(place: str) -> dict[str, str] | None:
     """What Delta's own library does not find in the environment itself: that http is meant, and AWS_PROFILE's keys.
 
-    Raises: SourceError for a place that its library fails at.
+    Raises: SourceError for credentials in a place, and where there are none of the profile.
     """
-    if not scheme_of(place) and re.search(r"[\[\]^|]", place):
-        raise SourceError(f"{place}: found [, ], ^ or | in a path, which no Delta table can have; expected another.")
     if scheme_of(place) not in S3_SCHEMES:
         return None
     _check_bucket(place)

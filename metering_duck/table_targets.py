@@ -6,6 +6,7 @@ library would do by itself to a commit that came too late, does not look at ids.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -146,6 +147,9 @@ class _DeltaTarget:
         from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
         self.where, self.place = where, place
+        if not scheme_of(place) and re.search(r"[\[\]^|]", place):
+            # Its library panics.
+            raise SourceError(f"{where}: found [, ], ^ or | in a path that is written to; expected another.")
         self.conflict: type[Exception] = CommitFailedError
         self._options = delta_options(place)
         # A library's own second try would not look for ids that came meanwhile.

@@ -194,7 +194,6 @@ FAULTS = {
     "a version that is no number": ("{delta}?version=last", "found version=last; expected a whole number"),
     "an option that there is not": ("{delta}?snapshot=1", "found the option 'snapshot'; expected version or timestamp"),
     "a version beyond all": ("{delta}?version=99999999999999999999999", "found no such version"),
-    "a place that no table has": ("delta:///lake/a[x]", "/lake/a[x]: found [, ], ^ or | in a path, which no Delta"),
     "credentials in a place": ("delta://s3://KEY:SECRET@lake/x", "s3://…@lake/x: found credentials before the bucket"),
     "two options": ("{delta}?version=1&timestamp=2024-01-01", "found version and timestamp; expected one of them"),
     "before the first version": (

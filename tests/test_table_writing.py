@@ -327,6 +327,7 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "a column": ("{url}", {"partition_by": ["dat"]}, "partition-by: found 'dat'; expected a column"),
     "a quantity": ("{url}", {"partition_by": ["quantity"]}, "partition-by: found quantity, a decimal128"),
     "a version": ("{url}?version=1", {}, "found a version; expected none, since a table is written at its latest"),
+    "brackets": ("{url}[x]", {}, "[x]: found [, ], ^ or | in a path that is written to; expected another."),
     "DuckDB": ("duckdb://a.duckdb?table=t", {}, "found the scheme duckdb://; expected a table that can be written"),
     "no Iceberg name": ("iceberg://lake/rows", {}, "found no table; expected iceberg://CATALOG/NAMESPACE.TABLE"),
     "no catalog": ("iceberg://unknown/usage.rows", {}, "hint: PYICEBERG_CATALOG__UNKNOWN__URI"),

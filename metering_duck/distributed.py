@@ -6,6 +6,7 @@ through the steps of tasks.py wherever they lie, and what comes back fills the s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol, Self
 
@@ -14,9 +15,11 @@ import pyarrow as pa
 
 from metering_duck.compiler import Compiler
 from metering_duck.contract import CONFLICT_SCHEMA
+from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError
 from metering_duck.inputs import Input, Rows
 from metering_duck.run import Machine, Run
+from metering_duck.sources import old_times
 from metering_duck.stages import Query, Stage
 from metering_duck.statements import select
 from metering_duck.tasks import BUCKET, ROWS, Cluster, Work, distribute, judged_rows, rows_of
@@ -37,8 +40,11 @@ class Elsewhere(Cluster, Protocol):
     def buckets(self) -> int:
         """How many buckets it spreads keys over."""
 
-    def opened(self, found: Input) -> Rows:
-        """Rows like those of the input, of which the layout is learnt: its columns, and a few rows at most."""
+    def opened(self, found: Input, old_times: Sequence[str]) -> Rows:
+        """Rows like those of the input, of which the layout is learnt: its columns, and a few rows at most.
+
+        The times of the columns `old_times` have no zone, whatever the engine makes of their type (INT96).
+        """
 
     def close(self) -> None:
         """Nothing more is asked of it."""
@@ -56,8 +62,8 @@ class DistributedRun(Run):
         """Find the input and learn its layout; a task has one thread, and the machine's limit of memory."""
         schemas = []
 
-        def opened(found: Input) -> Rows:
-            rows = elsewhere.opened(found)
+        def opened(engine: Engine, found: Input) -> Rows:
+            rows = elsewhere.opened(found, old_times(engine))
             schemas.append(rows.data.schema)
             return rows
 

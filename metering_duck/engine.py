@@ -13,6 +13,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,6 +31,7 @@ from metering_duck.statements import select
 
 Progress = Callable[[str, float], None]
 BATCH_ROWS = 65_536
+WAITING_AT_ONCE = 16
 _SIZE = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|bytes|%)", re.IGNORECASE)
 # What well-made SQL never raises, whatever the data; all else is the data's.
 OUR_BUGS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.SyntaxException)
@@ -261,6 +263,16 @@ class Engine:
         with self.lock, self._errors(query.name, query.sql, query.bound):
             reader = self._reader(query)
             return pa.Table.from_batches(list(reader), reader.schema)
+
+    def at_once(self, statements: Sequence[str]) -> pa.Table:
+        """The rows of statements of our own that wait for a network, several beside each other, as one table."""
+
+        def read(sql: str) -> pa.Table:
+            with self.connection.cursor() as cursor:
+                return cursor.sql(sql).to_arrow_table()
+
+        with self.lock, self._errors("at_once", statements[0], {}), ThreadPoolExecutor(WAITING_AT_ONCE) as pool:
+            return pa.concat_tables(pool.map(read, statements))
 
     def _reader(self, query: Query, batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
         self._define(query.sql)

@@ -136,7 +136,7 @@ class Run:
         history: History | None = None,
         universes: Mapping[str, str] | None = None,
         shape: Shape | None = None,
-        read_by: Callable[[Input], Input] | None = None,
+        read_by: Callable[[Engine, Input], Input] | None = None,
     ) -> Self:
         """Find the input, allow its files, lock the engine, and learn the input's layout.
 

@@ -28,6 +28,8 @@ PLACE_COLUMN = "metering_duck_place"
 SAMPLE_ROWS = 1_000
 # A line of JSON is read as one CSV column: no text that JSON allows holds these raw control characters.
 NO_DELIMITER = "\x01\x02\x03\x04"
+# How many footers are asked for one after another, where they are elsewhere.
+FOOTERS_AT_ONCE = 32
 LINE_BYTES_MAX = 64 << 20
 BLANK = "chr(9) || chr(13) || ' '"
 
@@ -42,7 +44,7 @@ def open_source(
     generate_ids: bool = False,
     numbers_rows: bool = False,
     shape: Shape | None = None,
-    read_by: Callable[[Input], Input] | None = None,
+    read_by: Callable[[Engine, Input], Input] | None = None,
 ) -> Layout:
     """The layout of an input. The engine must already be allowed to read its files.
 
@@ -53,17 +55,14 @@ def open_source(
     Raises: SchemaError for a column that is missing or of a wrong type; SourceError for what cannot be read.
     """
     mapping = FieldMap(map, field_names(records=records))
-    if isinstance(found, Files) and found.format == "parquet" and len(found.paths) > 1:
-        engine.rows(
-            "CREATE OR REPLACE TEMP TABLE file_columns AS "
-            f"SELECT file_name, name, duckdb_type FROM parquet_schema({path_list(found.paths)})"
-        )
+    if isinstance(found, Files) and found.format == "parquet" and (len(found.paths) > 1 or read_by):
+        engine.keep("file_columns", _columns_of_files(engine, found.paths))
         _check_drift(engine)
         _check_spellings(engine)
         if shape is None:
             _check_plain_columns(engine, found, mapping)
     if read_by is not None:
-        found = read_by(found)
+        found = read_by(engine, found)
     relation, is_json = relation_of(engine, found)
     if shape and shape.is_wrapped and not is_json:
         relation, is_json = _events_of(engine, found, relation, shape), True
@@ -153,6 +152,23 @@ def _take_plain_column(engine: Engine, relation: str, types: Mapping[str, str], 
 # Types that DuckDB would bring together by changing values: digits of whole numbers, or what a time means.
 APPROXIMATE = {"DOUBLE", "FLOAT"}
 MOMENTS = ("TIMESTAMP", "DATE")
+
+
+def _columns_of_files(engine: Engine, paths: Sequence[str]) -> pa.Table:
+    """Name and types of every column of every Parquet file, out of their footers."""
+    size = FOOTERS_AT_ONCE if any(scheme_of(path) for path in paths) else len(paths)
+    columns = "SELECT file_name, name, type, duckdb_type FROM parquet_schema"
+    parts = [paths[n : n + size] for n in range(0, len(paths), size)]
+    return engine.at_once([f"{columns}({path_list(part)})" for part in parts])
+
+
+def old_times(engine: Engine) -> list[str]:
+    """The columns whose times are INT96 in any of the Parquet files, an older type that has no zone."""
+    if not engine.has("file_columns"):
+        return []
+    return [
+        str(row[0]) for row in engine.rows("SELECT DISTINCT name FROM file_columns WHERE type = 'INT96' ORDER BY 1")
+    ]
 
 
 def _check_drift(engine: Engine) -> None:

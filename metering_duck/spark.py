@@ -21,13 +21,10 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from metering_duck.columns import check_not_ours
-from metering_duck.engine import Engine
 from metering_duck.errors import ConfigError, SchemaError, SourceError
 from metering_duck.inputs import Files, Input, Rows
 from metering_duck.lakes import NO_SNAPSHOT, LakeTable
 from metering_duck.layouts import FILE_COLUMN
-from metering_duck.quote import path_list
-from metering_duck.reads import size_of
 from metering_duck.remote import scheme_of, shown
 from metering_duck.spark_errors import errors, is_gone
 from metering_duck.spark_sessions import check_installed, check_master, own_session
@@ -48,6 +45,7 @@ class Spark:
     def __init__(self, master: str | None, frame: Any = None) -> None:
         self.master, self.frame = master, frame
         self.kept: list[Any] = []
+        self.old_times: Sequence[str] = ()
         self._opened = contextlib.ExitStack()
 
     @cached_property
@@ -72,14 +70,16 @@ class Spark:
         atexit.unregister(self.close)
         self._opened.close()
 
-    def opened(self, found: Input) -> Rows:
+    def opened(self, found: Input, old_times: Sequence[str]) -> Rows:
         """The input as Spark sees it: its columns, and its first rows.
 
         Raises: SourceError for an input that Spark does not read, or cannot.
         """
         with errors(found.name):
             if self.frame is None:
+                self.old_times = old_times
                 self.frame = self._read(found)
+                _check_places(old_times, self.frame.columns, found.name)
             rows = self.frame
             if isinstance(found, Files) and len(found.paths) > 1:
                 # What comes first is of the first file, as on one machine.
@@ -122,15 +122,11 @@ class Spark:
         folders = {key: _partition_sql(file, key) for key in found.keys}
         within = [_quoted(name) for name in rows.columns if name not in folders]
         made = [f"{sql} AS {_quoted(name)}" for name, sql in folders.items()]
-        without_zone = [name for name in _without_zone(found.paths) if name not in folders]
         rows = rows.selectExpr(*within, *made, f"{file} AS {FILE_COLUMN}")
-        for name in without_zone:
-            if name not in rows.columns:
-                hint = "write the files anew, or leave the engine out"
-                expected = "TIMESTAMP, since Spark gives this older type a zone"
-                raise SchemaError(found.name, name, found="INT96 in a column", expected=expected, hint=hint)
-            # DuckDB knows no zone of these times; Spark gives them one.
-            rows = rows.withColumn(name, rows[_quoted(name)].cast("timestamp_ntz"))
+        for name in self.old_times:
+            if name in rows.columns and name not in folders:
+                # DuckDB knows no zone of these times; Spark gives them one.
+                rows = rows.withColumn(name, rows[_quoted(name)].cast("timestamp_ntz"))
         return rows
 
     def _read_table(self, found: LakeTable) -> Any:
@@ -227,7 +223,7 @@ def _quoted(name: str) -> str:
 
 
 def _check_files(found: Files) -> None:
-    """Spark passes over files that seem hidden or are empty, without a word, and takes some characters for a pattern.
+    """Spark passes over files that seem hidden, without a word, and takes some characters for a pattern.
 
     Raises: SourceError.
     """
@@ -239,27 +235,21 @@ def _check_files(found: Files) -> None:
                 f"{shown(path)}: found {said}, which Spark reads otherwise; expected a plain name. "
                 "hint: rename it, or leave the engine out"
             )
-        if size_of(path) == 0:
-            raise SourceError(
-                f"{shown(path)}: found an empty file, which is no Parquet; expected rows, or no file. "
-                "hint: write it anew, or remove it"
-            )
         try:
             unquote(path if found.keys else "", errors="strict")
         except UnicodeDecodeError:
             raise SourceError(f"{shown(path)}: found a folder that is no UTF-8; expected a name that is.") from None
 
 
-def _without_zone(paths: Sequence[str]) -> list[str]:
-    """The columns of Parquet files whose times are INT96 in any of them, an older type that has no zone."""
-    with Engine() as engine:
-        engine.lock_down(paths)
-        return [
-            str(row[0])
-            for row in engine.rows(
-                f"SELECT DISTINCT name FROM parquet_schema({path_list(paths)}) WHERE type = 'INT96' ORDER BY name"
-            )
-        ]
+def _check_places(old_times: Iterable[str], columns: Sequence[str], where: str) -> None:
+    """Inside of a column, the zone that Spark gives to a time of the type INT96 stays.
+
+    Raises: SchemaError.
+    """
+    for name in old_times:
+        if name not in columns:
+            expected, hint = "TIMESTAMP, which Spark reads as it is", "write the files anew, or leave the engine out"
+            raise SchemaError(where, name, found="INT96 in a column", expected=expected, hint=hint)
 
 
 def _applied(rows: Any, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> Any:

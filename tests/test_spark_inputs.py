@@ -124,10 +124,8 @@ def test_what_a_cluster_is_set_to_changes_nothing(session: SparkSession, tmp_pat
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     """Spark would leave out its rows, which somebody lost, without a word."""
     (tmp_path / "a.parquet").touch()
-    with pytest.raises(SourceError) as raised:
+    with pytest.raises(SourceError, match=r"a\.parquet' too small to be a Parquet file"):
         said(str(tmp_path / "a.parquet"), master="local[1]")
-    expected = "found an empty file, which is no Parquet; expected rows, or no file. hint: write it anew, or remove it"
-    assert f"{tmp_path}/a.parquet: {expected}" == str(raised.value)
 
 
 def test_a_session_that_runs_is_found_from_any_thread(session: SparkSession, tmp_path: Path) -> None:
@@ -300,8 +298,9 @@ def test_what_spark_says_becomes_one_line(text: str, log: str, expected: str) ->
 @pytest.mark.parametrize(
     ("java", "works", "found", "hint"),
     [
-        ('echo openjdk version \\"17.0.15\\" >&2', True, "Java 17.0.15", ""),
-        ('echo openjdk version \\"1.8.0_392\\" >&2', False, "Java 1.8.0_392", "install OpenJDK 17, or set JAVA_HOME"),
+        ('JAVA_VERSION="17.0.15"', True, "Java 17.0.15", ""),
+        ('JAVA_VERSION="1.8.0_392"', False, "Java 1.8.0_392", "install OpenJDK 17, or set JAVA_HOME"),
+        ("", True, "Java of unknown version", ""),
         (None, False, "no Java", "install OpenJDK 17, or set JAVA_HOME; --master sc://HOST needs none"),
     ],
 )
@@ -309,9 +308,10 @@ def test_the_doctor_knows_whether_spark_can_run(
     java: str | None, works: bool, found: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The library, and a Java that is new enough."""
-    if java:
+    if java is not None:
+        (tmp_path / "release").write_text(java)
         (tmp_path / "bin").mkdir()
-        (tmp_path / "bin" / "java").write_text(f"#!/bin/sh\n{java}\n")
+        (tmp_path / "bin" / "java").touch()
         (tmp_path / "bin" / "java").chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     (row,) = [row for row in examine() if row["what"] == "--engine spark"]

@@ -37,7 +37,7 @@ class Lists:
         self.slices = [events.slice(n * length, length) for n in range(tasks)]
         self.ran: list[str] = []
 
-    def opened(self, found: Input) -> Rows:
+    def opened(self, found: Input, old_times: Sequence[str]) -> Rows:
         return Rows(self.slices[0].schema.empty_table().to_reader(), "lists", rereadable=False)
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from metering_duck.errors import ConfigError, MeteringError, SchemaError, Source
 from metering_duck.inputs import Files
 from metering_duck.spark import _check_files, _url
 from metering_duck.spark_errors import in_our_words
+from tests.spark_cluster import BRIEF_JVM
 
 pytestmark = pytest.mark.spark
 
@@ -42,7 +43,7 @@ LAX = {
 @pytest.fixture(scope="module")
 def session() -> Iterator[SparkSession]:
     """A user's session, set as clusters are."""
-    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ |= {"PYSPARK_PYTHON": sys.executable, "JDK_JAVA_OPTIONS": BRIEF_JVM}
     builder = SparkSession.builder.master("local[1]").appName("theirs").config("spark.log.level", "OFF")
     for name, value in (LAX | {"spark.ui.enabled": "false"}).items():
         builder = builder.config(name, value)

@@ -256,6 +256,19 @@ def test_files_that_spark_would_pass_over_are_refused(path: str, said: str) -> N
     assert f"{path}: found {said}, which Spark reads otherwise; expected a plain name. {hint}" == str(raised.value)
 
 
+def test_a_folder_that_is_no_text_is_refused() -> None:
+    """As on one machine, where its bytes are no UTF-8 either."""
+    with pytest.raises(SourceError, match=r"tenant=%FF/a\.parquet: found a folder that is no UTF-8; expected a name"):
+        _check_files(Files(("/lake/tenant=%FF/a.parquet",), "parquet", ("tenant",)))
+
+
+def test_a_column_that_spark_has_for_itself_is_refused(session: SparkSession, tmp_path: Path) -> None:
+    """It would stand in the way of the file that each row is of."""
+    parquet.write_table(rows(9, _metadata=["x"] * 9), tmp_path / "a.parquet")
+    with pytest.raises(SchemaError, match="column _metadata: found a name that Spark uses; expected another"):
+        said(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [("s3://lake/t", "s3a://lake/t"), ("/lake/t", "file:///lake/t"), ("gs://lake/t", "gs://lake/t")],

@@ -18,7 +18,8 @@ import duckdb
 from metering_duck import __version__
 from metering_duck.extensions import can_load, missing
 from metering_duck.httpfs import why_fsspec
-from metering_duck.spark_sessions import GET_JAVA, JAVA_NEEDED, find_java
+from metering_duck.spark_errors import GET_JAVA, JAVA_NEEDED
+from metering_duck.spark_sessions import find_java
 
 # What is read or written → the library it takes, and the extra that installs it.
 EXTRAS = {

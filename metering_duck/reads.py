@@ -39,14 +39,13 @@ def _extent(found: Input) -> tuple[int, int]:
     if isinstance(found, LakeTable):
         sizes = found.file_sizes()
     elif isinstance(found, Files):
-        sizes = [size_of(path) for path in found.paths]
+        sizes = [_size(path) for path in found.paths]
     else:
-        sizes = [size_of(path) for path in paths_of(found) if scheme_of(path) or os.path.exists(path)]
+        sizes = [_size(path) for path in paths_of(found) if scheme_of(path) or os.path.exists(path)]
     return len(sizes), sum(sizes)
 
 
-def size_of(path: str) -> int:
-    """The bytes of a file, here or elsewhere."""
+def _size(path: str) -> int:
     if not scheme_of(path):
         return os.path.getsize(path)
     with reading(path):

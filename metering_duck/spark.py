@@ -12,7 +12,7 @@ import contextlib
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import Any
@@ -45,7 +45,6 @@ class Spark:
     def __init__(self, master: str | None, frame: Any = None) -> None:
         self.master, self.frame = master, frame
         self.kept: list[Any] = []
-        self.old_times: Sequence[str] = ()
         self._opened = contextlib.ExitStack()
 
     @cached_property
@@ -77,13 +76,13 @@ class Spark:
         """
         with errors(found.name):
             if self.frame is None:
-                self.old_times = old_times
-                self.frame = self._read(found)
+                self.frame = self._read(found, old_times)
                 _check_places(old_times, self.frame.columns, found.name)
             rows = self.frame
             if isinstance(found, Files) and len(found.paths) > 1:
                 # What comes first is of the first file, as on one machine.
-                rows = rows.limit(0).unionByName(self._read_files(replace(found, paths=found.paths[:1])), True)
+                only = self._read_files(replace(found, paths=found.paths[:1]), old_times)
+                rows = rows.limit(0).unionByName(only, True)
             first = rows.limit(SAMPLE_ROWS).toArrow()
             return Rows(pa.concat_tables([first, *self._first_texts(first)]).to_reader(), found.name, rereadable=False)
 
@@ -97,9 +96,9 @@ class Spark:
                 found.append(told.limit(1).toArrow())
         return found
 
-    def _read(self, found: Input) -> Any:
+    def _read(self, found: Input, old_times: Sequence[str]) -> Any:
         if isinstance(found, Files) and found.format == "parquet":
-            return self._read_files(found)
+            return self._read_files(found, old_times)
         if isinstance(found, LakeTable):
             return self._read_table(found)
         kind = found.format if isinstance(found, Files) else "an input of this machine"
@@ -108,7 +107,7 @@ class Spark:
             "engine spark. hint: leave --engine out"
         )
 
-    def _read_files(self, found: Files) -> Any:
+    def _read_files(self, found: Files, old_times: Sequence[str]) -> Any:
         """Parquet, with the file of each row, and with what folders say in columns of their names."""
         _check_files(found)
         # Folders are ours to read: Spark takes those of one tree at a time, and guesses at what they mean.
@@ -123,7 +122,7 @@ class Spark:
         within = [_quoted(name) for name in rows.columns if name not in folders]
         made = [f"{sql} AS {_quoted(name)}" for name, sql in folders.items()]
         rows = rows.selectExpr(*within, *made, f"{file} AS {FILE_COLUMN}")
-        for name in self.old_times:
+        for name in old_times:
             if name in rows.columns and name not in folders:
                 # DuckDB knows no zone of these times; Spark gives them one.
                 rows = rows.withColumn(name, rows[_quoted(name)].cast("timestamp_ntz"))
@@ -152,7 +151,7 @@ class Spark:
         wanted = list(columns)
         with errors("engine"):
             numbered = [self.frame[_quoted(name)].alias(f"c{n}") for n, name in enumerate(wanted)]
-            return _applied(self.frame.select(*numbered), partial(_run_named, wanted, work, step))
+            return self.frame.select(*numbered).mapInArrow(partial(_run_named, wanted, work, step), PARTS_DDL)
 
     def keep(self, parts: Any) -> Any:
         """The same parts, in the workers' memory or on their disks, until the readings are here."""
@@ -166,7 +165,7 @@ class Spark:
             together = reduce(lambda some, more: some.unionAll(more), parts)
             if kinds:
                 together = together.where(together["kind"].isin(list(kinds)))
-            return _applied(self._by_bucket(together), partial(run_task, work, step))
+            return self._by_bucket(together).mapInArrow(partial(run_task, work, step), PARTS_DDL)
 
     def _by_bucket(self, parts: Any) -> Any:
         if hasattr(parts, "repartitionById"):
@@ -235,10 +234,11 @@ def _check_files(found: Files) -> None:
                 f"{shown(path)}: found {said}, which Spark reads otherwise; expected a plain name. "
                 "hint: rename it, or leave the engine out"
             )
-        try:
-            unquote(path if found.keys else "", errors="strict")
-        except UnicodeDecodeError:
-            raise SourceError(f"{shown(path)}: found a folder that is no UTF-8; expected a name that is.") from None
+        if found.keys:
+            try:
+                unquote(path, errors="strict")
+            except UnicodeDecodeError:
+                raise SourceError(f"{shown(path)}: found a folder that is no UTF-8; expected a name that is.") from None
 
 
 def _check_places(old_times: Iterable[str], columns: Sequence[str], where: str) -> None:
@@ -250,11 +250,6 @@ def _check_places(old_times: Iterable[str], columns: Sequence[str], where: str) 
         if name not in columns:
             expected, hint = "TIMESTAMP, which Spark reads as it is", "write the files anew, or leave the engine out"
             raise SchemaError(where, name, found="INT96 in a column", expected=expected, hint=hint)
-
-
-def _applied(rows: Any, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> Any:
-    """A step in every task; nothing runs yet."""
-    return rows.mapInArrow(task, PARTS_DDL)
 
 
 def _url(path: str) -> str:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from metering_duck.errors import ConfigError, MeteringError, SourceError
 
+JAVA_NEEDED, GET_JAVA = 17, "install OpenJDK 17, or set JAVA_HOME"
 LIBRARIES = {"delta": "io.delta:delta-spark_2.13", "iceberg": "org.apache.iceberg:iceberg-spark-runtime"}
 _AN_ERROR = re.compile(r"(?:[\w$]+\.)*\w*(?:Error|Exception): .*")
 
@@ -63,8 +64,7 @@ def in_our_words(where: str, said: str, log: str = "") -> MeteringError:
         )
     if "UnsupportedClassVersionError" in log:
         return ConfigError(
-            "engine: found a Java that is too old for this Spark; expected 17 or newer. "
-            "hint: install OpenJDK 17, or set JAVA_HOME"
+            f"engine: found a Java that is too old for this Spark; expected {JAVA_NEEDED} or newer. hint: {GET_JAVA}"
         )
     text = _gist(said, log)
     if re.search(r"\[(PARQUET_TYPE|UNSUPPORTED)_\w+\]", said):

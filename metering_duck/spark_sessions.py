@@ -13,14 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metering_duck.errors import ConfigError, SourceError
-from metering_duck.spark_errors import errors, in_our_words
+from metering_duck.spark_errors import GET_JAVA, JAVA_NEEDED, errors, in_our_words
 
 # The ports of a master and of a Connect server where none is given.
 PORTS = {"spark": 7077, "sc": 15002}
 PATIENCE_S = 10
 # A Connect server that went away is asked again for a quarter of a minute, and not for a quarter of an hour.
 RETRIES = 5
-JAVA_NEEDED, GET_JAVA = 17, "install OpenJDK 17, or set JAVA_HOME"
 # What a cluster or its user may have set otherwise, and then numbers would be others: times in UTC, those without a
 # zone as such, names letter by letter, binary as binary; what cannot be read is an error. And batches of bounded size.
 SETTINGS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from metering_duck.quote import identifier, literal
+from metering_duck.statements.quote import identifier, literal
 
 SHOWN = 3
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")

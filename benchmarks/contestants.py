@@ -20,7 +20,7 @@ import pyarrow.parquet
 
 from benchmarks.events import Shape
 from benchmarks.question import Dataset, memory_bytes, memory_limit
-from metering_duck.quote import literal
+from metering_duck.statements.quote import literal
 
 if TYPE_CHECKING:
     import polars as pl

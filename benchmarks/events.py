@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from metering_duck.quote import literal
+from metering_duck.statements.quote import literal
 
 PIECE = 1_000_000
 ROW_GROUP = 122_880

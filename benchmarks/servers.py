@@ -124,7 +124,7 @@ def spark_session(master: str, cores: int, settings: dict[str, str] | None = Non
     """A session on so many cores, as on a cluster that is up: executors wait, and their Pythons have what they need."""
     from pyspark.sql import SparkSession
 
-    from metering_duck.spark_sessions import QUIET
+    from metering_duck.spark.sessions import QUIET
 
     warnings.filterwarnings("ignore", category=FutureWarning, module="pyspark")
     os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -136,7 +136,7 @@ def spark_session(master: str, cores: int, settings: dict[str, str] | None = Non
 
     # A function inside of a function travels whole: workers need not have this module.
     def importing(batches):  # type: ignore[no-untyped-def]
-        import metering_duck.tasks  # noqa: F401
+        import metering_duck.spark.tasks  # noqa: F401
 
         yield from batches
 

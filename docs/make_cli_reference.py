@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from metering_duck.cli import cli
+from metering_duck.cli.main import cli
 
 HEAD = """# Commands
 

@@ -6,10 +6,17 @@ The names below are loaded when they are first used, so that `metering-duck --he
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from metering_duck.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from metering_duck import exact
-    from metering_duck.config import Entry, MeteringConfig, load_config
-    from metering_duck.contract import AggregateConfig, EventPayload, MeterReading, MeterRecord, json_schema
+    from metering_duck.calls.forking import fork_universe
+    from metering_duck.calls.metering import aggregate, check, compile_sql, meter, periods
+    from metering_duck.calls.views import register
+    from metering_duck.contract.config import Entry, MeteringConfig, load_config
+    from metering_duck.contract.filters import Filter
+    from metering_duck.contract.measurements import Measurement, Span
+    from metering_duck.contract.schemas import AggregateConfig, EventPayload, MeterReading, MeterRecord, json_schema
     from metering_duck.errors import (
         ConfigError,
         Interrupted,
@@ -21,21 +28,15 @@ if TYPE_CHECKING:
         SourceError,
         StageError,
     )
-    from metering_duck.filters import Filter
-    from metering_duck.forking import fork_universe
     from metering_duck.ledger.ledger import Ledger
-    from metering_duck.measurements import Measurement, Span
-    from metering_duck.metering import aggregate, check, compile_sql, meter, periods
-    from metering_duck.results import Accounting, Result
-    from metering_duck.rollups import rollup
-    from metering_duck.rows import Rows
-    from metering_duck.views import register
+    from metering_duck.rollups.combining import rollup
+    from metering_duck.runs.results import Accounting, Result
+    from metering_duck.runs.rows import Rows
 
-__version__ = "0.1.0"
 
 _HOMES = {
-    "config": ("Entry", "MeteringConfig", "load_config"),
-    "contract": ("AggregateConfig", "EventPayload", "MeterReading", "MeterRecord", "json_schema"),
+    "contract.config": ("Entry", "MeteringConfig", "load_config"),
+    "contract.schemas": ("AggregateConfig", "EventPayload", "MeterReading", "MeterRecord", "json_schema"),
     "errors": (
         "ConfigError",
         "Interrupted",
@@ -47,15 +48,15 @@ _HOMES = {
         "SourceError",
         "StageError",
     ),
-    "filters": ("Filter",),
-    "forking": ("fork_universe",),
+    "contract.filters": ("Filter",),
+    "calls.forking": ("fork_universe",),
     "ledger.ledger": ("Ledger",),
-    "measurements": ("Measurement", "Span"),
-    "metering": ("aggregate", "check", "compile_sql", "meter", "periods"),
-    "results": ("Accounting", "Result"),
-    "rollups": ("rollup",),
-    "rows": ("Rows",),
-    "views": ("register",),
+    "contract.measurements": ("Measurement", "Span"),
+    "calls.metering": ("aggregate", "check", "compile_sql", "meter", "periods"),
+    "runs.results": ("Accounting", "Result"),
+    "rollups.combining": ("rollup",),
+    "runs.rows": ("Rows",),
+    "calls.views": ("register",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 import metering_duck
-from metering_duck.contract import EVENT_SCHEMA
+from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.ledger.ledger import Ledger
-from metering_duck.rows import Rows
+from metering_duck.runs.rows import Rows
 
 Event = dict[str, Any]
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)

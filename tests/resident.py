@@ -45,9 +45,8 @@ def folder() -> Path:
 
 def serve(home: Path) -> None:
     """Run what is handed over, until standard input ends: whoever started this has ended then, however it did."""
-    import metering_duck.ledger.ledger
-    import metering_duck.metering
-    import metering_duck.tables  # noqa: F401
+    import metering_duck.calls.metering
+    import metering_duck.cli.screen  # noqa: F401
 
     starter = os.dup(0)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -98,7 +97,7 @@ def take_streams(streams: list[int]) -> None:
 
 def run(arguments: list[str]) -> int:
     """What the console script does, up to its end: the exit code."""
-    from metering_duck.cli import main
+    from metering_duck.cli.main import main
 
     sys.argv = ["metering-duck", *arguments]
     code: object = 0

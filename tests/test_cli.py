@@ -26,8 +26,8 @@ from click.testing import CliRunner, Result
 from pyarrow import parquet
 
 import metering_duck
-from metering_duck.cli import cli
-from metering_duck.contract import MODELS
+from metering_duck.cli.main import cli
+from metering_duck.contract.schemas import MODELS
 
 CLOCK = ["--clock", "2024-06-01T00:00:00Z"]
 WINDOW = ["--start", "2024-01-01", "--end", "2024-02-01"]

@@ -25,8 +25,8 @@ from metering_duck import (
     load_config,
     meter,
 )
-from metering_duck.aggregations import NAMES
-from metering_duck.contract import MODELS
+from metering_duck.contract.aggregations import NAMES
+from metering_duck.contract.schemas import MODELS
 
 Event = dict[str, Any]
 CLOCK = "2024-06-01T00:00:00Z"

@@ -9,12 +9,12 @@ import duckdb
 import pytest
 from documents import PROJECT, check_document
 
-from metering_duck.aggregations import NAMES
-from metering_duck.config import Entry
-from metering_duck.contract import READING_SCHEMA, REASONS, RECORD_SCHEMA
-from metering_duck.filters import Filter
+from metering_duck.contract.aggregations import NAMES
+from metering_duck.contract.config import Entry
+from metering_duck.contract.filters import Filter
+from metering_duck.contract.measurements import Measurement
+from metering_duck.contract.schemas import READING_SCHEMA, REASONS, RECORD_SCHEMA
 from metering_duck.ledger.ledger import Ledger
-from metering_duck.measurements import Measurement
 
 DOCS = PROJECT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), PROJECT / "CONTRIBUTING.md", PROJECT / "sql" / "README.md"]

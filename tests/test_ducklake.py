@@ -17,13 +17,13 @@ import pytest
 from click.testing import CliRunner
 
 from metering_duck import MeteringError, SourceError, aggregate, compile_sql
-from metering_duck.cli import cli
-from metering_duck.doctor import examine
-from metering_duck.engine import Engine
-from metering_duck.extensions import CLOSED, can_load, load, missing
-from metering_duck.httpfs import CHOICE, prepare
-from metering_duck.inputs import extensions_of, find_input, paths_of
-from metering_duck.lakes import Attached
+from metering_duck.cli.doctor import examine
+from metering_duck.cli.main import cli
+from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.extensions import CLOSED, can_load, load, missing
+from metering_duck.engine.httpfs import CHOICE, prepare
+from metering_duck.inputs.files import extensions_of, find_input, paths_of
+from metering_duck.inputs.lakes import Attached
 
 HAS_DUCKLAKE = can_load("ducklake")
 NEEDS_DUCKLAKE = pytest.mark.skipif(not HAS_DUCKLAKE, reason=f"{missing('ducklake')}: only its absence is proven here")

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import metering_duck
 from metering_duck import QuantityOverflow, exact
-from metering_duck.quotients import steps_sql
-from metering_duck.rollups import STEPS
-from metering_duck.stages import Stage, fixed, load_stage, load_text
+from metering_duck.decimals.quotients import steps_sql
+from metering_duck.rollups.combining import STEPS
+from metering_duck.statements.stages import Stage, fixed, load_stage, load_text
 
 Event = dict[str, Any]
 CLOCK = "2024-06-01T00:00:00Z"

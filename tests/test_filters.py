@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering_duck import ConfigError, Filter, check, compile_sql, json_schema, load_config, meter
-from metering_duck.cli import cli
+from metering_duck.cli.main import cli
 
 Event = dict[str, Any]
 CLOCK = "2024-06-01T00:00:00Z"

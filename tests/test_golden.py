@@ -22,7 +22,7 @@ import pytest
 from pyarrow import parquet
 
 import metering_duck
-from metering_duck.contract import EVENT_SCHEMA
+from metering_duck.contract.schemas import EVENT_SCHEMA
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/options.json"))

@@ -25,12 +25,12 @@ from pyarrow import parquet
 from werkzeug.serving import make_server
 
 from metering_duck import MeteringError, SourceError, meter
-from metering_duck.cli import cli
-from metering_duck.doctor import examine
-from metering_duck.engine import Engine
-from metering_duck.extensions import can_load, missing
-from metering_duck.httpfs import CHOICE, SETTINGS, s3_options, why_fsspec
-from metering_duck.remote import expand_url
+from metering_duck.cli.doctor import examine
+from metering_duck.cli.main import cli
+from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.extensions import can_load, missing
+from metering_duck.engine.httpfs import CHOICE, SETTINGS, s3_options, why_fsspec
+from metering_duck.engine.remote import expand_url
 from tests.lake_server import SECRET
 
 HAS_HTTPFS = can_load("httpfs")

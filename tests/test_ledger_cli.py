@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from metering_duck import aggregate
-from metering_duck.cli import cli
-from metering_duck.ledger.commands import COMMANDS, ledger_group
+from metering_duck.cli.ledger import COMMANDS, ledger_group
+from metering_duck.cli.main import cli
 
 HEAD = "id,workspace_id,universe_id,type,subject,time,tokens,seats,region\n"
 JANUARY = HEAD + (

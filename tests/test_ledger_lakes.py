@@ -21,11 +21,11 @@ from pyiceberg import catalog
 from pyiceberg.catalog import load_catalog
 from pyiceberg.utils.config import Config
 
-from metering_duck.contract import EVENT_SCHEMA
+from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.errors import ConfigError, LedgerError, SchemaError, SourceError
+from metering_duck.inputs.lake_days import SCANS_MAX, spans_of
 from metering_duck.ledger import store
 from metering_duck.ledger.ledger import Ledger
-from metering_duck.table_days import SCANS_MAX, spans_of
 
 LATER = "2024-07-01T00:00:00Z"
 LATEST = "2024-08-01T00:00:00Z"

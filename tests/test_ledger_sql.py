@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from metering_duck.decimals import last_digit_sql
-from metering_duck.quote import identifier
-from metering_duck.stages import fixed, load_header, load_stage, load_text, parameter_names
+from metering_duck.decimals.columns import last_digit_sql
+from metering_duck.statements.quote import identifier
+from metering_duck.statements.stages import fixed, load_header, load_stage, load_text, parameter_names
 
 FOLDER = Path(__file__).parent.parent / "sql" / "ledger"
 STAGES = sorted(path.stem for path in FOLDER.glob("*.sql") if not path.stem.isdigit())

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from pyarrow import csv, parquet
 
 from metering_duck import ConfigError, SourceError, aggregate, check, compile_sql, meter
-from metering_duck.cli import cli
+from metering_duck.cli.main import cli
 
 CLOCK = "2024-06-01T00:00:00Z"
 FEBRUARY = {"start": "2024-02-01", "end": "2024-03-01"}

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pyarrow import dataset, parquet
 
 import metering_duck
-from metering_duck.contract import EVENT_SCHEMA
+from metering_duck.contract.schemas import EVENT_SCHEMA
 
 Event = dict[str, Any]
 # Many cases share one call, so Hypothesis is not to shrink them call by call: pytest shows the first row that differs.

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from metering_duck import SourceError, aggregate, meter
-from metering_duck.cli import cli
-from metering_duck.remote import explained, shown
+from metering_duck.cli.main import cli
+from metering_duck.engine.remote import explained, shown
 from tests.lake_server import SECRET
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}

@@ -18,7 +18,7 @@ import pytest
 from pyarrow import parquet
 
 from metering_duck import QuantityOverflow, RejectedEvents, aggregate, load_config, meter
-from metering_duck.contract import EVENT_SCHEMA
+from metering_duck.contract.schemas import EVENT_SCHEMA
 
 Event = dict[str, Any]
 CLOCK = "2024-06-01T00:00:00Z"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering_duck import aggregate, compile_sql
-from metering_duck.repeated import RepeatedHashes
+from metering_duck.judging.repeated_hashes import RepeatedHashes
 
 LAST = 2**64 - 1
 HASHES = st.one_of(

@@ -16,7 +16,7 @@ from comparing import CLOCK, event, measuring, readings_of
 
 import metering_duck
 from metering_duck import ConfigError, QuantityOverflow, SchemaError
-from metering_duck.cli import cli
+from metering_duck.cli.main import cli
 
 COUNTERS = ("sum", "max", "min", "latest", "first", "count", "avg")
 GAUGES = ("time-weighted-avg", "time-weighted-avg-known", "peak-state", "min-state", "final-state", "integral")

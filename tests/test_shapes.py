@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from metering_duck import ConfigError, SchemaError, aggregate, check, compile_sql, exact, meter
-from metering_duck.cli import cli
+from metering_duck.cli.main import cli
 
 Event = dict[str, Any]
 CLOCK = "2024-06-01T00:00:00Z"

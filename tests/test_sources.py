@@ -25,7 +25,7 @@ import pytest
 from pyarrow import csv, dataset, parquet
 
 from metering_duck import EventPayload, SchemaError, SourceError, aggregate, load_config, meter
-from metering_duck.contract import EVENT_SCHEMA
+from metering_duck.contract.schemas import EVENT_SCHEMA
 
 Event = dict[str, Any]
 CLOCK, START, END = "2024-06-01T00:00:00Z", "2024-01-01", "2024-02-01"

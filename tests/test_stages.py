@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering_duck import compile_sql
-from metering_duck.quote import identifier, literal
-from metering_duck.stages import load_header, load_stage, load_text, parameter_names
+from metering_duck.statements.quote import identifier, literal
+from metering_duck.statements.stages import load_header, load_stage, load_text, parameter_names
 
 SQL = Path(__file__).parent.parent / "sql"
 STAGES = sorted(path.stem for path in SQL.glob("*.sql") if path.stem != "functions")

@@ -23,13 +23,14 @@ from pyiceberg import catalog
 from pyiceberg.catalog import load_catalog
 from pyiceberg.utils.config import Config
 
-from metering_duck import ConfigError, MeteringError, SchemaError, SourceError, aggregate, meter, rollup, table_writing
-from metering_duck.cli import cli
-from metering_duck.engine import Engine
-from metering_duck.metering import periods
-from metering_duck.rows import Rows
-from metering_duck.stages import Query, Stage
-from metering_duck.table_targets import Batches
+from metering_duck import ConfigError, MeteringError, SchemaError, SourceError, aggregate, meter, rollup
+from metering_duck.calls.metering import periods
+from metering_duck.cli.main import cli
+from metering_duck.engine.duckdb import Engine
+from metering_duck.outputs import lake_writing as table_writing
+from metering_duck.outputs.lake_tables import Batches
+from metering_duck.runs.rows import Rows
+from metering_duck.statements.stages import Query, Stage
 from tests.lake_server import SECRET
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}

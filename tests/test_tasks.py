@@ -16,12 +16,12 @@ import pyarrow as pa
 import pytest
 
 import metering_duck
-from metering_duck import metering
-from metering_duck.contract import EVENT_SCHEMA
-from metering_duck.distributed import DistributedRun
+from metering_duck.calls import metering
+from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.errors import Interrupted, MeteringError, QuantityOverflow
-from metering_duck.inputs import Input, Rows
-from metering_duck.tasks import PARTS_SCHEMA, Part, Work, run_task
+from metering_duck.inputs.files import Input, Rows
+from metering_duck.spark.driver import DistributedRun
+from metering_duck.spark.tasks import PARTS_SCHEMA, Part, Work, run_task
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MONTH = {"start": "2024-01-01", "end": "2024-02-01", "clock": "2024-06-01"}

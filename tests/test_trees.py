@@ -19,8 +19,8 @@ from filelock import FileLock
 from pyarrow import parquet
 
 from metering_duck import ConfigError, SourceError, aggregate, meter, rollup
-from metering_duck.cli import cli
-from metering_duck.trees import LOCK
+from metering_duck.cli.main import cli
+from metering_duck.outputs.trees import LOCK
 from tests.lake_server import SECRET, credentials
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}

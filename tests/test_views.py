@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from metering_duck import ConfigError, aggregate, meter, register
-from metering_duck.contract import OUTCOME_SCHEMA
+from metering_duck.contract.schemas import OUTCOME_SCHEMA
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
 DAYS = {"start": "2024-02-01", "end": "2024-02-04", "every": "day"}

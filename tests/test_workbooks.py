@@ -23,11 +23,11 @@ from openpyxl.utils.escape import unescape
 
 import metering_duck
 from metering_duck import ConfigError, Rows
-from metering_duck.cli import cli
-from metering_duck.engine import Engine
-from metering_duck.stages import Query, Stage
-from metering_duck.tables import table_text
-from metering_duck.workbooks import sheet_name, write_workbook
+from metering_duck.cli.main import cli
+from metering_duck.cli.screen import table_text
+from metering_duck.engine.duckdb import Engine
+from metering_duck.outputs.workbooks import sheet_name, write_workbook
+from metering_duck.statements.stages import Query, Stage
 
 NUMBER, TEXT = "number, exact to 15 digits", "text, exact"
 CONFIG = {"measurements": [{"sourceProperty": "tokens", "unit": "tokens", "aggregation": "sum"}]}

@@ -15,7 +15,7 @@ import pyarrow as pa
 from benchmarks.contestants import END, START, bare, clickhouse, collected, day, finished, prop, scan, standard
 from benchmarks.events import Shape
 from benchmarks.question import Contestant, Dataset, Question, memory_limit
-from metering_duck.quote import literal
+from metering_duck.statements.quote import literal
 
 TOKENS = [{"sourceProperty": "tokens", "unit": "tokens", "aggregation": "sum"}]
 QUANTITY = r"^[+-]?([0-9]{1,20}(\.[0-9]{0,18})?|\.[0-9]{1,18})$"

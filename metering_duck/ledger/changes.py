@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from metering_duck.contract import CONFLICT_SCHEMA, REJECT_SCHEMA
-from metering_duck.engine import Engine
+from metering_duck.contract.schemas import CONFLICT_SCHEMA, REJECT_SCHEMA
+from metering_duck.engine.duckdb import Engine
 from metering_duck.ledger.plans import Plan
 from metering_duck.ledger.runs import RunRow, open_plan
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.quote import literal
-from metering_duck.run import Machine
-from metering_duck.stages import Query, Stage, fixed, load_stage
-from metering_duck.statements import case, names, select, struct
-from metering_duck.totals import READING_ORDER
+from metering_duck.readings.totals import READING_ORDER
+from metering_duck.runs.run import Machine
+from metering_duck.statements.quote import literal
+from metering_duck.statements.select import case, names, select, struct
+from metering_duck.statements.stages import Query, Stage, fixed, load_stage
 
 KEY = ("workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end", "dimensions")
 CHANGE = ("reading_id", *KEY, "old", "new", "delta")

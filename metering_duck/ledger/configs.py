@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from metering_duck import aggregations
-from metering_duck.arguments import Names, check_result_shape, names_of
-from metering_duck.config import MeteringConfig, load_config
+from metering_duck.calls.arguments import Names, check_result_shape, names_of
+from metering_duck.contract import aggregations
+from metering_duck.contract.config import MeteringConfig, load_config
 from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.ledger.store import StoreEngine
 

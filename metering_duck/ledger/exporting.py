@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from metering_duck.contract import CONFLICT_SCHEMA, READING_SCHEMA, REJECT_SCHEMA
+from metering_duck.contract.json_shapes import JSON_SQL
+from metering_duck.contract.schemas import CONFLICT_SCHEMA, READING_SCHEMA, REJECT_SCHEMA
 from metering_duck.errors import ConfigError, LedgerError, did_you_mean
-from metering_duck.json_shapes import JSON_SQL
 from metering_duck.ledger.runs import find_runs
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.rows import Rows
-from metering_duck.stages import Query, Stage
-from metering_duck.statements import names, select
-from metering_duck.totals import READING_ORDER
+from metering_duck.readings.totals import READING_ORDER
+from metering_duck.runs.rows import Rows
+from metering_duck.statements.select import names, select
+from metering_duck.statements.stages import Query, Stage
 
 ADJUSTMENT = (
     *("restatement_id", "reading_id", "workspace_id", "universe_id", "subject", "unit", "aggregation"),

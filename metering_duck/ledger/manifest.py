@@ -2,7 +2,7 @@
 
 A file is known by its content. One that was changed is another file; one that only moved is the same. What is new is
 read once here: its times, and the keys of all files, since one event counts once over all history (R8). A day of a
-table is a file like any other; tables.py says which there are.
+table is a file like any other; ledger/tables.py says which there are.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from metering_duck.arguments import universes_of, zone_of
-from metering_duck.compiler import Selection, arrivals_stages, key_hashes_query
-from metering_duck.contract import REJECT_SCHEMA
+from metering_duck.calls.arguments import universes_of, zone_of
+from metering_duck.contract.schemas import REJECT_SCHEMA
+from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError, LedgerError, SourceError, first_few
-from metering_duck.history import History
-from metering_duck.inputs import expand, is_pipe
-from metering_duck.layouts import HAS_TIME
+from metering_duck.inputs.files import expand, is_pipe
+from metering_duck.inputs.lake_days import parts_of
+from metering_duck.inputs.layout import HAS_TIME
+from metering_duck.judging.events import Selection, arrivals_stages, key_hashes_query
+from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.places import Stamp, sha256_of_file, stamps_of
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.remote import shown
-from metering_duck.repeated import RepeatedHashes, as_column, as_numpy
-from metering_duck.run import HASHES_AT_ONCE, Machine, Run
-from metering_duck.stages import Query, Stage
-from metering_duck.statements import case, names, select
-from metering_duck.table_days import parts_of
+from metering_duck.runs.history import History
+from metering_duck.runs.run import HASHES_AT_ONCE, Machine, Run
+from metering_duck.statements.select import case, names, select
+from metering_duck.statements.stages import Query, Stage
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def look(
 ) -> Found:
     """What is there now, where it is told to look and where it did before: which files are new, moved, changed, gone.
 
-    Days of tables are known to tables.py.
+    Days of tables are known to ledger/tables.py.
 
     Raises: SourceError for one of `patterns` that finds nothing, and for what is not a file.
     """

@@ -15,7 +15,7 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
-from metering_duck.compiler import Compiler
+from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import (
     ConfigError,
     LedgerError,
@@ -25,6 +25,7 @@ from metering_duck.errors import (
     SourceError,
     first_few,
 )
+from metering_duck.judging.events import Compiler
 from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig, Options
 from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, files_of
@@ -42,8 +43,7 @@ from metering_duck.ledger.plans import (
 )
 from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.ledger.tables import look_at_table, table_of
-from metering_duck.remote import scheme_of
-from metering_duck.run import Machine
+from metering_duck.runs.run import Machine
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from metering_duck.calls.metering import periods as cut
+from metering_duck.contract.times import format_time, parse_time
 from metering_duck.errors import ConfigError, LedgerError, first_few
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.metering import periods as cut
-from metering_duck.statements import names, select
-from metering_duck.times import format_time, parse_time
+from metering_duck.statements.select import names, select
 
 _NAME = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
 LENGTHS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d"}

@@ -11,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from metering_duck.engine.remote import filesystem_of, open_url, reading, scheme_of
 from metering_duck.errors import SourceError
-from metering_duck.lakes import LakeTable, find_lake
-from metering_duck.remote import filesystem_of, open_url, reading, scheme_of
-from metering_duck.table_days import parts_of
+from metering_duck.inputs.lake_days import parts_of
+from metering_duck.inputs.lakes import LakeTable, find_lake
 
 # What file systems call the moment when an object was written.
 MODIFIED = ("LastModified", "last_modified", "updated", "mtime")

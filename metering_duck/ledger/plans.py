@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from metering_duck.config import MeteringConfig
+from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError, LedgerError
-from metering_duck.history import LEVELS_SCHEMA, History
-from metering_duck.layouts import Reach
+from metering_duck.inputs.layout import Reach
+from metering_duck.judging.repeated_hashes import Hashes
 from metering_duck.ledger.configs import KnownConfig, Options, digest
 from metering_duck.ledger.manifest import ReadingOptions, SourceFile, files_of, history_of
 from metering_duck.ledger.periods import Period
 from metering_duck.ledger.places import stamps_of
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.repeated import Hashes
+from metering_duck.runs.history import LEVELS_SCHEMA, History
 
 # Before the first event there can be: the start of a run over all that was before a moment.
 BEGINNING = datetime(1, 1, 2, tzinfo=UTC)

@@ -12,9 +12,9 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from metering_duck.engine import Engine
+from metering_duck.contract.json_shapes import JSON_SQL
+from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import LedgerError
-from metering_duck.json_shapes import JSON_SQL
 from metering_duck.ledger.changes import (
     Side,
     diff_query,
@@ -28,11 +28,11 @@ from metering_duck.ledger.configs import digest
 from metering_duck.ledger.meterer import Meterer
 from metering_duck.ledger.runs import RunRow, find_runs, insert_row
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.rows import Rows
-from metering_duck.run import Machine
-from metering_duck.stages import Query, Stage
-from metering_duck.statements import names, select
-from metering_duck.totals import READING_ORDER
+from metering_duck.readings.totals import READING_ORDER
+from metering_duck.runs.rows import Rows
+from metering_duck.runs.run import Machine
+from metering_duck.statements.select import names, select
+from metering_duck.statements.stages import Query, Stage
 
 # Nothing is asked of a run with no change.
 ASKED_SCHEMA = pa.schema([("universe_id", pa.string()), ("subject", pa.string())])

@@ -9,15 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from metering_duck.contract.times import format_time
 from metering_duck.errors import SchemaError, SourceError
 from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, times_of
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.plans import history_sha256, visible_files, whole_sha256
 from metering_duck.ledger.runs import has_history
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.run import Machine
-from metering_duck.stages import load_stage
-from metering_duck.times import format_time
+from metering_duck.runs.run import Machine
+from metering_duck.statements.stages import load_stage
 
 NEW_HOURS = pa.schema(
     [("file", pa.string()), ("events", pa.int64())]

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from metering_duck import __version__
-from metering_duck.engine import Engine
+from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageError
-from metering_duck.quote import literal
-from metering_duck.stages import load_text
+from metering_duck.statements.quote import literal
+from metering_duck.statements.stages import load_text
+from metering_duck.version import __version__
 
 VERSION = 2
 WAIT_SECONDS = 10.0

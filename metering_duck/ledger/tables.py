@@ -11,17 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from metering_duck.compiler import arrivals_stages
+from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import LedgerError
-from metering_duck.lakes import LakeTable, find_lake, is_lake
+from metering_duck.inputs.lake_days import ALL, day_name, parts_of
+from metering_duck.inputs.lakes import LakeTable, find_lake, is_lake
+from metering_duck.judging.events import arrivals_stages
 from metering_duck.ledger.configs import digest
 from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, open_files
 from metering_duck.ledger.places import Stamp
-from metering_duck.remote import scheme_of, shown
-from metering_duck.run import Machine
-from metering_duck.stages import Query, Stage
-from metering_duck.statements import select, struct
-from metering_duck.table_days import ALL, day_name, parts_of
+from metering_duck.runs.run import Machine
+from metering_duck.statements.select import select, struct
+from metering_duck.statements.stages import Query, Stage
 
 # What a row is, whatever file it lies in, and whatever it is found to be worth.
 CONTENT = ("workspace_id", "universe_id", "id", "content_text", "metered_at", "reason", "reason_text")

@@ -9,22 +9,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from metering_duck import aggregations
-from metering_duck.aggregations import Aggregation
-from metering_duck.decimals import last_digit_sql
-from metering_duck.engine import Engine, Overflow
+from metering_duck.contract import aggregations
+from metering_duck.contract.aggregations import Aggregation
+from metering_duck.contract.times import format_time
+from metering_duck.decimals.columns import last_digit_sql
+from metering_duck.engine.duckdb import Engine, Overflow
 from metering_duck.errors import ConfigError, LedgerError
-from metering_duck.history import LEVELS_SCHEMA
 from metering_duck.ledger import configs
 from metering_duck.ledger.meterer import Meterer
 from metering_duck.ledger.plans import Plan
 from metering_duck.ledger.runs import RunRow, find_runs, open_plan
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.quote import literal
-from metering_duck.rows import Rows
-from metering_duck.stages import Query, Stage, fixed, load_stage
-from metering_duck.statements import names, select
-from metering_duck.times import format_time
+from metering_duck.runs.history import LEVELS_SCHEMA
+from metering_duck.runs.rows import Rows
+from metering_duck.statements.quote import literal
+from metering_duck.statements.select import names, select
+from metering_duck.statements.stages import Query, Stage, fixed, load_stage
 
 READING = (
     *("id", "workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end"),

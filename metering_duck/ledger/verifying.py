@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from metering_duck.errors import MeteringError, SourceError
+from metering_duck.inputs.lake_days import day_name, parts_of
 from metering_duck.ledger import configs
 from metering_duck.ledger.exporting import readings
 from metering_duck.ledger.manifest import ReadingOptions, SourceFile, files_of
@@ -17,8 +18,7 @@ from metering_duck.ledger.places import sha256_of_file
 from metering_duck.ledger.runs import find_runs, levels_of, levels_sha256, sha256_of
 from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.ledger.tables import contents_of
-from metering_duck.run import Machine
-from metering_duck.table_days import day_name, parts_of
+from metering_duck.runs.run import Machine
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""Arguments: what the public functions are given, checked and brought to one form.
+
+Every complaint names the argument. Nothing here reads data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metering_duck.contract.config import check_text
+from metering_duck.contract.intervals import check_zone
+from metering_duck.decimals.columns import DIGITS_MAX
+from metering_duck.errors import ConfigError
+from metering_duck.runs.run import Moment, Periods
+from metering_duck.windows.cutting import make_windows
+from metering_duck.windows.schedules import listed_pairs
+
+Names = str | Sequence[str] | None
+SIGNIFICANT_DIGITS_MAX = 34
+ENGINES = ("duckdb", "spark")
+# What aggregate takes and meter does not.
+WINDOWED = (
+    "start",
+    "end",
+    "every",
+    "timezone",
+    "anchor",
+    "windows",
+    "subscriptions",
+    "whole_periods",
+    "aggregation",
+    "fill",
+    "group_by",
+    "subject",
+    "time_partition",
+    "across_workspaces",
+    "scale",
+    "digits",
+)
+
+
+def names_of(given: Names, what: str) -> tuple[str, ...]:
+    """One name or several, as a tuple without repeats."""
+    names = [] if given is None else [given] if isinstance(given, str) else list(given)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise ConfigError(f"{what}: found {name!r}; expected text that is not empty.")
+        check_text(name, what)
+    return tuple(dict.fromkeys(names))
+
+
+def check_result_shape(scale: int | None, digits: int | None) -> None:
+    """At most one of the two, and within what a DECIMAL has."""
+    if scale is not None and digits is not None:
+        raise ConfigError("scale: found digits beside it; expected one of the two.")
+    if scale is not None and not 0 <= scale <= DIGITS_MAX:
+        raise ConfigError(f"scale: found {scale}; expected 0 to {DIGITS_MAX} fraction digits.")
+    if digits is not None and not 1 <= digits <= SIGNIFICANT_DIGITS_MAX:
+        raise ConfigError(f"digits: found {digits}; expected 1 to {SIGNIFICANT_DIGITS_MAX} significant digits.")
+
+
+def universes_of(given: Any) -> dict[str, str]:
+    """Universe → its other name."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"map_universe: found {given!r}; expected names and other names, such as {{'old': 'new'}}.")
+    for name in (*given, *given.values()):
+        names_of(name, "map_universe")
+    return dict(given)
+
+
+def promise_of(given: Any, what: str) -> bool:
+    """What a caller promises or does not."""
+    if not isinstance(given, bool):
+        raise ConfigError(f"{what}: found {given!r}; expected True or False.")
+    return given
+
+
+def column_of(given: Any, what: str) -> str:
+    """The name of a column."""
+    if not isinstance(given, str) or not given:
+        raise ConfigError(f"{what}: found {given!r}; expected the name of a column.")
+    return given
+
+
+def zone_of(name: str | None) -> str | None:
+    """An IANA zone that exists; None is none given."""
+    return None if name is None else check_zone(name, "assume-timezone")
+
+
+def periods_of(
+    start: Moment,
+    end: Moment,
+    every: str | None,
+    timezone: str | None,
+    anchor: Moment,
+    windows: Any,
+    subscriptions: Any,
+    whole: bool,
+) -> Periods:
+    """The windows that a call asks for."""
+    if windows is not None and subscriptions is not None:
+        raise ConfigError("windows: found subscriptions beside them; expected one of the two.")
+    if windows is not None and every is not None:
+        raise ConfigError("windows: found every beside them; expected one of the two.")
+    listed = windows is not None or subscriptions is not None
+    made = make_windows(start, end, every, timezone=timezone, anchor=anchor, whole=whole, bounded=listed)
+    if windows is not None:
+        return Periods(made, "windows", listed_pairs(windows))
+    return Periods(made, "subscriptions", subscriptions) if listed else Periods(made)

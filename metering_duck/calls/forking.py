@@ -1,0 +1,71 @@
+"""Forking: the events of one universe, as of a moment, under the name of another: a test on what production did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metering_duck.calls.arguments import names_of, zone_of
+from metering_duck.contract.json_shapes import JSON_SQL
+from metering_duck.errors import ConfigError
+from metering_duck.inputs.layout import HAS_TIME
+from metering_duck.judging.events import Selection, arrivals_stages
+from metering_duck.runs.history import History
+from metering_duck.runs.rows import Rows
+from metering_duck.runs.run import Machine, Moment, Run
+from metering_duck.statements.quote import literal
+from metering_duck.statements.select import names, select
+from metering_duck.statements.stages import Query, Stage
+
+
+def fork_universe(
+    events: Any,
+    source: str,
+    target: str,
+    *,
+    as_of: Moment = None,
+    map: Mapping[str, Any] | None = None,
+    assume_timezone: str | None = None,
+    generate_ids: bool = False,
+    clock: Moment = None,
+    machine: Machine | None = None,
+    history: History | None = None,
+) -> Rows:
+    """The events of the universe `source` that had entered by `as_of`, as events of the universe `target`.
+
+    Shape:  one row per event, as EVENT_SCHEMA has them, in the order of their times; to be written to a file and
+            metered beside the others. Events without a usable time are left out: they have no place in any window.
+    Exact:  properties keep their text, ids and times as they are; duplicates stay what they are (R8).
+    Raises: ConfigError for a name that is the same or empty; SourceError, SchemaError.
+    """
+    for name in (source, target):
+        names_of(name, "universe")
+    if source == target:
+        raise ConfigError(f"fork-universe: found {source!r} twice; expected another name for the fork.")
+    entered = "$clock" if history is None else history.entered_sql
+    selection = Selection(universes=(source,), as_of=as_of is not None, entered=entered)
+    run = Run.open(
+        machine or Machine(),
+        events if history is None else history.paths,
+        selection,
+        clock=clock,
+        as_of=as_of,
+        map=map,
+        zone=zone_of(assume_timezone),
+        generate_ids=generate_ids,
+        history=history,
+    )
+    columns = {
+        **names(("id", "workspace_id")),
+        "universe_id": literal(target),
+        **names(("type", "subject")),
+        '"time"': "recorded_at AT TIME ZONE 'UTC'",
+        "properties": "properties",
+        "metered_at": "metered_at AT TIME ZONE 'UTC'",
+    }
+    usable = [HAS_TIME, "reason IS NULL"]
+    order = ("recorded_at", "arrivals.metered_at", "id", "workspace_id")
+    sql = select(columns, "arrivals", where=usable, order_by=order)
+    forked = Stage("forked", "the events of one universe, under another name", sql)
+    query = run.query(Query("events", (*arrivals_stages(run.layout, (), selection), forked)))
+    return Rows(run.engine, query, "event", JSON_SQL["event"])

@@ -1,0 +1,138 @@
+"""Reports: what a ledger says, as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from rich.text import Text
+
+from metering_duck.cli.screen import console, make_table
+from metering_duck.errors import visible
+from metering_duck.runs.results import counted_noun
+
+if TYPE_CHECKING:
+    from metering_duck.ledger.ledger import Outcome
+    from metering_duck.ledger.status import Status
+    from metering_duck.ledger.tracing import Trace
+    from metering_duck.ledger.verifying import Finding
+    from metering_duck.runs.rows import Rows
+
+BOOKS = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
+OUTCOME_COLUMNS = ("period", "status", "run_id", *BOOKS, "readings", "seconds")
+OUTCOME_NUMBERS = ("run_id", *BOOKS, "readings", "seconds")
+PERIOD_COLUMNS = ("period", "timezone", "status", "run_id", "read", "readings", "rejected", "stale", "because")
+TRACE_ROWS = 50
+TOTALS = {
+    "rows": "rows",
+    "carried_in": "of these levels carried in",
+    "sum": "their sum",
+    "total": "they come to",
+    "numerator": "sum of level × microseconds",
+    "divisor_us": "divided by",
+    "metered_again": "metered again",
+    "adds_up": "adds up",
+}
+TRACE_COLUMNS = (
+    *("carried_in", "file", "file_row", "event_id", "recorded_at", "quantity", "value", "span_start", "span_end"),
+    *("held_from", "held_until", "held_us", "level_us"),
+)
+
+
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """What became of each period."""
+    rows = [
+        {name: f"{value:,}" if isinstance(value, int) else value for name, value in outcome.to_dict().items()}
+        for outcome in outcomes
+    ]
+    console().print(make_table(rows, OUTCOME_COLUMNS, OUTCOME_NUMBERS))
+
+
+def print_status(status: Status) -> None:
+    """The files, then the periods."""
+    out = console()
+    out.print(
+        f"{status.ledger}: {counted_noun(status.files, 'file')}, {counted_noun(status.events, 'event')}, "
+        f"{counted_noun(status.configs, 'config')}, {counted_noun(status.runs, 'run')}"
+    )
+    if status.without_time:
+        out.print(
+            f"{counted_noun(status.without_time, 'event')} without a usable time, in no period (rejects of run 0)"
+        )
+    for what, files in (("new", status.new_files), ("changed", status.changed_files), ("gone", status.gone_files)):
+        for path in files:
+            out.print(Text(f"{what}: {visible(path)}"))
+    for problem in status.problems:
+        out.print(Text(f"problem: {visible(problem)}"))
+    if not status.periods:
+        out.print("no period is metered yet. hint: metering-duck backfill")
+        return
+    rows = [
+        {
+            **vars(period),
+            "status": f"closed by {period.closed_by}" if period.closed_by else period.status,
+            "stale": "stale" if period.is_stale else "",
+            "because": "; ".join(period.because),
+        }
+        for period in status.periods
+    ]
+    out.print(make_table(rows, PERIOD_COLUMNS, ("run_id", "read", "readings", "rejected")))
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """What was looked at, how often, and what is wrong."""
+    out = console()
+    counts: dict[str, list[str]] = {}
+    for finding in findings:
+        counts.setdefault(finding.check, [])
+        if finding.problem:
+            counts[finding.check].append(f"{finding.where}: {finding.problem}")
+    for check, problems in counts.items():
+        looked_at = sum(finding.check == check for finding in findings)
+        state = f"{len(problems)} wrong" if problems else "as it was"
+        out.print(Text(f"{check} ({looked_at}): {state}"))
+        for problem in problems:
+            out.print(Text(f"  {visible(problem)}"))
+
+
+def print_trace(trace: Trace, limit: int | None, given: dict[str, Any]) -> None:
+    """The reading, its events, and what they come to."""
+    out = console()
+    for name in ("subject", "unit", "aggregation", "window_start", "window_end", "dimensions", "quantity"):
+        value = trace.reading[name]
+        if value not in (None, {}):
+            out.print(Text(f"{name}: {visible(str(value))}"))
+    shown = trace.events.head(TRACE_ROWS if limit is None else limit)
+    if shown:
+        rows = [{**row, "file": _short(row["file"])} for row in shown]
+        columns = [name for name in TRACE_COLUMNS if any(row.get(name) not in (None, "false", False) for row in rows)]
+        out.print(make_table(rows, columns, ("file_row", "quantity", "held_us", "level_us")))
+    rest = trace.totals["rows"] - len(shown)
+    if rest > 0:
+        out.print(f"… and {rest:,} more. hint: --limit {trace.totals['rows']}, or -o FILE")
+    if given.get("output"):
+        return
+    for name, words in TOTALS.items():
+        value = trace.totals.get(name)
+        if value is not None:
+            out.print(Text(f"{words}: {'yes' if value is True else 'NO' if value is False else value}"))
+
+
+def _short(path: str | None) -> str | None:
+    """A path as it is called from here, where it lies below."""
+    below = path is not None and Path(path).is_relative_to(Path.cwd())
+    return str(Path(path).relative_to(Path.cwd())) if path is not None and below else path
+
+
+def sums_text(rows: Rows) -> str:
+    """How many readings differ, and the sum of the deltas of each unit and aggregation."""
+    table = rows.to_arrow().select(["unit", "aggregation", "delta"])
+    exact = table.set_column(2, "delta", table.column("delta").cast(pa.decimal256(76, 38)))
+    sums = exact.group_by(["unit", "aggregation"]).aggregate([("delta", "sum")]).sort_by([("unit", "ascending")])
+    shown = ", ".join(
+        f"{row['aggregation']} of {row['unit']} {row['delta_sum'].normalize():+f}" for row in sums.to_pylist()
+    )
+    differ = f"{counted_noun(table.num_rows, 'reading')} {'differs' if table.num_rows == 1 else 'differ'}"
+    return f"{differ}: {shown}" if shown else differ

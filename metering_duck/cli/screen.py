@@ -1,0 +1,151 @@
+"""Tables for people: records, readings and check reports on a terminal, by rich."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from metering_duck.errors import visible
+
+if TYPE_CHECKING:
+    from metering_duck.runs.rows import Rows
+
+PIPED_WIDTH = 200
+FILE_ROWS = 1_000_000
+# Columns a person looks at first; the files have them all.
+SHOWN = {
+    "record": (
+        "workspace_id",
+        "universe_id",
+        "subject",
+        "recorded_at",
+        "quantity",
+        "unit",
+        "dimensions",
+        "source_event_id",
+    ),
+    "record-bundle": ("workspace_id", "universe_id", "subject", "recorded_at", "observations", "dimensions", "id"),
+    "reading": (
+        "workspace_id",
+        "universe_id",
+        "subject",
+        "unit",
+        "aggregation",
+        "window_start",
+        "window_end",
+        "dimensions",
+        "quantity",
+        "record_count",
+    ),
+    "diff": ("subject", "unit", "aggregation", "window_start", "dimensions", "old", "new", "delta", "why"),
+    "restatement": ("restatement_id", "booked_at", "subject", "unit", "aggregation", "old", "new", "delta", "why"),
+    "cause": ("reading_id", "cause", "event_id", "recorded_at", "old_quantity", "new_quantity", "file"),
+    "run": (
+        "run_id",
+        "kind",
+        "period_start",
+        "period_end",
+        "status",
+        "read",
+        "rejected",
+        "readings",
+        "readings_sha256",
+    ),
+    "file": ("file_id", "path", "rows", "first_recorded_at", "last_recorded_at", "entered_at", "gone_at"),
+    "period": ("universe_id", "subject", "window_index", "window_start", "window_end", "local_start", "zone", "hours"),
+    "reading-bundle": (
+        "workspace_id",
+        "universe_id",
+        "subject",
+        "window_start",
+        "window_end",
+        "dimensions",
+        "computed_values",
+        "record_count",
+    ),
+}
+NUMBERS = ("quantity", "record_count", "count", "events", "window_index", "hours", "old", "new", "delta")
+
+
+def console(width: int | None = None) -> Console:
+    """Standard output; wide when piped, so that nothing is folded."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal and width is None else Console(highlight=False, width=width or PIPED_WIDTH)
+
+
+def print_rows(rows: Rows, count: int) -> None:
+    """The first rows, and how many more there are."""
+    out = console()
+    out.print(_rows_table(rows, count))
+    total = rows.count()
+    if total > count:
+        out.print(f"… and {total - count:,} more rows. hint: -o FILE writes all of them")
+
+
+def table_text(rows: Rows) -> str:
+    """The whole table as text."""
+    out = Console(highlight=False, width=PIPED_WIDTH, color_system=None, force_terminal=False)
+    with out.capture() as captured:
+        out.print(_rows_table(rows, FILE_ROWS))
+    return captured.get()
+
+
+def _rows_table(rows: Rows, count: int) -> Table:
+    """The columns that a person looks at first; of a shape that is not known here, all."""
+    first = rows.head(count)
+    if rows.shape not in SHOWN:
+        schema = rows.schema
+        return make_table(first, schema.names, [field.name for field in schema if _is_number(field.type)])
+    columns = SHOWN[rows.shape]
+    if not any(row.get("dimensions") not in (None, "{}") for row in first):
+        columns = tuple(name for name in columns if name != "dimensions")
+    if not any(row.get("why") for row in first):
+        columns = tuple(name for name in columns if name != "why")
+    if rows.shape == "period" and not any(row["subject"] for row in first):
+        columns = tuple(name for name in columns if name not in ("universe_id", "subject"))
+    return make_table(first, columns)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_decimal(kind) or pa.types.is_integer(kind))
+
+
+def make_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], numbers: Collection[str] = NUMBERS) -> Table:
+    """A plain table; what comes from data is text, never markup."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if row[name] is None else visible(str(row[name]))) for name in columns))
+    return table
+
+
+def print_check(report: Mapping[str, Any]) -> None:
+    """A check report, part by part."""
+    out = console()
+    if report["problems"]:
+        return
+    out.print(
+        f"config: {report['measurements']} measurement{'s' if report['measurements'] != 1 else ''}, no problem found"
+    )
+    for warning in report["warnings"]:
+        out.print(Text(f"warning: {visible(warning)}"))
+    if "accounting" not in report:
+        return
+    accounting = report["accounting"]
+    names = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
+    out.print("events: " + ", ".join(f"{accounting[name]:,} {name}" for name in names))
+    for notice in report["notices"]:
+        out.print(Text(f"note: {notice}"))
+    out.print()
+    out.print(make_table(report["types"], ("type", "status", "events")))
+    if report["rejects"]:
+        out.print("\nwould be rejected:")
+        out.print(
+            make_table(report["rejects"], ("reason", "measurement", "count", "meaning", "example_text", "example_id"))
+        )

@@ -1,0 +1,185 @@
+"""The one door for Decimal: parse, format, round, quotient, allocate. Nothing here ever touches a float.
+
+Python counterpart of what sql/functions.sql, sql/averages.sql and sql/allocate.sql do for columns; the tests hold the
+two to each other. Decimals are built from integers, so the caller's decimal context changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from metering_duck.errors import ConfigError, SchemaError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PRECISION, SCALE, DIGITS = 38, 18, 34
+_QUANTITY = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?", re.ASCII)
+SPLIT_COLUMNS = ("split_id", "part_key", "total", "weight")
+_EXPONENT_MAX = 10**6
+
+
+def parse(text: str, *, precision: int = PRECISION, scale: int = SCALE) -> Decimal:
+    """A quantity's text as an exact Decimal of at most `precision` digits, `scale` of them behind the point.
+
+    Exact:  never rounds; text that does not fit is refused.
+    Raises: ValueError whose text starts with the reason code: quantity-syntax, -too-large or -too-fine.
+    Source: R4, R5.
+    """
+    match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+    if match is None or not (match.group(2) or match.group(3)):
+        raise ValueError(f"quantity-syntax: found {text!r}; expected digits such as 12.50 or 1e3")
+    sign, whole, fraction, exponent = match.group(1), match.group(2), match.group(3) or "", match.group(4) or "0"
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return Decimal(0)
+    shift = max(-_EXPONENT_MAX, min(_EXPONENT_MAX, _integer(exponent))) - len(fraction)
+    kept = digits.rstrip("0")
+    shift += len(digits) - len(kept)
+    if len(kept) + shift > precision - scale:
+        raise ValueError(
+            f"quantity-too-large: found {text!r}; expected at most {precision - scale} digits before the point"
+        )
+    if -shift > scale:
+        raise ValueError(f"quantity-too-fine: found {text!r}; expected at most {scale} digits behind the point")
+    return _decimal(int(kept) * (-1 if sign == "-" else 1), shift)
+
+
+def _integer(exponent: str) -> int:
+    """An exponent, capped long before it matters, since Python refuses to read thousands of digits."""
+    digits = exponent.lstrip("+-").lstrip("0")
+    size = int(digits or "0") if len(digits) <= 9 else _EXPONENT_MAX
+    return -size if exponent.startswith("-") else size
+
+
+def _decimal(number: int, exponent: int) -> Decimal:
+    return Decimal((int(number < 0), tuple(int(digit) for digit in str(abs(number))), exponent))
+
+
+def format(quantity: Decimal | int) -> str:
+    """A quantity as plain text: no exponent, no zeros that say nothing, no "-0" (R17).
+
+    Raises: ValueError for NaN and infinity.
+    """
+    exact = _fraction(quantity)
+    exponent = 0 if isinstance(quantity, int) else min(int(quantity.as_tuple().exponent), 0)
+    scaled = exact * 10**-exponent
+    digits = str(abs(scaled.numerator)).rjust(1 - exponent, "0")
+    whole, fraction = (digits[:exponent], digits[exponent:].rstrip("0")) if exponent else (digits, "")
+    sign = "-" if exact < 0 else ""
+    return sign + whole + (f".{fraction}" if fraction else "")
+
+
+def _fraction(quantity: Decimal | int | Fraction) -> Fraction:
+    if isinstance(quantity, float):
+        raise TypeError(f"found the float {quantity!r}; expected a Decimal, an int or a Fraction, which are exact")
+    if isinstance(quantity, Decimal) and not quantity.is_finite():
+        raise ValueError(f"quantity-syntax: found {quantity}; expected a finite number")
+    return Fraction(quantity)
+
+
+def round_half_even(quantity: Decimal | int | Fraction, scale: int = SCALE) -> Decimal:
+    """A quantity rounded half to even, once, to `scale` digits behind the point (R16)."""
+    return _decimal(round(_fraction(quantity) * Fraction(10) ** scale), -scale)
+
+
+def quotient(
+    numerator: Decimal | int | Fraction,
+    denominator: Decimal | int | Fraction,
+    *,
+    scale: int | None = None,
+    digits: int | None = None,
+) -> Decimal:
+    """numerator / denominator, rounded half to even once: to `scale` digits (18), or `digits` significant ones.
+
+    Raises: ZeroDivisionError; ValueError when both `scale` and `digits` are given.
+    Source: R15, R16.
+    """
+    if scale is not None and digits is not None:
+        raise ValueError("found scale and digits; expected one of them")
+    exact = _fraction(numerator) / _fraction(denominator)
+    if digits is None:
+        return round_half_even(exact, SCALE if scale is None else scale)
+    if exact == 0:
+        return Decimal(0)
+    places = digits - 1 - _magnitude(abs(exact))
+    return _decimal(round(exact * Fraction(10) ** places), -places)
+
+
+def _magnitude(positive: Fraction) -> int:
+    """The power of ten of the first digit: 2 for 345, -3 for 0.0012."""
+    guess = len(str(positive.numerator)) - len(str(positive.denominator))
+    return guess if positive >= Fraction(10) ** guess else guess - 1
+
+
+def allocate(total: Decimal | int, weights: Sequence[Decimal | int], *, scale: int = SCALE) -> list[Decimal]:
+    """Split a total by weights into parts at `scale` that add up to it exactly: largest remainder, ties to the first.
+
+    Shape:  as many parts as weights, in their order; the parts of a negative total are negative.
+    Raises: ValueError for no weight, a negative one, none above zero, or a total finer than `scale`.
+    Source: R26; Balinski and Young, Fair Representation (1982), on largest remainders.
+    """
+    shares = [_fraction(weight) for weight in weights]
+    if not shares or min(shares) < 0 or not any(shares):
+        raise ValueError(f"weights: found {list(map(str, weights))}; expected some, none negative, one above zero")
+    units = _fraction(total) * 10**scale
+    if units.denominator != 1:
+        raise ValueError(f"total: found {total}; expected at most {scale} digits behind the point")
+    sign, count, whole = (-1 if units < 0 else 1), abs(units.numerator), sum(shares)
+    exact = [count * share / whole for share in shares]
+    parts = [share.numerator // share.denominator for share in exact]
+    by_remainder = sorted(range(len(parts)), key=lambda n: (parts[n] - exact[n], n))
+    for n in by_remainder[: count - sum(parts)]:
+        parts[n] += 1
+    return [_decimal(sign * part, -scale) for part in parts]
+
+
+def allocate_column(splits: Any) -> pa.Table:
+    """Split a column of totals, each by its own weights, in SQL (sql/allocate.sql).
+
+    Shape:  in: split_id, part_key (text), total DECIMAL(38, 18), weight BIGINT; one row per part, anything Arrow can
+            read. Out: split_id, part_key, part DECIMAL(38, 18), ordered by both.
+    Exact:  the parts of a split add up to its total; ties go to the smaller part_key.
+    Raises: ConfigError for a split whose total is not the same in all rows, or whose weights are negative, all zero, or
+            add up to more than 10^18.
+    Source: R26.
+    """
+    from metering_duck.engine.duckdb import Engine
+    from metering_duck.inputs.files import Rows, find_input
+    from metering_duck.statements.stages import Query, load_stage
+
+    with Engine() as engine:
+        found = find_input(splits, engine.directory)
+        if not isinstance(found, Rows):
+            raise ConfigError("splits: found no table; expected Arrow, Polars, pandas or DuckDB rows.")
+        engine.lock_down([])
+        engine.connection.register("splits", found.data)
+        lacking = [name for name in SPLIT_COLUMNS if name not in found.data.schema.names]
+        if lacking:
+            raise SchemaError(
+                "splits",
+                ", ".join(lacking),
+                found=f"no such columns among {', '.join(found.data.schema.names)}",
+                expected="one for each",
+                hint="split_id and part_key text, total DECIMAL(38, 18), weight BIGINT",
+            )
+        faults = [
+            "count(DISTINCT total) > 1",
+            "count(total) < count(*)",
+            "count(weight) < count(*)",
+            "min(weight) < 0",
+            "sum(weight) NOT BETWEEN 1 AND 1000000000000000000",
+        ]
+        bad = engine.rows(
+            f"SELECT split_id FROM splits GROUP BY split_id HAVING {' OR '.join(faults)} ORDER BY split_id"
+        )
+        if bad:
+            raise ConfigError(
+                f"splits: found the split {bad[0][0]!r} with no one total, or with weights that are negative, all zero "
+                "or more than 10^18 together; expected one total and whole weights."
+            )
+        return engine.table(Query("allocated", (load_stage("allocate"),)))

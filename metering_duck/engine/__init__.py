@@ -1,0 +1,1 @@
+"""The only rooms that talk to DuckDB and to object stores."""

@@ -1,0 +1,41 @@
+"""Extensions of DuckDB that are on this machine: loaded where they are, and never installed or fetched."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import duckdb
+
+from metering_duck.statements.quote import identifier
+
+# Else DuckDB fetches an extension at the first word that needs it, some even at LOAD, and takes secrets from files.
+CLOSED: dict[str, Any] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_persistent_secrets": "false",
+}
+
+
+def load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load an extension.
+
+    Raises: duckdb.Error where there is none for this version of DuckDB.
+    """
+    connection.execute(f"LOAD {identifier(name)}")
+
+
+@cache
+def can_load(name: str) -> bool:
+    """Whether an extension is on this machine."""
+    with duckdb.connect(":memory:", config=CLOSED) as connection:
+        try:
+            load(connection, name)
+        except duckdb.Error:
+            return False
+        return True
+
+
+def missing(name: str) -> str:
+    """What was found in place of an extension."""
+    return f"no extension {name} for duckdb {duckdb.__version__}"

@@ -1,0 +1,324 @@
+"""Shapes: how the events of other systems look, so that an export of theirs is metered as it lies (`--from SHAPE`).
+
+A shape is data: what wraps an event, where each field is, what is the same in every row, and how its times read.
+inputs/from_json.py and inputs/from_columns.py complete the layout; every row is shaped in SQL. Nothing here reads data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from metering_duck.errors import ConfigError, SchemaError, first_few
+from metering_duck.inputs.layout import ABSENT, EVENT_NAMES, FILE_COLUMN, Column, Fault, json_pointer
+from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap, may_lack
+from metering_duck.statements.quote import identifier, literal
+from metering_duck.statements.select import case, select
+
+Path = tuple[str, ...]
+# The column with the JSON of the event itself; `line` keeps what it was sent in, which is what a reject shows.
+EVENT_COLUMN = "event_text"
+OTHERWISE = "name another shape, or leave --from out"
+SECONDS_MAX = 253_402_300_799
+TIMES = ("time", "metered_at")
+# Types of columns that may hold seconds since 1970; a column of times says itself what it means.
+READ_AS_SECONDS = re.compile(r"VARCHAR|U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\)")
+REPEATED = "len(json_keys(line)) <> len(list_distinct(json_keys(line)))"
+INEXACT = "has_number_mark(line) AND has_fragile_number(line)"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Field → its places, the first that a row has counts; without any, fields are called as everywhere else.
+
+    `wrapper` is the name under which an event may lie, or must with `is_wrapped`; `batch` that of a list of them.
+    """
+
+    name: str
+    fields: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    properties: str = ""
+    constants: Mapping[str, str] = field(default_factory=dict)
+    wrapper: str = ""
+    is_wrapped: bool = False
+    batch: str = ""
+    has_unix_times: bool = False
+
+    # --- JSON: a relation of lines ----------------------------------------------------------------------------------
+
+    def unwrapped(self, relation: str) -> str:
+        """Lines as one event each: batches taken apart, and the event taken out of what wraps it; digits kept."""
+        columns = {"line": "coalesce(item, 'null')", FILE_COLUMN: FILE_COLUMN}
+        items = select({"item": f"unnest({self._items_sql})", FILE_COLUMN: FILE_COLUMN}, relation)
+        lines = select(columns, f"(\n{items}\n)")
+        return (
+            f"(\n{select({'line': 'line', EVENT_COLUMN: self._event_sql, FILE_COLUMN: FILE_COLUMN}, f'({lines})')}\n)"
+        )
+
+    @property
+    def _items_sql(self) -> str:
+        """A line's events. One that is no JSON, or would lose digits or names on its way, stays whole: a reject."""
+        branches = [("NOT json_valid(line)", "[line]"), (INEXACT, "[line]")]
+        branches.append(("json_type(line) = 'ARRAY'", _each_sql("$[*]")))
+        if self.batch:
+            branches += [(REPEATED, "[line]"), (f"{self._has_own_sql} AND {_has_sql(self.batch)}", "[line]")]
+            branches.append((f"json_type(line, '/{self.batch}') = 'ARRAY'", _each_sql(f"$.{self.batch}[*]")))
+        return case(branches, "[line]")
+
+    @property
+    def _event_sql(self) -> str:
+        """The event in a line; NULL where it is not told which: beside a wrapper, names of its own are one too many."""
+        if not self.wrapper and not self.batch:
+            return "line"
+        broken = [("NOT json_valid(line)", ABSENT), (INEXACT, "line")]
+        if self.batch:
+            broken.append((f"json_type(line, '/{self.batch}') = 'ARRAY'", ABSENT))
+        if not self.wrapper:
+            return case(broken, "line")
+        inner = f"json_texts(line, [{literal(json_pointer(self.wrapper))}])[1]"
+        kind = f"json_type(line, {literal(json_pointer(self.wrapper))})"
+        if self.is_wrapped:
+            return case([*broken, (f"{kind} IN ('OBJECT', 'VARCHAR')", inner)])
+        broken.append((f"{kind} = 'OBJECT' AND {self._has_own_sql}", ABSENT))
+        return case([*broken, (f"{kind} = 'OBJECT'", inner)], "line")
+
+    @property
+    def _has_own_sql(self) -> str:
+        """Whether a line has an event's own id or type beside what it wraps."""
+        own = sorted({path[0] for name in ("id", "type") for path in self.fields.get(name, ())})
+        return f"({' OR '.join(_has_sql(name) for name in own)})" if own else "FALSE"
+
+    @property
+    def properties_sql(self) -> str:
+        """The JSON of an event's properties."""
+        text = f"json_texts({EVENT_COLUMN}, [{literal(json_pointer(self.properties))}])[1]"
+        return case({f"json_valid({EVENT_COLUMN})": text})
+
+    def keyless(self) -> tuple[Fault, ...]:
+        """What leaves nothing to read: no JSON, or not this shape."""
+        return (
+            Fault("object IS NULL AND NOT coalesce(json_valid(line), FALSE)", "json-invalid", "line"),
+            Fault("object IS NULL", "shape-invalid", "line"),
+        )
+
+    def faults(self) -> tuple[Fault, ...]:
+        """What is wrong with the wrapper alone; the event's own faults are looked for as everywhere."""
+        if not self.wrapper:
+            return ()
+        is_wrapped = "json_valid(line) AND line <> object"
+        return tuple(
+            Fault(case({is_wrapped: condition}, "FALSE"), reason, "line")
+            for condition, reason in ((REPEATED, "property-repeated"), (INEXACT, "number-inexact"))
+        )
+
+    def pointers(
+        self, keys: Sequence[str], inner: Sequence[str], where: str, mapping: FieldMap, *, generates_ids: bool
+    ) -> dict[str, tuple[str, ...]]:
+        """Field → its pointers; `keys` are the names in the first events, `inner` those among their properties.
+
+        Raises: SchemaError for a field that none of them has.
+        """
+        found, missing = {}, []
+        for name in (name for name in EVENT_NAMES if name not in (*mapping.constants, "properties")):
+            mapped = mapping.columns.get(name)
+            if mapped:
+                mapping.column_of(name, (), [*keys, *inner] if keys else [mapped], where)
+            paths = self.places(mapped) if mapped else self.fields.get(name, ())
+            if not mapped and keys and not {path[0] for path in paths} & set(keys):
+                missing += [] if may_lack(name, keys, generates_ids=generates_ids) else [name]
+            found[name] = tuple(json_pointer(*path) for path in paths)
+        if missing:
+            self.refuse(missing, where, keys)
+        return {name: pointers for name, pointers in found.items() if pointers}
+
+    def places(self, name: str) -> tuple[Path, ...]:
+        """Where a name of `--map` is looked for: in the event, then among its properties."""
+        return ((name,), (self.properties, name)) if self.properties else ((name,),)
+
+    def times_made(self, columns: Mapping[str, Column]) -> dict[str, str]:
+        """Columns to make of the times, if they may be seconds since 1970."""
+        given = TIMES if self.has_unix_times else ()
+        return {made_name(name): unix_sql(columns[name].text_sql) for name in given if name in columns}
+
+    # --- tables: columns of the same names --------------------------------------------------------------------------
+
+    def as_columns(
+        self, relation: str, types: Mapping[str, str], where: str, mapping: FieldMap, *, generates_ids: bool
+    ) -> str:
+        """A relation with a column for each field that is not one already; `mapping` is told which is which.
+
+        Raises: SchemaError for a column that is missing.
+        """
+        made, missing = {}, []
+        for name, paths in self.fields.items():
+            if name in mapping.constants:
+                continue
+            mapped = mapping.columns.get(name)
+            path = next((path for path in ([(mapped,)] if mapped else paths) if path[0] in types), None)
+            if path is None:
+                lacks = not mapped and not may_lack(name, types, generates_ids=generates_ids)
+                missing += [name] if lacks else []
+                continue
+            is_read = self.has_unix_times and name in TIMES and bool(READ_AS_SECONDS.fullmatch(types[path[0]]))
+            if len(path) > 1 or is_read:
+                text = _text_sql(path, types)
+                made[made_name(name)] = unix_sql(text) if is_read else text
+                mapping.columns[name] = made_name(name)
+            else:
+                mapping.columns[name] = path[0]
+        if not mapping.lists_properties and self.properties not in types and "properties" not in mapping.columns:
+            missing.append("properties")
+        if missing:
+            self.refuse(missing, where, list(types))
+        if not mapping.lists_properties:
+            mapping.columns.setdefault("properties", self.properties)
+        return f"(\n{select(made, relation, star='*')}\n)" if made else relation
+
+    # --- both -------------------------------------------------------------------------------------------------------
+
+    def add_constants(self, mapping: FieldMap, types: Mapping[str, str] | None = None) -> None:
+        """What this shape has no field for, unless it is mapped, or a table has a column of that name."""
+        for name, text in self.constants.items():
+            is_column = any(alias in (types or {}) for alias in (name, *EVENT_NAMES[name]))
+            if name not in mapping.columns and not is_column:
+                mapping.constants.setdefault(name, text)
+
+    def refuse(self, missing: Sequence[str], where: str, found: Sequence[str]) -> NoReturn:
+        """One SchemaError for all that is missing, with the shape that fits better, if there is one."""
+        wanted = [self._spelled(name) for name in missing]
+        more = f" and {len(found) - SHOWN_COLUMNS} more" if len(found) > SHOWN_COLUMNS else ""
+        shown = (", ".join(found[:SHOWN_COLUMNS]) or "none") + more
+        maps = " ".join(f"--map {name}=COLUMN" for name in missing)
+        raise SchemaError(
+            where,
+            ", ".join(wanted),
+            found=f"no such column{'' if len(wanted) == 1 else 's'} among {shown}",
+            expected=f"{'it' if len(wanted) == 1 else 'them'}, as events of {self.name} have",
+            hint=_better(found, self) or (OTHERWISE if missing == [self.wrapper] else maps),
+        )
+
+    def _spelled(self, name: str) -> str:
+        if name == "properties":
+            return self.properties
+        return " or ".join(".".join(path) for path in self.fields.get(name, ((name,),)))
+
+    def fits(self, keys: Sequence[str]) -> bool:
+        """Whether events with these names look like this shape's."""
+        if self.is_wrapped:
+            return {"specversion", self.wrapper} <= set(keys)
+        required = [name for name in ("id", "type", "subject", "time") if name in self.fields]
+        return all({path[0] for path in self.fields[name]} & set(keys) for name in required) and self.properties in keys
+
+
+CLOUDEVENTS = Shape("cloudevents", wrapper="data", is_wrapped=True)
+OPENMETER = Shape(
+    "openmeter",
+    fields={name: ((name,),) for name in ("id", "type", "subject", "time")},
+    properties="data",
+    constants={"workspace_id": "openmeter", "universe_id": "production"},
+    wrapper="event",
+)
+LAGO = Shape(
+    "lago",
+    fields={
+        "id": (("transaction_id",),),
+        "type": (("code",),),
+        "subject": (("external_subscription_id",),),
+        "time": (("timestamp",),),
+        "metered_at": (("created_at",),),
+    },
+    properties="properties",
+    constants={"workspace_id": "lago", "universe_id": "production"},
+    wrapper="event",
+    batch="events",
+    has_unix_times=True,
+)
+STRIPE = Shape(
+    "stripe",
+    fields={
+        "id": (("identifier",),),
+        "type": (("event_name",),),
+        "subject": (("payload", "stripe_customer_id"),),
+        "time": (("timestamp",), ("created",)),
+        "metered_at": (("created",),),
+    },
+    properties="payload",
+    constants={"workspace_id": "stripe", "universe_id": "production"},
+    batch="events",
+    has_unix_times=True,
+)
+SHAPES = {shape.name: shape for shape in (CLOUDEVENTS, OPENMETER, LAGO, STRIPE)}
+
+
+def shape_of(given: Any) -> Shape | None:
+    """The shape of that name; None is none given.
+
+    Raises: ConfigError.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, str) or given not in SHAPES:
+        found = f'"{given}"' if isinstance(given, str) else repr(given)
+        raise ConfigError(f"from: found {found}; expected one of {', '.join(SHAPES)}.")
+    return SHAPES[given]
+
+
+def made_name(field_name: str) -> str:
+    """The column that is made for a field."""
+    return f"metering_duck_{field_name}"
+
+
+def unix_sql(text: str) -> str:
+    """Seconds since 1970 as RFC 3339, every fraction digit kept; any other text stays as it is, to be read or not."""
+    seconds = f"TRY_CAST(split_part({text}, '.', 1) AS BIGINT)"
+    moment = f"make_timestamp(least({seconds}, {SECONDS_MAX}) * 1000000)"
+    fraction = f"regexp_extract({text}, '\\.[0-9]+')"
+    is_unix = f"regexp_full_match({text}, '[0-9]{{1,12}}(\\.[0-9]+)?')"
+    is_near = case({is_unix: f"{seconds} <= {SECONDS_MAX}"}, "FALSE")
+    return case({is_near: f"strftime({moment}, '%Y-%m-%dT%H:%M:%S') || {fraction} || 'Z'"}, text)
+
+
+def _has_sql(name: str) -> str:
+    return f"json_exists(line, {literal(json_pointer(name))})"
+
+
+def _each_sql(path: str) -> str:
+    """The texts of all elements of a list, every digit kept."""
+    marked = f"list_transform(json_extract_string(marked_numbers(line), '{path}'), lambda value: unmarked(value))"
+    return case({"has_fragile_number(line)": marked}, f"json_extract_string(line, '{path}')")
+
+
+def _text_sql(path: Path, types: Mapping[str, str]) -> str:
+    """What is at a path as text: a column, or what its JSON, STRUCT or MAP holds under a name."""
+    column, kind = identifier(path[0]), types[path[0]]
+    if len(path) == 1:
+        return column if kind == "VARCHAR" else f"CAST({column} AS VARCHAR)"
+    text = f"CAST({column} AS VARCHAR)" if kind in ("VARCHAR", "JSON") else f"CAST(to_json({column}) AS VARCHAR)"
+    return case({f"json_valid({text})": f"json_texts({text}, [{literal(json_pointer(*path[1:]))}])[1]"})
+
+
+def _better(found: Sequence[str], but: Shape) -> str:
+    """What to write instead of a shape that does not fit."""
+    for shape in (LAGO, STRIPE, OPENMETER, CLOUDEVENTS):
+        if shape is not but and shape.fits(found):
+            return f"--from {shape.name}"
+    if all({name, *EVENT_NAMES[name]} & set(found) for name in ("id", "workspace_id", "universe_id", "time")):
+        return "these are events as metering-duck has them; leave --from out"
+    return ""
+
+
+def check_wrapped(shape: Shape, where: str, lines: Sequence[str], events: Sequence[str], mapping: FieldMap) -> None:
+    """Refuse an input none of whose first objects holds an event; `lines` and `events` are the names in them.
+
+    Raises: SchemaError.
+    """
+    hint = _better(lines, shape) or OTHERWISE
+    if lines and not events:
+        if shape.is_wrapped:
+            shape.refuse([shape.wrapper], where, lines)
+        raise SchemaError(where, first_few(lines), found="no event", expected=f"one of {shape.name}", hint=hint)
+    known = {spelling for name in ("id", "workspace_id", "subject", "time") for spelling in (name, *EVENT_NAMES[name])}
+    if shape.is_wrapped and events and not mapping.columns and not known & set(events):
+        expected = "an event as metering-duck has it"
+        raise SchemaError(where, shape.wrapper, found=first_few(events), expected=expected, hint=hint)

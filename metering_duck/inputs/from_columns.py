@@ -1,0 +1,268 @@
+"""Typed columns → a layout: Parquet, CSV, Arrow and data frames, whatever their properties are kept in.
+
+Reads only the schema. Every complaint names the input, the column, what was found, what was expected, and the option
+that mends it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import pyarrow as pa
+
+from metering_duck.decimals.columns import decimal_of_type
+from metering_duck.errors import SchemaError
+from metering_duck.inputs.from_json import object_faults
+from metering_duck.inputs.layout import (
+    ABSENT,
+    NANOSECONDS,
+    NO_PROPERTIES,
+    NOTHING,
+    WITH_OFFSET,
+    Column,
+    Fault,
+    Json,
+    Layout,
+    Proven,
+    constant_column,
+    field_names,
+    map_sql,
+)
+from metering_duck.inputs.mapping import FieldMap, may_lack, raise_missing
+from metering_duck.statements.quote import identifier, literal
+from metering_duck.statements.select import select
+
+TIME_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", *NANOSECONDS, *WITH_OFFSET)
+TIMES = ("time", "recorded_at", "metered_at", "window_start", "window_end")
+# What begins the names of columns that are added while rows are read.
+OURS = "metering_duck_"
+BAGS = ("properties", "dimensions")
+ENTRIES = re.compile(r'STRUCT\(("?key"? .*, "?value"? .*|"?value"? .*, "?key"? .*)\)\[\]')
+Types = Mapping[str, str]
+
+
+def columns_layout(
+    layout: Layout,
+    types: Types,
+    where: str,
+    mapping: FieldMap,
+    struct_types: Mapping[str, Types],
+    proven: Mapping[str, Proven],
+) -> Layout:
+    """`layout`, completed from the input's columns; `struct_types` has the fields of those that are STRUCTs, `proven`
+    what is known of every row.
+
+    Raises: SchemaError for a column that is missing or of a wrong type.
+    """
+    columns = _find(layout, types, where, mapping, proven)
+    names = field_names(records=layout.is_records)
+    taken = {identifier(column) for column in mapping.columns.values()}
+    taken |= {identifier(alias) for name in columns for alias in (name, *names[name]) if name not in mapping.columns}
+    if layout.is_records and "measurement" in struct_types:
+        for name in ("quantity", "unit", "aggregation", "value"):
+            if name in struct_types["measurement"]:
+                columns.setdefault(name, Column(f'CAST("measurement".{name} AS VARCHAR)'))
+    quantity = columns.get("quantity", Column(ABSENT))
+    layout = replace(layout, columns=columns, quantity_type=quantity.type)
+    if "observations" in columns:
+        layout = _unbundled(layout, types, where, struct_types.get("observations"))
+    bag = "dimensions" if layout.is_records else "properties"
+    held = columns.get(bag)
+    if mapping.lists_properties:
+        mapping.check_properties(types, where)
+        return _flat(layout, {n: Column(identifier(c), types[c]) for n, c in mapping.properties.items()}, where)
+    if held is None:
+        rest = {} if layout.is_records else {n: Column(identifier(n), t) for n, t in types.items()}
+        return _flat(layout, {n: column for n, column in rest.items() if column.sql not in taken}, where)
+    return _bag(layout, held, types, where, bag, struct_types)
+
+
+def check_not_ours(names: Iterable[str], where: str) -> None:
+    """Refuse names of columns that may be added while rows are read.
+
+    Raises: SchemaError.
+    """
+    for name in names:
+        if name.lower().startswith(OURS):
+            expected = f"none that begins with {OURS}"
+            raise SchemaError(where, name, found="a name of ours", expected=expected, hint="rename it")
+
+
+def check_names(fields: Iterable[pa.Field], where: str) -> None:
+    """Refuse names that differ only in case, which SQL cannot tell apart; in STRUCTs too.
+
+    Raises: SchemaError.
+    """
+    seen: dict[str, str] = {}
+    for field in fields:
+        other = seen.setdefault(field.name.lower(), field.name)
+        if other != field.name:
+            hint = "rename one of them"
+            raise SchemaError(where, field.name, found=f"{other} beside it", expected="names that differ", hint=hint)
+        if pa.types.is_struct(field.type):
+            check_names(field.type, where)
+
+
+def _find(
+    layout: Layout, types: Types, where: str, mapping: FieldMap, proven: Mapping[str, Proven]
+) -> dict[str, Column]:
+    """Each field's column or constant."""
+    names = field_names(records=layout.is_records)
+    columns, missing = {}, []
+    for name, aliases in names.items():
+        if name in mapping.constants:
+            columns[name] = constant_column(mapping.constants[name])
+            continue
+        column = mapping.column_of(name, aliases, types, where)
+        if column is not None:
+            spellings = (
+                [column] if name in mapping.columns else [a for a in dict.fromkeys((*aliases, name)) if a in types]
+            )
+            found = [(spelling, _checked(name, spelling, types[spelling], where)) for spelling in spellings]
+            columns[name] = _either([replace(c, proven=proven.get(spelling, NOTHING)) for spelling, c in found])
+        elif not may_lack(name, types, generates_ids=layout.generates_ids):
+            missing.append(name)
+    if missing:
+        raise_missing(missing, where, list(types), names)
+    return columns
+
+
+def _either(spellings: list[Column]) -> Column:
+    """A field that files spell in several ways, where their types agree."""
+    first = spellings[0]
+    same = [column.sql for column in spellings if column.type == first.type]
+    return first if len(same) == 1 else Column(f"coalesce({', '.join(same)})", first.type)
+
+
+def _checked(name: str, column: str, kind: str, where: str) -> Column:
+    """A field's column, if its type can be used; an ENUM is taken by its text, since it sorts by its category."""
+    sql = identifier(column)
+    if kind.startswith("ENUM"):
+        return Column(f"CAST({sql} AS VARCHAR)")
+    if name in TIMES and kind not in TIME_TYPES:
+        hint = f"--map {name}=COLUMN names another; turn epoch numbers into timestamps first"
+        raise SchemaError(where, column, found=kind, expected="TIMESTAMP, TIMESTAMPTZ or RFC 3339 text", hint=hint)
+    if name not in (*BAGS, "observations", *TIMES) and not is_scalar(kind):
+        raise SchemaError(where, column, found=kind, expected="text", hint=f"--map {name}=COLUMN names another")
+    return Column(sql, kind)
+
+
+def is_scalar(kind: str) -> bool:
+    """Whether a type has one value, which can be taken as text."""
+    return not (kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "BLOB", "VARIANT")))
+
+
+def _flat(layout: Layout, properties: Mapping[str, Column], where: str) -> Layout:
+    """Properties that are columns of their own."""
+    for name, column in properties.items():
+        if not is_scalar(column.type):
+            hint = "--map properties=COLUMN,COLUMN names the columns to take"
+            expected = "a scalar: text, a number, a boolean or a time"
+            raise SchemaError(where, name, found=column.type, expected=expected, hint=hint)
+    texts = {name: column.text_sql for name, column in properties.items()}
+    numbers = {name: column for name, column in properties.items() if decimal_of_type(column.type)}
+    return replace(
+        layout,
+        property_sql=lambda name: texts.get(name, ABSENT),
+        properties_sql=map_sql(texts),
+        property_numbers=numbers,
+    )
+
+
+def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struct_types: Mapping[str, Types]) -> Layout:
+    """Properties in one column: a STRUCT, a MAP, a list of entries, or JSON text."""
+    kind, sql = held.type, held.sql
+    if ENTRIES.fullmatch(kind):
+        return _entries(layout, sql)
+    if kind.startswith("STRUCT") and not kind.endswith("]"):
+        fields = next(fields for name, fields in struct_types.items() if identifier(name) == sql)
+        return _flat(layout, {n: Column(f"{sql}.{identifier(n)}", t) for n, t in fields.items()}, where)
+    if kind.startswith("MAP") and not kind.endswith("]"):
+        texts = sql if kind == "MAP(VARCHAR, VARCHAR)" else f"CAST({sql} AS MAP(VARCHAR, VARCHAR))"
+        return replace(
+            layout, property_sql=lambda name: f"{texts}[{literal(name)}]", properties_sql=f"in_order({texts})"
+        )
+    if kind in ("VARCHAR", "JSON"):
+        return _json_text(layout, held.text_sql, types)
+    hint = f"--map {bag}=COLUMN,COLUMN takes plain columns"
+    raise SchemaError(
+        where, bag, found=kind, expected="MAP(VARCHAR, VARCHAR), STRUCT of scalars, or JSON text", hint=hint
+    )
+
+
+def _unbundled(layout: Layout, types: Types, where: str, fields: Types | None) -> Layout:
+    """Bundled records, one row per observation; a record without one is a row too, so that it can be rejected."""
+    listed = layout.columns["observations"]
+    if fields is None:
+        expected = "a LIST of STRUCT(quantity, unit, …)"
+        raise SchemaError(
+            where, "observations", found=listed.type, expected=expected, hint="records in CSV must be flat"
+        )
+    observation, place = _unused("observation", types), _unused("place", types)
+    rows = select(
+        {
+            observation: f"unnest(CASE WHEN len({listed.sql}) > 0 THEN {listed.sql} ELSE [NULL] END)",
+            place: f"unnest(range(1, greatest(coalesce(len({listed.sql}), 0), 1) + 1))",
+        },
+        layout.relation,
+        star="*",
+    )
+    columns = dict(layout.columns)
+    for name in ("quantity", "unit", "aggregation", "value"):
+        columns[name] = Column(f"CAST({observation}.{name} AS VARCHAR)" if name in fields else ABSENT)
+    if "window" in fields:
+        for bound in ("start", "end"):
+            columns[f"window_{bound}"] = Column(f'CAST({observation}."window"."{bound}" AS TIMESTAMP)', "TIMESTAMP")
+    id_sql = columns["id"].text_sql
+    columns["id"] = Column(
+        f"CASE WHEN {id_sql} <> '' THEN {id_sql} || '[' || CAST({place} AS VARCHAR) || ']' ELSE {id_sql} END"
+    )
+    faults = [Fault(f"{observation} IS NULL", "observations-missing", ABSENT)]
+    if "window" in fields:
+        window = f'{observation}."window"'
+        ordered = f'coalesce({window}.start <= {window}."end", FALSE)'
+        faults.append(Fault(f"{window} IS NOT NULL AND NOT {ordered}", "window-invalid", f"CAST({window} AS VARCHAR)"))
+    return replace(
+        layout,
+        relation=f"({rows})",
+        columns=columns,
+        faults=(*layout.faults, *faults),
+        quantity_type=fields.get("quantity", ""),
+    )
+
+
+def _entries(layout: Layout, sql: str) -> Layout:
+    """Properties as a LIST of STRUCT(key, value), as Polars has them."""
+    keys = f"list_transform({sql}, lambda e: e.key)"
+    pairs = f"list_transform({sql}, lambda e: {{'key': CAST(e.key AS VARCHAR), 'value': CAST(e.value AS VARCHAR)}})"
+    faults = (
+        Fault(f"len(list_filter({keys}, lambda k: k IS NULL)) > 0", "properties-invalid", f"CAST({sql} AS VARCHAR)"),
+        Fault(f"len({keys}) <> len(list_distinct({keys}))", "property-repeated", f"CAST({sql} AS VARCHAR)"),
+    )
+    return replace(
+        layout,
+        property_sql=lambda name: f"CAST(list_filter({sql}, lambda e: e.key = {literal(name)})[1].value AS VARCHAR)",
+        properties_sql=f"in_order(map_from_entries({pairs}))",
+        faults=(*layout.faults, *faults),
+    )
+
+
+def _json_text(layout: Layout, text: str, types: Types) -> Layout:
+    """Properties as the text of a JSON object."""
+    parsed, texts = _unused("object", types), _unused("texts", types)
+    members = f"CASE WHEN {parsed} IS NULL THEN {NO_PROPERTIES} ELSE in_order(json_members({parsed})) END"
+    broken = Fault(f"{parsed} IS NULL AND {text} IS NOT NULL", "properties-invalid", text)
+    json = Json(text, properties=(), object_name=parsed, texts_name=texts)
+    return replace(
+        layout, properties_sql=members, json=json, faults=(*layout.faults, broken, *object_faults(parsed, text))
+    )
+
+
+def _unused(name: str, types: Types) -> str:
+    """A column name that the input does not have in any case."""
+    taken = {column.lower() for column in types}
+    while name in taken:
+        name += "_"
+    return name

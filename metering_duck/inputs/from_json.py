@@ -1,0 +1,163 @@
+"""JSON objects, one a line → a layout: NDJSON, JSON arrays, and dicts, in the seed's flat or its bundled shape.
+
+Looks at the names of the first objects, to tell a missing field from a missing value. Digits are kept by the macros of
+sql/functions.sql; a line that is no object is a reject, not an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, TIMES, Shape, made_name
+from metering_duck.inputs.layout import (
+    ABSENT,
+    EVENT_NAMES,
+    NO_PROPERTIES,
+    Column,
+    Fault,
+    Json,
+    Layout,
+    constant_column,
+    field_names,
+    json_pointer,
+    map_sql,
+)
+from metering_duck.inputs.mapping import FieldMap, may_lack, raise_missing
+from metering_duck.statements.quote import literal, literal_list
+from metering_duck.statements.select import case
+
+BAGS = ("properties", "dimensions", "observations")
+NESTED = {name: ("measurement", name) for name in ("quantity", "unit", "aggregation", "value")}
+NESTED |= {"window_start": ("window", "start"), "window_end": ("window", "end")}
+OBSERVED = ("quantity", "unit", "aggregation", "window_start", "window_end", "value")
+
+
+def object_faults(json: str, text: str) -> tuple[Fault, ...]:
+    """What makes a JSON object unusable: a name twice, or digits that cannot be told from the mark of numbers."""
+    repeated = f"len(json_keys({json})) <> len(list_distinct(json_keys({json})))"
+    # A mark is seldom there, and found fast: the other is asked only then.
+    marked = case({f"has_number_mark({json})": f"has_fragile_number({json})"}, "FALSE")
+    return Fault(repeated, "property-repeated", text), Fault(marked, "number-inexact", text)
+
+
+def objects_layout(
+    layout: Layout,
+    keys: Sequence[str],
+    where: str,
+    mapping: FieldMap,
+    shape: Shape | None = None,
+    inner: Sequence[str] = (),
+) -> Layout:
+    """`layout`, completed for JSON in the column `line`; `keys` are the names in the first objects.
+
+    With a `shape`, its events are in a column of their own; `inner` are the names among their properties.
+
+    Raises: SchemaError for a field that none of them has.
+    """
+    if shape and shape.fields:
+        pointers = shape.pointers(keys, inner, where, mapping, generates_ids=layout.generates_ids)
+    else:
+        pointers = _pointers(layout, keys, where, mapping)
+    json = Json(EVENT_COLUMN if shape else "line", pointers, is_record=layout.is_records)
+    columns = {name: constant_column(text) for name, text in mapping.constants.items()}
+    if mapping.lists_properties and keys:
+        mapping.check_properties([*keys, *inner], where)
+    places = shape.places if shape else _as_named
+    listed = {
+        f"property {name}": tuple(json_pointer(*path) for path in places(column))
+        for name, column in mapping.properties.items()
+    }
+    json = replace(json, fields={**json.fields, **listed})
+    columns |= {name: json.column(name) for name in json.fields if name not in listed}
+    if shape:
+        json = replace(json, made=shape.times_made(columns))
+        columns |= {name: Column(made_name(name)) for name in TIMES if made_name(name) in json.made}
+    layout = replace(
+        layout,
+        columns=columns,
+        json=json,
+        keyless=shape.keyless() if shape else (Fault("object IS NULL", "json-invalid", "line"),),
+        faults=(*(shape.faults() if shape else ()), *object_faults("object", "line")),
+        has_metered_at="metered_at" in mapping.constants or not keys or _is_metered(keys, inner, mapping, shape),
+    )
+    if layout.is_records:
+        layout = _with_observations(layout)
+    if mapping.lists_properties:
+        texts = {name: json.column(f"property {name}").sql for name in mapping.properties}
+        return replace(layout, property_sql=lambda name: texts.get(name, ABSENT), properties_sql=map_sql(texts))
+    return _with_properties(layout, json, keys, mapping, shape)
+
+
+def _as_named(name: str) -> tuple[tuple[str, ...], ...]:
+    return ((name,),)
+
+
+def _is_metered(keys: Sequence[str], inner: Sequence[str], mapping: FieldMap, shape: Shape | None) -> bool:
+    """Whether the first objects say when they entered."""
+    if shape and shape.fields:
+        spelled = tuple(path[0] for path in shape.fields.get("metered_at", ()))
+        return mapping.columns.get("metered_at") in (*keys, *inner) or any(name in keys for name in spelled)
+    return mapping.column_of("metered_at", EVENT_NAMES["metered_at"], keys, "") is not None
+
+
+def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap) -> dict[str, tuple[str, ...]]:
+    """Each field's places in an object: every spelling is tried, since lines may differ."""
+    names = field_names(records=layout.is_records)
+    pointers, missing = {}, []
+    for name, aliases in names.items():
+        if name in BAGS or name in mapping.constants:
+            continue
+        mapped = mapping.columns.get(name)
+        column = mapping.column_of(name, aliases, keys or [mapped or name], where)
+        if column is None and not may_lack(name, keys, generates_ids=layout.generates_ids):
+            missing.append(name)
+        spelled = (mapped,) if mapped else tuple(dict.fromkeys((*aliases, name)))
+        nested = (json_pointer(*NESTED[name]),) if name in NESTED else ()
+        pointers[name] = (*(json_pointer(alias) for alias in spelled), *nested)
+    if missing:
+        raise_missing(missing, where, keys, names)
+    return pointers
+
+
+def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: FieldMap, shape: Shape | None) -> Layout:
+    """Properties in an object of their own, or, where there is none, all names that no field has."""
+    bag = "dimensions" if layout.is_records else "properties"
+    held = mapping.columns.get(bag) or (shape and shape.properties)
+    held = held or (bag if bag in keys or layout.is_records or not keys else None)
+    if held is None:
+        names = field_names(records=layout.is_records)
+        taken = {alias for name, aliases in names.items() for alias in (name, *aliases)} | set(mapping.columns.values())
+        others = f"lambda e: NOT list_contains({literal_list(sorted(taken))}, e.key)"
+        members = f"in_order(map_from_entries(list_filter(map_entries(json_members(object)), {others})))"
+        return replace(layout, properties_sql=members, json=replace(json, properties=()))
+    pointer = literal(json_pointer(held))
+    kind, names_sql = f"json_type(object, {pointer})", f"json_keys(object, {pointer})"
+    texts = f"json_texts(object, [{pointer}])"
+    text = f"{texts}[1]"
+    # json_members names its text several times: it gets a name that costs nothing to plan.
+    read = f"list_transform({texts}, lambda text: in_order(json_members(text)))[1]"
+    members = f"CASE WHEN {kind} = 'OBJECT' THEN {read} ELSE {NO_PROPERTIES} END"
+    faults = (
+        Fault(f"{kind} NOT IN ('OBJECT', 'NULL')", "properties-invalid", text),
+        Fault(f"len({names_sql}) <> len(list_distinct({names_sql}))", "property-repeated", text),
+    )
+    return replace(
+        layout, properties_sql=members, json=replace(json, properties=(held,)), faults=(*layout.faults, *faults)
+    )
+
+
+def _with_observations(layout: Layout) -> Layout:
+    """A bundled record's quantity and unit are its observation's; the observation's place makes its id unique."""
+    columns = dict(layout.columns)
+    for n, name in enumerate(OBSERVED):
+        columns[name] = Column(f"CASE WHEN bundled THEN observed[{n + 1}] ELSE {columns[name].sql} END")
+    id_sql = columns["id"].sql
+    columns["id"] = Column(f"CASE WHEN coalesce({id_sql}, '') <> '' THEN {id_sql} || place_text ELSE {id_sql} END")
+    ordered = "utc_of_text(observed[4]) <= utc_of_text(observed[5])"
+    bounds = "coalesce(observed[4], '') || '/' || coalesce(observed[5], '')"
+    faults = (
+        Fault("bundled AND len(listed) = 0", "observations-missing", "line"),
+        Fault(f"has_window AND NOT coalesce({ordered}, FALSE)", "window-invalid", bounds),
+    )
+    return replace(layout, columns=columns, faults=(*layout.faults, *faults))

@@ -1,0 +1,427 @@
+"""Layouts: what an input calls the fields of an event or a record, and how its properties are kept.
+
+A layout writes the stage `fields`, in which every input looks alike; pure text. inputs/from_columns.py and
+inputs/from_json.py find out which layout an input has. `fields` has: workspace_id, universe_id, id, event_id, type,
+subject, time_text, recorded_at, time_cut, time_naive, metered_at, keyless, reason, reason_text, file, properties,
+content_text, one p_N per property that is asked for, and number_N where it is a number already; of records also
+quantity, unit and aggregation. What a query does not use is never computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from metering_duck.inputs.partitions import TimePartition
+from metering_duck.statements.quote import literal, literal_list
+from metering_duck.statements.select import case, names, select, struct
+from metering_duck.statements.stages import Stage, load_stage
+
+EVENT_NAMES = {
+    "workspace_id": ("workspaceID", "workspace_id", "workspaceId"),
+    "universe_id": ("universeID", "universe_id", "universeId"),
+    "id": ("id",),
+    "type": ("type",),
+    "subject": ("subject",),
+    "time": ("time",),
+    "metered_at": ("meteredAt", "metered_at"),
+    "properties": ("properties",),
+}
+RECORD_NAMES = {
+    "workspace_id": EVENT_NAMES["workspace_id"],
+    "universe_id": EVENT_NAMES["universe_id"],
+    "id": ("id",),
+    "subject": ("subject",),
+    "recorded_at": ("recordedAt", "observedAt", "recorded_at", "observed_at"),
+    "quantity": ("quantity",),
+    "unit": ("unit",),
+    "aggregation": ("aggregation",),
+    "source_event_id": ("sourceEventID", "source_event_id", "sourceEventId"),
+    "metered_at": EVENT_NAMES["metered_at"],
+    "dimensions": ("dimensions",),
+    "observations": ("observations",),
+    "window_start": ("window_start", "windowStart"),
+    "window_end": ("window_end", "windowEnd"),
+    "value": ("value",),
+}
+
+EXTENT = ("window_start", "window_end", "value")
+
+
+def field_names(*, records: bool) -> dict[str, tuple[str, ...]]:
+    """Field → its spellings, of records or of events."""
+    return RECORD_NAMES if records else EVENT_NAMES
+
+
+# Which events are needed, by their times: those of the window, those before it too (a level is carried in), or all.
+Reach = Literal["window", "before", "all"]
+FILE_COLUMN = "metering_duck_file"
+ROW_COLUMN = "metering_duck_row"
+ENTERED_COLUMN = "metering_duck_entered"
+# Where an event does not say when it entered, it is when its file was first seen: of the table `entered`.
+ENTERED_BY_FILE = "entered_at"
+ABSENT = "CAST(NULL AS VARCHAR)"
+NO_PROPERTIES = "MAP([]::VARCHAR[], []::VARCHAR[])"
+NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
+WITH_OFFSET = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
+# What Go writes for a time that was never set.
+ZERO_TIME = "TIMESTAMP '0001-01-01 00:00:00'"
+LAST_TIME = "TIMESTAMP '9999-12-31 23:59:59.999999'"
+HAS_TIME = f"recorded_at > {ZERO_TIME} AND recorded_at <= {LAST_TIME}"
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What holds for every row of a column: its one text, that none is NULL or empty, that times are of a calendar."""
+
+    constant: str | None = None
+    is_present: bool = False
+    is_ordinary_time: bool = False
+
+
+NOTHING = Proven()
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where a field comes from: SQL for its value, the value's type as DuckDB names it, and what is proven of it."""
+
+    sql: str
+    type: str = "VARCHAR"
+    proven: Proven = NOTHING
+
+    @property
+    def constant_sql(self) -> str | None:
+        """The one text of every row, if it is known."""
+        is_known = self.type == "VARCHAR" and self.proven.constant is not None
+        return literal(self.proven.constant or "") if is_known else None
+
+    @property
+    def text_sql(self) -> str:
+        """The value as text."""
+        return self.constant_sql or (self.sql if self.type == "VARCHAR" else f"CAST({self.sql} AS VARCHAR)")
+
+
+def constant_column(text: str) -> Column:
+    """A field that is one text in every row."""
+    return Column(literal(text), proven=Proven(text, text != ""))
+
+
+@dataclass(frozen=True)
+class TimeColumn:
+    """A moment out of whatever the input has, in UTC microseconds, and what was cut, naive or unreadable; as SQL."""
+
+    column: Column
+    zone: str = "UTC"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the input has text here."""
+        return self.column.type == "VARCHAR"
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether every row is proven to have a moment, in the years 1 to 9999."""
+        is_utc = self.column.type == "TIMESTAMP WITH TIME ZONE" or (
+            self.column.type == "TIMESTAMP" and self.zone == "UTC"
+        )
+        return is_utc and self.column.proven.is_ordinary_time
+
+    @property
+    def moment_sql(self) -> str:
+        """UTC microseconds, finer digits cut toward the past (R11); NULL when there is no such moment."""
+        value, kind = self.column.sql, self.column.type
+        if self.is_text:
+            return f"utc_of_text({value})" if self.zone == "UTC" else f"time_of_text({value}, {literal(self.zone)})"
+        if self.is_ordinary:
+            return value if kind == "TIMESTAMP" else f"make_timestamp(epoch_us({value}))"
+        if kind == "TIMESTAMP WITH TIME ZONE":
+            return case({f"isfinite({value})": f"make_timestamp(epoch_us({value}))"})
+        if kind in NANOSECONDS:
+            nanoseconds = f"epoch_ns({value})"
+            floored = f"make_timestamp(({nanoseconds} - ({nanoseconds} % 1000 + 1000) % 1000) // 1000)"
+            return floored if kind in WITH_OFFSET else self._zoned(floored)
+        return self._zoned(f"CAST({value} AS TIMESTAMP)")
+
+    def _zoned(self, naive: str) -> str:
+        finite = case({f"isfinite({naive})": naive})
+        return finite if self.zone == "UTC" else f"moment_of({finite}, {literal(self.zone)})"
+
+    @property
+    def text_sql(self) -> str:
+        """The moment as its sender wrote it, or as RFC 3339."""
+        if self.is_text:
+            return self.column.sql
+        return f"coalesce(time_text({self.moment_sql}), CAST({self.column.sql} AS VARCHAR))"
+
+    @property
+    def given_sql(self) -> str:
+        """Whether the input says anything here."""
+        if self.is_ordinary:
+            return "TRUE"
+        return f"coalesce({self.column.sql}, '') <> ''" if self.is_text else f"{self.column.sql} IS NOT NULL"
+
+    @property
+    def cut_sql(self) -> str:
+        """Whether digits finer than a microsecond were cut."""
+        if self.is_text:
+            return f"time_is_cut({self.column.sql}) IS TRUE"
+        return f"(epoch_ns({self.column.sql}) % 1000 <> 0) IS TRUE" if self.column.type in NANOSECONDS else "FALSE"
+
+    @property
+    def naive_sql(self) -> str:
+        """Whether the input names no offset here."""
+        if self.is_text:
+            return f"(is_time({self.column.sql}) AND time_is_naive({self.column.sql})) IS TRUE"
+        return "FALSE" if self.column.type in WITH_OFFSET else self.given_sql
+
+
+@dataclass(frozen=True)
+class Fault:
+    """When a row cannot be used, the reason code, and the offending text; all but the code are SQL."""
+
+    condition: str
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Json:
+    """Where an input's JSON is: SQL for its text; field → pointers to try; the pointer to its properties, if there.
+
+    `made` are columns of what is parsed, for what is asked of it several times. `object_name` and `texts_name` are
+    columns that the input does not have.
+    """
+
+    sql: str
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    properties: tuple[str, ...] | None = None
+    is_record: bool = False
+    made: Mapping[str, str] = field(default_factory=dict)
+    object_name: str = "object"
+    texts_name: str = "texts"
+
+    def column(self, name: str) -> Column:
+        """A field's text among the texts that are parsed."""
+        position = 0
+        for known, pointers in self.fields.items():
+            if known == name:
+                texts = [f"{self.texts_name}[{position + n + 1}]" for n in range(len(pointers))]
+                return Column(f"coalesce({', '.join(texts)})" if len(texts) > 1 else texts[0])
+            position += len(pointers)
+        return Column(ABSENT)
+
+    def property_sql(self, name: str, properties: Sequence[str]) -> str:
+        """A property's text among the texts that are parsed."""
+        known = sum(len(pointers) for pointers in self.fields.values())
+        return f"{self.texts_name}[{known + list(properties).index(name) + 1}]"
+
+    def stages(self, properties: Sequence[str]) -> list[Stage]:
+        """From `input` to `parsed`: what the JSON holds at the pointers that are needed, every digit kept."""
+        pointers = [pointer for pointers in self.fields.values() for pointer in pointers]
+        if self.properties is not None:
+            pointers += [json_pointer(*self.properties, name) for name in properties]
+        usable = case({f"json_valid({self.sql}) AND json_type({self.sql}) = 'OBJECT'": self.sql})
+        texts = f"json_texts({self.object_name}, {literal_list(pointers)})"
+        stages = [
+            Stage("objects", "the JSON that is an object", select({self.object_name: usable}, "input", star="*")),
+            Stage("parsed", "its texts, every digit kept", select({self.texts_name: texts}, "objects", star="*")),
+        ]
+        if self.made:
+            stages.append(Stage("read", "what is not as we write it", select(self.made, "parsed", star="*")))
+        return [*stages, load_stage("observations")] if self.is_record else stages
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An input's fields and properties, as SQL over what can stand behind FROM.
+
+    `property_sql` gives a property's text, `properties_sql` all of them as a MAP in the order of their names;
+    `property_numbers` are those that are exact numbers already. `keyless` faults leave a row without a key; the others
+    do not. `row_sql` numbers the rows of a file, if that is asked for. The rows of `only_files` count; those of others
+    are only compared with them. `by_file` says that files entered at different times, as the table `entered` has it.
+    """
+
+    relation: str
+    columns: Mapping[str, Column]
+    properties_sql: str
+    property_sql: Callable[[str], str] | None = None
+    property_numbers: Mapping[str, Column] = field(default_factory=dict)
+    zone: str = "UTC"
+    file_sql: str = ABSENT
+    keyless: tuple[Fault, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    json: Json | None = None
+    is_records: bool = False
+    generates_ids: bool = False
+    has_metered_at: bool = True
+    partition: TimePartition | None = None
+    quantity_type: str = ""
+    row_sql: str = ""
+    only_files: tuple[str, ...] = ()
+    by_file: bool = False
+
+    def column(self, name: str) -> Column:
+        """A field's column; an absent optional one is NULL."""
+        return self.columns.get(name, Column(ABSENT))
+
+    @property
+    def time(self) -> TimeColumn:
+        """When it was."""
+        return TimeColumn(self.column("recorded_at" if self.is_records else "time"), self.zone)
+
+    @property
+    def metered(self) -> TimeColumn:
+        """When it entered."""
+        return TimeColumn(self.column("metered_at"))
+
+    @property
+    def constants(self) -> dict[str, str]:
+        """The columns that are the same in every row, as SQL."""
+        found = {name: self.column(name).constant_sql for name in ("workspace_id", "universe_id", "subject")}
+        never = {"time_cut": self.time.cut_sql, "time_naive": self.time.naive_sql}
+        known = {name: sql for name, sql in never.items() if sql == "FALSE"}
+        return known | {name: sql for name, sql in found.items() if sql}
+
+    def with_universes(self, renamed: Mapping[str, str]) -> Layout:
+        """The same input with other names for some universes; ids stay apart, since a key has its universe (R8)."""
+        if not renamed:
+            return self
+        column = self.column("universe_id")
+        if column.constant_sql and column.proven.constant is not None:
+            new = constant_column(renamed.get(column.proven.constant, column.proven.constant))
+        else:
+            pairs = [(literal(old), literal(name)) for old, name in renamed.items()]
+            new = Column(case(pairs, column.text_sql, of=column.text_sql), proven=replace(column.proven, constant=None))
+        return replace(self, columns={**self.columns, "universe_id": new})
+
+    def is_present(self, name: str) -> bool:
+        """Whether a field is proven to be missing nowhere."""
+        generated = self.generates_ids and name in ("id", "event_id")
+        source = "source_event_id" if name == "event_id" else name
+        return not generated and self.column(source).proven.is_present
+
+    def stages(self, properties: Sequence[str], *, suspects: bool = False, reach: Reach = "all") -> list[Stage]:
+        """From the input to `fields`; `properties` become p_0, p_1, …
+
+        With `suspects`, only the rows whose key may occur more than once, so that nothing is computed of the others;
+        but of generated ids all, since these are known only later.
+        """
+        more = {ROW_COLUMN: self.row_sql} if self.row_sql else {}
+        source, star = self.relation, "*"
+        if self.by_file:
+            # Joined here, below all expressions: above them, DuckDB plans for half a minute.
+            more[ENTERED_COLUMN] = "entered.entered_at"
+            source = f"{self.relation} AS lying\nLEFT JOIN entered ON entered.file = lying.{FILE_COLUMN}"
+            star = "lying.*"
+        lies = select(more, source, star=star, where=[] if suspects else self._near(reach))
+        stages = [Stage("input", "the input as it lies", lies)]
+        if self.json:
+            stages += self.json.stages(properties)
+        key = [self.column(name).text_sql for name in ("workspace_id", "universe_id", "id")]
+        where = [f"hash({', '.join(key)}) IN (SELECT key_hash FROM repeated_keys)"]
+        only = where if suspects and not self.generates_ids else []
+        named = select(self._named(properties), stages[-1].name, where=only)
+        stages.append(Stage("named", "its fields under one name each, its times in UTC microseconds (R11)", named))
+        if self.generates_ids:
+            stages.append(load_stage("generated_ids"))
+        fields = self._fields_sql(stages[-1].name)
+        return [*stages, Stage("fields", "what makes a row unusable, and its content in one canonical text", fields)]
+
+    def _near(self, reach: Reach) -> list[str]:
+        """What a reader can leave out unread: other files, and times out of reach where they are of a type."""
+        files = [f"list_contains({literal_list(self.only_files)}, {FILE_COLUMN})"] if self.only_files else []
+        if not self.time.is_ordinary or self.time.column.type != "TIMESTAMP WITH TIME ZONE":
+            return files
+        bounds = {name: f"make_timestamptz(epoch_us(${name}))" for name in ("start", "end")}
+        return [*files, *reach_conditions(reach, self.time.column.sql, **bounds)]
+
+    def _named(self, properties: Sequence[str]) -> dict[str, str]:
+        time, metered = self.time, self.metered
+        early = [*self.keyless, *self.faults]
+        columns = {name: self.column(name).text_sql for name in ("workspace_id", "universe_id", "subject", "id")}
+        columns |= {
+            "event_id": self.column("source_event_id" if self.is_records else "id").text_sql,
+            "type": self.column("type").text_sql,
+            "time_text": time.text_sql,
+            "time_given": time.given_sql,
+            "recorded_at": time.moment_sql,
+            "time_cut": time.cut_sql,
+            "time_naive": time.naive_sql,
+            "metered_text": self.column("metered_at").text_sql,
+            "metered_at": metered.moment_sql,
+            "metered_given": metered.given_sql,
+            **({"misplaced": self.partition.misplaced_sql(time.moment_sql)} if self.partition else {}),
+            "file": self.file_sql,
+            **({"row": ROW_COLUMN} if self.row_sql else {}),
+            **({ENTERED_BY_FILE: ENTERED_COLUMN} if self.by_file else {}),
+            "early_reason": case((fault.condition, literal(fault.reason)) for fault in early),
+            "early_text": case((fault.condition, fault.text) for fault in early),
+        }
+        if self.is_records:
+            columns |= {name: self.column(name).text_sql for name in ("quantity", "unit", "aggregation", "value")}
+            for name in ("window_start", "window_end"):
+                columns[name] = TimeColumn(self.column(name), self.zone).moment_sql
+        columns |= {f"p_{n}": self._property_sql(name, properties) for n, name in enumerate(properties)}
+        numbers = self.property_numbers
+        columns |= {f"number_{n}": numbers[name].sql for n, name in enumerate(properties) if name in numbers}
+        columns["properties"] = case(((fault.condition, "NULL") for fault in early), self.properties_sql)
+        return columns
+
+    def _property_sql(self, name: str, properties: Sequence[str]) -> str:
+        if self.property_sql is not None:
+            return self.property_sql(name)
+        return self.json.property_sql(name, properties) if self.json else ABSENT
+
+    def _fields_sql(self, source: str) -> str:
+        required = {"id": "id", "workspace_id": "workspace", "universe_id": "universe", "subject": "subject"}
+        required |= {"event_id": "source-event", "unit": "unit"} if self.is_records else {"type": "type"}
+        required = {name: what for name, what in required.items() if not self.is_present(name)}
+        faults = [Fault(f"coalesce({name}, '') = ''", f"{what}-missing", name) for name, what in required.items()]
+        if not self.time.is_ordinary:
+            faults += [
+                Fault("NOT time_given", "time-missing", "time_text"),
+                Fault(
+                    f"recorded_at IS NULL OR recorded_at NOT BETWEEN {ZERO_TIME} AND {LAST_TIME}",
+                    "time-invalid",
+                    "time_text",
+                ),
+                Fault(f"recorded_at = {ZERO_TIME}", "time-missing", "time_text"),
+            ]
+        if not self.metered.is_ordinary:
+            faults.append(Fault("metered_given AND metered_at IS NULL", "metered-at-invalid", "metered_text"))
+        keyless = [f"early_reason = {literal(fault.reason)}" for fault in self.keyless]
+        keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id") if name in required]
+        content = {"type": "type", "subject": "subject", "time": "coalesce(time_text(recorded_at), time_text)"}
+        if self.is_records:
+            content |= names(("quantity", "unit", *(name for name in EXTENT if name in self.columns)))
+        columns = {
+            "keyless": f"({' OR '.join(keyless)}) IS TRUE" if keyless else "FALSE",
+            "reason": f"coalesce(early_reason, {case((f.condition, literal(f.reason)) for f in faults)})",
+            "reason_text": case(
+                {"early_reason IS NOT NULL": "early_text"}, case((f.condition, f.text) for f in faults)
+            ),
+            "content_text": f"CAST(to_json({struct({**content, 'properties': 'properties'})}) AS VARCHAR)",
+        }
+        return select(
+            columns, source, star="* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given)"
+        )
+
+
+def reach_conditions(reach: Reach, moment: str, *, start: str = "$start", end: str = "$end") -> list[str]:
+    """When a moment is in reach of the window."""
+    conditions = {"window": [f"{moment} >= {start}", f"{moment} < {end}"], "before": [f"{moment} < {end}"], "all": []}
+    return conditions[reach]
+
+
+def map_sql(values: Mapping[str, str]) -> str:
+    """Name → SQL of a text, as a MAP without the absent ones."""
+    if not values:
+        return NO_PROPERTIES
+    return f"in_order(MAP({literal_list(values)}, [{', '.join(values.values())}]))"
+
+
+def json_pointer(*keys: str) -> str:
+    """Keys as an RFC 6901 pointer."""
+    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)

@@ -1,0 +1,125 @@
+"""What --map says: which of an input's columns is which field, which field is a constant, which columns are properties.
+
+Also owns the complaint about fields that no column has, since the mapping is what mends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from metering_duck.contract.config import check_text
+from metering_duck.errors import ConfigError, SchemaError, did_you_mean
+
+OPTIONAL = {
+    "metered_at",
+    "aggregation",
+    "properties",
+    "dimensions",
+    "observations",
+    "window_start",
+    "window_end",
+    "value",
+}
+SHOWN_COLUMNS = 12
+EXAMPLES = {"workspace_id": "'acme'", "universe_id": "'production'", "type": "'api.request'", "unit": "'tokens'"}
+Names = Mapping[str, tuple[str, ...]]
+
+
+class FieldMap:
+    """A mapping as it was given, checked and sorted: `columns`, `constants`, and `properties` (name → column)."""
+
+    def __init__(self, given: Mapping[str, Any] | None, names: Names) -> None:
+        self.columns: dict[str, str] = {}
+        self.constants: dict[str, str] = {}
+        self.properties: dict[str, str] = {}
+        self.lists_properties = False
+        self.bag = "dimensions" if "dimensions" in names else "properties"
+        fields = {alias: name for name, aliases in names.items() for alias in (name, *aliases)}
+        if "time" in names:
+            fields |= dict.fromkeys(("recorded_at", "recordedAt"), "time")
+        for key, value in (given or {}).items():
+            self._add(key, value, fields, names)
+
+    def _add(self, key: str, value: Any, fields: Mapping[str, str], names: Names) -> None:
+        for text in (key, *([value] if isinstance(value, str) else [])):
+            check_text(text, "map")
+        head, _, rest = key.partition(".")
+        if head == self.bag and (rest or not isinstance(value, str) or "," in value):
+            self._add_properties(rest, value)
+        elif key not in fields:
+            known = [*names, f"{self.bag}.NAME"]
+            raise ConfigError(f"map: found {key!r}; expected a field. hint: {did_you_mean(key, known)}")
+        elif not isinstance(value, str) or not value:
+            raise ConfigError(
+                f"map: found {key}={value!r}; expected a column's name, or a constant such as \"'acme'\"."
+            )
+        elif len(value) >= 2 and value[0] == value[-1] == "'":
+            self.constants[fields[key]] = value[1:-1].replace("''", "'")
+        else:
+            self.columns[fields[key]] = value
+
+    def take_property(self, name: str, column: str) -> None:
+        """A column as a property of that name."""
+        self.lists_properties = True
+        self.properties[name] = column
+
+    def _add_properties(self, name: str, value: Any) -> None:
+        self.lists_properties = True
+        if name:
+            self.take_property(name, value)
+        elif isinstance(value, Mapping):
+            self.properties.update(value)
+        else:
+            listed = value.split(",") if isinstance(value, str) else value
+            self.properties.update({column.strip(): column.strip() for column in listed})
+
+    def column_of(self, name: str, aliases: Sequence[str], found: Iterable[str], where: str) -> str | None:
+        """The column of a field: as mapped, else by its own name in any spelling.
+
+        Raises: SchemaError when the mapped column is not there.
+        """
+        columns = list(found)
+        wanted = self.columns.get(name)
+        if wanted is None:
+            return next((alias for alias in (*aliases, name) if alias in columns), None)
+        if wanted not in columns:
+            hint = did_you_mean(wanted, columns)
+            raise SchemaError(where, repr(wanted), found="no such column", expected=f"the column of {name}", hint=hint)
+        return wanted
+
+    def check_properties(self, found: Iterable[str], where: str) -> None:
+        """Every column that is listed as a property must be there."""
+        columns = list(found)
+        for column in self.properties.values():
+            if column not in columns:
+                hint = did_you_mean(column, columns)
+                raise SchemaError(
+                    where, repr(column), found="no such column", expected="a property's column", hint=hint
+                )
+
+
+def may_lack(name: str, found: Iterable[str], *, generates_ids: bool) -> bool:
+    """Whether an input can do without a field."""
+    if name in OPTIONAL or (name == "id" and generates_ids):
+        return True
+    return name in ("quantity", "unit") and bool({"measurement", "observations"} & set(found))
+
+
+def raise_missing(missing: Sequence[str], where: str, found: Sequence[str], names: Names) -> NoReturn:
+    """One SchemaError for all missing fields; its hint mends every one."""
+    maps = " ".join(
+        f'--map "{name}={EXAMPLES[name]}"' if name in EXAMPLES else f"--map {name}=COLUMN" for name in missing
+    )
+    ids = ", or --generate-ids where events have no id" if "id" in missing else ""
+    spelled = ", ".join(f"{name} (or {names[name][0]})" if names[name][0] != name else name for name in missing)
+    more = f" and {len(found) - SHOWN_COLUMNS} more" if len(found) > SHOWN_COLUMNS else ""
+    shown = (", ".join(found[:SHOWN_COLUMNS]) or "none") + more
+    one = len(missing) == 1
+    raise SchemaError(
+        where,
+        spelled,
+        found=f"no such column{'' if one else 's'} among {shown}",
+        expected="one" if one else "one for each",
+        hint=maps + ids,
+    )

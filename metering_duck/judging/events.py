@@ -1,0 +1,557 @@
+"""Config → SQL: a wide CASE projection, one text column per measurement, then its DECIMAL, then a verdict on the event.
+
+Pure text in, text out: does not import duckdb and never looks at data. Wide all the way (one row per event);
+readings/totals.py turns to one row per unit, after aggregating. Measurements of different catalog entries share a
+column (a *slot*) when they mean the same, since an event matches one entry at most (R1).
+
+    input → named → fields → arrivals → accepted → matched → projected → quantified → judged
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+
+from metering_duck.contract.aggregations import Aggregation
+from metering_duck.contract.config import Entry, MeteringConfig, utc
+from metering_duck.contract.filters import condition_sql
+from metering_duck.contract.measurements import Measurement, Span
+from metering_duck.decimals.columns import HALF_EVEN, DecimalType, decimal_of_type
+from metering_duck.errors import ConfigError
+from metering_duck.inputs.layout import ENTERED_BY_FILE, Layout, Reach, reach_conditions
+from metering_duck.judging.quantities import Parsed, quantified_stages
+from metering_duck.judging.spans import Conversion, conversion_stages, span_stages, unreadable_sql
+from metering_duck.statements.quote import literal
+from metering_duck.statements.select import case, names, select
+from metering_duck.statements.stages import Query, Stage, load_stage, reading
+
+SETTLED_ONLY = ("content", "verdict", "kept_content", "kept_metered_at")
+TEXT_DECIMAL = DecimalType(20, 18)
+REJECT_IDENTITY = ("workspace_id", "universe_id", "id", "type", "subject")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). `unit_sql` is a literal, or a column of records.
+
+    With several source properties, `added`, there is a q_N_0, v_N_0, … for each. A span is start_N and end_N, and
+    `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text. What `is_in_all`
+    applies to every event that is metered; slots of the same `levels` have the same quantities.
+    """
+
+    index: int
+    unit_sql: str
+    aggregation: Aggregation | None
+    decimal: DecimalType
+    result_scale: int | None = None
+    rounding: str = HALF_EVEN
+    added: tuple[str, ...] = ()
+    factor: Fraction = Fraction(1)
+    span: Span | None = None
+    times_duration: str | None = None
+    inner_column: str = ""
+    of_record: bool = False
+    is_in_all: bool = False
+    levels: str = ""
+
+    @property
+    def scale(self) -> int:
+        """The fraction digits of its quantities."""
+        return self.decimal.scale
+
+    @property
+    def counts_texts(self) -> bool:
+        """Whether its texts are told apart and are no quantities."""
+        return self.aggregation is not None and self.aggregation.function == "unique-count"
+
+    @property
+    def is_prorated(self) -> bool:
+        """Whether its quantities are split over the windows that their spans overlap."""
+        return self.aggregation is not None and self.aggregation.prorated
+
+    @property
+    def text_sql(self) -> str:
+        """The text that unique-count tells apart."""
+        return f"value_{self.index}" if self.of_record else f"q_{self.index}"
+
+    @property
+    def texts(self) -> list[str]:
+        """What its q and v columns are numbered."""
+        return [f"{self.index}_{n}" for n in range(len(self.added))] if self.added else [str(self.index)]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its quantity is one text as it is."""
+        return not (self.added or self.counts_texts or self.times_duration) and self.factor == 1
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A measurement in its slot: the number of its entry, its path in the config, and what it measures."""
+
+    slot: Slot
+    entry: int
+    path: str
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which events are read (R10, R24) and which subjects make readings; empty is all of them.
+
+    `reach` bounds the events' times by the window's; `entered` is SQL for when an event without a metered_at entered.
+    `renamed` are universes that have another name in what is made of their events, though not in the events' keys.
+    """
+
+    workspaces: tuple[str, ...] = ()
+    universes: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    as_of: bool = False
+    reach: Reach = "all"
+    entered: str = "$clock"
+    renamed: tuple[tuple[str, str], ...] = ()
+    types: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Column → what its values are called among the parameters, and the values that are asked for, if any are."""
+        named = {"workspace_id": ("workspace", self.workspaces), "universe_id": ("universe", self.universes)}
+        return named | {"type": ("type", self.types)}
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The values that are asked for, by their names in SQL."""
+        return {f"{name}_{n}": value for name, values in self.columns.values() for n, value in enumerate(values)}
+
+
+def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed]:
+    """Each measurement in a slot; `aggregation` overrides every measurement's own."""
+    slots: list[Slot] = []
+    placed = []
+    paths = iter(config.measurements)
+    for number, entry in enumerate(config.entries):
+        taken: set[int] = set()
+        for measurement in entry.measurements:
+            path = next(paths)[0]
+            wanted = _slot(measurement, aggregation)
+            _check_slot(wanted, measurement, entry, path)
+            free = (s for s in slots if s.index not in taken and replace(s, index=-1) == wanted)
+            slot = next(free, None)
+            if slot is None:
+                slot = replace(wanted, index=len(slots))
+                slots.append(slot)
+            taken.add(slot.index)
+            placed.append(Placed(slot, number, path, measurement))
+    return placed
+
+
+def _check_slot(slot: Slot, measurement: Measurement, entry: Entry, path: str) -> None:
+    """Refuse an aggregation, the call's or its own, that the measurement has not what it takes for."""
+    found = slot.aggregation
+    if found is None:
+        return
+    if slot.counts_texts and slot.added:
+        raise ConfigError(f"{path}.sourceProperty: found several with unique-count; expected one.")
+    if found.prorated and measurement.span is None:
+        hint = '"span": {"start": "from", "end": "to"}'
+        raise ConfigError(f"{path}: found prorated-sum without a span; expected one. hint: {hint}")
+    if found.by in entry.source_properties:
+        raise ConfigError(
+            f"{path}: found the inner dimension {found.by!r}, which the config measures; expected a dimension. "
+            "hint: a property that is measured is no dimension (R6)"
+        )
+
+
+def _slot(measurement: Measurement, chosen: str | None) -> Slot:
+    """What a measurement needs of its slot."""
+    aggregation = measurement.aggregated(chosen)
+    counts_texts = aggregation is not None and aggregation.function == "unique-count"
+    decimal = DecimalType(measurement.integer_digits, measurement.scale)
+    return Slot(
+        -1,
+        literal(measurement.unit),
+        aggregation,
+        TEXT_DECIMAL if counts_texts else decimal,
+        measurement.result_scale,
+        measurement.rounding,
+        measurement.source_property if len(measurement.source_property) > 1 else (),
+        measurement.factor,
+        measurement.span,
+        measurement.times_duration,
+    )
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A config, a layout and a selection, from which the stages up to `judged` are made."""
+
+    config: MeteringConfig
+    layout: Layout
+    selection: Selection
+    aggregation: str | None = None
+    group_by: tuple[str, ...] = ()
+
+    @cached_property
+    def placed(self) -> list[Placed]:
+        """The measurements in their slots."""
+        placed = place(self.config, self.aggregation)
+        filtered = {p.slot for p in placed if p.measurement.filter}
+        is_one = len(self.config.entries) == 1
+        levels: dict[Slot, str] = {}
+        for p in placed:
+            m = p.measurement
+            levels[p.slot] = levels.get(p.slot, "") + repr((p.entry, m.filter, m.source_property))
+        return [
+            replace(p, slot=self._known(p.slot, levels[p.slot], is_in_all=is_one and p.slot not in filtered))
+            for p in placed
+        ]
+
+    def _known(self, slot: Slot, levels: str, *, is_in_all: bool) -> Slot:
+        """A slot that knows where its inner dimension is, whether it always applies, and what its quantities are."""
+        by = slot.aggregation.by if slot.aggregation else None
+        levels += repr((slot.decimal, slot.factor, slot.span, slot.times_duration))
+        return replace(slot, inner_column=self.property_sql(by) if by else "", is_in_all=is_in_all, levels=levels)
+
+    @cached_property
+    def slots(self) -> list[Slot]:
+        """The slots, in their order."""
+        return sorted({p.slot for p in self.placed}, key=lambda slot: slot.index)
+
+    @cached_property
+    def properties(self) -> list[str]:
+        """Every property that the config or the grouping names, in order; the Nth is column p_N."""
+        measurements = [measurement for _, measurement in self.config.measurements]
+        named = {name for measurement in measurements for name in measurement.properties}
+        named = named.union(*(measurement.filter.properties for measurement in measurements if measurement.filter))
+        inner = {found.by for m in measurements if (found := m.aggregated(self.aggregation)) and found.by}
+        return sorted(named | inner | set(self.group_by))
+
+    def property_sql(self, name: str) -> str:
+        """The column that holds a property's text."""
+        return f"p_{self.properties.index(name)}"
+
+    @property
+    def constants(self) -> dict[str, str]:
+        """The columns of a reading's key that are the same in every row, with their SQL."""
+        constants = self.layout.constants | ({} if self.group_by else {"dimensions": dimensions_sql({})})
+        if self.selection.renamed:
+            constants.pop("universe_id", None)
+        return constants
+
+    def arrivals(self, *, suspects: bool = False) -> list[Stage]:
+        """From the input to `arrivals`: one row per event read, with what makes it unusable, if anything."""
+        return arrivals_stages(self.layout, self.properties, self.selection, suspects=suspects)
+
+    def judged(self, *, repeated: bool) -> list[Stage]:
+        """From the input to `judged`: one row per event, its quantities, and its status (R9)."""
+        return [
+            *self.arrivals(),
+            accepted_stage(repeated=repeated),
+            *renamed_stages(self.selection),
+            Stage("matched", "which entry of the config an event matches (R1)", self._matched_sql()),
+            Stage(
+                "projected", "each measurement's text where it applies: its filter first (R2)", self._projected_sql()
+            ),
+            *quantified_stages(self._parsed),
+            *self.converted,
+            Stage("judged", "an event is metered, unmatched or rejected as a whole (R3, R9)", self._judged_sql()),
+        ]
+
+    def _matched_sql(self) -> str:
+        whens = [(entry_condition_sql(entry), str(number)) for number, entry in enumerate(self.config.entries)]
+        return select({"entry": case(whens)}, "renamed" if self.selection.renamed else "accepted", star="*")
+
+    def _projected_sql(self) -> str:
+        columns = {}
+        for slot in self.slots:
+            here = [(self._applies_sql(p), p) for p in self.placed if p.slot == slot]
+            columns[f"a_{slot.index}"] = " OR ".join(f"({applies})" for applies, _ in here)
+            for n, text in enumerate(slot.texts):
+                found = [(applies, self.property_sql(p.measurement.source_property[n])) for applies, p in here]
+                columns[f"q_{text}"] = case(found)
+                if self._is_number(slot, n):
+                    columns[f"number_of_{text}"] = case((a, column.replace("p_", "number_")) for a, column in found)
+        for one in self._parsed:
+            if one.takers:
+                columns[one.text] = case({" OR ".join(when for _, when in one.takers): one.source})
+        columns["dimensions"] = self._dimensions_sql()
+        return select(columns, "matched", star="*")
+
+    def _sources(self, slot: Slot, place: int) -> set[str]:
+        """The properties that a slot's text comes from, one for each entry at most."""
+        return {p.measurement.source_property[place] for p in self.placed if p.slot == slot}
+
+    def _is_number(self, slot: Slot, place: int) -> bool:
+        """Whether the input has exact numbers there, of a type whose every value fits."""
+        numbers = self.layout.property_numbers
+        found = (numbers.get(name) for name in self._sources(slot, place))
+        return not slot.counts_texts and all(
+            column and slot.decimal.holds(decimal_of_type(column.type)) for column in found
+        )
+
+    @cached_property
+    def _parsed(self) -> list[Parsed]:
+        """What is parsed: each slot's texts, but what several take from one property as one DECIMAL only once."""
+        alone: list[Parsed] = []
+        together: dict[tuple[str, DecimalType], list[tuple[str, Slot]]] = {}
+        for slot in self.slots:
+            for n, text in enumerate(slot.texts):
+                sources = sorted(self._sources(slot, n))
+                if self._is_number(slot, n):
+                    alone.append(Parsed(f"q_{text}", f"v_{text}", slot.decimal, f"number_of_{text}"))
+                elif not slot.counts_texts and len(sources) == 1:
+                    together.setdefault((sources[0], slot.decimal), []).append((text, slot))
+                elif not slot.counts_texts:
+                    alone.append(Parsed(f"q_{text}", f"v_{text}", slot.decimal))
+        for n, ((name, decimal), users) in enumerate(together.items()):
+            takers = tuple((f"v_{text}", f"a_{slot.index}") for text, slot in users)
+            source, of = self.property_sql(name), f"{self.property_sql(name)}_{n}"
+            shared = Parsed(f"q_of_{of}", f"v_of_{of}", decimal, source=source, takers=takers)
+            (text, _), *others = users
+            alone.append(shared if others else Parsed(f"q_{text}", f"v_{text}", decimal))
+        return alone
+
+    def _applies_sql(self, placed: Placed) -> str:
+        """When a measurement applies (R2). Never NULL."""
+        applies = f"entry IS NOT DISTINCT FROM {placed.entry}"
+        chosen = placed.measurement.filter
+        return applies if chosen is None else f"{applies} AND {condition_sql(chosen, self.property_sql)}"
+
+    def _dimensions_sql(self) -> str:
+        """The group-by dimensions; what an entry measures is no dimension there (R6)."""
+        values = {}
+        for name in sorted(set(self.group_by)):
+            measured = [str(n) for n, entry in enumerate(self.config.entries) if name in entry.source_properties]
+            if len(measured) == len(self.config.entries):
+                raise ConfigError(
+                    f"group_by: found {name!r}, which the config measures; expected a dimension. "
+                    "hint: a property that is measured is no dimension (R6)"
+                )
+            column = self.property_sql(name)
+            values[name] = case({f"entry IN ({', '.join(measured)})": "NULL"}, column) if measured else column
+        return dimensions_sql(values)
+
+    @cached_property
+    def converted(self) -> list[Stage]:
+        """The spans, and the quantities that are not one text as it is; no stage where there is none."""
+        spans = {slot.index: slot.span for slot in self.slots if slot.span}
+        stages = span_stages(spans, self.property_sql, self.layout.zone)
+        texts = [slot for slot in self.slots if slot.counts_texts]
+        if texts:
+            ones = {f"v_{s.index}": case({f"q_{s.index} IS NOT NULL": f"CAST(1 AS {s.decimal.sql})"}) for s in texts}
+            before = stages[-1].name if stages else "quantified"
+            why = "texts that are told apart count one each"
+            stages.append(Stage("told_apart", why, select(ones, before, star="*")))
+        converted = [
+            Conversion(s.index, tuple(f"v_{t}" for t in s.texts), s.factor, s.times_duration, s.decimal)
+            for s in self.slots
+            if not (s.is_plain or s.counts_texts)
+        ]
+        return [*stages, *conversion_stages(converted, stages[-1].name if stages else "quantified")]
+
+    def _faults(self, placed: Placed) -> list[tuple[str, str, str, str]]:
+        """What can be wrong with a measurement, in order: when, with which property, which text, and the reason."""
+        slot, measurement = placed.slot, placed.measurement
+        faults = []
+        if measurement.span:
+            for name in measurement.span.properties:
+                text = self.property_sql(name)
+                faults.append((f"{text} IS NULL", name, text, "'span-missing'"))
+                faults.append((unreadable_sql(measurement.span, name, slot.index), name, text, "'span-invalid'"))
+            last = measurement.span.properties[-1]
+            faults.append((f"start_{slot.index} IS NULL", last, self.property_sql(last), "'span-invalid'"))
+        for name, text in zip(slot.added, slot.texts, strict=bool(slot.added)):
+            faults.append((f"v_{text} IS NULL", name, f"q_{text}", "CAST(NULL AS VARCHAR)"))
+        first = measurement.source_property[0]
+        return [*faults, ("TRUE", first, f"q_{slot.texts[0]}", "CAST(NULL AS VARCHAR)")]
+
+    def _judged_sql(self) -> str:
+        faults = []
+        for n, p in enumerate(self.placed):
+            index = p.slot.index
+            missing = f"(v_{index} IS NULL OR start_{index} IS NULL)" if p.slot.span else f"v_{index} IS NULL"
+            faults.append((f"entry = {p.entry} AND a_{index} AND {missing}", str(n)))
+        status = {
+            "reason IS NOT NULL OR faulty IS NOT NULL": "'rejected'",
+            "entry IS NULL": "'unmatched-entry'",
+            f"NOT ({' OR '.join(f'a_{slot.index}' for slot in self.slots)})": "'unmatched-filter'",
+        }
+        columns = {"faulty": case({"reason IS NULL": case(faults)}), "status": case(status, "'metered'")}
+        return select(columns, self.converted[-1].name if self.converted else "quantified", star="*")
+
+    def rejects(self, *, repeated: bool) -> Query:
+        """One row per rejected event: who it was, which measurement, the offending text, and why (R3)."""
+
+        def of_fault(values: Iterable[str]) -> str:
+            return case(((str(n), value) for n, value in enumerate(values)), of="faulty")
+
+        found = [self._faults(p) for p in self.placed]
+
+        def first_of(place: int) -> list[str]:
+            values = [[(f[0], literal(f[1]) if place == 1 else f[place]) for f in faults] for faults in found]
+            return [each[0][1] if len({v for _, v in each}) == 1 else case(each) for each in values]
+
+        faults = {
+            "measurement": of_fault(literal(p.path) for p in self.placed),
+            "source_property": of_fault(first_of(1)),
+            "unit": of_fault(literal(p.measurement.unit) for p in self.placed),
+            "faulty_text": of_fault(first_of(2)),
+            "known_reason": of_fault(first_of(3)),
+            "integer_digits": of_fault(str(p.slot.decimal.integer_digits) for p in self.placed),
+            "fraction_digits": of_fault(str(p.slot.scale) for p in self.placed),
+        }
+        return rejects_query(self.judged(repeated=repeated), faults)
+
+
+def entry_condition_sql(entry: Entry) -> str:
+    """When an event matches an entry: workspace, type, and business time (R1)."""
+    parts = ["reason IS NULL"]
+    if entry.workspace_id is not None:
+        parts.append(f"workspace_id = {literal(entry.workspace_id)}")
+    if entry.type is not None:
+        parts.append(f"type = {literal(entry.type)}")
+    if entry.effective_from is not None:
+        parts.append(f"recorded_at >= TIMESTAMP '{utc(entry.effective_from):%Y-%m-%d %H:%M:%S.%f}'")
+    if entry.effective_to is not None:
+        parts.append(f"recorded_at < TIMESTAMP '{utc(entry.effective_to):%Y-%m-%d %H:%M:%S.%f}'")
+    return " AND ".join(parts)
+
+
+# --- what events and records share -----------------------------------------------------------------------------------
+
+
+def arrivals_stages(
+    layout: Layout, properties: Sequence[str], selection: Selection, *, suspects: bool = False
+) -> list[Stage]:
+    """From the input to `arrivals`; of keys that may occur more than once, the `suspects`, also those out of reach."""
+    reach: Reach = "all" if suspects else selection.reach
+    stages = layout.stages(properties, suspects=suspects, reach=reach)
+    return [*stages, arrivals_stage(replace(selection, reach=reach))]
+
+
+def arrivals_stage(selection: Selection) -> Stage:
+    """`arrivals`: the rows that had entered by the cut-off, of what is asked for, in reach."""
+    where = reach_conditions(selection.reach, "recorded_at")
+    for column, (name, values) in selection.columns.items():
+        if values:
+            where.append(f"{column} IN ({', '.join(f'${name}_{n}' for n in range(len(values)))})")
+    if selection.as_of:
+        where.append(f"coalesce(metered_at, {selection.entered}) <= $as_of")
+    by_file = "EXCLUDE (entered_at) " if selection.entered == ENTERED_BY_FILE else ""
+    star = f"* {by_file}REPLACE (coalesce(metered_at, {selection.entered}) AS metered_at)"
+    sql = select({}, "fields", star=star, where=where)
+    return Stage("arrivals", "what had entered by the cut-off, of the workspaces and universes asked for (R24)", sql)
+
+
+def accepted_stage(*, repeated: bool) -> Stage:
+    """`accepted`: one row per key (R8); where no key is repeated that is every row."""
+    if not repeated:
+        return Stage("accepted", "every event once (R8): no key occurs twice", select({}, "arrivals", star="*"))
+    key_once = "hash(workspace_id, universe_id, id) NOT IN (SELECT key_hash FROM repeated_keys)"
+    once = select({}, "arrivals", star="*", where=[f"(keyless OR {key_once})"])
+    kept = select({}, "settled", star=f"* EXCLUDE ({', '.join(SETTLED_ONLY)})", where=["verdict = 'kept'"])
+    why = "every event once (R8): the keys that occur once, and the kept row of each that occurs more often"
+    return Stage("accepted", why, f"{once}\nUNION ALL BY NAME\n{kept}")
+
+
+def renamed_stages(selection: Selection) -> list[Stage]:
+    """`renamed`: the events under the other names of their universes, if there are any."""
+    if not selection.renamed:
+        return []
+    names_sql = case([(literal(old), literal(new)) for old, new in selection.renamed], "universe_id", of="universe_id")
+    sql = select({}, "accepted", star=f"* REPLACE ({names_sql} AS universe_id)")
+    return [Stage("renamed", "what is made of these universes has other names", sql)]
+
+
+def key_hashes_query(arrivals: Sequence[Stage], *, keys: bool, moments: bool) -> Query:
+    """`key_hashes`: of every row the hash of its key, NULL where it has none, and of its subject's moment."""
+    columns = {"key_hash": case({"NOT keyless": "hash(workspace_id, universe_id, id)"})} if keys else {}
+    columns |= {"moment_hash": "hash(subject, recorded_at, metered_at)"} if moments else {}
+    why = "what is compared to find the keys that may occur more than once (R8), and the moments (R13)"
+    return Query("key_hashes", (*arrivals, Stage("key_hashes", why, select(columns, "arrivals"))))
+
+
+def tied_moments_query(arrivals: Sequence[Stage]) -> Query:
+    """`tied_moments`: where the order of a subject's events is not that of their times alone (R13)."""
+    return Query("tied_moments", (*arrivals, load_stage("tied_moments")))
+
+
+def repeated_keys_query(arrivals: Sequence[Stage]) -> Query:
+    """`repeated_keys`: the few keys that may occur twice (R8)."""
+    return Query("repeated_keys", (*arrivals, load_stage("repeated_keys")))
+
+
+def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
+    """`settled`: which rows of those keys count, and what became of the others; of the rows in reach."""
+    suspects = Stage(
+        "suspects",
+        "the rows of keys that may occur more than once, and their content in one canonical text",
+        select(
+            {"content": "content_text"},
+            "arrivals",
+            star="*",
+            where=["NOT keyless", "hash(workspace_id, universe_id, id) IN (SELECT key_hash FROM repeated_keys)"],
+        ),
+    )
+    stages = [*of_suspects, suspects, load_stage("verdicts")]
+    if reach != "all":
+        within = select({}, "verdicts", star="*", where=reach_conditions(reach, "recorded_at"))
+        stages.append(Stage("in_reach", "the others are of other windows", within))
+    return Query("settled", tuple(stages))
+
+
+def outcomes_query(compiler: Compiler, *, repeated: bool) -> Query:
+    """`outcomes`: every event read and what became of it (R9), those that are not metered under its own name, too."""
+    stages = compiler.judged(repeated=repeated)
+    columns = names(("workspace_id", "universe_id", "id", "type", "subject"))
+    columns |= {name: f"{name} AT TIME ZONE 'UTC'" for name in ("recorded_at", "metered_at")}
+    columns |= names(("properties", "status", "file"))
+    found = select(columns, "judged")
+    if repeated:
+        lost = select({"status": "verdict"}, "settled", star="*", where=["verdict <> 'kept'"])
+        stages.append(Stage("lost", "the rows of repeated keys that do not count", lost))
+        renamed = [reading(stage, {"accepted": "lost"}, "lost_renamed") for stage in renamed_stages(compiler.selection)]
+        stages += renamed
+        found += f"\nUNION ALL\n{select(columns, renamed[-1].name if renamed else 'lost')}"
+    return Query("outcomes", (*stages, Stage("outcomes", "every event read, and what became of it", found)))
+
+
+def dimensions_sql(values: Mapping[str, str]) -> str:
+    """Dimensions as the text of one JSON object; NULL when there are none to group by."""
+    if not values:
+        return "CAST(NULL AS VARCHAR)"
+    pairs = ", ".join(f"{literal(name)}, {sql}" for name, sql in sorted(values.items()))
+    return f"CAST(json_object({pairs}) AS VARCHAR)"
+
+
+def rejects_query(judged: Sequence[Stage], faults: Mapping[str, str]) -> Query:
+    """`rejects` in a fixed order: the event's identity, which measurement, the offending text, and why.
+
+    `faults` says for a measurement that failed: measurement, source_property, unit, faulty_text, and the integer_digits
+    and fraction_digits that the text may have.
+    """
+    identity = {**names(REJECT_IDENTITY), "time": "time_text"}
+    rejected = select(
+        {**identity, **faults, "reason": "reason", "reason_text": "reason_text", "file": "file"},
+        "judged",
+        where=["status = 'rejected'"],
+    )
+    fault = "coalesce(quantity_fault(faulty_text, integer_digits, fraction_digits), 'quantity-too-large')"
+    why = f"coalesce(known_reason, {case({'faulty_text IS NULL': literal('source-missing')}, fault)})"
+    columns = names((*REJECT_IDENTITY, '"time"', "measurement", "source_property", "unit"))
+    columns |= {
+        "text": case({"reason IS NOT NULL": "reason_text"}, "faulty_text"),
+        "reason": f"coalesce(reason, {why})",
+    }
+    order = ("workspace_id", "universe_id", "id", '"time"', "measurement", '"text"', "rejects.reason", "file")
+    return Query(
+        "rejects",
+        (
+            *judged,
+            Stage("rejected", "every rejected event, and what was at fault", rejected),
+            Stage("rejects", "and why", select({**columns, "file": "file"}, "rejected")),
+            Stage("rejects_in_order", "in a fixed order", select({}, "rejects", star="*", order_by=order)),
+        ),
+    )

@@ -1,0 +1,222 @@
+"""Records → `judged`: the same verdicts for records that were metered before, here or elsewhere.
+
+A record is already one measurement, so there is one quantity; its unit is a column of the data. A config is not needed;
+where one is given, its precision, scale and aggregation apply by unit. There is one slot for each aggregation and
+DECIMAL that the records have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from metering_duck.contract import aggregations
+from metering_duck.contract.aggregations import Aggregation
+from metering_duck.contract.config import MeteringConfig
+from metering_duck.contract.measurements import PRECISION_MAX, SCALE_DEFAULT, Measurement
+from metering_duck.decimals.columns import HALF_EVEN, DecimalType, decimal_of_type
+from metering_duck.errors import ConfigError, first_few
+from metering_duck.inputs.layout import Layout
+from metering_duck.judging.events import Selection, Slot, accepted_stage, arrivals_stages, dimensions_sql, rejects_query
+from metering_duck.judging.quantities import Parsed, quantified_stages
+from metering_duck.readings.counters import UNIT_COLUMN
+from metering_duck.statements.quote import literal
+from metering_duck.statements.select import case, select
+from metering_duck.statements.stages import Query, Stage
+
+Shape = tuple[DecimalType, int | None, str]
+DEFAULT_SHAPE: Shape = (DecimalType(PRECISION_MAX - SCALE_DEFAULT, SCALE_DEFAULT), None, HALF_EVEN)
+
+
+@dataclass(frozen=True)
+class RecordCompiler:
+    """A layout of records and a selection, from which the stages up to `judged` are made.
+
+    `found` are the aggregations that the records have, when none is chosen for all; see `aggregations_query`.
+    """
+
+    config: MeteringConfig | None
+    layout: Layout
+    selection: Selection
+    aggregation: str | None = None
+    group_by: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+
+    @property
+    def properties(self) -> list[str]:
+        """The dimensions that are grouped by, and inner ones; the Nth is column p_N."""
+        inner = {by for text in self.found if (by := aggregations.parse(text, "records").by)}
+        return sorted(inner | set(self.group_by))
+
+    def _measurements(self) -> dict[str, list[Measurement]]:
+        by_unit: dict[str, list[Measurement]] = {}
+        for _, measurement in self.config.measurements if self.config else []:
+            by_unit.setdefault(measurement.unit, []).append(measurement)
+        return dict(sorted(by_unit.items()))
+
+    def _default_shape(self) -> Shape:
+        """The input's own DECIMAL where the quantity is one, else DECIMAL(38, 18)."""
+        kind = self.layout.quantity_type
+        own = decimal_of_type(kind) if kind.startswith("DECIMAL") else None
+        return (DecimalType(PRECISION_MAX - own.scale, own.scale), None, HALF_EVEN) if own else DEFAULT_SHAPE
+
+    def _shapes(self) -> dict[Shape, list[str]]:
+        """DECIMAL → the units that the config gives it; a unit it does not name, or gives several, has the default."""
+        default = self._default_shape()
+        shapes: dict[Shape, list[str]] = {default: []}
+        for unit, measurements in self._measurements().items():
+            own = {(DecimalType(m.integer_digits, m.scale), m.result_scale, m.rounding) for m in measurements}
+            shapes.setdefault(own.pop() if len(own) == 1 else default, []).append(unit)
+        return shapes
+
+    def _aggregation_sql(self) -> str:
+        """The aggregation of a record: the call's, else its own, else its unit's in the config."""
+        if self.aggregation:
+            return case(self._as_chosen(), literal(self.aggregation), of="aggregation")
+        other_names = [(literal(name), literal(known)) for name, known in aggregations.OTHER_NAMES.items()]
+        own = case(other_names, "nullif(aggregation, '')", of="aggregation")
+        of_unit = [
+            (literal(unit), literal(found[0].text))
+            for unit, measurements in self._measurements().items()
+            if len(found := list({a for m in measurements if (a := m.aggregated())})) == 1
+        ]
+        return f"coalesce({own}, {case(of_unit, of='unit')})"
+
+    @property
+    def slots(self) -> list[Slot]:
+        """One slot for each aggregation and DECIMAL."""
+        pairs = [(text, shape) for text in sorted(set(self.found)) for shape in self._shapes()]
+        return [self._slot(n, aggregations.parse(text, "records"), shape) for n, (text, shape) in enumerate(pairs)]
+
+    def _slot(self, number: int, aggregation: Aggregation, shape: Shape) -> Slot:
+        inner = f"p_{self.properties.index(aggregation.by)}" if aggregation.by else ""
+        decimal, result_scale, rounding = shape
+        slot = Slot(number, UNIT_COLUMN, aggregation, decimal, result_scale, rounding)
+        return replace(slot, inner_column=inner, of_record=True)
+
+    @property
+    def constants(self) -> dict[str, str]:
+        """The columns of a reading's key that are the same in every row, with their SQL."""
+        return self.layout.constants | ({} if self.group_by else {"dimensions": dimensions_sql({})})
+
+    def arrivals(self, *, suspects: bool = False) -> list[Stage]:
+        """From the input to `arrivals`: one row per record read."""
+        return arrivals_stages(self.layout, self.properties, self.selection, suspects=suspects)
+
+    def judged(self, *, repeated: bool) -> list[Stage]:
+        """From the input to `judged`: one row per record, its quantity, and its status (R9)."""
+        return [
+            *self._chosen(repeated=repeated),
+            Stage("projected", "the quantity's text in the slot of its aggregation and DECIMAL", self._projected_sql()),
+            *quantified_stages(self._parsed),
+            Stage("judged", "a record is metered or rejected (R9)", self._judged_sql()),
+        ]
+
+    def _chosen(self, *, repeated: bool) -> list[Stage]:
+        shapes = [
+            (f"unit IN ({', '.join(map(literal, units))})", str(n))
+            for n, units in enumerate(self._shapes().values())
+            if n and units
+        ]
+        columns = {
+            "shape": case(shapes, "0"),
+            "dimensions": dimensions_sql(
+                {name: f"p_{n}" for n, name in enumerate(self.properties) if name in self.group_by}
+            ),
+        }
+        sql = select(columns, "accepted", star=f"* REPLACE ({self._aggregation_sql()} AS aggregation)")
+        return [
+            *self.arrivals(),
+            accepted_stage(repeated=repeated),
+            Stage("chosen", "which aggregation a record is for, and its dimensions", sql),
+        ]
+
+    @property
+    def _parsed(self) -> list[Parsed]:
+        return [Parsed(f"q_{slot.index}", f"v_{slot.index}", slot.decimal) for slot in self.slots]
+
+    def _projected_sql(self) -> str:
+        shapes = list(self._shapes())
+        texts = {}
+        for slot in self.slots:
+            shape = shapes.index((slot.decimal, slot.result_scale, slot.rounding))
+            text = slot.aggregation.text if slot.aggregation else ""
+            applies = f"aggregation = {literal(text)} AND shape = {shape}"
+            texts[f"q_{slot.index}"] = case({applies: "quantity"})
+            if slot.is_prorated:
+                texts |= {f"start_{slot.index}": "window_start", f"end_{slot.index}": "window_end"}
+            if slot.counts_texts:
+                texts[f"value_{slot.index}"] = "value"
+        return select(texts, "chosen", star="*")
+
+    def _judged_sql(self) -> str:
+        measured = " OR ".join(f"v_{slot.index} IS NOT NULL" for slot in self.slots) or "FALSE"
+        rejected = [f"reason IS NOT NULL OR NOT ({measured})", *(condition for condition, _ in self._lacking())]
+        columns = {"status": case([(condition, "'rejected'") for condition in rejected], "'metered'")}
+        return select(columns, "quantified", star="*")
+
+    def _lacking(self) -> list[tuple[str, str]]:
+        """When a record lacks what its aggregation needs beside the quantity, and the reason."""
+        lacking = []
+        for slot in self.slots:
+            n = slot.index
+            if slot.counts_texts:
+                lacking.append((f"v_{n} IS NOT NULL AND value_{n} IS NULL", "'value-missing'"))
+            if slot.is_prorated:
+                lacking.append((f"v_{n} IS NOT NULL AND (start_{n} IS NULL OR end_{n} IS NULL)", "'span-missing'"))
+        return lacking
+
+    def _as_chosen(self) -> list[tuple[str, str]]:
+        """What records say of their quantities stays true under the one aggregation chosen for all: deltas, spans."""
+        chosen = aggregations.parse(str(self.aggregation), "aggregation")
+        if chosen.is_gauge and not chosen.deltas:
+            deltas = literal(replace(chosen, deltas=True).text)
+            names = [
+                replace(chosen, function=name, deltas=True, outer=None, per=None, by=None).text
+                for name in aggregations.GAUGES
+            ]
+            return [(literal(name), deltas) for name in names]
+        if chosen.function == "sum" and not chosen.prorated:
+            return [(literal("prorated-sum"), literal(replace(chosen, prorated=True).text))]
+        return []
+
+    def aggregations_query(self) -> Query:
+        """Which aggregations the records have, each with a unit: to be run when none is chosen for all."""
+        sql = select(
+            {"aggregation": "aggregation", "unit": "min(unit)"},
+            "chosen",
+            where=["reason IS NULL"],
+            group_by=["aggregation"],
+            order_by=["aggregation"],
+        )
+        return Query("aggregations", (*self._chosen(repeated=False), Stage("aggregations", "what there is", sql)))
+
+    def with_found(self, rows: Sequence[tuple[str | None, str]]) -> RecordCompiler:
+        """The same, knowing the aggregations that the records have; without any record, any will do.
+
+        Raises: ConfigError for a record without one, and for one that does not exist.
+        """
+        lacking = [unit for name, unit in rows if name is None]
+        if lacking:
+            raise ConfigError(
+                f"records: found no aggregation for the unit {first_few(map(repr, lacking))}; expected one of "
+                f"{', '.join((*aggregations.COUNTERS, *aggregations.GAUGES))}. hint: --aggregation sum"
+            )
+        found = tuple(aggregations.canonical(str(name), f"records of {unit!r}: aggregation") for name, unit in rows)
+        for text in found:
+            aggregations.check_inner(aggregations.parse(text, "records"), "records: aggregation")
+        return replace(self, found=found or (self.aggregation or "sum",))
+
+    def rejects(self, *, repeated: bool) -> Query:
+        """One row per rejected record."""
+        shapes = [decimal for decimal, *_ in self._shapes()]
+        faults = {
+            "measurement": "CAST(NULL AS VARCHAR)",
+            "source_property": case({"reason IS NULL": "'quantity'"}),
+            "unit": "unit",
+            "faulty_text": "quantity",
+            "known_reason": case(self._lacking()),
+            "integer_digits": case(((str(n), str(t.integer_digits)) for n, t in enumerate(shapes)), of="shape"),
+            "fraction_digits": case(((str(n), str(t.scale)) for n, t in enumerate(shapes)), of="shape"),
+        }
+        return rejects_query(self.judged(repeated=repeated), faults)

@@ -1,0 +1,76 @@
+"""Quantities: from a column of texts to a DECIMAL column, exactly or not at all (R4, R5); pure text.
+
+projected → plain → respelled → quantified
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metering_duck.decimals.columns import DecimalType
+from metering_duck.statements.select import case, select
+from metering_duck.statements.stages import Stage
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What becomes the column `value`: the texts in the column `text`, or the exact numbers in the column `number`.
+
+    Where several measurements take one property, it is parsed once, out of the column `source`: `takers` says which
+    columns take the value, and when.
+    """
+
+    text: str
+    value: str
+    decimal: DecimalType
+    number: str = ""
+    source: str = ""
+    takers: tuple[tuple[str, str], ...] = ()
+
+
+def quantified_stages(parsed: Sequence[Parsed]) -> list[Stage]:
+    """Plain digits that fit are cast; other spellings are first written plainly; the rest is NULL."""
+    why = "each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits"
+    taken = {column: case({when: one.value}) for one in parsed for column, when in one.takers}
+    name = "parsed_once" if taken else "quantified"
+    plain = select({one.value: _plain_sql(one) for one in parsed}, "projected", star="*")
+    texts = [one for one in parsed if not one.number]
+    stages = _respelled_stages(plain, texts, why, name) if texts else [Stage(name, why, plain)]
+    if taken:
+        why = "what several measurements take from one property, where they apply"
+        stages.append(Stage("quantified", why, select(taken, name, star="*")))
+    return stages
+
+
+def _respelled_stages(plain: str, texts: Sequence[Parsed], why: str, name: str) -> list[Stage]:
+    left = " OR ".join(f"({one.text} IS NOT NULL AND {one.value} IS NULL AND is_quantity({one.text}))" for one in texts)
+    listed = ", ".join(one.text for one in texts)
+    respelled = case({left: f"list_transform([{listed}], lambda t: quantity_respelled(t))"}, "CAST([] AS VARCHAR[])")
+    exact = ", ".join(
+        f"coalesce({one.value}, {_respelled_sql(n, one.decimal)}) AS {one.value}" for n, one in enumerate(texts)
+    )
+    return [
+        Stage("plain", why, plain),
+        Stage(
+            "respelled",
+            "of rows with other spellings, the texts in plain digits",
+            select({"respelled": respelled}, "plain", star="*"),
+        ),
+        Stage(
+            name, "then those, if they fit", select({}, "respelled", star=f"* EXCLUDE (respelled) REPLACE ({exact})")
+        ),
+    ]
+
+
+def _plain_sql(one: Parsed) -> str:
+    if one.number:
+        return f"CAST({one.number} AS {one.decimal.sql})"
+    return case({f"is_plain_number({one.text}, {one.decimal.scale})": f"TRY_CAST({one.text} AS {one.decimal.sql})"})
+
+
+def _respelled_sql(place: int, decimal: DecimalType) -> str:
+    """A respelled text has no zero that says nothing, so that its digits can be counted."""
+    whole, fraction, text = max(decimal.integer_digits, 1), decimal.scale, f"respelled[{place + 1}]"
+    digits = f"-?[0-9]{{1,{whole}}}" + (f"(\\.[0-9]{{1,{fraction}}})?" if fraction else "")
+    return case({f"regexp_full_match({text}, '{digits}')": f"TRY_CAST({text} AS {decimal.sql})"})

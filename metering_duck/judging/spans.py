@@ -1,0 +1,168 @@
+"""Extents and conversions: from a measurement's texts to its quantity and the span that it covers, as stages.
+
+A quantity may be several properties added, multiplied by a factor or by the length of its span; a span is said by
+properties or by the event's own time. Pure text. Each stage computes little, so that no expression is written twice.
+
+    quantified → span_texts → extended → added → multiplied → divided → converted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from metering_duck.contract.intervals import LENGTH_US_MAX
+from metering_duck.contract.measurements import UNIT_US, Span
+from metering_duck.decimals.columns import DIGITS_MAX, DecimalType, from_unscaled_sql
+from metering_duck.inputs.layout import Column, TimeColumn
+from metering_duck.statements.select import case, select, tried
+from metering_duck.statements.stages import Stage
+
+PropertySql = Callable[[str], str]
+BASE = "power_of_ten(19)"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How the column v_N comes about: from which columns, times which factor, times its span's length in which unit."""
+
+    number: int
+    values: tuple[str, ...]
+    factor: Fraction
+    times_duration: str | None
+    decimal: DecimalType
+
+    @property
+    def divisor(self) -> int:
+        """What the product is divided by."""
+        return self.factor.denominator * (UNIT_US[self.times_duration] if self.times_duration else 1)
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether it needs a division, or a product of more than 38 digits on its way."""
+        return self.divisor != 1 or self.times_duration is not None
+
+
+# --- spans -----------------------------------------------------------------------------------------------------------
+
+
+def span_stages(spans: dict[int, Span], property_sql: PropertySql, zone: str) -> list[Stage]:
+    """`span_texts`, `extended`: start_N and end_N; NULL where a text cannot be read, or the end is before the start."""
+    if not spans:
+        return []
+    read = {
+        f"{part}_read_{n}": sql for n, span in spans.items() for part, sql in _parts(span, property_sql, zone).items()
+    }
+    bounds: dict[str, str] = {}
+    for n, span in spans.items():
+        start, end = _bounds(span, n)
+        valid = f"{start} <= {end} AND {start} >= TIMESTAMP '0001-01-01' AND {end} < TIMESTAMP '10000-01-01'"
+        bounds |= {f"start_{n}": case({valid: start}), f"end_{n}": case({valid: end})}
+    return [
+        Stage(
+            "span_texts", "the texts that say a span, as moments and microseconds", select(read, "quantified", star="*")
+        ),
+        Stage("extended", "from when to when a quantity extends (R11)", select(bounds, "span_texts", star="*")),
+    ]
+
+
+def _parts(span: Span, property_sql: PropertySql, zone: str) -> dict[str, str]:
+    """start, end and length, as far as properties say them."""
+    parts = {}
+    for name, given in (("start", span.start), ("end", span.end)):
+        if given is not None and span.times == "rfc3339":
+            parts[name] = TimeColumn(Column(property_sql(given)), zone).moment_sql
+        elif given is not None:
+            unit_us = UNIT_US[span.times.removeprefix("epoch-")]
+            parts[name] = f"moment_since_1970(whole_us({property_sql(given)}, {unit_us}))"
+    if span.duration is not None:
+        parts["length"] = f"whole_us({property_sql(span.duration)}, {UNIT_US[span.unit or 'microseconds']})"
+    return parts
+
+
+def _bounds(span: Span, n: int) -> tuple[str, str]:
+    length = f"to_microseconds(CASE WHEN length_read_{n} BETWEEN 0 AND {LENGTH_US_MAX} THEN length_read_{n} END)"
+    start, end = f"start_read_{n}", f"end_read_{n}"
+    if span.duration is None:
+        return start if span.start else "recorded_at", end if span.end else "recorded_at"
+    if span.end is not None or (span.start is None and span.event_time == "end"):
+        end = end if span.end else "recorded_at"
+        return f"{end} - {length}", end
+    start = start if span.start else "recorded_at"
+    return start, f"{start} + {length}"
+
+
+def unreadable_sql(span: Span, name: str, n: int) -> str:
+    """When the property of a span of the measurement in slot n cannot be read."""
+    part = "length" if name == span.duration else "start" if name == span.start else "end"
+    return f"{part}_read_{n} IS NULL"
+
+
+# --- quantities ------------------------------------------------------------------------------------------------------
+
+
+def conversion_stages(conversions: Sequence[Conversion], source: str) -> list[Stage]:
+    """From `source` to `converted`: quantities added, then multiplied and divided, rounded once, half to even.
+
+    Exact: NULL where a sum or a result does not fit its DECIMAL.
+    """
+    stages: list[Stage] = []
+
+    def add(name: str, why: str, columns: dict[str, str], star: str = "*") -> None:
+        before = stages[-1].name if stages else source
+        stages.append(Stage(name, why, select(columns, before, star=star)))
+
+    several = {f"v_{c.number}": _added_sql(c) for c in conversions if len(c.values) > 1}
+    if several:
+        add("added", "several quantities of an event added", several)
+    divided = [c for c in conversions if c.is_divided]
+    if divided:
+        add("multiplied", "quantity × multiplier in two parts, so that nothing overflows", _products(divided))
+        add("divided", "the quotient and what is left of it", _quotients(divided))
+    changed = {f"v_{c.number}": _result_sql(c) for c in conversions if c.is_divided or c.factor != 1}
+    if changed:
+        left = [f"{part}_{c.number}" for c in divided for part in ("high", "low", "whole", "rest")]
+        excluded = f" EXCLUDE ({', '.join(left)})" if left else ""
+        replaced = ", ".join(f"{sql} AS {name}" for name, sql in changed.items())
+        add("converted", "quantities in their unit, rounded half to even once", {}, f"*{excluded} REPLACE ({replaced})")
+    return stages
+
+
+def _added_sql(conversion: Conversion) -> str:
+    wide = " + ".join(f"CAST({value} AS {conversion.decimal.wide_sql})" for value in conversion.values)
+    return f"TRY_CAST({tried(wide, conversion.values[0])} AS {conversion.decimal.sql})"
+
+
+def _products(conversions: Sequence[Conversion]) -> dict[str, str]:
+    columns = {}
+    for c in conversions:
+        n, times = c.number, f"CAST('{abs(c.factor.numerator)}' AS HUGEINT)"
+        if c.times_duration:
+            times += f" * (epoch_us(end_{n}) - epoch_us(start_{n}))"
+        units = f"abs(unscaled(v_{n}))"
+        columns[f"high_{n}"] = tried(f"({units} // {BASE}) * ({times})", f"v_{n}")
+        columns[f"low_{n}"] = tried(f"({units} % {BASE}) * ({times})", f"v_{n}")
+    return columns
+
+
+def _quotients(conversions: Sequence[Conversion]) -> dict[str, str]:
+    columns = {}
+    for c in conversions:
+        high, low, divisor = f"high_{c.number}", f"low_{c.number}", f"CAST('{c.divisor}' AS HUGEINT)"
+        lower = f"(({high} % {divisor}) * {BASE} + {low})"
+        columns[f"whole_{c.number}"] = tried(f"({high} // {divisor}) * {BASE} + {lower} // {divisor}", high)
+        columns[f"rest_{c.number}"] = tried(f"{lower} % {divisor}", high)
+    return columns
+
+
+def _result_sql(conversion: Conversion) -> str:
+    n, decimal = conversion.number, conversion.decimal
+    if not conversion.is_divided:
+        factor = f"CAST('{conversion.factor.numerator}' AS DECIMAL({DIGITS_MAX}, 0))"
+        return f"TRY_CAST({tried(f'CAST(v_{n} AS {decimal.wide_sql}) * {factor}', f'v_{n}')} AS {decimal.sql})"
+    twice, divisor = f"2 * rest_{n}", f"CAST('{conversion.divisor}' AS HUGEINT)"
+    up = f"CASE WHEN {twice} > {divisor} OR ({twice} = {divisor} AND whole_{n} % 2 = 1) THEN 1 ELSE 0 END"
+    negative = f"(v_{n} < 0)" if conversion.factor > 0 else f"(v_{n} > 0)"
+    units = f"(whole_{n} + {up}) * CASE WHEN {negative} THEN -1 ELSE 1 END"
+    return f"TRY_CAST({tried(from_unscaled_sql(units, decimal.scale), f'whole_{n}')} AS {decimal.sql})"

@@ -1,0 +1,1 @@
+"""Rows as files, workbooks, trees of partitions and tables of lakes."""

@@ -1,0 +1,151 @@
+"""Trees: rows as Parquet in Hive-partitioned folders, on disk or at a URL; a partition is there whole, or not at all.
+
+Everything is written aside first: on disk in a hidden folder of the tree, and then renamed file by file; for a URL on
+this machine, and then uploaded in one transaction, of which nothing can be seen before its end. A partition is one file
+of one name, so that writing the same rows again changes nothing, and new ones replace it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.remote import PART_BYTES, filesystem_of, scheme_of, writing
+from metering_duck.errors import ConfigError, SourceError, did_you_mean
+from metering_duck.outputs.formats import ROW_GROUP_ROWS, limited, on_top
+from metering_duck.statements.quote import identifier, literal
+from metering_duck.statements.select import select
+from metering_duck.statements.stages import Query
+
+PARTITIONS_MAX = 1_024
+# The folder of rows without a value, as Hive calls it.
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+# Partitions by UTC time: name → how many characters of a date they are.
+DATES = {"year": 4, "month": 7, "date": 10}
+MOMENTS = ("recorded_at", "window_start")
+# Whoever writes aside holds a lock there, a moment after the folder is made.
+ASIDE, LOCK, MOMENT_S = ".metering-duck-", "writing.lock", 60
+
+
+def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_by: Sequence[str]) -> list[str]:
+    """Write a query's rows below `target`, in folders by columns of theirs or by year, month or date; the files' paths.
+
+    Exact:  quantities stay DECIMAL; the same rows give the same bytes (R23). The files lack the partitions' columns.
+    Raises: ConfigError for a column that cannot be a folder's name; SourceError where nothing can be written.
+    """
+    from pyarrow import dataset
+
+    rows = with_dates(engine, rows, partition_by)
+    schema = engine.table(limited(rows, 0)).schema
+    folders = pa.schema([schema.field(name) for name in partition_by])
+    for name, kind in zip(folders.names, folders.types, strict=True):
+        if not (pa.types.is_string(kind) or pa.types.is_integer(kind)):
+            raise ConfigError(f"partition-by: found {name}, a {kind}; expected a column of texts, or a date.")
+    with _aside(engine, target) as stage:
+        try:
+            dataset.write_dataset(
+                pa.RecordBatchReader.from_batches(schema, engine.stream(rows)),
+                stage,
+                format="parquet",
+                file_options=dataset.ParquetFileFormat().make_write_options(compression="zstd"),
+                partitioning=dataset.partitioning(folders, flavor="hive"),
+                basename_template=f"{shape}s-{{i}}.parquet",
+                use_threads=False,
+                max_partitions=PARTITIONS_MAX,
+                max_open_files=PARTITIONS_MAX,
+                min_rows_per_group=ROW_GROUP_ROWS,
+                max_rows_per_group=ROW_GROUP_ROWS,
+            )
+        except pa.ArrowInvalid as error:
+            if "partitions" not in str(error):
+                found = str(error).splitlines()[0].rstrip(".")
+                raise ConfigError(f"partition-by: cannot be written ({found}); expected names of folders.") from None
+            raise ConfigError(
+                f"partition-by: found more than {PARTITIONS_MAX:,} partitions of {', '.join(partition_by)}; expected "
+                "fewer. hint: --partition-by month, or write one window after another"
+            ) from None
+        made = sorted(path.relative_to(stage) for path in Path(stage).rglob("*.parquet"))
+        if any(NO_VALUE in path.as_posix() for path in made):
+            _check_no_value(engine, rows, partition_by)
+        _publish(Path(stage), made, target)
+    return [f"{target.rstrip('/')}/{path.as_posix()}" for path in made]
+
+
+def _check_no_value(engine: Engine, rows: Query, partition_by: Sequence[str]) -> None:
+    """The folder of rows without a value is not that of rows with its name.
+
+    Raises: ConfigError.
+    """
+    named = [f"CAST({identifier(name)} AS VARCHAR) = {literal(NO_VALUE)}" for name in partition_by]
+    where = f"({' OR '.join(named)})"
+    called = on_top(
+        rows, "called", "what cannot be a folder", lambda source: select({}, source, star="*", where=[where])
+    )
+    if engine.table(limited(called, 1)).num_rows:
+        raise ConfigError(f"partition-by: found the value {NO_VALUE}, which means no value; expected other names.")
+
+
+def with_dates(engine: Engine, rows: Query, partition_by: Sequence[str]) -> Query:
+    """The rows with the dates that are asked for as columns."""
+    names = engine.table(limited(rows, 0)).schema.names
+    moment = next((name for name in MOMENTS if name in names), None)
+    known = [*names, *(DATES if moment else ())]
+    for name in partition_by:
+        if name not in known:
+            raise ConfigError(f"partition-by: found {name!r}; expected a column. hint: {did_you_mean(name, known)}")
+    if len(set(partition_by)) < len(partition_by):
+        raise ConfigError(f"partition-by: found a column twice in {', '.join(partition_by)}; expected it once.")
+    dates = [name for name in partition_by if name not in names]
+    text = f"CAST(CAST({identifier(moment or '')} AT TIME ZONE 'UTC' AS DATE) AS VARCHAR)"
+    columns = {name: f"left({text}, {DATES[name]})" for name in dates}
+    return on_top(rows, "dated", "the folders' dates", lambda source: select(columns, source, star="*"))
+
+
+@contextmanager
+def _aside(engine: Engine, target: str) -> Iterator[str]:
+    """A folder to write in that no reader looks into, removed afterwards; with those of writes that were killed."""
+    if scheme_of(target):
+        filesystem_of(target)
+        place = engine.directory
+    else:
+        place = Path(target)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SourceError(f"{target}: cannot be written ({error.strerror}); expected a folder.") from None
+        _remove_left(place)
+    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=place) as stage, FileLock(f"{stage}/{LOCK}"):
+        yield f"{stage}/rows"
+
+
+def _remove_left(place: Path) -> None:
+    """Remove the folders whose writers are gone: nobody holds their locks."""
+    for folder in place.glob(f"{ASIDE}*"):
+        with suppress(OSError, Timeout):
+            if time.time() - folder.stat().st_mtime > MOMENT_S:
+                with FileLock(folder / LOCK, timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(stage: Path, made: Sequence[Path], target: str) -> None:
+    """Put the finished files where they are seen."""
+    if scheme_of(target):
+        files = filesystem_of(target)
+        with writing(target), files.transaction:
+            for path in made:
+                final = f"{target.rstrip('/')}/{path.as_posix()}"
+                with open(stage / path, "rb") as file, files.open(final, "wb", block_size=PART_BYTES) as to:
+                    shutil.copyfileobj(file, to, 1 << 20)
+        return
+    for path in made:
+        (Path(target) / path).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(stage / path, Path(target) / path)

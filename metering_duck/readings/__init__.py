@@ -1,0 +1,1 @@
+"""Judged events become readings: counters, gauges, values, and the windows without usage."""

@@ -1,0 +1,70 @@
+"""Filling: a row for every key and window, where that is asked for, on top of the totals that there are.
+
+A key is every one that a record has, whatever its window; a filled row has no record, and says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metering_duck.contract.aggregations import AVERAGE, INTEGRALS
+from metering_duck.readings.counters import KEY
+from metering_duck.statements.quote import literal
+from metering_duck.statements.select import case, names, select
+
+if TYPE_CHECKING:
+    from metering_duck.readings.totals import Totals
+
+FILLS = ("none", "zero", "carry")
+
+
+def keys_sql(totals: Totals) -> str:
+    """The key of every record, whatever its window."""
+    keys = []
+    for series in totals.series:
+        for slot in series.slots:
+            columns = names(KEY) | {
+                "workspace_id": totals.workspace_sql,
+                "unit": series.unit_sql,
+                "aggregation": literal(series.aggregation.name),
+            }
+            keys.append(select(columns, "judged", where=[*totals.shown, f"v_{slot.index} IS NOT NULL"]))
+    everything = "\nUNION ALL\n".join(keys)
+    return select({}, f"(\n{everything}\n)", star="DISTINCT *")
+
+
+def dense_sql(totals: Totals) -> str:
+    """Where there is no reading: zero, or the quantity of the window before."""
+    key = (*KEY, "unit", "aggregation")
+    same = "\n    AND ".join(f"totals.{name} IS NOT DISTINCT FROM filled_keys.{name}" for name in key)
+    by_subject = f"JOIN {totals.windows.name} USING (universe_id, subject)"
+    windows = by_subject if totals.windows.by_subject else f"CROSS JOIN {totals.windows.name}"
+    there = "totals.window_index IS NOT NULL"
+    zero = "'0'" if totals.digits is not None else "0"
+    divisors = {literal(AVERAGE): "epoch_us(window_end) - epoch_us(window_start)"}
+    divisors |= {literal(name): str(divisor) for name, divisor in INTEGRALS.items()}
+
+    def kept(column: str, otherwise: str) -> str:
+        before = f"last_value(totals.{column} IGNORE NULLS) OVER so_far"
+        value = f"coalesce({before}, {otherwise})" if totals.fill == "carry" else otherwise
+        return case({there: f"totals.{column}"}, value)
+
+    carried = "coalesce(last_value(totals.quantity IGNORE NULLS) OVER so_far IS NOT NULL, FALSE)"
+    columns = {name: f"filled_keys.{name}" for name in key} | {
+        "window_index": f"{totals.windows.name}.window_index",
+        "quantity": kept("quantity", zero),
+        "numerator": case({there: "totals.numerator", f"filled_keys.aggregation IN ({', '.join(divisors)})": "'0'"}),
+        "divisor_us": case({there: "totals.divisor_us"}, case(divisors, of="filled_keys.aggregation")),
+        "record_count": "coalesce(totals.record_count, 0)",
+        "carried": case({there: "totals.carried"}, carried if totals.fill == "carry" else "FALSE"),
+        "prorated": "coalesce(totals.prorated, FALSE)",
+        "max_metered_at": kept("max_metered_at", "NULL"),
+        **{name: f"totals.{name}" for name in ("last_recorded_at", "last_metered_at", "last_event_id")},
+    }
+    joined = (
+        f"filled_keys\n{windows}\nLEFT JOIN totals\n"
+        f"    ON totals.window_index = {totals.windows.name}.window_index\n    AND {same}"
+    )
+    partition = ", ".join(f"filled_keys.{name}" for name in key)
+    over = f"WINDOW so_far AS (PARTITION BY {partition} ORDER BY {totals.windows.name}.window_index)"
+    return select(columns, joined) + f"\n{over}"

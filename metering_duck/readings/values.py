@@ -1,0 +1,260 @@
+"""Values: aggregations that need a row for each value: percentiles, sums of split spans, the outer of two levels.
+
+    placed → values_seen                           (each record of a window)
+    placed → spanned → … → portions → values_seen  (each part of a span in the windows it overlaps, R26)
+    inner totals → values_seen                     (each inner reading of a window)
+    values_seen [→ ranked] → valued_N → value_N
+
+Long, and so apart from the wide counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from metering_duck.contract.aggregations import Percentile
+from metering_duck.decimals.columns import from_unscaled_sql
+from metering_duck.decimals.quotients import Quotient
+from metering_duck.judging.events import Slot
+from metering_duck.readings.counters import KEY, last_columns
+from metering_duck.statements.quote import literal
+from metering_duck.statements.select import case, names, select, tried
+from metering_duck.statements.stages import Query, Stage, load_stage
+
+if TYPE_CHECKING:
+    from metering_duck.readings.totals import Series, Totals
+
+SEEN = (*KEY, "unit", "window_index")
+
+
+def valued_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
+    """`valued_N` for each of these series."""
+    return [
+        Query(f"{totals.prefix}valued_{n}", tuple(_valued_stages(totals, n, series, judged)))
+        for n, series in enumerate(totals.valued)
+    ]
+
+
+def _valued_stages(totals: Totals, n: int, series: Series, judged: Sequence[Stage]) -> list[Stage]:
+    if series.aggregation.outer:
+        seen = [_of_inner(totals, series)]
+    elif series.aggregation.prorated:
+        seen = [*judged, *_split_stages(totals, series)]
+    else:
+        records = "\nUNION ALL\n".join(_records_sql(totals, series, slot) for slot in series.slots)
+        seen = [*judged, totals.windows.placed_stage(), Stage("values_seen", "each record of a window", records)]
+    percentile = series.aggregation.percentile
+    ranked = [load_stage("ranked")] if percentile else []
+    last = _percentile_columns(series, percentile) if percentile else _plain_columns(series)
+    columns = names(SEEN) | {
+        **last,
+        "record_count": "CAST(sum(record_count) AS BIGINT)",
+        "carried": "bool_or(carried)",
+        "prorated": "bool_or(is_part)",
+        "max_metered_at": "max(metered_at)",
+    }
+    grouped = select(columns, "ranked" if ranked else "values_seen", group_by=[str(n + 1) for n in range(len(SEEN))])
+    why = f"the {series.aggregation.name} of {series.unit_shown}, one row per reading"
+    return [*seen, *ranked, Stage(f"valued_{n}", why, grouped)]
+
+
+def _records_sql(totals: Totals, series: Series, slot: Slot) -> str:
+    columns = {
+        **names(KEY),
+        "workspace_id": totals.workspace_sql,
+        "dimensions": totals.dimensions_sql,
+        "unit": series.unit_sql,
+        "window_index": "window_index",
+        "quantity": f"CAST(v_{slot.index} AS {series.decimal.wide_sql})",
+        "record_count": "1",
+        "metered_at": "metered_at",
+        "carried": "FALSE",
+        "is_part": "FALSE",
+    }
+    return select(columns, "placed", where=[*totals.shown, f"v_{slot.index} IS NOT NULL", "in_window"])
+
+
+# --- percentiles, sums, averages of values ---------------------------------------------------------------------------
+
+
+def _percentile_columns(series: Series, percentile: Percentile) -> dict[str, str]:
+    if not percentile.interpolated:
+        rank = f"(value_count * {percentile.parts} + {percentile.whole - 1}) // {percentile.whole}"
+        return {"value": f"max(CASE WHEN value_rank = {rank} THEN quantity END)"}
+    steps = f"(value_count - 1) * {percentile.parts}"
+    lower, rest = f"{steps} // {percentile.whole} + 1", f"({steps}) % {percentile.whole}"
+    base = f"power_of_ten({series.decimal.low_digits})"
+    weight = case(
+        {
+            f"value_rank = {lower}": f"{percentile.whole} - {rest}",
+            f"value_rank = {lower} + 1": rest,
+        },
+        "0",
+    )
+    return {
+        "high": f"sum((unscaled(quantity) // {base}) * ({weight}))",
+        "low": f"sum((unscaled(quantity) % {base}) * ({weight}))",
+        "divisor": str(percentile.whole),
+    }
+
+
+def _plain_columns(series: Series) -> dict[str, str]:
+    function, base = (
+        series.aggregation.outer or series.aggregation.function,
+        f"power_of_ten({series.decimal.low_digits})",
+    )
+    if function in ("sum", "avg"):
+        # A value that does not fit is NULL, and then so is what is made of it (R18).
+        whole = "count(quantity) = count(*)"
+        parts = {
+            "high": case({whole: f"sum(unscaled(quantity) // {base})"}),
+            "low": case({whole: f"sum(unscaled(quantity) % {base})"}),
+        }
+        return parts | {"divisor": "count(*)"}
+    return {"value": "count(*)" if function == "count" else f"{function}(quantity)"}
+
+
+def value_stages(totals: Totals) -> list[Stage]:
+    """`value_N` for each series, behind its quotient if it has one."""
+    return [stage for n, series in enumerate(totals.valued) for stage in _value_stages(totals, n, series)]
+
+
+def _value_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
+    decimal, rounding, source = series.decimal, totals.rounding(series), f"{totals.prefix}valued_{n}"
+    function, percentile = series.aggregation.outer or series.aggregation.function, series.aggregation.percentile
+    stages: list[Stage] = []
+    numerator = "CAST(NULL AS VARCHAR)"
+    if function == "avg" or (percentile and percentile.interpolated):
+        parts = Quotient(
+            f"(SELECT * RENAME (high AS high_sum, low AS low_sum, divisor AS divided_by) FROM {source})",
+            "high_sum",
+            "low_sum",
+            "divided_by",
+        )
+        stages = parts.stages(f"of_value_{n}", decimal, rounding)
+        source, quantity = stages[-1].name, rounding.average_sql
+    else:
+        scale = 0 if function == "count" else decimal.scale
+        value = f"CAST(value AS DECIMAL(38, {scale}))"
+        if function == "sum":
+            value = from_unscaled_sql(
+                f"sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten({decimal.low_digits}))", scale
+            )
+        quantity, numerator = rounding.quantity_sql(value, scale), rounding.exact_text_sql(value, scale)
+    columns = {
+        **names(KEY),
+        "unit": "unit",
+        "aggregation": literal(series.aggregation.name),
+        "window_index": "window_index",
+        "quantity": quantity,
+        "numerator": numerator,
+        "divisor_us": "CAST(NULL AS BIGINT)",
+        **names(("record_count", "carried", "prorated", "max_metered_at")),
+        **last_columns(None),
+    }
+    why = f"the {series.aggregation.name} of {series.unit_shown}"
+    return [*stages, Stage(f"value_{n}", why, select(columns, source))]
+
+
+# --- two levels ------------------------------------------------------------------------------------------------------
+
+
+def _of_inner(totals: Totals, series: Series) -> Stage:
+    """Each inner reading, in the outer window it lies in."""
+    inner = totals.inner_of(series)
+    columns = {name: f"inner_totals.{name}" for name in (*KEY, "unit")} | {
+        "window_index": "inner_totals.window_index",
+        "quantity": f"CAST(inner_totals.quantity AS {series.decimal.wide_sql})",
+        "record_count": "inner_totals.record_count",
+        "metered_at": "inner_totals.max_metered_at",
+        "carried": "inner_totals.carried",
+        "is_part": "inner_totals.prorated",
+    }
+    source = f"{inner.prefix}totals AS inner_totals"
+    if inner.inner_column:
+        columns["dimensions"] = "CAST(inner_totals.dimensions AS JSON) ->> 0"
+    if inner.windows.name != totals.windows.name:
+        source += (
+            f"\nJOIN {inner.windows.name} AS inner_windows USING (window_index)"
+            f"\nJOIN {totals.windows.name} AS outer_windows ON outer_windows.window_index = inner_windows.outer_index"
+        )
+        columns["carried"] += " AND inner_windows.window_start = outer_windows.window_start"
+        columns["window_index"] = "outer_windows.window_index"
+    return Stage("values_seen", f"each inner {inner.series[0].aggregation.name}", select(columns, source))
+
+
+# --- spans split by time ---------------------------------------------------------------------------------------------
+
+
+def _split_stages(totals: Totals, series: Series) -> list[Stage]:
+    """From `judged` to `values_seen`, each span's quantity split over the windows it overlaps."""
+    windows = totals.windows
+    spans = "\nUNION ALL\n".join(_span_sql(totals, series, slot) for slot in series.slots)
+    last_moment = "greatest(span_end - to_microseconds(1), span_start)"
+    return [
+        Stage("spanned", "each quantity and its span, in whole units of the last digit it is split at", spans),
+        windows.placed_stage("spanned", moment="span_start", name="begun"),
+        windows.placed_stage("begun", moment=last_moment, name="ended", suffix="_of_end"),
+        Stage("window_parts", "the part of each span in each window that it overlaps", _overlaps_sql(windows.name)),
+        load_stage("cuts"),
+        load_stage("portions"),
+        Stage("values_seen", "each part as a value of its window", _parts_sql(series)),
+    ]
+
+
+def _span_sql(totals: Totals, series: Series, slot: Slot) -> str:
+    """A slot's quantities; one that is not split has no length, at its recorded_at."""
+    rounding, scale = totals.rounding(series), series.decimal.scale
+    finer = scale - slot.decimal.scale
+    value = f"unscaled(v_{slot.index})"
+    if finer:
+        value = tried(f"{value} * power_of_ten({finer})", f"v_{slot.index}")
+    coarse = f"power_of_ten({min(max(scale - rounding.scale, 0), 38)})"
+    columns = {
+        **names(KEY),
+        "workspace_id": totals.workspace_sql,
+        "dimensions": totals.dimensions_sql,
+        "unit": series.unit_sql,
+        "metered_at": "metered_at",
+        "row_id": f"encoded(workspace_id) || encoded(universe_id) || encoded(id) || '{slot.index}'",
+        "unit_size": case({f"({value}) % {coarse} = 0": coarse}, "1"),
+        "units": f"({value}) // {case({f'({value}) % {coarse} = 0': coarse}, '1')}",
+        "span_start": f"coalesce(start_{slot.index}, recorded_at)" if slot.is_prorated else "recorded_at",
+        "span_end": f"coalesce(end_{slot.index}, recorded_at)" if slot.is_prorated else "recorded_at",
+    }
+    return select(columns, "judged", where=[*totals.shown, f"v_{slot.index} IS NOT NULL"])
+
+
+def _overlaps_sql(windows: str) -> str:
+    indexes = {"touched_index": "unnest(range(window_index, coalesce(window_index_of_end, last_index) + 1))"}
+    touched = select(indexes, "ended", star="* EXCLUDE (window_index)").replace("\n", "\n    ")
+    columns = {
+        "row_id": "row_id",
+        "units": "units",
+        "span_start": "span_start",
+        "span_end": "span_end",
+        "part_start": "greatest(span_start, window_start)",
+        "part_end": "least(span_end, window_end)",
+        "window_index": f"{windows}.window_index",
+    }
+    source = f"(\n    {touched}\n) AS touched\nJOIN {windows} ON {windows}.window_index = touched_index"
+    overlapping = (
+        "(part_start < part_end OR (span_start = span_end AND span_start >= window_start AND span_start < window_end))"
+    )
+    return select(columns, source, where=[overlapping])
+
+
+def _parts_sql(series: Series) -> str:
+    """Each part's quantity; NULL where it has more than 38 digits (R18)."""
+    part = from_unscaled_sql("part_units * unit_size", series.decimal.scale)
+    columns = {
+        **names(SEEN),
+        "window_index": "portions.window_index",
+        "quantity": tried(part, "part_units"),
+        "record_count": "1",
+        "metered_at": "metered_at",
+        "carried": "FALSE",
+        "is_part": "is_part",
+    }
+    return select(columns, "portions\nJOIN spanned USING (row_id)")

@@ -1,0 +1,1 @@
+"""Readings of shorter windows become those of longer ones, exactly."""

@@ -1,0 +1,288 @@
+"""Finer readings: readings written before, in any shape and format, become the one relation `finer`.
+
+    input [→ objects → parsed] → told → typed → finer
+
+Knows where a reading's fields may be and what of its state each aggregation needs. A value that cannot be used is kept
+with its field as a fault; rollups/combining.py refuses the readings then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from metering_duck.contract.aggregations import AVERAGE, GAUGES, INTEGRALS, KNOWN_AVERAGE
+from metering_duck.engine.duckdb import Engine
+from metering_duck.errors import ConfigError, SchemaError, did_you_mean
+from metering_duck.inputs.files import Input
+from metering_duck.inputs.from_columns import ENTRIES, TIME_TYPES, is_scalar
+from metering_duck.inputs.from_json import object_faults
+from metering_duck.inputs.layout import ABSENT, NO_PROPERTIES, Column, Json, TimeColumn, json_pointer
+from metering_duck.inputs.opening import first_keys, relation_of
+from metering_duck.statements.quote import identifier, literal, literal_list
+from metering_duck.statements.select import case, names, select, struct
+from metering_duck.statements.stages import Query, Stage
+
+QUOTIENTS = ("avg", AVERAGE, KNOWN_AVERAGE, *INTEGRALS)
+PLACED = ("latest", "first", "final-state")
+ALL = "*"
+BUNDLES = ("computedValues", "computed_values")
+APPROXIMATE = ("DOUBLE", "FLOAT")
+Types = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a reading: what kind of value it is, the places it may be in, and whether every reading has it."""
+
+    kind: str
+    places: tuple[tuple[str, ...], ...]
+    required: bool = False
+
+
+def _named(*spellings: str) -> tuple[tuple[str, ...], ...]:
+    return tuple((name,) for name in spellings)
+
+
+def _state(kind: str, camel: str, snake: str) -> Field:
+    return Field(kind, (("state", camel), (camel,), (snake,)))
+
+
+FIELDS = {
+    "workspace_id": Field("text", _named("workspaceID", "workspace_id", "workspaceId")),
+    "universe_id": Field("text", _named("universeID", "universe_id", "universeId"), required=True),
+    "subject": Field("text", _named("subject"), required=True),
+    "unit": Field("text", (("measurement", "unit"), ("unit",)), required=True),
+    "aggregation": Field("text", _named("aggregation"), required=True),
+    "window_start": Field("time", (("window", "start"), ("window_start",)), required=True),
+    "window_end": Field("time", (("window", "end"), ("window_end",)), required=True),
+    "dimensions": Field("map", _named("dimensions")),
+    "quantity": Field("number", (("measurement", "quantity"), ("quantity",)), required=True),
+    "record_count": Field("whole", _named("recordCount", "record_count"), required=True),
+    "max_metered_at": Field("time", _named("maxMeteredAt", "max_metered_at")),
+    "numerator": _state("number", "numerator", "numerator"),
+    "divisor_us": _state("whole", "divisorUs", "divisor_us"),
+    "carried": _state("flag", "carried", "carried"),
+    "prorated": _state("flag", "prorated", "prorated"),
+    "last_recorded_at": _state("time", "lastRecordedAt", "last_recorded_at"),
+    "last_metered_at": _state("time", "lastMeteredAt", "last_metered_at"),
+    "last_event_id": _state("text", "lastEventID", "last_event_id"),
+}
+EXPECTED = {
+    "text": "text",
+    "time": "an RFC 3339 time",
+    "map": "a JSON object",
+    "number": "plain decimal text",
+    "whole": "a whole number",
+    "flag": "true or false",
+}
+
+
+@dataclass(frozen=True)
+class Finer:
+    """The query that fills `finer`; the scale of the readings' DECIMAL, None for text; what messages call them."""
+
+    query: Query
+    scale: int | None
+    where: str
+
+
+def open_finer(engine: Engine, found: Input, dropped: Sequence[str]) -> Finer:
+    """How to read readings; `dropped` are the dimensions to add up over.
+
+    Raises: SchemaError for a column that is missing or of a wrong type; ConfigError for bundled readings.
+    """
+    relation, is_json = relation_of(engine, found, "readings_given")
+    stages = [Stage("input", "the readings as they lie", select({}, relation, star="*"))]
+    faults: dict[str, tuple[str, str]] = {}
+    if is_json:
+        _refuse_bundles(first_keys(engine, relation))
+        json = Json("line", {name: tuple(json_pointer(*p) for p in field.places) for name, field in FIELDS.items()})
+        stages += json.stages(())
+        columns = {name: json.column(name) for name in FIELDS}
+        repeated = object_faults("object", "line")[0]
+        faults = {"line": (f"object IS NULL OR {repeated.condition}", repeated.text)}
+    else:
+        types = engine.describe(relation)
+        _refuse_bundles(types)
+        columns = _find(engine, relation, types, found.name)
+    told = {name: _plain(column) for name, column in columns.items()}
+    told |= {f"{name}_fault": case({condition: text}) for name, (condition, text) in faults.items()}
+    stages.append(Stage("told", "the fields of each reading under one name each", select(told, stages[-1].name)))
+    typed = _typed_sql({name: column.type for name, column in columns.items()}, list(faults), found.name)
+    stages.append(Stage("typed", "their values, and the first that cannot be used", typed))
+    stages.append(Stage("finer", "what each reading holds exactly, as text (R20)", _finer_sql(dropped)))
+    return Finer(Query("finer", tuple(stages)), _scale_of(columns["quantity"].type), found.name)
+
+
+def _refuse_bundles(found: Sequence[str] | Types) -> None:
+    for name in BUNDLES:
+        if name in found:
+            raise ConfigError(
+                f"readings: found {name}, which bundled readings have; expected flat ones, since only they keep the "
+                "exact state that combines. hint: aggregate again without --bundled"
+            )
+
+
+def _scale_of(kind: str) -> int | None:
+    return int(kind.rstrip(")").rpartition(",")[2]) if kind.startswith("DECIMAL") else None
+
+
+# --- columns ---------------------------------------------------------------------------------------------------------
+
+
+def _find(engine: Engine, relation: str, types: Types, where: str) -> dict[str, Column]:
+    """Each field's column, or the member of a STRUCT, of a type that can be used.
+
+    Raises: SchemaError.
+    """
+    structs = [name for name, kind in types.items() if kind.startswith("STRUCT(") and not kind.endswith("]")]
+    members = {
+        name: engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})")
+        for name in structs
+        if name in ("measurement", "window", "state")
+    }
+    columns = {}
+    for name, field in FIELDS.items():
+        places = [Column(identifier(p[0]), types[p[0]]) for p in field.places if len(p) == 1 and p[0] in types]
+        nested = [(p[0], p[1]) for p in field.places if len(p) == 2 and p[1] in members.get(p[0], {})]
+        places += [Column(f"{identifier(outer)}.{identifier(inner)}", members[outer][inner]) for outer, inner in nested]
+        if not places and field.required:
+            hint = did_you_mean(name, types)
+            raise SchemaError(where, name, found="no such column", expected="one, as readings have", hint=hint)
+        columns[name] = _checked(name, field.kind, places[0] if places else Column(ABSENT), where)
+    return columns
+
+
+def _checked(name: str, kind: str, column: Column, where: str) -> Column:
+    """A field's column if its type can be used; one that only ever holds NULL can."""
+    if column.type == '"NULL"' or (column.type == "STRUCT" and kind == "map"):
+        return Column(ABSENT)
+    hint = "write them with metering-duck aggregate, as Parquet, Arrow, NDJSON or CSV"
+    if kind == "map":
+        if is_scalar(column.type) and column.type not in ("VARCHAR", "JSON"):
+            raise SchemaError(where, name, found=column.type, expected="a MAP or JSON text", hint=hint)
+        return column
+    expected = "TIMESTAMP, TIMESTAMPTZ or RFC 3339 text" if kind == "time" else EXPECTED[kind]
+    usable = column.type in TIME_TYPES if kind == "time" else is_scalar(column.type)
+    if kind == "number" and column.type in APPROXIMATE:
+        usable, expected = False, "DECIMAL or text, which keep every digit"
+    if not usable:
+        raise SchemaError(where, name, found=column.type, expected=expected, hint=hint)
+    return Column(f"CAST({column.sql} AS VARCHAR)") if column.type in ("JSON", "UUID") else column
+
+
+def _plain(column: Column) -> str:
+    """A column as it is; empty text is no value."""
+    return f"nullif({column.sql}, '')" if column.type == "VARCHAR" else column.sql
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def _typed_sql(types: Types, faults: Sequence[str], where: str) -> str:
+    """Each value in its type, `fault` the first field that has none, and `fault_text` what it has."""
+    values = {name: _value_sql(name, field.kind, types[name], where) for name, field in FIELDS.items()}
+    found = {f"{name}_fault IS NOT NULL": (name, f"{name}_fault") for name in faults}
+    for name, field in FIELDS.items():
+        if field.required:
+            found[f"{values[name]} IS NULL"] = (name, f"CAST({name} AS VARCHAR)")
+        elif field.kind != "text":
+            found[f"{name} IS NOT NULL AND {values[name]} IS NULL"] = (name, f"CAST({name} AS VARCHAR)")
+    found[f"{values['window_start']} >= {values['window_end']}"] = ("window_end", "CAST(window_end AS VARCHAR)")
+    columns = {
+        **values,
+        "fault": case((condition, literal(name)) for condition, (name, _) in found.items()),
+        "fault_text": case((condition, text) for condition, (_, text) in found.items()),
+    }
+    return select(columns, "told")
+
+
+def _value_sql(name: str, kind: str, type: str, where: str) -> str:
+    match kind:
+        case "time":
+            return TimeColumn(Column(name, type)).moment_sql
+        case "whole" if type == "VARCHAR":
+            return case({f"regexp_full_match({name}, '[0-9]{{1,18}}')": f"TRY_CAST({name} AS BIGINT)"})
+        case "whole" | "flag":
+            return f"TRY_CAST({name} AS {'BIGINT' if kind == 'whole' else 'BOOLEAN'})"
+        case "number":
+            return _number_sql(name, type)
+        case "map":
+            return _map_sql(name, type, where)
+        case _:
+            return name if type == "VARCHAR" else f"CAST({name} AS VARCHAR)"
+
+
+def _number_sql(name: str, type: str) -> str:
+    """A number as plain text, without zeros behind its fraction that say nothing."""
+    if type != "VARCHAR":
+        return f"plain_text({name})"
+    plain = {
+        f"regexp_full_match({name}, '-?[0-9]+')": name,
+        f"regexp_full_match({name}, '-?[0-9]+[.][0-9]+')": f"rtrim(rtrim({name}, '0'), '.')",
+    }
+    return case(plain, f"quantity_respelled({name})")
+
+
+def _map_sql(name: str, type: str, where: str) -> str:
+    """Dimensions as a MAP in the order of their names."""
+    if type in ("VARCHAR", "JSON"):
+        is_object = f"json_valid({name}) AND json_type({name}) = 'OBJECT'"
+        return case({f"{name} IS NULL": NO_PROPERTIES, is_object: f"in_order(json_members({name}))"})
+    if ENTRIES.fullmatch(type):
+        entry = struct({part: f"CAST(e.{part} AS VARCHAR)" for part in ("key", "value")})
+        pairs = f"list_transform({name}, lambda e: {entry})"
+        return f"coalesce(in_order(map_from_entries({pairs})), {NO_PROPERTIES})"
+    if type.startswith("MAP") and not type.endswith("]"):
+        return f"coalesce(in_order(CAST({name} AS MAP(VARCHAR, VARCHAR))), {NO_PROPERTIES})"
+    if type.startswith("STRUCT") and not type.endswith("]"):
+        return f"coalesce(in_order(json_members(CAST(to_json({name}) AS VARCHAR))), {NO_PROPERTIES})"
+    raise SchemaError(where, name, found=type, expected="a MAP or JSON text", hint="--format parquet keeps them")
+
+
+def _finer_sql(dropped: Sequence[str]) -> str:
+    """`finer`: keys, windows and exact state. What --fill made says nothing, but where its window is."""
+    is_gauge, is_quotient = f"aggregation IN ({_listed(GAUGES)})", f"aggregation IN ({_listed(QUOTIENTS)})"
+    filled = f"record_count = 0 AND NOT ({is_gauge} AND coalesce(carried, FALSE))"
+    lacks = {
+        f"{is_quotient} AND numerator IS NULL": "numerator",
+        f"aggregation = {literal(KNOWN_AVERAGE)} AND divisor_us IS NULL": "divisor_us",
+        **{
+            f"aggregation IN ({_listed(PLACED)}) AND {name} IS NULL": name
+            for name in ("last_recorded_at", "last_metered_at", "last_event_id")
+        },
+        "max_metered_at IS NULL": "max_metered_at",
+    }
+    lacking = case((f"NOT ({filled}) AND {condition}", literal(name)) for condition, name in lacks.items())
+    kept = "dimensions"
+    if dropped:
+        stays = f"lambda e: NOT list_contains({literal_list(dropped)}, e.key)"
+        some = f"map_from_entries(list_filter(map_entries(dimensions), {stays}))"
+        kept = NO_PROPERTIES if ALL in dropped else some
+    columns = {
+        "fault": f"coalesce(fault, {lacking})",
+        "fault_text": "fault_text",
+        **names(("workspace_id", "universe_id", "subject", "unit", "aggregation")),
+        "dimensions": _dimensions_text_sql("dimensions"),
+        "kept_dimensions": _dimensions_text_sql(kept),
+        "finer_start": "window_start",
+        "finer_end": "window_end",
+        "exact_text": case({is_quotient: "numerator"}, "coalesce(numerator, quantity)"),
+        "keeps_numerator": f"numerator IS NOT NULL AND NOT {is_quotient}",
+        "is_gauge": is_gauge,
+        "filled": filled,
+        "carried": "coalesce(carried, FALSE)",
+        "prorated": "coalesce(prorated, FALSE)",
+        **names(("record_count", "divisor_us", "max_metered_at")),
+        **names(("last_recorded_at", "last_metered_at", "last_event_id")),
+    }
+    return select(columns, "typed")
+
+
+def _dimensions_text_sql(dimensions: str) -> str:
+    return case({f"cardinality({dimensions}) > 0": f"CAST(to_json({dimensions}) AS VARCHAR)"})
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join(literal(text) for text in texts)

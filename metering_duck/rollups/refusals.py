@@ -1,0 +1,171 @@
+"""Refusals: what readings may have that does not combine, each asked of all of them at once.
+
+A roll-up never guesses: every message says whose readings they are, why they do not combine, and what to do instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from metering_duck.contract.aggregations import COUNTERS, GAUGES, parse
+from metering_duck.contract.times import format_time
+from metering_duck.decimals.columns import DIGITS_MAX, PART_DIGITS
+from metering_duck.engine.duckdb import Engine
+from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, did_you_mean, first_few
+from metering_duck.rollups.given_readings import ALL, EXPECTED, FIELDS
+from metering_duck.statements.select import names, select
+from metering_duck.statements.stages import Query, Stage, load_stage
+
+COMBINED = tuple(name for name in (*COUNTERS, *GAUGES) if name != "unique-count")
+AGAIN = "hint: aggregate the events again, with the {} you want"
+DIGITS_IN_PARTS = DIGITS_MAX + PART_DIGITS
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The checks of one roll-up; `where` is what messages call its readings."""
+
+    engine: Engine
+    where: str
+
+    def _finer(self, columns: Sequence[str], *, where: Sequence[str]) -> Row | None:
+        """The first of the readings for which all of `where` holds."""
+        sql = select(names(columns), "finer", where=where, order_by=columns)
+        return self._first(Query("finer", (Stage("finer_rows", "the readings in question", sql),)), columns)
+
+    def _first(self, query: Query, order: Sequence[str]) -> Row | None:
+        """The first row of a query."""
+        source = query.stages[-1].name
+        first = Stage("first", "the first of them", select({}, source, star="*", order_by=order) + "\nLIMIT 1")
+        rows: list[Row] = self.engine.table(Query(query.name, (*query.stages, first), query.parameters)).to_pylist()
+        return rows[0] if rows else None
+
+    def all_values(self) -> None:
+        """Every value can be used, and none has more digits than can be added."""
+        bad = self._finer(("fault", "fault_text", "subject", "aggregation"), where=["fault IS NOT NULL"])
+        if bad:
+            raise self._fault(**bad)
+        too_wide = f"(integer_digits + scale > {DIGITS_IN_PARTS} OR scale > {DIGITS_MAX})"
+        series = select(names(("aggregation", "unit")), "series_scales", where=[too_wide])
+        wide = self._first(
+            Query("wide", (Stage("wide", "series of too many digits", series),)), ("unit", "aggregation")
+        )
+        if wide:
+            raise QuantityOverflow(
+                f"readings: found a {wide['aggregation']} of {wide['unit']!r} whose numbers together have more than "
+                f"{DIGITS_IN_PARTS} digits; expected fewer. {AGAIN.format('windows')}"
+            )
+
+    def _fault(self, fault: str, fault_text: str | None, subject: str | None, aggregation: str | None) -> SchemaError:
+        found = "none" if fault_text is None else repr(fault_text[:100])
+        whose = f" in a reading of {subject!r}" if subject else ""
+        expected = EXPECTED[FIELDS[fault].kind] if fault in FIELDS else "a JSON object, each name in it once"
+        if fault == "window_end" and fault_text is not None:
+            expected += " after its start"
+        if fault in ("numerator", "divisor_us") or fault.startswith("last_"):
+            expected += f", which a reading of {aggregation!r} has"
+        hint = "readings as metering-duck aggregate writes them"
+        return SchemaError(self.where, fault, found=found + whose, expected=expected, hint=hint)
+
+    def aggregations(self) -> None:
+        """Every aggregation combines, and no reading holds parts of split records."""
+        found = self.engine.rows("SELECT DISTINCT aggregation FROM finer ORDER BY aggregation")
+        problems = [_refusal(name) for (name,) in found if name not in COMBINED]
+        if problems:
+            raise ConfigError(problems)
+        split = self._finer(("subject", "finer_start", "finer_end", "aggregation", "unit"), where=["prorated"])
+        if split:
+            raise ConfigError(
+                f"readings: found a prorated {_named(split)}; expected whole records, since a split is made at the "
+                f"windows that it is for (R26). {AGAIN.format('windows')}"
+            )
+
+    def keys(self, dropped: Sequence[str], *, across_workspaces: bool) -> None:
+        """What is dropped is there, and no gauge loses what keeps its levels apart."""
+        known = {row[0] for row in self.engine.rows("SELECT DISTINCT unnest(json_keys(dimensions)) FROM finer")}
+        unknown = [name for name in dropped if name != ALL and name not in known]
+        if unknown and self.engine.count("finer"):
+            hint = did_you_mean(unknown[0], sorted(known)) if known else "the readings have none"
+            raise ConfigError(f"drop: found {unknown[0]!r}; expected a dimension of the readings. hint: {hint}")
+        merged = {"drop": "kept_dimensions IS DISTINCT FROM dimensions"}
+        merged |= {"across-workspaces": "workspace_id IS NOT NULL"} if across_workspaces else {}
+        for option, condition in merged.items():
+            gauge = self._finer(("aggregation", "unit", "subject"), where=["is_gauge", condition])
+            if gauge:
+                whose = f"{gauge['aggregation']} of {gauge['unit']!r} for {gauge['subject']!r}"
+                again = AGAIN.format("dimensions" if option == "drop" else "workspaces")
+                raise ConfigError(
+                    f"{option}: found the {whose}; expected counters only, since the levels of several series are not "
+                    f"one level's history. {again}"
+                )
+
+    def overlaps(self) -> None:
+        """No two readings of one key share time."""
+        query = Query("overlapping", (load_stage("overlapping"),))
+        row = self._first(query, ("subject", "finer_start", "next_start", "unit", "aggregation"))
+        if row is None:
+            return
+        other = _window(row["next_start"], row["next_end"])
+        if other != _window(row["finer_start"], row["finer_end"]):
+            raise ConfigError(
+                f"readings: found the {_named(row)}, and one that overlaps it in {other}; expected each moment once. "
+                "hint: give hours or days, not both"
+            )
+        same = "twice, alike" if row["is_same"] else "twice, with different content"
+        raise ConfigError(
+            f"readings: found the {_named(row)}, {same}; expected it once. "
+            "hint: give each file once, and only the newest of several restatements"
+        )
+
+    def straddling(self, query: Query) -> None:
+        """Every window lies in one new window, or in none."""
+        row = self._first(query, ("subject", "finer_start", "unit", "aggregation"))
+        if row:
+            raise ConfigError(
+                f"readings: found the {_named(row)}, across the new boundary {_time(row['boundary'])}; expected each "
+                "reading within one new window. hint: finer readings, or another --every, --timezone or --anchor"
+            )
+
+    def missing(self, query: Query) -> None:
+        """No gauge lacks a reading once it has a level."""
+        row = self._first(query, ("subject", "missing_start", "unit", "aggregation"))
+        if row:
+            raise ConfigError(
+                f"readings: found no {_named(row, 'missing')}; expected it, since there was a level before or after. "
+                "hint: give those readings too, or --start and --end that leave that time out"
+            )
+
+
+def _refusal(name: str) -> str:
+    """Why readings of an aggregation do not combine."""
+    again = AGAIN.format("windows")
+    found = f'readings: found the aggregation "{name}"'
+    try:
+        parsed = parse(name, "readings")
+    except ConfigError:
+        return f"{found}; expected one of {', '.join(COMBINED)}. hint: {did_you_mean(name, COMBINED)}"
+    if parsed.outer:
+        return f"{found}, of two levels, whose inner values a reading does not keep; expected one level. {again}"
+    if parsed.percentile:
+        return f"{found}, whose values a reading does not keep; expected what adds up. {again}"
+    if parsed.function == "unique-count":
+        return f"{found}, of texts that may occur in several windows; expected what adds up. {again}"
+    return f'{found}; expected its own name "{parsed.name}". hint: known: {first_few(COMBINED)}.'
+
+
+def _time(moment: datetime) -> str:
+    return format_time(moment.replace(tzinfo=UTC))
+
+
+def _window(start: datetime, end: datetime) -> str:
+    return f"[{_time(start)}, {_time(end)})"
+
+
+def _named(row: Row, bounds: str = "finer") -> str:
+    """Which reading: its aggregation, unit, subject and window."""
+    window = _window(row[f"{bounds}_start"], row[f"{bounds}_end"])
+    return f"{row['aggregation']} of {row['unit']!r} for {row['subject']!r} in {window}"

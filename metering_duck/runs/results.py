@@ -1,0 +1,241 @@
+"""Results: what a run gives back, computed when it is first read: rows, and the books of what became of the events."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from metering_duck.contract.json_shapes import JSON_SQL
+from metering_duck.contract.schemas import CONFLICT_SCHEMA, OUTCOME_SCHEMA, REJECT_SCHEMA
+from metering_duck.engine.duckdb import Engine
+from metering_duck.errors import ConfigError, RejectedEvents
+from metering_duck.inputs.dry_run import Reads
+from metering_duck.outputs.formats import path_or_url, write_query
+from metering_duck.runs.rows import Rows
+from metering_duck.statements.select import select
+from metering_duck.statements.stages import Query, Stage
+
+
+@dataclass(frozen=True)
+class Accounting(Mapping[str, int]):
+    """What became of every event (R9): read = metered + unmatched + duplicates + conflicts + rejected. Also a mapping.
+
+    `unmatched_entry` and `unmatched_filter` are the two reasons of unmatched (R1), `times_cut` counts times with digits
+    finer than a microsecond (R11), `times_naive` those without an offset; `reasons` counts rejects by reason code.
+    """
+
+    read: int
+    metered: int
+    unmatched: int
+    duplicates: int
+    conflicts: int
+    rejected: int
+    unmatched_entry: int = 0
+    unmatched_filter: int = 0
+    times_cut: int = 0
+    times_naive: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def balances(self) -> bool:
+        """Whether every event read is accounted for once."""
+        return self.read == self.metered + self.unmatched + self.duplicates + self.conflicts + self.rejected
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a plain dict, for JSON."""
+        return {**asdict(self), "balances": self.balances}
+
+    def __getitem__(self, name: str) -> int:
+        try:
+            return int(getattr(self, name))
+        except (AttributeError, TypeError):
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return (f.name for f in fields(self) if f.name != "reasons")
+
+    def __len__(self) -> int:
+        return len(fields(self)) - 1
+
+    def __str__(self) -> str:
+        """One line, for people."""
+        parts = [
+            f"{self.read:,} read = {self.metered:,} metered",
+            f"{self.unmatched:,} unmatched",
+            counted_noun(self.duplicates, "duplicate"),
+            counted_noun(self.conflicts, "conflict"),
+            f"{self.rejected:,} rejected",
+        ]
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.reasons.items()))
+        return " + ".join(parts) + (f" ({reasons})" if reasons else "")
+
+
+def counted_noun(count: int, noun: str) -> str:
+    """1 duplicate, 2 duplicates."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+@dataclass
+class Plan:
+    """How a result is computed: `prepare` runs once, gives the accounting and sets `rows`, which then runs at will.
+
+    `script` lists all queries in order as they would run if there were duplicates; `show` writes queries as one script.
+    """
+
+    shape: str
+    prepare: Callable[[], Accounting]
+    rejects: Callable[[], Query]
+    conflicts: Callable[[], Query | None]
+    script: Callable[[], list[Query]]
+    show: Callable[[list[Query]], str]
+    notices: Callable[[Accounting], list[str]]
+    rows: Query
+    reads: Callable[[], Reads] | None = None
+    outcomes: Callable[[], Query] | None = None
+
+
+class Result(Rows):
+    """Records or readings, lazy until read; every method below computes what is not computed yet.
+
+    Shape:  one row per record (RECORD_SCHEMA) or reading (READING_SCHEMA), in the fixed order of their keys.
+    Exact:  quantities are DECIMAL; the same input gives the same bytes in every format (R23).
+    Raises: QuantityOverflow (R18), SourceError, Interrupted; RejectedEvents when strict.
+    """
+
+    def __init__(self, engine: Engine, plan: Plan, *, strict: bool = False) -> None:
+        super().__init__(engine, plan.rows, plan.shape, JSON_SQL.get(plan.shape))
+        self._plan, self._strict = plan, strict
+        self._accounting: Accounting | None = None
+        self._lock = threading.RLock()
+
+    # --- what happened ----------------------------------------------------------------------------------------------
+
+    @property
+    def accounting(self) -> Accounting:
+        """The five counts that balance (R9), and a few more."""
+        return self._settle()
+
+    def _settle(self) -> Accounting:
+        """Compute what is not computed yet."""
+        self._check_open()
+        with self._lock:
+            if self._accounting is None:
+                self._accounting = self._plan.prepare()
+                if self._strict:
+                    self.refuse_rejects()
+            return self._accounting
+
+    @property
+    def rejects(self) -> pa.Table:
+        """Arrow: one row per rejected event, with its identity, measurement, offending text and reason (R3)."""
+        if not self.accounting.rejected:
+            return REJECT_SCHEMA.empty_table()
+        return self._engine.table(self._plan.rejects())
+
+    @property
+    def conflicts(self) -> pa.Table:
+        """Arrow: one row per event that lost to another with the same key, with both contents (R8)."""
+        query = self._plan.conflicts() if self.accounting.conflicts else None
+        return CONFLICT_SCHEMA.empty_table() if query is None else self._engine.table(query)
+
+    @property
+    def notices(self) -> list[str]:
+        """What the run took for granted, one sentence each."""
+        return self._plan.notices(self.accounting)
+
+    @property
+    def reads(self) -> Reads:
+        """The files that are opened and those that are left out, with their bytes; nothing is computed for it.
+
+        Raises: ConfigError for a roll-up, whose readings are read when it is made.
+        """
+        if self._plan.reads is None:
+            raise ConfigError("reads: found a roll-up; expected records or readings of events.")
+        return self._plan.reads()
+
+    @property
+    def sql(self) -> str:
+        """All that runs, in order, with the run's values in place of its parameters: a script for the DuckDB shell."""
+        return self._plan.show(self._plan.script())
+
+    def stage_sql(self, name: str) -> str:
+        """One stage's SQL, or a whole query's.
+
+        Raises: ConfigError for a stage that there is not, with those that there are.
+        """
+        queries = self._plan.script()
+        for query in queries:
+            if query.name == name:
+                return query.sql + "\n"
+        stages = {stage.name: stage for query in queries for stage in query.stages}
+        if name not in stages:
+            raise ConfigError(f"stage: found {name!r}; expected one of {', '.join(stages)}.")
+        return f"-- {stages[name].why}\n{stages[name].sql}\n"
+
+    def _rows(self) -> Query:
+        """The query of the rows, everything before it computed."""
+        self._settle()
+        return self._plan.rows
+
+    def inspect(self, name: str, sql: str) -> list[dict[str, Any]]:
+        """The rows of one more SELECT over `judged`."""
+        self._settle()
+        rejects = self._plan.rejects()
+        known = [stage.name for stage in rejects.stages]
+        if "judged" not in known:
+            raise ConfigError("inspect: found rows that another engine has judged; expected those of this machine.")
+        before = rejects.stages[: known.index("judged") + 1]
+        query = Query(name, (*before, Stage(name, name.replace("_", " "), sql)), rejects.parameters)
+        rows: list[dict[str, Any]] = self._engine.table(query).to_pylist()
+        return rows
+
+    def write_rejects(self, path: str | os.PathLike[str]) -> Path | str:
+        """Write the rejects to a file, as write does."""
+        rejects = self._plan.rejects() if self.accounting.rejected else None
+        return self._write_aside(rejects, "reject", REJECT_SCHEMA, path)
+
+    def write_conflicts(self, path: str | os.PathLike[str]) -> Path | str:
+        """Write the conflicts to a file, as write does."""
+        conflicts = self._plan.conflicts() if self.accounting.conflicts else None
+        return self._write_aside(conflicts, "conflict", CONFLICT_SCHEMA, path)
+
+    def write_outcomes(self, path: str | os.PathLike[str]) -> Path | str:
+        """Write every event read, and what became of it (OUTCOME_SCHEMA), to a file, as write does.
+
+        Raises: ConfigError for readings, which are made of events that were judged for them alone.
+        """
+        self._settle()
+        if self._plan.outcomes is None:
+            raise ConfigError(f"outcomes: found {self.shape}s; expected records. hint: meter(events, config)")
+        return self._write_aside(self._plan.outcomes(), "event", OUTCOME_SCHEMA, path)
+
+    def _write_aside(
+        self, rows: Query | None, shape: str, schema: pa.Schema, path: str | os.PathLike[str]
+    ) -> Path | str:
+        """A query's rows in a file; without one, a file with no row."""
+        if rows is None:
+            nothing = f"nothing_{len(schema)}"
+            self._engine.connection.register(nothing, schema.empty_table())
+            rows = Query(nothing, (Stage(nothing, "no row", select({}, nothing, star="*")),))
+        write_query(self._engine, rows, shape, os.fspath(path))
+        return path_or_url(os.fspath(path))
+
+    def refuse_rejects(self) -> None:
+        """Raise RejectedEvents if anything was rejected or in conflict: what `strict` does."""
+        accounting = self.accounting
+        if accounting.rejected or accounting.conflicts:
+            raise RejectedEvents(
+                f"strict: found {accounting.rejected:,} rejected and {accounting.conflicts:,} in conflict; expected "
+                "none. hint: --rejects FILE and --conflicts FILE list them",
+                self,
+            )
+
+    def __repr__(self) -> str:
+        """What it is, and what it found if it has been read."""
+        return f"<Result of {self.shape}s: {self._accounting or 'not read yet'}>"

@@ -1,0 +1,1 @@
+"""How SQL is spelled: quoting, SELECT statements, and named stages."""

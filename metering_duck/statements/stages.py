@@ -1,0 +1,165 @@
+"""Stages and queries: named SQL, in order, with the parameters bound to it.
+
+A stage is one SELECT with a name. A query is a list of stages that becomes one statement, each stage a CTE that later
+ones may read; the last is the result. Stages that never change are files of sql/, each with a header that says why it
+is there, what it reads and yields, and its parameters; the others are made by judging/events.py and readings/totals.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from metering_duck.statements.quote import literal
+
+_TOKEN = re.compile(r"('(?:[^']|'')*')|(\"(?:[^\"]|\"\")*\")|(--[^\n]*)|\$([a-z_][a-z_0-9]*)")
+
+
+_COLUMN = re.compile(r"\w+ (?:[^,()]|\((?:[^()]|\([^()]*\))*\))+")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One SELECT, its name, and one sentence why it is there."""
+
+    name: str
+    why: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """Stages in order; `name` is the table that the last one fills, or what it is called when it is read."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    parameters: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def sql(self) -> str:
+        """The whole query as one SELECT statement, stage by stage, its parameters as $names."""
+        *before, last = self.stages
+        if before and last.sql.startswith("WITH"):
+            before, last = list(self.stages), Stage(last.name, "the result", f"SELECT * FROM {last.name}")
+        ctes = ",\n".join(f"-- {s.why}\n{s.name} AS (\n{_indented(s.sql)}\n)" for s in before)
+        return f"WITH\n{ctes}\n-- {last.why}\n{last.sql}" if before else f"-- {last.why}\n{last.sql}"
+
+    @property
+    def bound(self) -> dict[str, object]:
+        """The parameters that the text names: DuckDB refuses a missing one and an excess one."""
+        named = parameter_names(self.sql)
+        return {name: value for name, value in self.parameters.items() if name in named}
+
+
+def _indented(sql: str) -> str:
+    """The SQL four columns further right, except inside quotes that span lines."""
+    pieces, end = [], 0
+    for token in _TOKEN.finditer(sql):
+        pieces += [sql[end : token.start()].replace("\n", "\n    "), token.group()]
+        end = token.end()
+    return "    " + "".join([*pieces, sql[end:].replace("\n", "\n    ")])
+
+
+def reading(stage: Stage, relations: Mapping[str, str], name: str | None = None) -> Stage:
+    """A stage that reads other relations than it says, each in place of another, under another name if one is given."""
+    sql = stage.sql
+    for was, source in relations.items():
+        sql = re.sub(rf"\b(FROM|JOIN) {was}\b", lambda match, s=source: f"{match.group(1)} {s}", sql)  # type: ignore[misc]
+    return replace(stage, name=name or stage.name, sql=sql)
+
+
+def fixed(stage: Stage, parameters: Mapping[str, str]) -> Stage:
+    """A stage with SQL in place of its $names: constants, which decide much before a row is seen, or columns."""
+
+    def sql_of(match: re.Match[str]) -> str:
+        return parameters.get(match.group(4), match.group(0)) if match.group(4) else match.group(0)
+
+    return replace(stage, sql=_TOKEN.sub(sql_of, stage.sql))
+
+
+def parameter_names(sql: str) -> set[str]:
+    """The $names in SQL text, those inside quotes and comments left out."""
+    return {match.group(4) for match in _TOKEN.finditer(sql) if match.group(4)}
+
+
+def with_values(sql: str, parameters: dict[str, object]) -> str:
+    """SQL text with its $names replaced by literals, to be run by hand in the DuckDB shell."""
+
+    def value_of(match: re.Match[str]) -> str:
+        if not match.group(4):
+            return match.group(0)
+        value = parameters[match.group(4)]
+        return literal(value) if isinstance(value, str) else f"TIMESTAMP {literal(str(value))}"
+
+    return _TOKEN.sub(value_of, sql)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file of sql/ says of itself: name → type of every column it reads and yields, and of its parameters."""
+
+    why: str
+    reads: dict[str, dict[str, str]]
+    yields: dict[str, str]
+    parameters: dict[str, str]
+
+
+@cache
+def load_text(name: str) -> str:
+    """The text of sql/`name`.sql: inside the package in a wheel, beside it in a checkout."""
+    inside = files("metering_duck").joinpath("sql", f"{name}.sql")
+    if inside.is_file():
+        return inside.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@cache
+def functions() -> dict[str, str]:
+    """Name → CREATE statement of every function in sql/functions.sql, in its order."""
+    statement = re.compile(r"^CREATE OR REPLACE TEMP MACRO (\w+)\(.*?;$", re.MULTILINE | re.DOTALL)
+    return {match.group(1): match.group(0) for match in statement.finditer(load_text("functions"))}
+
+
+def functions_of(sql: str) -> list[str]:
+    """The names of ours that SQL calls, those that they call before them."""
+    known = functions()
+    found: dict[str, None] = {}
+
+    def add(text: str, within: str = "") -> None:
+        for name in re.findall(rf"\b({'|'.join(known)})\(", text):
+            if name != within and name not in found:
+                add(known[name], name)
+                found[name] = None
+
+    add(sql)
+    return list(found)
+
+
+def load_header(name: str) -> Header:
+    """The header of sql/`name`.sql."""
+    lines = dict(
+        line.removeprefix("-- ").split(":", 1) for line in load_text(name).splitlines() if re.match(r"-- \w+:", line)
+    )
+    reads = re.findall(r"(\w+)\(((?:[^()]|\([^()]*\))*)\)", lines["reads"])
+    return Header(
+        why=lines["why"].strip(),
+        reads={table: _columns(columns) for table, columns in reads},
+        yields=_columns(lines["yields"]),
+        parameters=_columns(lines["params"]),
+    )
+
+
+def _columns(text: str) -> dict[str, str]:
+    """`name TYPE, name TYPE`, where a type may hold commas in two levels of parentheses."""
+    return dict(part.split(" ", 1) for part in _COLUMN.findall(text))
+
+
+def load_stage(name: str) -> Stage:
+    """A stage whose SQL is the file sql/`name`.sql."""
+    text = load_text(name)
+    body = "\n".join(line for line in text.splitlines() if not re.match(r"-- (why|reads|yields|params):", line))
+    return Stage(name, load_header(name).why, body.strip())

@@ -1,0 +1,306 @@
+"""Schedules: tables of billing periods that people give, listed windows or subscriptions, as the relation `calendars`.
+
+A subscription's periods step from its own anchor on the clock of its own zone. Every complaint names the table, the
+row's subject, what was found and what was expected. Needs an engine: what is wrong with a table is asked in SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any
+
+from metering_duck.contract.intervals import Interval, parse_interval
+from metering_duck.contract.times import format_time
+from metering_duck.engine.duckdb import Engine
+from metering_duck.errors import ConfigError, SchemaError
+from metering_duck.inputs.files import Input
+from metering_duck.inputs.layout import FILE_COLUMN, json_pointer
+from metering_duck.inputs.opening import first_keys, relation_of
+from metering_duck.statements.quote import identifier, literal
+from metering_duck.statements.select import case, select
+from metering_duck.statements.stages import Query, Stage
+from metering_duck.windows.cutting import WHOLE, WINDOWS_MAX, Windows
+
+SUBJECT = {"universe_id": ("universe", "universe_id", "universeID"), "subject": ("subject",)}
+SUBSCRIPTION = (
+    SUBJECT | {"every": ("interval", "every")} | {name: (name,) for name in ("anchor", "zone", "starts", "ends")}
+)
+LISTED = SUBJECT | {"starts": ("start", "window_start"), "ends": ("end", "window_end"), "zone": ("zone",)}
+REQUIRED = {"subscriptions": ("universe_id", "subject"), "windows": ("starts", "ends")}
+INTERVALS_MAX = 1_000
+CLOCKS = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS")
+
+
+def listed_pairs(given: Any) -> Any:
+    """Pairs of start and end as objects; anything else as it is."""
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes) or not given:
+        return given
+    if all(isinstance(item, tuple | list) and len(item) == 2 for item in given):
+        return [{"start": _as_text(start), "end": _as_text(end)} for start, end in given]
+    return given
+
+
+def _as_text(moment: Any) -> Any:
+    return moment.isoformat() if isinstance(moment, datetime) else moment
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A table of windows or subscriptions: what it is called in messages, and where its rows are."""
+
+    kind: str
+    found: Input
+
+    def opened(self, engine: Engine, windows: Windows) -> Windows:
+        """`windows` with the periods of this table.
+
+        Raises: ConfigError for an unknown zone or interval, a period that is inverted or has no bound; SchemaError for
+                a column that is missing or of a wrong type.
+        """
+        rows = f"(\n{self._texts_sql(engine)}\n)"
+        by_subject = self.kind == "subscriptions" or self._names_subjects(engine, rows)
+        checks = _Checks(engine, self.kind, rows)
+        checks.times()
+        checks.zones()
+        if by_subject:
+            checks.subjects()
+        moments = f"(\n{select(_moments(windows), rows, star='*')}\n)"
+        checks = _Checks(engine, self.kind, moments)
+        checks.bounds(windows)
+        intervals = [] if self.kind == "windows" else checks.intervals(windows.interval)
+        columns = {"zone": "in_zone", **(_subscribed(windows, intervals) if intervals else WHOLE)}
+        checks.count(windows, intervals)
+        names = {name: name if by_subject else "CAST(NULL AS VARCHAR)" for name in ("universe_id", "subject")}
+        names["outer_index"] = "CAST(NULL AS BIGINT)"
+        schedule = select(names | columns | {"starts": "starts_at", "ends": "ends_at"}, moments)
+        return replace(windows, schedule=schedule, by_subject=by_subject)
+
+    def _texts_sql(self, engine: Engine) -> str:
+        """The table with one column for each field: its text, and, where it is a time, what kind of time."""
+        relation, is_json = relation_of(engine, self.found, self.kind)
+        known = SUBSCRIPTION if self.kind == "subscriptions" else LISTED
+        if is_json:
+            keys = first_keys(engine, relation)
+            types = {f"json_extract_string(line, {literal(json_pointer(key))})": (key, "VARCHAR") for key in keys}
+        else:
+            found = engine.describe(relation)
+            types = {identifier(name): (name, kind) for name, kind in found.items() if name != FILE_COLUMN}
+        self._check_near_misses([name for name, _ in types.values()], known)
+        columns = {}
+        for field, spellings in known.items():
+            sql, kind = next(((s, k) for s, (name, k) in types.items() if name in spellings), ("NULL", "VARCHAR"))
+            if sql == "NULL" and field in REQUIRED[self.kind]:
+                self._miss(spellings[0], [name for name, _ in types.values()])
+            columns[field] = (
+                _text_sql(sql, kind) if field in ("anchor", "starts", "ends") else f"CAST({sql} AS VARCHAR)"
+            )
+        texts = {name: sql if name in SUBJECT else f"trim({sql})" for name, sql in columns.items()}
+        return select({name: f"nullif({sql}, '')" for name, sql in texts.items()}, relation)
+
+    def _check_near_misses(self, names: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
+        """A column that is almost one of ours would be left out without a word."""
+        spellings = [spelling for listed in known.values() for spelling in listed]
+        for name in names:
+            near = get_close_matches(name.lower(), [s.lower() for s in spellings], n=1, cutoff=0.8)
+            if name not in spellings and near:
+                hint = "rename it, to that or to something else"
+                raise SchemaError(self.kind, name, found=f"it, almost {near[0]}", expected=near[0], hint=hint)
+
+    def _miss(self, column: str, names: Sequence[str]) -> None:
+        if not names:
+            raise ConfigError(f"{self.kind}: found none; expected at least one.")
+        found = f"no such column among {', '.join(names)}"
+        fields = (
+            "universe, subject, anchor, interval, zone, starts, ends" if self.kind == "subscriptions" else "start, end"
+        )
+        raise SchemaError(self.kind, column, found=found, expected="one", hint=f"the columns are {fields}")
+
+    def _names_subjects(self, engine: Engine, rows: str) -> bool:
+        """Whether listed windows are for subjects: all of them, or none."""
+        sql = select({"named": "count(subject)", "listed": "count(*)"}, rows)
+        ((named, listed),) = engine.rows(sql)
+        if named not in (0, listed):
+            raise ConfigError(
+                f"windows: found {listed - named} without a subject among {listed}; expected one in all or in none."
+            )
+        return bool(named)
+
+
+def _text_sql(sql: str, kind: str) -> str:
+    """A time as text that says whether it has an offset."""
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return f"time_text({sql} AT TIME ZONE 'UTC')"
+    if kind in CLOCKS:
+        return f"rtrim(time_text(CAST({sql} AS TIMESTAMP)), 'Z')"
+    return f"CAST({sql} AS VARCHAR)"
+
+
+def _moments(windows: Windows) -> dict[str, str]:
+    """Where the zone is not given it is the call's; times without an offset are on the clocks of the zone."""
+    zone = f"coalesce(zone, {literal(windows.zone)})"
+    moments = {f"{name}_at": f"time_of_text(with_clock({name}), {zone})" for name in ("starts", "ends")}
+    return {**moments, "in_zone": zone}
+
+
+Intervals = Sequence[tuple[str, Interval | None]]
+
+
+def _subscribed(windows: Windows, intervals: Intervals) -> dict[str, str]:
+    """unit, step and origin of each subscription, by its interval."""
+    starts = "coalesce(starts_at, $start)" if windows.start else "starts_at"
+    columns = []
+    for when, interval in intervals:
+        if interval is None:
+            columns.append((when, WHOLE))
+            continue
+        anchored = (
+            "time_of_text(with_clock(anchor), in_zone)" if interval.is_elapsed else "clock_in_zone(anchor, in_zone)"
+        )
+        origin = interval.origin_sql(starts, "in_zone", windows.anchor)
+        columns.append((when, interval.columns(case({"anchor IS NOT NULL": anchored}, origin))))
+    return {name: case((when, listed[name]) for when, listed in columns) for name in WHOLE}
+
+
+@dataclass(frozen=True)
+class _Checks:
+    """What may be wrong with a table, each asked of all its rows at once."""
+
+    engine: Engine
+    kind: str
+    rows: str
+
+    def _first(self, columns: Mapping[str, str], where: Iterable[str]) -> tuple[Any, ...] | None:
+        found = self.engine.rows(select(columns, self.rows, where=list(where), order_by=["ALL"]) + "\nLIMIT 1")
+        return found[0] if found else None
+
+    def times(self) -> None:
+        """Every time is one."""
+        names = ("anchor", "starts", "ends") if self.kind == "subscriptions" else ("starts", "ends")
+        for name in names:
+            bad = self._first(
+                {"subject": "subject", name: name}, [f"{name} IS NOT NULL", f"clock_in_zone({name}, 'UTC') IS NULL"]
+            )
+            if bad:
+                raise ConfigError(
+                    f'{self._of(bad[0])}: found "{bad[1]}" in {self._name(name)}; expected a time such as 2024-01-31 '
+                    "or RFC 3339."
+                )
+
+    def zones(self) -> None:
+        """Every zone exists."""
+        known = "zone NOT IN (SELECT name FROM pg_timezone_names())"
+        bad = self._first({"subject": "subject", "zone": "zone"}, ["zone IS NOT NULL", known])
+        if bad:
+            raise ConfigError(
+                f'{self._of(bad[0])}: found the zone "{bad[1]}"; expected an IANA zone such as Europe/Berlin.'
+            )
+
+    def subjects(self) -> None:
+        """Every row names its universe and its subject."""
+        bad = self._first(
+            {"universe_id": "universe_id", "subject": "subject"}, ["(universe_id IS NULL OR subject IS NULL)"]
+        )
+        if bad:
+            raise ConfigError(f"{self._of(bad[1])}: found no universe or no subject in a row; expected both.")
+
+    def bounds(self, windows: Windows) -> None:
+        """Every period has two bounds, its own or the call's, and ends behind its start."""
+        for name, bound in (("starts", windows.start), ("ends", windows.end)):
+            bad = None if bound else self._first({"subject": "subject"}, [f"{name}_at IS NULL"])
+            if bad:
+                option = name.removesuffix("s")
+                raise ConfigError(
+                    f"{self._of(bad[0])}: found no {self._name(name)}; expected one in the row, or {option} for all. "
+                    f"hint: --{option} 2024-01-01"
+                )
+        bounds = {name: f"time_text({name})" for name in ("starts_at", "ends_at")}
+        bad = self._first({"subject": "subject"} | bounds, ["starts_at >= ends_at"])
+        if bad:
+            kind = "empty" if bad[1] == bad[2] else "inverted"
+            raise ConfigError(
+                f"{self._of(bad[0])}: found the {kind} period [{bad[1]}, {bad[2]}); expected its end after its start."
+            )
+
+    def intervals(self, default: Interval | None) -> Intervals:
+        """The intervals that there are, each with the SQL of when it is one; where none is given, the call's."""
+        sql = select({"every": "DISTINCT every"}, self.rows)
+        found = sorted((row[0] for row in self.engine.rows(sql)), key=lambda text: (text is not None, text))
+        if len(found) > INTERVALS_MAX:
+            raise ConfigError(
+                f"{self.kind}: found {len(found)} different intervals; expected at most {INTERVALS_MAX:,}."
+            )
+        return [
+            ("every IS NULL", default)
+            if text is None
+            else (f"every = {literal(text)}", parse_interval(text, "subscriptions: interval"))
+            for text in found
+        ]
+
+    def count(self, windows: Windows, intervals: Intervals) -> None:
+        """The periods are not too many to list."""
+        starts = "greatest(starts_at, $start)" if windows.start else "starts_at"
+        ends = "least(ends_at, $end)" if windows.end else "ends_at"
+        shortest = case(((when, str(i.shortest_us)) for when, i in intervals if i), "CAST(NULL AS BIGINT)")
+        length = f"greatest(epoch_us({ends}) - epoch_us({starts}), 0)"
+        periods = {"periods": f"CAST(sum(coalesce({length} // {shortest}, 0) + 1) AS BIGINT)"}
+        counted = Stage("counted_periods", "about how many periods there are", select(periods, self.rows))
+        found = self.engine.table(Query("counted_periods", (counted,), windows.parameters)).column(0)[0].as_py()
+        if (found or 0) > WINDOWS_MAX:
+            raise ConfigError(f"{self.kind}: found more than {WINDOWS_MAX:,} periods; expected fewer.")
+
+    def _name(self, field: str) -> str:
+        """What a table of this kind calls a field."""
+        return LISTED[field][0] if self.kind == "windows" else field
+
+    def _of(self, subject: str | None) -> str:
+        return f"{self.kind} of {subject!r}" if subject is not None else self.kind
+
+
+def resolve(engine: Engine, windows: Windows) -> Windows:
+    """The windows between moments: local bounds by DuckDB's zones, as all that is cut between them.
+
+    Raises: ConfigError for a zone that DuckDB does not have, a bound beyond the years 1 to 9999, an inverted window.
+    """
+    zone = literal(windows.zone)
+    if not engine.rows(f"SELECT 1 FROM pg_timezone_names() WHERE name = {zone}"):
+        raise ConfigError(f'timezone: found "{windows.zone}"; expected an IANA zone such as Europe/Berlin.')
+    moments: list[datetime | None] = []
+    for name, bound in zip(("start", "end"), windows.bounds, strict=True):
+        if bound is None:
+            moments.append(None)
+            continue
+        moment = bound.moment_sql(zone)
+        in_range = f"{moment} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
+        ((found,),) = engine.rows(f"SELECT CASE WHEN {in_range} THEN {moment} END")
+        if found is None:
+            day = bound.at.date().isoformat()
+            raise ConfigError(f"{name}: found {day} in {windows.zone}; expected a time of the years 1 to 9999.")
+        moments.append(found.replace(tzinfo=UTC))
+    return windows.at_moments(moments)
+
+
+def check_windows(engine: Engine, windows: Windows) -> None:
+    """Refuse windows of one subject that overlap, and a table that leaves none at all.
+
+    Raises: ConfigError.
+    """
+    table = identifier(windows.name)
+    following = "lead({}) OVER (PARTITION BY universe_id, subject ORDER BY window_start, window_end, window_index)"
+    columns = {"subject": "subject", "one": "window_end", "other": following.format("window_start")}
+    overlapping = select(
+        {"subject": "subject", "one": "one", "other": "other"},
+        f"(\n{select(columns, table)}\n)",
+        where=["other < one"],
+        order_by=["subject", "one"],
+    )
+    for subject, one, other in engine.rows(f"{overlapping}\nLIMIT 1"):
+        whose = "windows" if subject is None else f"periods of {subject!r}"
+        raise ConfigError(
+            f"{whose}: found two that overlap, one that ends at {format_time(one)} and one that starts at "
+            f"{format_time(other)}; expected periods that do not."
+        )
+    if windows.schedule is not None and engine.count(windows.name) == 0:
+        raise ConfigError("windows: found none between start and end; expected at least one.")

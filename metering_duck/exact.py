@@ -1,12 +1,11 @@
 """The one door for decimals outside SQL: parse, format, round, quotient, allocate. Nothing here touches a float."""
 
+from metering_duck.calls.allocating import SPLIT_COLUMNS, allocate_column
 from metering_duck.decimals.arithmetic import (
     DIGITS,
     PRECISION,
     SCALE,
-    SPLIT_COLUMNS,
     allocate,
-    allocate_column,
     format,
     parse,
     quotient,

@@ -30,7 +30,7 @@ from metering_duck import (
     load_config,
     meter,
 )
-from metering_duck.decimals.arithmetic import allocate_column
+from metering_duck.calls.allocating import allocate_column
 
 Event = dict[str, Any]
 ONE: Event = {

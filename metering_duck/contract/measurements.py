@@ -27,10 +27,9 @@ from metering_duck.contract.filters import Filter
 from metering_duck.contract.intervals import parse_interval
 from metering_duck.contract.models import Model, SomeText, plain_text
 from metering_duck.decimals import arithmetic
+from metering_duck.decimals.columns import PRECISION_MAX, SCALE_DEFAULT
 from metering_duck.errors import ConfigError
 
-PRECISION_MAX = 38
-SCALE_DEFAULT = 18
 FACTOR_DIGITS = 18
 UNIT_US = {
     "microseconds": 1,

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from metering_duck.contract.measurements import SCALE_DEFAULT
 from metering_duck.errors import ConfigError
 from metering_duck.statements.quote import literal
 
@@ -155,3 +154,7 @@ class Rounding:
     def direct_average_sql(self, total: str, divisor: str) -> str:
         """A quotient by DuckDB's exact division of DECIMALs, half to even."""
         return self._in_column_sql(f"decimal_division({total}, CAST({divisor} AS DECIMAL(18, 0)), {self.scale})")
+
+
+PRECISION_MAX = 38
+SCALE_DEFAULT = 18

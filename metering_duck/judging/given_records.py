@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from metering_duck.contract import aggregations
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.config import MeteringConfig
-from metering_duck.contract.measurements import PRECISION_MAX, SCALE_DEFAULT, Measurement
-from metering_duck.decimals.columns import HALF_EVEN, DecimalType, decimal_of_type
+from metering_duck.contract.measurements import Measurement
+from metering_duck.decimals.columns import HALF_EVEN, PRECISION_MAX, SCALE_DEFAULT, DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError, first_few
 from metering_duck.inputs.layout import Layout
 from metering_duck.judging.events import Selection, Slot, accepted_stage, arrivals_stages, dimensions_sql, rejects_query
 from metering_duck.judging.quantities import Parsed, quantified_stages
-from metering_duck.readings.counters import UNIT_COLUMN
+from metering_duck.judging.slots import UNIT_COLUMN
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage

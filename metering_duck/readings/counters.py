@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from metering_duck.decimals.columns import from_unscaled_sql
 from metering_duck.decimals.quotients import Quotient, numerator_text_sql
 from metering_duck.judging.events import Slot
+from metering_duck.judging.slots import UNIT_COLUMN
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Query, Stage
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from metering_duck.readings.totals import Series, Totals
 
 KEY = ("workspace_id", "universe_id", "subject", "dimensions")
-UNIT_COLUMN = "unit"
 SUMMED = ("sum", "avg")
 # The counters whose parts come together exactly (R20).
 COMBINED = (*SUMMED, "min", "max", "latest", "first", "count")

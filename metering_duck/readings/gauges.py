@@ -19,7 +19,8 @@ from metering_duck.contract.aggregations import AVERAGE, INTEGRALS, KNOWN_AVERAG
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, DecimalType, Rounding
 from metering_duck.decimals.quotients import Quotient, numerator_text_sql
 from metering_duck.judging.events import Slot
-from metering_duck.readings.counters import KEY, UNIT_COLUMN, last_columns
+from metering_duck.judging.slots import UNIT_COLUMN
+from metering_duck.readings.counters import KEY, last_columns
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Query, Stage

@@ -17,11 +17,11 @@ from itertools import groupby
 
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.intervals import Interval, parse_interval
-from metering_duck.contract.measurements import SCALE_DEFAULT
-from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, DecimalType, Rounding, common_type
+from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, SCALE_DEFAULT, DecimalType, Rounding, common_type
 from metering_duck.errors import ConfigError
 from metering_duck.judging.events import Slot
-from metering_duck.readings.counters import UNIT_COLUMN, counted_query, counter_stages
+from metering_duck.judging.slots import UNIT_COLUMN
+from metering_duck.readings.counters import counted_query, counter_stages
 from metering_duck.readings.filling import dense_sql, keys_sql
 from metering_duck.readings.gauges import gauged_queries, gauges_of
 from metering_duck.readings.values import value_stages, valued_queries

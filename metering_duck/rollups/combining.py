@@ -13,9 +13,8 @@ from os import PathLike
 from typing import Any
 
 from metering_duck.calls.arguments import Names, check_result_shape, names_of, periods_of
-from metering_duck.contract.measurements import SCALE_DEFAULT
 from metering_duck.contract.times import format_time, parse_time
-from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, PART_DIGITS, from_unscaled_sql
+from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, PART_DIGITS, SCALE_DEFAULT, from_unscaled_sql
 from metering_duck.decimals.quotients import steps_sql
 from metering_duck.engine.duckdb import Engine, Overflow, Progress
 from metering_duck.errors import ConfigError, QuantityOverflow

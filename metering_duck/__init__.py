@@ -10,8 +10,9 @@ from metering_duck.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from metering_duck import exact
+    from metering_duck.calls.checking import check
     from metering_duck.calls.forking import fork_universe
-    from metering_duck.calls.metering import aggregate, check, compile_sql, meter, periods
+    from metering_duck.calls.metering import aggregate, compile_sql, meter, periods
     from metering_duck.calls.views import register
     from metering_duck.contract.config import Entry, MeteringConfig, load_config
     from metering_duck.contract.filters import Filter
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     )
     from metering_duck.ledger.ledger import Ledger
     from metering_duck.rollups.combining import rollup
-    from metering_duck.runs.results import Accounting, Result
+    from metering_duck.runs.books import Accounting
+    from metering_duck.runs.results import Result
     from metering_duck.runs.rows import Rows
 
 

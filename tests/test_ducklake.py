@@ -22,7 +22,8 @@ from metering_duck.cli.main import cli
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.extensions import CLOSED, can_load, load, missing
 from metering_duck.engine.httpfs import CHOICE, prepare
-from metering_duck.inputs.files import extensions_of, find_input, paths_of
+from metering_duck.inputs.files import extensions_of, paths_of
+from metering_duck.inputs.given import find_input
 from metering_duck.inputs.lakes import Attached
 
 HAS_DUCKLAKE = can_load("ducklake")

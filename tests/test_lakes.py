@@ -25,7 +25,7 @@ from pyiceberg.utils.config import Config
 
 from metering_duck import ConfigError, SourceError, aggregate, compile_sql, meter
 from metering_duck.cli.main import cli
-from metering_duck.inputs.files import find_input
+from metering_duck.inputs.given import find_input
 
 CONFIG = {
     "measurements": [

@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 import metering_duck
 from metering_duck.cli.doctor import examine
 from metering_duck.errors import ConfigError, MeteringError, SchemaError, SourceError
-from metering_duck.inputs.files import Files
+from metering_duck.inputs.input import Files
 from metering_duck.spark.cluster import _check_files, _url
 from metering_duck.spark.errors import in_our_words
 from tests.spark_cluster import BRIEF_JVM

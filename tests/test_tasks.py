@@ -19,7 +19,7 @@ import metering_duck
 from metering_duck.calls import metering
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.errors import Interrupted, MeteringError, QuantityOverflow
-from metering_duck.inputs.files import Input, Rows
+from metering_duck.inputs.input import Input, Rows
 from metering_duck.spark.driver import DistributedRun
 from metering_duck.spark.tasks import PARTS_SCHEMA, Part, Work, run_task
 

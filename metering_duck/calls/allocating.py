@@ -24,7 +24,8 @@ def allocate_column(splits: Any) -> pa.Table:
     Source: R26.
     """
     from metering_duck.engine.duckdb import Engine
-    from metering_duck.inputs.files import Rows, find_input
+    from metering_duck.inputs.given import find_input
+    from metering_duck.inputs.input import Rows
     from metering_duck.statements.stages import Query, load_stage
 
     with Engine() as engine:

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metering_duck.contract.config import check_text
+from metering_duck.contract import aggregations
+from metering_duck.contract.config import ConfigLike, MeteringConfig, check_text, load_config
 from metering_duck.contract.intervals import check_zone
 from metering_duck.decimals.columns import DIGITS_MAX
+from metering_duck.engine.duckdb import pattern_faults
 from metering_duck.errors import ConfigError
-from metering_duck.runs.run import Moment, Periods
+from metering_duck.inputs.fields import Reach
+from metering_duck.runs.machine import Moment
 from metering_duck.windows.cutting import make_windows
+from metering_duck.windows.periods import Periods
 from metering_duck.windows.schedules import listed_pairs
 
 Names = str | Sequence[str] | None
@@ -110,3 +114,62 @@ def periods_of(
     if windows is not None:
         return Periods(made, "windows", listed_pairs(windows))
     return Periods(made, "subscriptions", subscriptions) if listed else Periods(made)
+
+
+def checked_config(config: ConfigLike) -> MeteringConfig:
+    """A config whose regular expressions RE2 can read, which only the engine knows.
+
+    Raises: ConfigError.
+    """
+    loaded = load_config(config)
+    filters = [(f"{path}.filter", m.filter) for path, m in loaded.measurements if m.filter]
+    patterns = dict(found for path, chosen in filters for found in chosen.patterns(path))
+    faults = pattern_faults(set(patterns.values())) if patterns else {}
+    problems = [
+        f"{path}: found {pattern!r}; expected a regular expression as RE2 reads it. hint: {faults[pattern]}"
+        for path, pattern in patterns.items()
+        if pattern in faults
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return loaded
+
+
+def types_of(event_type: Names, events: Any) -> tuple[str, ...]:
+    """The types that are asked for; records have none."""
+    types = names_of(event_type, "event_type")
+    if types and events is None:
+        raise ConfigError(f"event-type: found {types[0]!r} with records, which have no type; expected events.")
+    return types
+
+
+def check_aggregations(config: MeteringConfig, chosen: str | None) -> None:
+    """Every measurement must have an aggregation, its own or the call's."""
+    lacking = [path for path, measurement in config.measurements if not (chosen or measurement.aggregation)]
+    if lacking:
+        known = ", ".join((*aggregations.COUNTERS, *aggregations.GAUGES))
+        fault = f"aggregation: found none; expected one of {known}. hint: --aggregation sum"
+        raise ConfigError([f"{path}.{fault}" for path in lacking])
+    for path, measurement in config.measurements:
+        found = measurement.aggregated(chosen)
+        if found is not None:
+            aggregations.check_inner(found, f"{path}.aggregation")
+
+
+def reach_of(config: MeteringConfig | None, chosen: str | None, fill: str) -> Reach:
+    """Which events the readings need."""
+    if config is None or fill != "none":
+        return "all"
+    found = config.aggregated(chosen)
+    if any(made.prorated for made in found):
+        return "all"
+    return "before" if any(made.is_gauge for made in found) else "window"
+
+
+def prorated_notices(config: MeteringConfig, chosen: str | None) -> list[str]:
+    """What is split by time under sum only, and is whole under the aggregation that is chosen for all."""
+    return [
+        f"{path}: by-time is for sum; under {chosen} each quantity counts whole, at its recorded_at."
+        for path, measurement in config.measurements
+        if measurement.proration == "by-time" and (found := measurement.aggregated(chosen)) and not found.prorated
+    ]

@@ -8,11 +8,12 @@ from typing import Any
 from metering_duck.calls.arguments import names_of, zone_of
 from metering_duck.contract.json_shapes import JSON_SQL
 from metering_duck.errors import ConfigError
-from metering_duck.inputs.layout import HAS_TIME
-from metering_duck.judging.events import Selection, arrivals_stages
+from metering_duck.inputs.fields import HAS_TIME
+from metering_duck.judging.arrivals import Selection, arrivals_stages
 from metering_duck.runs.history import History
+from metering_duck.runs.machine import Machine, Moment
 from metering_duck.runs.rows import Rows
-from metering_duck.runs.run import Machine, Moment, Run
+from metering_duck.runs.run import Run
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import names, select
 from metering_duck.statements.stages import Query, Stage

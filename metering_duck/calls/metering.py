@@ -15,34 +15,38 @@ from metering_duck.calls.arguments import (
     ENGINES,
     WINDOWED,
     Names,
+    check_aggregations,
     check_result_shape,
+    checked_config,
     column_of,
     names_of,
     periods_of,
     promise_of,
+    prorated_notices,
+    reach_of,
+    types_of,
     universes_of,
     zone_of,
 )
 from metering_duck.contract import aggregations
-from metering_duck.contract.config import ConfigLike, MeteringConfig, load_config
-from metering_duck.contract.schemas import EVENT_SCHEMA, REASONS
-from metering_duck.decimals.columns import DecimalType, common_type
-from metering_duck.engine.duckdb import Progress, pattern_faults
+from metering_duck.contract.config import ConfigLike
+from metering_duck.contract.schemas import EVENT_SCHEMA
+from metering_duck.engine.duckdb import Progress
 from metering_duck.errors import ConfigError
-from metering_duck.inputs import files as inputs
 from metering_duck.inputs.foreign_shapes import shape_of
-from metering_duck.inputs.layout import Reach
-from metering_duck.judging.events import Compiler, Selection, place
+from metering_duck.inputs.input import Rows as GivenRows
+from metering_duck.judging.arrivals import Selection
+from metering_duck.judging.events import Compiler
 from metering_duck.judging.given_records import RecordCompiler
 from metering_duck.readings.filling import FILLS
-from metering_duck.readings.totals import Totals
+from metering_duck.readings.series import Totals
+from metering_duck.runs.machine import Machine, Moment
 from metering_duck.runs.results import Result
 from metering_duck.runs.rows import Rows
-from metering_duck.runs.run import NO_WINDOW, Machine, Moment, Run
-from metering_duck.statements.select import select
+from metering_duck.runs.run import Run
 
 # What SQL that is made for no events in particular reads.
-EVENTS_FILE = inputs.Rows(
+EVENTS_FILE = GivenRows(
     EVENT_SCHEMA.empty_table(), "events.parquet", rereadable=True, in_shell="read_parquet('events.parquet')"
 )
 
@@ -189,12 +193,12 @@ def aggregate(
         names_of(universe, "universe"),
         subjects,
         as_of is not None,
-        types=_types_of(event_type, events),
+        types=types_of(event_type, events),
     )
     if records is None and loaded is not None:
-        _need_aggregations(loaded, chosen)
+        check_aggregations(loaded, chosen)
     # What records are aggregated by is known only when they are read.
-    reach = _reach(loaded, chosen, fill) if records is None else "all"
+    reach = reach_of(loaded, chosen, fill) if records is None else "all"
     partition = None if time_partition is None else (column_of(time_partition, "time-partition"), reach)
     machine = Machine(threads, memory_limit, temp_dir, progress)
     run = _opener(engine, master, events, generate_ids=generate_ids)(
@@ -217,7 +221,7 @@ def aggregate(
         shape = Totals((), run.windows, across_workspaces, len(subjects), scale, digits, fill)
         run.parameters |= {f"subject_{n}": name for n, name in enumerate(subjects)}
         if loaded is not None and records is None:
-            run.remarks += _whole_ones(loaded, chosen)
+            run.remarks += prorated_notices(loaded, chosen)
             return run.readings(
                 Compiler(loaded, run.layout, selection, chosen, groups), shape, bundled=bundled, strict=strict
             )
@@ -263,33 +267,6 @@ def periods(
     return run.periods()
 
 
-def check(config: ConfigLike, events: Any = None, **options: Any) -> dict[str, Any]:
-    """What is wrong with a config, and with events under it; writes nothing.
-
-    Shape:  {"problems": […], "warnings": […], "measurements": n} and, with events, also "accounting", "types" (events
-            by type), "rejects" (counts by reason, measurement and text) and "notices".
-    Raises: SchemaError and SourceError for events that cannot be read at all; ConfigError only for other options.
-    """
-    try:
-        loaded = checked_config(config)
-    except ConfigError as error:
-        return {"problems": error.problems, "warnings": [], "measurements": 0}
-    report: dict[str, Any] = {
-        "problems": [],
-        "warnings": _warnings(loaded),
-        "measurements": len(loaded.measurements),
-    }
-    if events is None:
-        return report
-    with meter(events, loaded, **options) as result:
-        accounting = result.accounting
-        report["accounting"] = accounting.to_dict()
-        report["types"] = _events_by_type(result)
-        report["rejects"] = _reject_counts(result) if accounting.rejected else []
-        report["notices"] = result.notices
-    return report
-
-
 def compile_sql(
     config: ConfigLike,
     events: Any = None,
@@ -318,25 +295,6 @@ def compile_sql(
         return result.sql if stage is None else result.stage_sql(stage)
 
 
-def checked_config(config: ConfigLike) -> MeteringConfig:
-    """A config whose regular expressions RE2 can read, which only the engine knows.
-
-    Raises: ConfigError.
-    """
-    loaded = load_config(config)
-    filters = [(f"{path}.filter", m.filter) for path, m in loaded.measurements if m.filter]
-    patterns = dict(found for path, chosen in filters for found in chosen.patterns(path))
-    faults = pattern_faults(set(patterns.values())) if patterns else {}
-    problems = [
-        f"{path}: found {pattern!r}; expected a regular expression as RE2 reads it. hint: {faults[pattern]}"
-        for path, pattern in patterns.items()
-        if pattern in faults
-    ]
-    if problems:
-        raise ConfigError(problems)
-    return loaded
-
-
 # --- arguments -------------------------------------------------------------------------------------------------------
 
 
@@ -359,97 +317,3 @@ def _opener(engine: str, master: str | None, events: Any, *, generate_ids: bool)
     from metering_duck.spark.driver import DistributedRun
 
     return partial(DistributedRun.on, open_spark(master, events))
-
-
-def _types_of(event_type: Names, events: Any) -> tuple[str, ...]:
-    """The types that are asked for; records have none."""
-    types = names_of(event_type, "event_type")
-    if types and events is None:
-        raise ConfigError(f"event-type: found {types[0]!r} with records, which have no type; expected events.")
-    return types
-
-
-def _need_aggregations(config: MeteringConfig, chosen: str | None) -> None:
-    """Every measurement must have an aggregation, its own or the call's."""
-    lacking = [path for path, measurement in config.measurements if not (chosen or measurement.aggregation)]
-    if lacking:
-        known = ", ".join((*aggregations.COUNTERS, *aggregations.GAUGES))
-        fault = f"aggregation: found none; expected one of {known}. hint: --aggregation sum"
-        raise ConfigError([f"{path}.{fault}" for path in lacking])
-    for path, measurement in config.measurements:
-        found = measurement.aggregated(chosen)
-        if found is not None:
-            aggregations.check_inner(found, f"{path}.aggregation")
-
-
-def _reach(config: MeteringConfig | None, chosen: str | None, fill: str) -> Reach:
-    """Which events the readings need."""
-    if config is None or fill != "none":
-        return "all"
-    found = config.aggregated(chosen)
-    if any(made.prorated for made in found):
-        return "all"
-    return "before" if any(made.is_gauge for made in found) else "window"
-
-
-def _warnings(config: MeteringConfig) -> list[str]:
-    """What is allowed but seldom meant."""
-    warnings = []
-    seen: dict[tuple[str, str], str] = {}
-    for path, measurement in config.measurements:
-        key = (path.rpartition(".")[0], measurement.unit)
-        if key in seen:
-            warnings.append(
-                f"{path}: has the unit {measurement.unit!r} of {seen[key]}; where both match, they make one reading."
-            )
-        seen.setdefault(key, path)
-        chosen = measurement.filter
-        if chosen and (chosen.property,) == measurement.source_property and chosen.equals is not None:
-            warnings.append(f"{path}.filter: tests the property it measures; only {chosen.equals!r} is ever counted.")
-    try:
-        slots = tuple(placed.slot for placed in place(config))
-        _ = Totals(tuple(slot for slot in slots if slot.aggregation), NO_WINDOW).series
-    except ConfigError as error:
-        warnings.append(str(error))
-    try:
-        common_type((DecimalType(m.integer_digits, m.scale) for _, m in config.measurements), "measurements")
-    except ConfigError as error:
-        warnings.append(str(error))
-    return warnings
-
-
-def _whole_ones(config: MeteringConfig, chosen: str | None) -> list[str]:
-    """What is split by time under sum only, and is whole under the aggregation that is chosen for all."""
-    return [
-        f"{path}: by-time is for sum; under {chosen} each quantity counts whole, at its recorded_at."
-        for path, measurement in config.measurements
-        if measurement.proration == "by-time" and (found := measurement.aggregated(chosen)) and not found.prorated
-    ]
-
-
-def _events_by_type(result: Result) -> list[dict[str, Any]]:
-    """How many events of each type became what."""
-    columns = {"type": "type", "status": "status", "events": "count(*)"}
-    return result.inspect(
-        "by_type",
-        select(columns, "judged", group_by=["type", "status"], order_by=["type", "status"]),
-    )
-
-
-def _reject_counts(result: Result) -> list[dict[str, Any]]:
-    """Rejects by reason, measurement and example."""
-    table = result.rejects.group_by(["reason", "measurement"]).aggregate(
-        [("reason", "count"), ("text", "min"), ("id", "min")]
-    )
-    rows = [
-        {
-            "reason": row["reason"],
-            "measurement": row["measurement"],
-            "count": row["reason_count"],
-            "meaning": REASONS[row["reason"]],
-            "example_text": row["text_min"],
-            "example_id": row["id_min"],
-        }
-        for row in table.to_pylist()
-    ]
-    return sorted(rows, key=lambda row: (-row["count"], row["reason"], row["measurement"] or ""))

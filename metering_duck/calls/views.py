@@ -28,8 +28,8 @@ from metering_duck.calls.metering import aggregate, meter
 from metering_duck.contract.config import ConfigLike
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, EVENT_SCHEMA, OUTCOME_SCHEMA, REJECT_SCHEMA
 from metering_duck.errors import ConfigError, a_kind, did_you_mean
+from metering_duck.runs.machine import Moment
 from metering_duck.runs.results import Result
-from metering_duck.runs.run import Moment
 from metering_duck.statements.quote import identifier, literal
 
 NAMES = ("events", "records", "rejects", "conflicts", "accounting")

@@ -16,7 +16,7 @@ from metering_duck.calls.metering import aggregate, meter
 from metering_duck.cli.screen import console, make_table, print_rows
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.errors import SourceError
-from metering_duck.outputs.formats import written_beside
+from metering_duck.outputs.files import written_beside
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 CLOCK = "2024-02-01T00:00:00Z"

@@ -60,7 +60,7 @@ def _as_keyboard_interrupt(*_: object) -> None:
 def _stop(done: threading.Event, kept: str) -> None:
     """Interrupt every engine until the thread ends, or leave without it."""
     from metering_duck.engine.duckdb import interrupt_all, remove_directories
-    from metering_duck.outputs.formats import remove_partial_files
+    from metering_duck.outputs.files import remove_partial_files
 
     deadline = time.monotonic() + STOP_WITHIN_SECONDS
     while not done.is_set() and time.monotonic() < deadline:

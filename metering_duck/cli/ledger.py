@@ -245,7 +245,7 @@ def backfill(events: tuple[str, ...], **given: Any) -> None:
 
 def _teller(progress: Any, given: dict[str, Any]) -> Callable[[Outcome, int], None]:
     """Tells how far a backfill is: on a terminal by a bar, else by a line for each period."""
-    from metering_duck.runs.results import counted_noun
+    from metering_duck.runs.books import counted_noun
 
     began, read = time.monotonic(), [0]
 
@@ -453,7 +453,7 @@ def _forked(source: str, target: str, events: tuple[str, ...], given: dict[str, 
     if not events:
         return open_ledger(given, progress).fork_universe(source, target, as_of=given["as_of"])
     from metering_duck.calls.forking import fork_universe
-    from metering_duck.runs.run import Machine
+    from metering_duck.runs.machine import Machine
 
     chosen = {name: given[name] for name in ("as_of", "assume_timezone", "generate_ids", "clock")}
     machine = Machine(given["threads"], given["memory_limit"], given["temp_dir"], progress)

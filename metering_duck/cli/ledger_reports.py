@@ -11,7 +11,7 @@ from rich.text import Text
 
 from metering_duck.cli.screen import console, make_table
 from metering_duck.errors import visible
-from metering_duck.runs.results import counted_noun
+from metering_duck.runs.books import counted_noun
 
 if TYPE_CHECKING:
     from metering_duck.ledger.ledger import Outcome

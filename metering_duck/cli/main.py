@@ -177,7 +177,7 @@ def check(config_and_events: tuple[str, ...], **given: Any) -> None:
     config, events = config_first(config_and_events, given)
 
     def work(progress: Any) -> None:
-        from metering_duck.calls.metering import check as run
+        from metering_duck.calls.checking import check as run
         from metering_duck.cli.screen import print_check
 
         inputs = list(events) if events else None

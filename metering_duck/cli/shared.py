@@ -89,7 +89,7 @@ def check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
     """Find out before the work whether its results can be written, each in a file of its own that is no input."""
     from metering_duck.engine.remote import scheme_of, shown
     from metering_duck.inputs.files import is_within, same_files
-    from metering_duck.outputs.formats import check_target
+    from metering_duck.outputs.files import check_target
 
     targets = {f"--{name}": given[name] for name in ("output", "rejects", "conflicts", "summary") if given[name]}
     if targets.get("--output") == "-":
@@ -126,7 +126,7 @@ def finish(result: Result, given: Mapping[str, Any]) -> None:
     if given["conflicts"]:
         result.write_conflicts(given["conflicts"])
     if given["summary"]:
-        from metering_duck.outputs.formats import written_whole
+        from metering_duck.outputs.files import written_whole
 
         with written_whole(given["summary"]) as file:
             text = json.dumps({**accounting.to_dict(), "notices": result.notices}, indent=2, ensure_ascii=False)
@@ -222,7 +222,7 @@ def _check_tree(given: Mapping[str, Any]) -> None:
 
 def kind_of(given: Mapping[str, Any]) -> str:
     """The format that rows are written in."""
-    from metering_duck.outputs.formats import format_of_path
+    from metering_duck.outputs.files import format_of_path
 
     if given["format_"]:
         return str(given["format_"])
@@ -239,7 +239,7 @@ def _has_file(given: Mapping[str, Any]) -> bool:
 def opened_output(given: Mapping[str, Any]) -> Iterator[IO[bytes]]:
     """Where rows go: a file that is there when it is whole, or standard output."""
     if _has_file(given):
-        from metering_duck.outputs.formats import written_whole
+        from metering_duck.outputs.files import written_whole
 
         with written_whole(given["output"]) as file:
             yield file

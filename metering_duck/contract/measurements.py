@@ -27,7 +27,7 @@ from metering_duck.contract.filters import Filter
 from metering_duck.contract.intervals import parse_interval
 from metering_duck.contract.models import Model, SomeText, plain_text
 from metering_duck.decimals import arithmetic
-from metering_duck.decimals.columns import PRECISION_MAX, SCALE_DEFAULT
+from metering_duck.decimals.columns import DIGITS_MAX, SCALE_DEFAULT
 from metering_duck.errors import ConfigError
 
 FACTOR_DIGITS = 18
@@ -159,9 +159,9 @@ class Measurement(Model):
     unit: Annotated[StrictStr, AfterValidator(_unit)]
     filter: Filter | None = None
     aggregation: Aggregation | None = None
-    precision: Annotated[StrictInt, Field(ge=1, le=PRECISION_MAX)] = PRECISION_MAX
-    scale: Annotated[StrictInt, Field(ge=0, le=PRECISION_MAX)] = SCALE_DEFAULT
-    result_scale: Annotated[StrictInt, Field(ge=-PRECISION_MAX, le=PRECISION_MAX)] | None = Field(
+    precision: Annotated[StrictInt, Field(ge=1, le=DIGITS_MAX)] = DIGITS_MAX
+    scale: Annotated[StrictInt, Field(ge=0, le=DIGITS_MAX)] = SCALE_DEFAULT
+    result_scale: Annotated[StrictInt, Field(ge=-DIGITS_MAX, le=DIGITS_MAX)] | None = Field(
         default=None,
         validation_alias=AliasChoices("resultScale", "result_scale"),
         serialization_alias="resultScale",

@@ -14,11 +14,10 @@ from metering_duck.errors import ConfigError
 from metering_duck.statements.quote import literal
 
 DIGITS_MAX = 38
+SCALE_DEFAULT = 18
 PART_DIGITS = 19
 WHOLE_DIGITS_MAX = 20
 HALF_EVEN = "half-even"
-
-
 # The digits of DuckDB's whole numbers.
 INTEGER_DIGITS = {
     "TINYINT": 3,
@@ -154,7 +153,3 @@ class Rounding:
     def direct_average_sql(self, total: str, divisor: str) -> str:
         """A quotient by DuckDB's exact division of DECIMALs, half to even."""
         return self._in_column_sql(f"decimal_division({total}, CAST({divisor} AS DECIMAL(18, 0)), {self.scale})")
-
-
-PRECISION_MAX = 38
-SCALE_DEFAULT = 18

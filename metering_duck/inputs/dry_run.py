@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 
 from metering_duck.engine.remote import filesystem_of, reading, scheme_of
-from metering_duck.inputs.files import Files, Input, paths_of
+from metering_duck.inputs.files import paths_of
+from metering_duck.inputs.input import Files, Input
 from metering_duck.inputs.lakes import LakeTable
 
 

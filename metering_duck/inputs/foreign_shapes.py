@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from metering_duck.errors import ConfigError, SchemaError, first_few
-from metering_duck.inputs.layout import ABSENT, EVENT_NAMES, FILE_COLUMN, Column, Fault, json_pointer
+from metering_duck.inputs.fields import ABSENT, EVENT_NAMES, FILE_COLUMN, Column, Fault, json_pointer
 from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap, may_lack
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import case, select

@@ -14,8 +14,7 @@ import pyarrow as pa
 
 from metering_duck.decimals.columns import decimal_of_type
 from metering_duck.errors import SchemaError
-from metering_duck.inputs.from_json import object_faults
-from metering_duck.inputs.layout import (
+from metering_duck.inputs.fields import (
     ABSENT,
     NANOSECONDS,
     NO_PROPERTIES,
@@ -23,13 +22,13 @@ from metering_duck.inputs.layout import (
     WITH_OFFSET,
     Column,
     Fault,
-    Json,
-    Layout,
     Proven,
     constant_column,
     field_names,
     map_sql,
 )
+from metering_duck.inputs.from_json import object_faults
+from metering_duck.inputs.layout import Json, Layout
 from metering_duck.inputs.mapping import FieldMap, may_lack, raise_missing
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import select

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, TIMES, Shape, made_name
-from metering_duck.inputs.layout import (
+from metering_duck.inputs.fields import (
     ABSENT,
     EVENT_NAMES,
     NO_PROPERTIES,
     Column,
     Fault,
-    Json,
-    Layout,
     constant_column,
     field_names,
     json_pointer,
     map_sql,
 )
+from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, TIMES, Shape, made_name
+from metering_duck.inputs.layout import Json, Layout
 from metering_duck.inputs.mapping import FieldMap, may_lack, raise_missing
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from metering_duck.inputs.files import Files, Input, Lines, Rows, extensions_of
+from metering_duck.inputs.files import extensions_of
+from metering_duck.inputs.input import Files, Input, Lines, Rows
 from metering_duck.inputs.lakes import Attached, LakeTable
 from metering_duck.statements.quote import literal
 

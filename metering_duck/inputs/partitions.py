@@ -17,7 +17,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from metering_duck.errors import ConfigError, SourceError
-from metering_duck.inputs.files import Files, Input, parquet_schema
+from metering_duck.inputs.files import parquet_schema
+from metering_duck.inputs.input import Files, Input
 from metering_duck.inputs.lake_days import TableDays
 from metering_duck.inputs.lakes import LakeTable
 from metering_duck.inputs.mapping import FieldMap, Names

@@ -7,8 +7,8 @@ looked at for it. Only what is proven is used: a file without statistics, or wit
 from __future__ import annotations
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.inputs.files import Files
-from metering_duck.inputs.layout import Proven
+from metering_duck.inputs.fields import Proven
+from metering_duck.inputs.input import Files
 from metering_duck.statements.quote import path_list
 from metering_duck.statements.select import select
 

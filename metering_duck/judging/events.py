@@ -9,178 +9,23 @@ column (a *slot*) when they mean the same, since an event matches one entry at m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 
-from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.config import Entry, MeteringConfig, utc
 from metering_duck.contract.filters import condition_sql
-from metering_duck.contract.measurements import Measurement, Span
-from metering_duck.decimals.columns import HALF_EVEN, DecimalType, decimal_of_type
+from metering_duck.decimals.columns import DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError
-from metering_duck.inputs.layout import ENTERED_BY_FILE, Layout, Reach, reach_conditions
+from metering_duck.inputs.layout import Layout
+from metering_duck.judging.arrivals import Selection, accepted_stage, arrivals_stages, renamed_stages
 from metering_duck.judging.quantities import Parsed, quantified_stages
+from metering_duck.judging.rejects import rejects_query
+from metering_duck.judging.slots import Placed, Slot, place
 from metering_duck.judging.spans import Conversion, conversion_stages, span_stages, unreadable_sql
 from metering_duck.statements.quote import literal
-from metering_duck.statements.select import case, names, select
-from metering_duck.statements.stages import Query, Stage, load_stage, reading
-
-SETTLED_ONLY = ("content", "verdict", "kept_content", "kept_metered_at")
-TEXT_DECIMAL = DecimalType(20, 18)
-REJECT_IDENTITY = ("workspace_id", "universe_id", "id", "type", "subject")
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). `unit_sql` is a literal, or a column of records.
-
-    With several source properties, `added`, there is a q_N_0, v_N_0, … for each. A span is start_N and end_N, and
-    `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text. What `is_in_all`
-    applies to every event that is metered; slots of the same `levels` have the same quantities.
-    """
-
-    index: int
-    unit_sql: str
-    aggregation: Aggregation | None
-    decimal: DecimalType
-    result_scale: int | None = None
-    rounding: str = HALF_EVEN
-    added: tuple[str, ...] = ()
-    factor: Fraction = Fraction(1)
-    span: Span | None = None
-    times_duration: str | None = None
-    inner_column: str = ""
-    of_record: bool = False
-    is_in_all: bool = False
-    levels: str = ""
-
-    @property
-    def scale(self) -> int:
-        """The fraction digits of its quantities."""
-        return self.decimal.scale
-
-    @property
-    def counts_texts(self) -> bool:
-        """Whether its texts are told apart and are no quantities."""
-        return self.aggregation is not None and self.aggregation.function == "unique-count"
-
-    @property
-    def is_prorated(self) -> bool:
-        """Whether its quantities are split over the windows that their spans overlap."""
-        return self.aggregation is not None and self.aggregation.prorated
-
-    @property
-    def text_sql(self) -> str:
-        """The text that unique-count tells apart."""
-        return f"value_{self.index}" if self.of_record else f"q_{self.index}"
-
-    @property
-    def texts(self) -> list[str]:
-        """What its q and v columns are numbered."""
-        return [f"{self.index}_{n}" for n in range(len(self.added))] if self.added else [str(self.index)]
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether its quantity is one text as it is."""
-        return not (self.added or self.counts_texts or self.times_duration) and self.factor == 1
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A measurement in its slot: the number of its entry, its path in the config, and what it measures."""
-
-    slot: Slot
-    entry: int
-    path: str
-    measurement: Measurement
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which events are read (R10, R24) and which subjects make readings; empty is all of them.
-
-    `reach` bounds the events' times by the window's; `entered` is SQL for when an event without a metered_at entered.
-    `renamed` are universes that have another name in what is made of their events, though not in the events' keys.
-    """
-
-    workspaces: tuple[str, ...] = ()
-    universes: tuple[str, ...] = ()
-    subjects: tuple[str, ...] = ()
-    as_of: bool = False
-    reach: Reach = "all"
-    entered: str = "$clock"
-    renamed: tuple[tuple[str, str], ...] = ()
-    types: tuple[str, ...] = ()
-
-    @property
-    def columns(self) -> dict[str, tuple[str, tuple[str, ...]]]:
-        """Column → what its values are called among the parameters, and the values that are asked for, if any are."""
-        named = {"workspace_id": ("workspace", self.workspaces), "universe_id": ("universe", self.universes)}
-        return named | {"type": ("type", self.types)}
-
-    @property
-    def parameters(self) -> dict[str, object]:
-        """The values that are asked for, by their names in SQL."""
-        return {f"{name}_{n}": value for name, values in self.columns.values() for n, value in enumerate(values)}
-
-
-def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed]:
-    """Each measurement in a slot; `aggregation` overrides every measurement's own."""
-    slots: list[Slot] = []
-    placed = []
-    paths = iter(config.measurements)
-    for number, entry in enumerate(config.entries):
-        taken: set[int] = set()
-        for measurement in entry.measurements:
-            path = next(paths)[0]
-            wanted = _slot(measurement, aggregation)
-            _check_slot(wanted, measurement, entry, path)
-            free = (s for s in slots if s.index not in taken and replace(s, index=-1) == wanted)
-            slot = next(free, None)
-            if slot is None:
-                slot = replace(wanted, index=len(slots))
-                slots.append(slot)
-            taken.add(slot.index)
-            placed.append(Placed(slot, number, path, measurement))
-    return placed
-
-
-def _check_slot(slot: Slot, measurement: Measurement, entry: Entry, path: str) -> None:
-    """Refuse an aggregation, the call's or its own, that the measurement has not what it takes for."""
-    found = slot.aggregation
-    if found is None:
-        return
-    if slot.counts_texts and slot.added:
-        raise ConfigError(f"{path}.sourceProperty: found several with unique-count; expected one.")
-    if found.prorated and measurement.span is None:
-        hint = '"span": {"start": "from", "end": "to"}'
-        raise ConfigError(f"{path}: found prorated-sum without a span; expected one. hint: {hint}")
-    if found.by in entry.source_properties:
-        raise ConfigError(
-            f"{path}: found the inner dimension {found.by!r}, which the config measures; expected a dimension. "
-            "hint: a property that is measured is no dimension (R6)"
-        )
-
-
-def _slot(measurement: Measurement, chosen: str | None) -> Slot:
-    """What a measurement needs of its slot."""
-    aggregation = measurement.aggregated(chosen)
-    counts_texts = aggregation is not None and aggregation.function == "unique-count"
-    decimal = DecimalType(measurement.integer_digits, measurement.scale)
-    return Slot(
-        -1,
-        literal(measurement.unit),
-        aggregation,
-        TEXT_DECIMAL if counts_texts else decimal,
-        measurement.result_scale,
-        measurement.rounding,
-        measurement.source_property if len(measurement.source_property) > 1 else (),
-        measurement.factor,
-        measurement.span,
-        measurement.times_duration,
-    )
+from metering_duck.statements.select import case, select
+from metering_duck.statements.stages import Query, Stage
 
 
 @dataclass(frozen=True)
@@ -422,136 +267,9 @@ def entry_condition_sql(entry: Entry) -> str:
 # --- what events and records share -----------------------------------------------------------------------------------
 
 
-def arrivals_stages(
-    layout: Layout, properties: Sequence[str], selection: Selection, *, suspects: bool = False
-) -> list[Stage]:
-    """From the input to `arrivals`; of keys that may occur more than once, the `suspects`, also those out of reach."""
-    reach: Reach = "all" if suspects else selection.reach
-    stages = layout.stages(properties, suspects=suspects, reach=reach)
-    return [*stages, arrivals_stage(replace(selection, reach=reach))]
-
-
-def arrivals_stage(selection: Selection) -> Stage:
-    """`arrivals`: the rows that had entered by the cut-off, of what is asked for, in reach."""
-    where = reach_conditions(selection.reach, "recorded_at")
-    for column, (name, values) in selection.columns.items():
-        if values:
-            where.append(f"{column} IN ({', '.join(f'${name}_{n}' for n in range(len(values)))})")
-    if selection.as_of:
-        where.append(f"coalesce(metered_at, {selection.entered}) <= $as_of")
-    by_file = "EXCLUDE (entered_at) " if selection.entered == ENTERED_BY_FILE else ""
-    star = f"* {by_file}REPLACE (coalesce(metered_at, {selection.entered}) AS metered_at)"
-    sql = select({}, "fields", star=star, where=where)
-    return Stage("arrivals", "what had entered by the cut-off, of the workspaces and universes asked for (R24)", sql)
-
-
-def accepted_stage(*, repeated: bool) -> Stage:
-    """`accepted`: one row per key (R8); where no key is repeated that is every row."""
-    if not repeated:
-        return Stage("accepted", "every event once (R8): no key occurs twice", select({}, "arrivals", star="*"))
-    key_once = "hash(workspace_id, universe_id, id) NOT IN (SELECT key_hash FROM repeated_keys)"
-    once = select({}, "arrivals", star="*", where=[f"(keyless OR {key_once})"])
-    kept = select({}, "settled", star=f"* EXCLUDE ({', '.join(SETTLED_ONLY)})", where=["verdict = 'kept'"])
-    why = "every event once (R8): the keys that occur once, and the kept row of each that occurs more often"
-    return Stage("accepted", why, f"{once}\nUNION ALL BY NAME\n{kept}")
-
-
-def renamed_stages(selection: Selection) -> list[Stage]:
-    """`renamed`: the events under the other names of their universes, if there are any."""
-    if not selection.renamed:
-        return []
-    names_sql = case([(literal(old), literal(new)) for old, new in selection.renamed], "universe_id", of="universe_id")
-    sql = select({}, "accepted", star=f"* REPLACE ({names_sql} AS universe_id)")
-    return [Stage("renamed", "what is made of these universes has other names", sql)]
-
-
-def key_hashes_query(arrivals: Sequence[Stage], *, keys: bool, moments: bool) -> Query:
-    """`key_hashes`: of every row the hash of its key, NULL where it has none, and of its subject's moment."""
-    columns = {"key_hash": case({"NOT keyless": "hash(workspace_id, universe_id, id)"})} if keys else {}
-    columns |= {"moment_hash": "hash(subject, recorded_at, metered_at)"} if moments else {}
-    why = "what is compared to find the keys that may occur more than once (R8), and the moments (R13)"
-    return Query("key_hashes", (*arrivals, Stage("key_hashes", why, select(columns, "arrivals"))))
-
-
-def tied_moments_query(arrivals: Sequence[Stage]) -> Query:
-    """`tied_moments`: where the order of a subject's events is not that of their times alone (R13)."""
-    return Query("tied_moments", (*arrivals, load_stage("tied_moments")))
-
-
-def repeated_keys_query(arrivals: Sequence[Stage]) -> Query:
-    """`repeated_keys`: the few keys that may occur twice (R8)."""
-    return Query("repeated_keys", (*arrivals, load_stage("repeated_keys")))
-
-
-def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
-    """`settled`: which rows of those keys count, and what became of the others; of the rows in reach."""
-    suspects = Stage(
-        "suspects",
-        "the rows of keys that may occur more than once, and their content in one canonical text",
-        select(
-            {"content": "content_text"},
-            "arrivals",
-            star="*",
-            where=["NOT keyless", "hash(workspace_id, universe_id, id) IN (SELECT key_hash FROM repeated_keys)"],
-        ),
-    )
-    stages = [*of_suspects, suspects, load_stage("verdicts")]
-    if reach != "all":
-        within = select({}, "verdicts", star="*", where=reach_conditions(reach, "recorded_at"))
-        stages.append(Stage("in_reach", "the others are of other windows", within))
-    return Query("settled", tuple(stages))
-
-
-def outcomes_query(compiler: Compiler, *, repeated: bool) -> Query:
-    """`outcomes`: every event read and what became of it (R9), those that are not metered under its own name, too."""
-    stages = compiler.judged(repeated=repeated)
-    columns = names(("workspace_id", "universe_id", "id", "type", "subject"))
-    columns |= {name: f"{name} AT TIME ZONE 'UTC'" for name in ("recorded_at", "metered_at")}
-    columns |= names(("properties", "status", "file"))
-    found = select(columns, "judged")
-    if repeated:
-        lost = select({"status": "verdict"}, "settled", star="*", where=["verdict <> 'kept'"])
-        stages.append(Stage("lost", "the rows of repeated keys that do not count", lost))
-        renamed = [reading(stage, {"accepted": "lost"}, "lost_renamed") for stage in renamed_stages(compiler.selection)]
-        stages += renamed
-        found += f"\nUNION ALL\n{select(columns, renamed[-1].name if renamed else 'lost')}"
-    return Query("outcomes", (*stages, Stage("outcomes", "every event read, and what became of it", found)))
-
-
 def dimensions_sql(values: Mapping[str, str]) -> str:
     """Dimensions as the text of one JSON object; NULL when there are none to group by."""
     if not values:
         return "CAST(NULL AS VARCHAR)"
     pairs = ", ".join(f"{literal(name)}, {sql}" for name, sql in sorted(values.items()))
     return f"CAST(json_object({pairs}) AS VARCHAR)"
-
-
-def rejects_query(judged: Sequence[Stage], faults: Mapping[str, str]) -> Query:
-    """`rejects` in a fixed order: the event's identity, which measurement, the offending text, and why.
-
-    `faults` says for a measurement that failed: measurement, source_property, unit, faulty_text, and the integer_digits
-    and fraction_digits that the text may have.
-    """
-    identity = {**names(REJECT_IDENTITY), "time": "time_text"}
-    rejected = select(
-        {**identity, **faults, "reason": "reason", "reason_text": "reason_text", "file": "file"},
-        "judged",
-        where=["status = 'rejected'"],
-    )
-    fault = "coalesce(quantity_fault(faulty_text, integer_digits, fraction_digits), 'quantity-too-large')"
-    why = f"coalesce(known_reason, {case({'faulty_text IS NULL': literal('source-missing')}, fault)})"
-    columns = names((*REJECT_IDENTITY, '"time"', "measurement", "source_property", "unit"))
-    columns |= {
-        "text": case({"reason IS NOT NULL": "reason_text"}, "faulty_text"),
-        "reason": f"coalesce(reason, {why})",
-    }
-    order = ("workspace_id", "universe_id", "id", '"time"', "measurement", '"text"', "rejects.reason", "file")
-    return Query(
-        "rejects",
-        (
-            *judged,
-            Stage("rejected", "every rejected event, and what was at fault", rejected),
-            Stage("rejects", "and why", select({**columns, "file": "file"}, "rejected")),
-            Stage("rejects_in_order", "in a fixed order", select({}, "rejects", star="*", order_by=order)),
-        ),
-    )

@@ -14,18 +14,20 @@ from metering_duck.contract import aggregations
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.contract.measurements import Measurement
-from metering_duck.decimals.columns import HALF_EVEN, PRECISION_MAX, SCALE_DEFAULT, DecimalType, decimal_of_type
+from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, SCALE_DEFAULT, DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError, first_few
 from metering_duck.inputs.layout import Layout
-from metering_duck.judging.events import Selection, Slot, accepted_stage, arrivals_stages, dimensions_sql, rejects_query
+from metering_duck.judging.arrivals import Selection, accepted_stage, arrivals_stages
+from metering_duck.judging.events import dimensions_sql
 from metering_duck.judging.quantities import Parsed, quantified_stages
-from metering_duck.judging.slots import UNIT_COLUMN
+from metering_duck.judging.rejects import rejects_query
+from metering_duck.judging.slots import UNIT_COLUMN, Slot
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage
 
 Shape = tuple[DecimalType, int | None, str]
-DEFAULT_SHAPE: Shape = (DecimalType(PRECISION_MAX - SCALE_DEFAULT, SCALE_DEFAULT), None, HALF_EVEN)
+DEFAULT_SHAPE: Shape = (DecimalType(DIGITS_MAX - SCALE_DEFAULT, SCALE_DEFAULT), None, HALF_EVEN)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class RecordCompiler:
         """The input's own DECIMAL where the quantity is one, else DECIMAL(38, 18)."""
         kind = self.layout.quantity_type
         own = decimal_of_type(kind) if kind.startswith("DECIMAL") else None
-        return (DecimalType(PRECISION_MAX - own.scale, own.scale), None, HALF_EVEN) if own else DEFAULT_SHAPE
+        return (DecimalType(DIGITS_MAX - own.scale, own.scale), None, HALF_EVEN) if own else DEFAULT_SHAPE
 
     def _shapes(self) -> dict[Shape, list[str]]:
         """DECIMAL → the units that the config gives it; a unit it does not name, or gives several, has the default."""

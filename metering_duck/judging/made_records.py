@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from metering_duck.decimals.columns import DecimalType, common_type
-from metering_duck.judging.events import Compiler, Placed, Slot
+from metering_duck.judging.events import Compiler
+from metering_duck.judging.slots import Placed, Slot
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case, select, struct
 from metering_duck.statements.stages import Query, Stage

@@ -2,4 +2,139 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from metering_duck.contract.aggregations import Aggregation
+from metering_duck.contract.config import Entry, MeteringConfig
+from metering_duck.contract.measurements import Measurement, Span
+from metering_duck.decimals.columns import HALF_EVEN, DecimalType
+from metering_duck.errors import ConfigError
+from metering_duck.statements.quote import literal
+
 UNIT_COLUMN = "unit"
+
+
+TEXT_DECIMAL = DecimalType(20, 18)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). `unit_sql` is a literal, or a column of records.
+
+    With several source properties, `added`, there is a q_N_0, v_N_0, … for each. A span is start_N and end_N, and
+    `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text. What `is_in_all`
+    applies to every event that is metered; slots of the same `levels` have the same quantities.
+    """
+
+    index: int
+    unit_sql: str
+    aggregation: Aggregation | None
+    decimal: DecimalType
+    result_scale: int | None = None
+    rounding: str = HALF_EVEN
+    added: tuple[str, ...] = ()
+    factor: Fraction = Fraction(1)
+    span: Span | None = None
+    times_duration: str | None = None
+    inner_column: str = ""
+    of_record: bool = False
+    is_in_all: bool = False
+    levels: str = ""
+
+    @property
+    def scale(self) -> int:
+        """The fraction digits of its quantities."""
+        return self.decimal.scale
+
+    @property
+    def counts_texts(self) -> bool:
+        """Whether its texts are told apart and are no quantities."""
+        return self.aggregation is not None and self.aggregation.function == "unique-count"
+
+    @property
+    def is_prorated(self) -> bool:
+        """Whether its quantities are split over the windows that their spans overlap."""
+        return self.aggregation is not None and self.aggregation.prorated
+
+    @property
+    def text_sql(self) -> str:
+        """The text that unique-count tells apart."""
+        return f"value_{self.index}" if self.of_record else f"q_{self.index}"
+
+    @property
+    def texts(self) -> list[str]:
+        """What its q and v columns are numbered."""
+        return [f"{self.index}_{n}" for n in range(len(self.added))] if self.added else [str(self.index)]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its quantity is one text as it is."""
+        return not (self.added or self.counts_texts or self.times_duration) and self.factor == 1
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A measurement in its slot: the number of its entry, its path in the config, and what it measures."""
+
+    slot: Slot
+    entry: int
+    path: str
+    measurement: Measurement
+
+
+def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed]:
+    """Each measurement in a slot; `aggregation` overrides every measurement's own."""
+    slots: list[Slot] = []
+    placed = []
+    paths = iter(config.measurements)
+    for number, entry in enumerate(config.entries):
+        taken: set[int] = set()
+        for measurement in entry.measurements:
+            path = next(paths)[0]
+            wanted = _slot(measurement, aggregation)
+            _check_slot(wanted, measurement, entry, path)
+            free = (s for s in slots if s.index not in taken and replace(s, index=-1) == wanted)
+            slot = next(free, None)
+            if slot is None:
+                slot = replace(wanted, index=len(slots))
+                slots.append(slot)
+            taken.add(slot.index)
+            placed.append(Placed(slot, number, path, measurement))
+    return placed
+
+
+def _check_slot(slot: Slot, measurement: Measurement, entry: Entry, path: str) -> None:
+    """Refuse an aggregation, the call's or its own, that the measurement has not what it takes for."""
+    found = slot.aggregation
+    if found is None:
+        return
+    if slot.counts_texts and slot.added:
+        raise ConfigError(f"{path}.sourceProperty: found several with unique-count; expected one.")
+    if found.prorated and measurement.span is None:
+        hint = '"span": {"start": "from", "end": "to"}'
+        raise ConfigError(f"{path}: found prorated-sum without a span; expected one. hint: {hint}")
+    if found.by in entry.source_properties:
+        raise ConfigError(
+            f"{path}: found the inner dimension {found.by!r}, which the config measures; expected a dimension. "
+            "hint: a property that is measured is no dimension (R6)"
+        )
+
+
+def _slot(measurement: Measurement, chosen: str | None) -> Slot:
+    """What a measurement needs of its slot."""
+    aggregation = measurement.aggregated(chosen)
+    counts_texts = aggregation is not None and aggregation.function == "unique-count"
+    decimal = DecimalType(measurement.integer_digits, measurement.scale)
+    return Slot(
+        -1,
+        literal(measurement.unit),
+        aggregation,
+        TEXT_DECIMAL if counts_texts else decimal,
+        measurement.result_scale,
+        measurement.rounding,
+        measurement.source_property if len(measurement.source_property) > 1 else (),
+        measurement.factor,
+        measurement.span,
+        measurement.times_duration,
+    )

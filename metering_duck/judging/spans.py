@@ -15,7 +15,7 @@ from fractions import Fraction
 from metering_duck.contract.intervals import LENGTH_US_MAX
 from metering_duck.contract.measurements import UNIT_US, Span
 from metering_duck.decimals.columns import DIGITS_MAX, DecimalType, from_unscaled_sql
-from metering_duck.inputs.layout import Column, TimeColumn
+from metering_duck.inputs.fields import Column, TimeColumn
 from metering_duck.statements.select import case, select, tried
 from metering_duck.statements.stages import Stage
 

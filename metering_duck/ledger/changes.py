@@ -15,8 +15,8 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.ledger.plans import Plan
 from metering_duck.ledger.runs import RunRow, open_plan
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.readings.totals import READING_ORDER
-from metering_duck.runs.run import Machine
+from metering_duck.readings.series import READING_ORDER
+from metering_duck.runs.machine import Machine
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Query, Stage, fixed, load_stage

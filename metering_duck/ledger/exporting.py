@@ -9,7 +9,7 @@ from metering_duck.contract.schemas import CONFLICT_SCHEMA, READING_SCHEMA, REJE
 from metering_duck.errors import ConfigError, LedgerError, did_you_mean
 from metering_duck.ledger.runs import find_runs
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.readings.totals import READING_ORDER
+from metering_duck.readings.series import READING_ORDER
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.select import names, select
 from metering_duck.statements.stages import Query, Stage

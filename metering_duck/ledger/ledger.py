@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from os import PathLike
 from typing import Any
 
+from metering_duck.calls.arguments import checked_config
 from metering_duck.calls.forking import fork_universe
-from metering_duck.calls.metering import checked_config
 from metering_duck.contract.config import ConfigLike
 from metering_duck.contract.times import format_time
 from metering_duck.engine.duckdb import Progress
@@ -59,8 +59,8 @@ from metering_duck.ledger.status import Status, status_of
 from metering_duck.ledger.store import WAIT_SECONDS, Store, StoreEngine
 from metering_duck.ledger.tracing import Trace, trace
 from metering_duck.ledger.verifying import Finding, verify
+from metering_duck.runs.machine import Machine, Moment
 from metering_duck.runs.rows import Rows
-from metering_duck.runs.run import Machine, Moment
 
 # Told of each period that is done, and how many there are.
 Report = Callable[["Outcome", int], None]

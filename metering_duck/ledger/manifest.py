@@ -19,16 +19,17 @@ from metering_duck.calls.arguments import universes_of, zone_of
 from metering_duck.contract.schemas import REJECT_SCHEMA
 from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError, LedgerError, SourceError, first_few
+from metering_duck.inputs.fields import HAS_TIME
 from metering_duck.inputs.files import expand, is_pipe
 from metering_duck.inputs.lake_days import parts_of
-from metering_duck.inputs.layout import HAS_TIME
-from metering_duck.judging.events import Selection, arrivals_stages, key_hashes_query
+from metering_duck.judging.arrivals import Selection, arrivals_stages, key_hashes_query
 from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.places import Stamp, sha256_of_file, stamps_of
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.runs.history import History
-from metering_duck.runs.run import HASHES_AT_ONCE, Machine, Run
+from metering_duck.runs.machine import HASHES_AT_ONCE, Machine
+from metering_duck.runs.run import Run
 from metering_duck.statements.select import case, names, select
 from metering_duck.statements.stages import Query, Stage
 

@@ -43,7 +43,7 @@ from metering_duck.ledger.plans import (
 )
 from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.ledger.tables import look_at_table, table_of
-from metering_duck.runs.run import Machine
+from metering_duck.runs.machine import Machine
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError, LedgerError
-from metering_duck.inputs.layout import Reach
+from metering_duck.inputs.fields import Reach
 from metering_duck.judging.repeated_hashes import Hashes
 from metering_duck.ledger.configs import KnownConfig, Options, digest
 from metering_duck.ledger.manifest import ReadingOptions, SourceFile, files_of, history_of

@@ -28,9 +28,9 @@ from metering_duck.ledger.configs import digest
 from metering_duck.ledger.meterer import Meterer
 from metering_duck.ledger.runs import RunRow, find_runs, insert_row
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.readings.totals import READING_ORDER
+from metering_duck.readings.series import READING_ORDER
+from metering_duck.runs.machine import Machine
 from metering_duck.runs.rows import Rows
-from metering_duck.runs.run import Machine
 from metering_duck.statements.select import names, select
 from metering_duck.statements.stages import Query, Stage
 

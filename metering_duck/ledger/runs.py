@@ -17,19 +17,23 @@ import pyarrow as pa
 from pyarrow import csv
 
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, REJECT_SCHEMA
-from metering_duck.judging.events import Compiler, Selection
+from metering_duck.judging.arrivals import Selection
+from metering_duck.judging.events import Compiler
 from metering_duck.ledger import configs
 from metering_duck.ledger.periods import Period, name_of, utc
 from metering_duck.ledger.plans import Levels, Plan, check_readable
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.readings.totals import Totals
+from metering_duck.readings.series import Totals
+from metering_duck.runs.books import Accounting
 from metering_duck.runs.history import LEVELS_SCHEMA
-from metering_duck.runs.results import Accounting, Result
+from metering_duck.runs.machine import Machine
+from metering_duck.runs.results import Result
 from metering_duck.runs.rows import Rows
-from metering_duck.runs.run import Machine, Periods, Run
+from metering_duck.runs.run import Run
 from metering_duck.statements.stages import Query, Stage
 from metering_duck.version import __version__
 from metering_duck.windows.cutting import make_windows
+from metering_duck.windows.periods import Periods
 
 BOOKS = (
     "read",

@@ -16,7 +16,7 @@ from metering_duck.ledger.periods import utc
 from metering_duck.ledger.plans import history_sha256, visible_files, whole_sha256
 from metering_duck.ledger.runs import has_history
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.runs.run import Machine
+from metering_duck.runs.machine import Machine
 from metering_duck.statements.stages import load_stage
 
 NEW_HOURS = pa.schema(

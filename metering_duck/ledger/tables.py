@@ -15,11 +15,11 @@ from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import LedgerError
 from metering_duck.inputs.lake_days import ALL, day_name, parts_of
 from metering_duck.inputs.lakes import LakeTable, find_lake, is_lake
-from metering_duck.judging.events import arrivals_stages
+from metering_duck.judging.arrivals import arrivals_stages
 from metering_duck.ledger.configs import digest
 from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, open_files
 from metering_duck.ledger.places import Stamp
-from metering_duck.runs.run import Machine
+from metering_duck.runs.machine import Machine
 from metering_duck.statements.select import select, struct
 from metering_duck.statements.stages import Query, Stage
 

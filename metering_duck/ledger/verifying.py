@@ -18,7 +18,7 @@ from metering_duck.ledger.places import sha256_of_file
 from metering_duck.ledger.runs import find_runs, levels_of, levels_sha256, sha256_of
 from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.ledger.tables import contents_of
-from metering_duck.runs.run import Machine
+from metering_duck.runs.machine import Machine
 
 
 @dataclass(frozen=True)

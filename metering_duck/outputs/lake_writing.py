@@ -16,8 +16,8 @@ import pyarrow as pa
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import ConfigError, MeteringError, SchemaError, SourceError, did_you_mean
-from metering_duck.outputs.formats import limited
 from metering_duck.outputs.lake_tables import LIBRARIES, Batches, Target, failure, find_target, table_parts
+from metering_duck.outputs.texts import limited
 from metering_duck.outputs.trees import DATES, PARTITIONS_MAX, with_dates
 from metering_duck.statements.quote import identifier
 from metering_duck.statements.select import select

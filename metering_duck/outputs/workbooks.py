@@ -25,7 +25,7 @@ from xlsxwriter.utility import xl_range  # type: ignore[import-untyped]
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError
-from metering_duck.outputs.formats import as_texts, limited, on_top
+from metering_duck.outputs.texts import as_texts, limited, on_top
 from metering_duck.statements.quote import identifier
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 from metering_duck.decimals.columns import from_unscaled_sql
 from metering_duck.decimals.quotients import Quotient, numerator_text_sql
-from metering_duck.judging.events import Slot
-from metering_duck.judging.slots import UNIT_COLUMN
+from metering_duck.judging.slots import UNIT_COLUMN, Slot
+from metering_duck.readings.series import KEY, last_columns
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Query, Stage
 
 if TYPE_CHECKING:
-    from metering_duck.readings.totals import Series, Totals
+    from metering_duck.readings.series import Series, Totals
 
-KEY = ("workspace_id", "universe_id", "subject", "dimensions")
 SUMMED = ("sum", "avg")
 # The counters whose parts come together exactly (R20).
 COMBINED = (*SUMMED, "min", "max", "latest", "first", "count")
@@ -235,15 +234,3 @@ def _record_sql(series: Series, numbers: Sequence[int]) -> str:
 
 def _one_of(function: str, values: Sequence[str]) -> str:
     return values[0] if len(values) == 1 else f"{function}({', '.join(values)})"
-
-
-def last_columns(record: str | None) -> dict[str, str]:
-    """Which record gave a latest, a first or a final state: what combining with a neighbour compares (R13, R20)."""
-    if record is None:
-        moment = "CAST(NULL AS TIMESTAMP)"
-        return {"last_recorded_at": moment, "last_metered_at": moment, "last_event_id": "CAST(NULL AS VARCHAR)"}
-    return {
-        "last_recorded_at": f"({record}).recorded_at",
-        "last_metered_at": f"({record}).metered_at",
-        "last_event_id": f"({record}).id",
-    }

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metering_duck.contract.aggregations import AVERAGE, INTEGRALS
-from metering_duck.readings.counters import KEY
+from metering_duck.readings.series import KEY
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select
 
 if TYPE_CHECKING:
-    from metering_duck.readings.totals import Totals
+    from metering_duck.readings.series import Totals
 
 FILLS = ("none", "zero", "carry")
 

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING
 from metering_duck.contract.aggregations import AVERAGE, INTEGRALS, KNOWN_AVERAGE
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, DecimalType, Rounding
 from metering_duck.decimals.quotients import Quotient, numerator_text_sql
-from metering_duck.judging.events import Slot
-from metering_duck.judging.slots import UNIT_COLUMN
-from metering_duck.readings.counters import KEY, last_columns
+from metering_duck.judging.slots import UNIT_COLUMN, Slot
+from metering_duck.readings.series import KEY, last_columns
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Query, Stage
 
 if TYPE_CHECKING:
-    from metering_duck.readings.totals import Series, Totals
+    from metering_duck.readings.series import Series, Totals
 
 STATES = {"'peak-state'": "peak", "'min-state'": "lowest", "'final-state'": "last.quantity"}
 DIVISORS = {

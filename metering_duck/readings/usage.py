@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metering_duck.judging.events import Compiler, Slot
-from metering_duck.readings.counters import KEY
-from metering_duck.readings.totals import Totals
+from metering_duck.judging.events import Compiler
+from metering_duck.judging.slots import Slot
+from metering_duck.readings.series import KEY, Totals
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select
 from metering_duck.statements.stages import Query, Stage

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from metering_duck.contract.aggregations import Percentile
 from metering_duck.decimals.columns import from_unscaled_sql
 from metering_duck.decimals.quotients import Quotient
-from metering_duck.judging.events import Slot
-from metering_duck.readings.counters import KEY, last_columns
+from metering_duck.judging.slots import Slot
+from metering_duck.readings.series import KEY, last_columns
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select, tried
 from metering_duck.statements.stages import Query, Stage, load_stage
 
 if TYPE_CHECKING:
-    from metering_duck.readings.totals import Series, Totals
+    from metering_duck.readings.series import Series, Totals
 
 SEEN = (*KEY, "unit", "window_index")
 

@@ -18,18 +18,24 @@ from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, PART_DIGITS, S
 from metering_duck.decimals.quotients import steps_sql
 from metering_duck.engine.duckdb import Engine, Overflow, Progress
 from metering_duck.errors import ConfigError, QuantityOverflow
-from metering_duck.inputs.files import Input, extensions_of, find_input, paths_of
-from metering_duck.inputs.layout import NO_PROPERTIES, Layout
-from metering_duck.readings.counters import KEY
+from metering_duck.inputs.fields import NO_PROPERTIES
+from metering_duck.inputs.files import extensions_of, paths_of
+from metering_duck.inputs.given import find_input
+from metering_duck.inputs.input import Input
+from metering_duck.inputs.layout import Layout
+from metering_duck.readings.series import KEY
 from metering_duck.readings.totals import reading_rows
 from metering_duck.rollups.given_readings import QUOTIENTS, Finer, open_finer
 from metering_duck.rollups.refusals import Checks
-from metering_duck.runs.results import Accounting, Plan, Result, counted_noun
-from metering_duck.runs.run import NO_WINDOW, Machine, Moment, Periods, Run
+from metering_duck.runs.books import Accounting, counted_noun
+from metering_duck.runs.machine import Machine, Moment
+from metering_duck.runs.results import Plan, Result
+from metering_duck.runs.run import Run
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select
 from metering_duck.statements.stages import Query, Stage, fixed, load_stage, reading
 from metering_duck.windows.cutting import Windows
+from metering_duck.windows.periods import NO_WINDOW, Periods
 
 
 def rollup(

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from metering_duck.contract.aggregations import AVERAGE, GAUGES, INTEGRALS, KNOWN_AVERAGE
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, SchemaError, did_you_mean
-from metering_duck.inputs.files import Input
+from metering_duck.inputs.fields import ABSENT, NO_PROPERTIES, Column, TimeColumn, json_pointer
 from metering_duck.inputs.from_columns import ENTRIES, TIME_TYPES, is_scalar
 from metering_duck.inputs.from_json import object_faults
-from metering_duck.inputs.layout import ABSENT, NO_PROPERTIES, Column, Json, TimeColumn, json_pointer
-from metering_duck.inputs.opening import first_keys, relation_of
+from metering_duck.inputs.input import Input
+from metering_duck.inputs.layout import Json
+from metering_duck.inputs.relations import first_keys, relation_of
 from metering_duck.statements.quote import identifier, literal, literal_list
 from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Query, Stage

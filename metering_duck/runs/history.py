@@ -13,7 +13,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.inputs.layout import ENTERED_BY_FILE
+from metering_duck.inputs.fields import ENTERED_BY_FILE
 from metering_duck.judging.repeated_hashes import Hashes, as_column
 from metering_duck.statements.quote import literal
 

@@ -17,15 +17,9 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.lakes import is_lake
-from metering_duck.outputs.formats import (
-    as_texts,
-    counted,
-    format_of_path,
-    limited,
-    path_or_url,
-    write_rows,
-    written_whole,
-)
+from metering_duck.outputs.files import format_of_path, path_or_url, written_whole
+from metering_duck.outputs.formats import write_rows
+from metering_duck.outputs.texts import as_texts, counted, limited
 from metering_duck.outputs.trees import write_tree
 from metering_duck.statements.stages import Query
 

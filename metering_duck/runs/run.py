@@ -7,89 +7,59 @@ engine.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from os import PathLike
 from typing import Any, Self
 
 import pyarrow as pa
 
 from metering_duck.contract.times import parse_time
 from metering_duck.decimals.columns import DIGITS_MAX
-from metering_duck.engine.duckdb import Engine, Overflow, Progress
+from metering_duck.engine.duckdb import Engine, Overflow
 from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, SourceError, first_few
 from metering_duck.inputs.dry_run import Reads, reads_of
-from metering_duck.inputs.files import Input, extensions_of, find_input, paths_of, stamp_of
+from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, field_names
+from metering_duck.inputs.files import extensions_of, paths_of, stamp_of
 from metering_duck.inputs.foreign_shapes import Shape
+from metering_duck.inputs.given import find_input
 from metering_duck.inputs.in_shell import InShell, in_shell
+from metering_duck.inputs.input import Input
 from metering_duck.inputs.lake_days import TableDays, check_moments
 from metering_duck.inputs.lakes import LakeTable, has_version
-from metering_duck.inputs.layout import ENTERED_BY_FILE, Layout, Reach, field_names
+from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.opening import open_source
 from metering_duck.inputs.partitions import TimePartition, of_tenants, of_times, prune
-from metering_duck.judging.events import (
-    Compiler,
+from metering_duck.judging.arrivals import (
     Selection,
     key_hashes_query,
-    outcomes_query,
     repeated_keys_query,
     settled_query,
     tied_moments_query,
 )
+from metering_duck.judging.events import Compiler
 from metering_duck.judging.given_records import RecordCompiler
 from metering_duck.judging.made_records import records_query
+from metering_duck.judging.outcomes import outcomes_query
 from metering_duck.judging.repeated_hashes import Hashes, RepeatedHashes, as_column, as_numpy
 from metering_duck.readings.gauges import gauged_queries, gauges_of, widest_levels
-from metering_duck.readings.totals import Totals, reading_rows
+from metering_duck.readings.series import Totals
+from metering_duck.readings.totals import reading_rows
 from metering_duck.readings.usage import usage_query
+from metering_duck.runs.books import Accounting, counted_noun
 from metering_duck.runs.history import LEVELS_SCHEMA, History, widest_before_sql
-from metering_duck.runs.results import Accounting, Plan, Result, counted_noun
+from metering_duck.runs.machine import HASHES_AT_ONCE, Machine, Moment
+from metering_duck.runs.results import Plan, Result
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.select import case, names, select
 from metering_duck.statements.stages import Query, Stage, load_stage, load_text, with_values
 from metering_duck.windows.cutting import WINDOWS_MAX, Windows
-from metering_duck.windows.schedules import Schedule, check_windows, resolve
+from metering_duck.windows.periods import NO_WINDOW, Periods
+from metering_duck.windows.schedules import check_windows
 
-Moment = str | datetime | None
-HASHES_AT_ONCE = 1 << 20
 Judge = Compiler | RecordCompiler
-NO_WINDOW = Windows(datetime(1, 1, 1, tzinfo=UTC), datetime(1, 1, 2, tzinfo=UTC))
-
-
-@dataclass(frozen=True)
-class Periods:
-    """The windows of a call before any table is read: what bounds and cuts them, and the table, if there is one."""
-
-    windows: Windows
-    kind: str = ""
-    given: Any = None
-
-    def found(self, engine: Engine) -> Input | None:
-        """Where the table is."""
-        return find_input(self.given, engine.directory) if self.kind else None
-
-    def opened(self, engine: Engine, found: Input | None) -> Windows:
-        """The windows, with those of the table."""
-        windows = resolve(engine, self.windows)
-        return windows if found is None else Schedule(self.kind, found).opened(engine, windows)
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a run may use, and how it tells its progress. None of it changes an answer (R23)."""
-
-    threads: int | None = None
-    memory_limit: str | None = None
-    temp_dir: str | PathLike[str] | None = None
-    progress: Progress | None = None
-
-    def engine(self) -> Engine:
-        """A new engine."""
-        directory = None if self.temp_dir is None else str(self.temp_dir)
-        return Engine(threads=self.threads, memory_limit=self.memory_limit, temp_dir=directory, progress=self.progress)
 
 
 class Run:

@@ -22,10 +22,10 @@ import pyarrow as pa
 
 from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import ConfigError, SchemaError, SourceError
-from metering_duck.inputs.files import Files, Input, Rows
+from metering_duck.inputs.fields import FILE_COLUMN
 from metering_duck.inputs.from_columns import check_not_ours
+from metering_duck.inputs.input import Files, Input, Rows
 from metering_duck.inputs.lakes import NO_SNAPSHOT, LakeTable
-from metering_duck.inputs.layout import FILE_COLUMN
 from metering_duck.outputs.trees import NO_VALUE
 from metering_duck.spark.errors import errors, is_gone
 from metering_duck.spark.sessions import check_installed, check_master, own_session

@@ -16,10 +16,11 @@ import pyarrow as pa
 from metering_duck.contract.schemas import CONFLICT_SCHEMA
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError
-from metering_duck.inputs.files import Input, Rows
-from metering_duck.inputs.opening import old_times
+from metering_duck.inputs.file_checks import old_times
+from metering_duck.inputs.input import Input, Rows
 from metering_duck.judging.events import Compiler
-from metering_duck.runs.run import Machine, Run
+from metering_duck.runs.machine import Machine
+from metering_duck.runs.run import Run
 from metering_duck.spark.tasks import BUCKET, ROWS, Cluster, Work, distribute, judged_rows, rows_of
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage

@@ -26,11 +26,14 @@ from metering_duck import errors
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import MeteringError
 from metering_duck.inputs.layout import Layout
-from metering_duck.judging.events import Compiler, Slot, key_hashes_query, settled_query
+from metering_duck.judging.arrivals import key_hashes_query, settled_query
+from metering_duck.judging.events import Compiler
 from metering_duck.judging.repeated_hashes import Hashes, RepeatedHashes, as_column, as_numpy
+from metering_duck.judging.slots import Slot
 from metering_duck.readings.counters import COMBINED, merged_query
-from metering_duck.readings.totals import Totals
-from metering_duck.runs.run import HASHES_AT_ONCE, Machine, Run
+from metering_duck.readings.series import Totals
+from metering_duck.runs.machine import HASHES_AT_ONCE, Machine
+from metering_duck.runs.run import Run
 from metering_duck.statements.quote import identifier
 from metering_duck.statements.select import names, select
 from metering_duck.statements.stages import Query, Stage, load_stage

@@ -16,9 +16,9 @@ from metering_duck.contract.intervals import Interval, parse_interval
 from metering_duck.contract.times import format_time
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, SchemaError
-from metering_duck.inputs.files import Input
-from metering_duck.inputs.layout import FILE_COLUMN, json_pointer
-from metering_duck.inputs.opening import first_keys, relation_of
+from metering_duck.inputs.fields import FILE_COLUMN, json_pointer
+from metering_duck.inputs.input import Input
+from metering_duck.inputs.relations import first_keys, relation_of
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage

@@ -1,0 +1,123 @@
+"""Arrivals: the events that a run sees, once each: tenants, the cut-off, and repeated keys (R8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, reach_conditions
+from metering_duck.inputs.layout import Layout
+from metering_duck.statements.quote import literal
+from metering_duck.statements.select import case, select
+from metering_duck.statements.stages import Query, Stage, load_stage
+
+SETTLED_ONLY = ("content", "verdict", "kept_content", "kept_metered_at")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which events are read (R10, R24) and which subjects make readings; empty is all of them.
+
+    `reach` bounds the events' times by the window's; `entered` is SQL for when an event without a metered_at entered.
+    `renamed` are universes that have another name in what is made of their events, though not in the events' keys.
+    """
+
+    workspaces: tuple[str, ...] = ()
+    universes: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    as_of: bool = False
+    reach: Reach = "all"
+    entered: str = "$clock"
+    renamed: tuple[tuple[str, str], ...] = ()
+    types: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Column → what its values are called among the parameters, and the values that are asked for, if any are."""
+        named = {"workspace_id": ("workspace", self.workspaces), "universe_id": ("universe", self.universes)}
+        return named | {"type": ("type", self.types)}
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The values that are asked for, by their names in SQL."""
+        return {f"{name}_{n}": value for name, values in self.columns.values() for n, value in enumerate(values)}
+
+
+def arrivals_stages(
+    layout: Layout, properties: Sequence[str], selection: Selection, *, suspects: bool = False
+) -> list[Stage]:
+    """From the input to `arrivals`; of keys that may occur more than once, the `suspects`, also those out of reach."""
+    reach: Reach = "all" if suspects else selection.reach
+    stages = layout.stages(properties, suspects=suspects, reach=reach)
+    return [*stages, arrivals_stage(replace(selection, reach=reach))]
+
+
+def arrivals_stage(selection: Selection) -> Stage:
+    """`arrivals`: the rows that had entered by the cut-off, of what is asked for, in reach."""
+    where = reach_conditions(selection.reach, "recorded_at")
+    for column, (name, values) in selection.columns.items():
+        if values:
+            where.append(f"{column} IN ({', '.join(f'${name}_{n}' for n in range(len(values)))})")
+    if selection.as_of:
+        where.append(f"coalesce(metered_at, {selection.entered}) <= $as_of")
+    by_file = "EXCLUDE (entered_at) " if selection.entered == ENTERED_BY_FILE else ""
+    star = f"* {by_file}REPLACE (coalesce(metered_at, {selection.entered}) AS metered_at)"
+    sql = select({}, "fields", star=star, where=where)
+    return Stage("arrivals", "what had entered by the cut-off, of the workspaces and universes asked for (R24)", sql)
+
+
+def accepted_stage(*, repeated: bool) -> Stage:
+    """`accepted`: one row per key (R8); where no key is repeated that is every row."""
+    if not repeated:
+        return Stage("accepted", "every event once (R8): no key occurs twice", select({}, "arrivals", star="*"))
+    key_once = "hash(workspace_id, universe_id, id) NOT IN (SELECT key_hash FROM repeated_keys)"
+    once = select({}, "arrivals", star="*", where=[f"(keyless OR {key_once})"])
+    kept = select({}, "settled", star=f"* EXCLUDE ({', '.join(SETTLED_ONLY)})", where=["verdict = 'kept'"])
+    why = "every event once (R8): the keys that occur once, and the kept row of each that occurs more often"
+    return Stage("accepted", why, f"{once}\nUNION ALL BY NAME\n{kept}")
+
+
+def renamed_stages(selection: Selection) -> list[Stage]:
+    """`renamed`: the events under the other names of their universes, if there are any."""
+    if not selection.renamed:
+        return []
+    names_sql = case([(literal(old), literal(new)) for old, new in selection.renamed], "universe_id", of="universe_id")
+    sql = select({}, "accepted", star=f"* REPLACE ({names_sql} AS universe_id)")
+    return [Stage("renamed", "what is made of these universes has other names", sql)]
+
+
+def key_hashes_query(arrivals: Sequence[Stage], *, keys: bool, moments: bool) -> Query:
+    """`key_hashes`: of every row the hash of its key, NULL where it has none, and of its subject's moment."""
+    columns = {"key_hash": case({"NOT keyless": "hash(workspace_id, universe_id, id)"})} if keys else {}
+    columns |= {"moment_hash": "hash(subject, recorded_at, metered_at)"} if moments else {}
+    why = "what is compared to find the keys that may occur more than once (R8), and the moments (R13)"
+    return Query("key_hashes", (*arrivals, Stage("key_hashes", why, select(columns, "arrivals"))))
+
+
+def tied_moments_query(arrivals: Sequence[Stage]) -> Query:
+    """`tied_moments`: where the order of a subject's events is not that of their times alone (R13)."""
+    return Query("tied_moments", (*arrivals, load_stage("tied_moments")))
+
+
+def repeated_keys_query(arrivals: Sequence[Stage]) -> Query:
+    """`repeated_keys`: the few keys that may occur twice (R8)."""
+    return Query("repeated_keys", (*arrivals, load_stage("repeated_keys")))
+
+
+def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
+    """`settled`: which rows of those keys count, and what became of the others; of the rows in reach."""
+    suspects = Stage(
+        "suspects",
+        "the rows of keys that may occur more than once, and their content in one canonical text",
+        select(
+            {"content": "content_text"},
+            "arrivals",
+            star="*",
+            where=["NOT keyless", "hash(workspace_id, universe_id, id) IN (SELECT key_hash FROM repeated_keys)"],
+        ),
+    )
+    stages = [*of_suspects, suspects, load_stage("verdicts")]
+    if reach != "all":
+        within = select({}, "verdicts", star="*", where=reach_conditions(reach, "recorded_at"))
+        stages.append(Stage("in_reach", "the others are of other windows", within))
+    return Query("settled", tuple(stages))

@@ -1,0 +1,101 @@
+"""Files: a target is written beside itself and then renamed, so that no half file is ever seen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from metering_duck.engine.remote import filesystem_of, scheme_of, shown, written_url
+from metering_duck.errors import ConfigError, SourceError, did_you_mean
+from metering_duck.inputs.lakes import is_lake
+
+FORMATS = {
+    "json": (".json",),
+    "ndjson": (".ndjson", ".jsonl"),
+    "csv": (".csv",),
+    "parquet": (".parquet", ".pq"),
+    "arrow": (".arrow", ".feather", ".ipc"),
+    "xlsx": (".xlsx",),
+}
+_partial_files: set[str] = set()
+
+
+def format_of_path(path: Path) -> str:
+    """The format that a file's suffix names.
+
+    Raises: ConfigError for a suffix that names none.
+    """
+    for kind, suffixes in FORMATS.items():
+        if path.suffix.lower() in suffixes:
+            return kind
+    known = [suffix for suffixes in FORMATS.values() for suffix in suffixes]
+    raise ConfigError(
+        f"{path}: found the suffix {path.suffix!r}; expected a format. hint: {did_you_mean(path.suffix, known)}"
+    )
+
+
+def path_or_url(target: str) -> Path | str:
+    """What was written, as a path where it is on this machine."""
+    return target if scheme_of(target) else Path(target)
+
+
+def written_whole(target: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """A new file at a path or a URL that is there when it is whole."""
+    return written_url(target) if scheme_of(target) else written_beside(Path(target))
+
+
+@contextlib.contextmanager
+def written_beside(target: Path) -> Iterator[IO[bytes]]:
+    """A new file beside `target` that takes its place when all went well, and is removed when not."""
+    if target.exists() and not target.is_file():
+        with open(target, "wb") as file:
+            yield file
+        return
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=target.parent)
+    except OSError as error:
+        raise SourceError(
+            f"{target}: cannot be written ({error.strerror}); expected a folder that exists and may be written."
+        ) from None
+    _partial_files.add(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    finally:
+        _partial_files.discard(name)
+
+
+def remove_partial_files() -> None:
+    """Remove files that are being written: for a process that is about to leave."""
+    for name in list(_partial_files):
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+
+
+def check_target(given: str) -> str:
+    """The format of a file that is to be written later; finds out now whether it can be.
+
+    Raises: ConfigError for a suffix that names no format, or a table; SourceError for a folder that is not there.
+    """
+    if is_lake(given):
+        raise ConfigError(f"{shown(given)}: found a table; expected a file. hint: a table takes records and readings")
+    target = Path(given)
+    kind = format_of_path(target)
+    if scheme_of(given):
+        filesystem_of(given)
+        return kind
+    if target.is_dir() or not target.parent.is_dir():
+        raise SourceError(f"{target}: cannot be written; expected a file in a folder that exists.")
+    return kind

@@ -1,0 +1,298 @@
+"""Series: the slots of one unit under one aggregation, and what readings are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+
+from metering_duck.contract.aggregations import Aggregation
+from metering_duck.contract.intervals import Interval, parse_interval
+from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, SCALE_DEFAULT, DecimalType, Rounding, common_type
+from metering_duck.errors import ConfigError
+from metering_duck.judging.slots import UNIT_COLUMN, Slot
+from metering_duck.readings.counters import counted_query, counter_stages
+from metering_duck.readings.filling import dense_sql, keys_sql
+from metering_duck.readings.gauges import gauged_queries, gauges_of
+from metering_duck.readings.values import value_stages, valued_queries
+from metering_duck.statements.select import names, select
+from metering_duck.statements.stages import Query, Stage, load_stage, reading
+from metering_duck.windows.cutting import Windows
+
+# Column of a reading's key → how readings are ordered by it.
+SCOPE_ORDER = {"universe_id": "universe_id", "workspace_id": "workspace_id NULLS FIRST", "subject": "subject"}
+DIMENSIONS_ORDER = "CAST(dimensions AS VARCHAR)"
+# The same of the whole key, but for the window: the bytes of readings are in this order.
+READING_ORDER = SCOPE_ORDER | names(("unit", "aggregation")) | {"dimensions": DIMENSIONS_ORDER}
+
+
+@dataclass(frozen=True)
+class Series:
+    """What makes the readings of one unit under one aggregation (R10): its slots, all held in one DECIMAL."""
+
+    unit_sql: str
+    aggregation: Aggregation
+    slots: tuple[Slot, ...]
+    decimal: DecimalType
+    rounding: str
+
+    @property
+    def result_scale(self) -> int:
+        """The fraction digits of its results: its measurements' own, else 18, or more where a quantity has more."""
+        own = [slot.result_scale for slot in self.slots if slot.result_scale is not None]
+        return max(own) if own else max(self.decimal.scale, SCALE_DEFAULT)
+
+    @property
+    def unit_shown(self) -> str:
+        """The unit in a comment: on one line, whatever its text."""
+        return " ".join(self.unit_sql.split())
+
+
+def _series(unit: str, slots: tuple[Slot, ...]) -> Series:
+    """Slots of one unit and of aggregations of one name, if they mean the same."""
+    made = sorted({slot.aggregation for slot in slots if slot.aggregation}, key=lambda a: a.text)
+    if len({replace(aggregation, prorated=False) for aggregation in made}) > 1:
+        found = " and ".join(f'"{aggregation.text}"' for aggregation in made)
+        raise ConfigError(f"the unit {unit}: found {found}; expected one of them. hint: give each a unit of its own")
+    roundings = sorted({slot.rounding for slot in slots})
+    if len(roundings) > 1:
+        raise ConfigError(
+            f"the unit {unit}: found the roundings {' and '.join(roundings)}; expected one. "
+            "hint: give each a unit of its own"
+        )
+    decimal = common_type((slot.decimal for slot in slots), f"the unit {unit}")
+    if made[-1].outer:
+        # Inner readings are values of the widest scale that a reading has.
+        scale = max(decimal.scale, SCALE_DEFAULT)
+        decimal = DecimalType(DIGITS_MAX - scale, scale)
+    prorated = next((aggregation for aggregation in made if aggregation.prorated), made[0])
+    return Series(unit, prorated, slots, decimal, roundings[0])
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The shape of an aggregation: its slots, windows, and options.
+
+    `subjects` is how many the readings are limited to, 0 for all. `exact` adds sums in two parts, for the rare one that
+    passes 38 digits on its way; `exact_levels` those of level × time. `scale`, `digits` and `fill` are as in
+    aggregate(). `prefix` begins the names of its tables, `inner_column` is the property that an inner dimension is in.
+    `constant_fields` are the columns of `judged` that are the same in every row, with their SQL. `tied` says that
+    events of one subject may share a moment. With `has_levels_before`, the level that each gauge has before the window
+    is in the table `levels_before`.
+    """
+
+    slots: tuple[Slot, ...]
+    windows: Windows
+    across_workspaces: bool = False
+    subjects: int = 0
+    scale: int | None = None
+    digits: int | None = None
+    fill: str = "none"
+    exact: bool = False
+    exact_levels: bool = False
+    prefix: str = ""
+    inner_column: str = ""
+    constant_fields: tuple[tuple[str, str], ...] = ()
+    tied: bool = True
+    has_levels_before: bool = False
+
+    @cached_property
+    def series(self) -> list[Series]:
+        """The slots by unit and aggregation, in a fixed order."""
+
+        def key(slot: Slot) -> tuple[str, str, int]:
+            # Where the unit is a column of records, each slot has units of its own.
+            name = slot.aggregation.name if slot.aggregation else ""
+            return slot.unit_sql, name, slot.index if slot.unit_sql == UNIT_COLUMN else 0
+
+        grouped = groupby(sorted(self.slots, key=key), key=key)
+        return [self._wide_enough(_series(unit, tuple(group))) for (unit, _, _), group in grouped]
+
+    def _wide_enough(self, series: Series) -> Series:
+        """Spans are split at the result's scale (R26), also where that is finer than the quantity's."""
+        if not series.aggregation.prorated or series.aggregation.outer:
+            return series
+        scale = max(series.decimal.scale, series.result_scale if self.scale is None else self.scale)
+        return replace(series, decimal=DecimalType(DIGITS_MAX - scale, scale))
+
+    @property
+    def counters(self) -> list[Series]:
+        """The series that look at a window's records only, each whole (R12)."""
+        return [series for series in self.series if series.aggregation.is_counter]
+
+    @property
+    def gauges(self) -> list[list[Series]]:
+        """The series that see levels (R14, R19), those of one DECIMAL and one rounding together."""
+        by_type: dict[tuple[DecimalType, int, str], list[Series]] = {}
+        for series in self.series:
+            if series.aggregation.is_gauge and not series.aggregation.outer:
+                by_type.setdefault((series.decimal, series.result_scale, series.rounding), []).append(series)
+        return list(by_type.values())
+
+    @property
+    def weighed(self) -> list[tuple[Slot, Series]]:
+        """The slots whose levels are multiplied by times, as they were sent."""
+        found = [(slot, s) for group in self.gauges for s in group if s.aggregation.divides for slot in s.slots]
+        return [(slot, series) for slot, series in found if not series.aggregation.deltas]
+
+    @property
+    def valued(self) -> list[Series]:
+        """The series that need a row for each value."""
+        gauged = [series for group in self.gauges for series in group]
+        return [series for series in self.series if not series.aggregation.is_counter and series not in gauged]
+
+    def rounding(self, series: Series) -> Rounding:
+        """As asked for the call, else as its measurements say (R16); all in one column."""
+        if self.scale is not None:
+            return Rounding(self.scale, column_scale=self.scale, mode=series.rounding)
+        column_scale = max(0, *(s.result_scale for s in self.series))
+        return Rounding(series.result_scale, self.digits, column_scale, series.rounding)
+
+    @property
+    def shown(self) -> list[str]:
+        """Which rows make readings: metered, and of a subject that is asked for. The others are still counted."""
+        return ["status = 'metered'", *self.of_subjects]
+
+    @property
+    def of_subjects(self) -> list[str]:
+        """Which rows are of a subject that is asked for."""
+        subjects = ", ".join(f"$subject_{n}" for n in range(self.subjects))
+        return [f"subject IN ({subjects})"] if subjects else []
+
+    @property
+    def constants(self) -> dict[str, str]:
+        """The columns of `judged` that are the same in every row, with their SQL: nothing is grouped by them (R10)."""
+        found = dict(self.constant_fields)
+        if self.across_workspaces:
+            found["workspace_id"] = self.workspace_sql
+        if self.inner_column:
+            found.pop("dimensions", None)
+        return found
+
+    @property
+    def key_columns(self) -> dict[str, str]:
+        """The columns of the key, as SQL over `judged`."""
+        key = {
+            "workspace_id": self.workspace_sql,
+            **names(("universe_id", "subject")),
+            "dimensions": self.dimensions_sql,
+        }
+        return {name: self.constants.get(name, sql) for name, sql in key.items()}
+
+    @property
+    def workspace_sql(self) -> str:
+        """The workspace of a reading; across workspaces there is none (R10)."""
+        return "CAST(NULL AS VARCHAR)" if self.across_workspaces else "workspace_id"
+
+    @property
+    def dimensions_sql(self) -> str:
+        """The dimensions of a reading; with an inner one, a list of those and the inner one."""
+        return f"CAST(json_array(dimensions, {self.inner_column}) AS VARCHAR)" if self.inner_column else "dimensions"
+
+    # --- two levels -------------------------------------------------------------------------------------------------
+
+    def inner_of(self, series: Series) -> Totals:
+        """The inner totals of a series of two levels."""
+        number = self.valued.index(series)
+        prefix = f"{self.prefix}inner_{number}_"
+        aggregation, by = series.aggregation, series.slots[0].inner_column
+        slots = tuple(
+            replace(
+                s, aggregation=s.aggregation.inner if s.aggregation else None, result_scale=None, rounding=HALF_EVEN
+            )
+            for s in series.slots
+        )
+        windows = (
+            self.windows if aggregation.by else inner_windows(self.windows, str(aggregation.per), f"{prefix}windows")
+        )
+        return replace(
+            self,
+            slots=slots,
+            windows=windows,
+            scale=None,
+            digits=None,
+            fill="none",
+            prefix=prefix,
+            inner_column=by,
+            has_levels_before=False,
+        )
+
+    @property
+    def inner_intervals(self) -> list[tuple[str, Interval]]:
+        """Text and inner interval of each aggregation that has one."""
+        made = [series.aggregation for series in self.valued if series.aggregation.per]
+        return [(found.text, parse_interval(found.per, "aggregation")) for found in made]
+
+    # --- the queries ------------------------------------------------------------------------------------------------
+
+    def queries(self, judged: Sequence[Stage]) -> list[Query]:
+        """All that runs from `judged` to `totals`, in order; `counted` comes first, with the books in it."""
+        inner = [query for series in self.valued if series.aggregation.outer for query in self._inner(series, judged)]
+        return [
+            self.counted(judged),
+            *gauged_queries(self, judged),
+            *inner,
+            *valued_queries(self, judged),
+        ]
+
+    def _inner(self, series: Series, judged: Sequence[Stage]) -> list[Query]:
+        inner = self.inner_of(series)
+        windows = [] if inner.windows.name == self.windows.name else inner.windows.queries()
+        return [*windows, *inner.queries(judged), Query(f"{inner.prefix}totals", tuple(inner.totals_stages()))]
+
+    def counted(self, judged: Sequence[Stage]) -> Query:
+        """`counted`: what became of every event, and every counter's aggregates."""
+        return counted_query(self, judged)
+
+    def totals_stages(self) -> list[Stage]:
+        """Up to `totals`: every reading without its identity."""
+        counters, values = counter_stages(self), value_stages(self)
+        gauges = [found.reading_stages(n) for n, found in enumerate(gauges_of(self))]
+        lasts = [stage for stage in (*counters, *values) if stage.name.split("_")[0] in ("counter", "value")]
+        lasts += [stages[-1] for stages in gauges]
+        union = "\nUNION ALL\n".join(f"SELECT * FROM {stage.name}" for stage in lasts)
+        totals = Stage("totals", "counters, gauges and the others, one row per reading", union)
+        return [*counters, *values, *(stage for stages in gauges for stage in stages), totals]
+
+    def readings(self, judged: Sequence[Stage]) -> list[Query]:
+        """`readings`: one row per key (R10), with its id, its window and its exact state; dense where that is asked."""
+        identified = load_stage("readings")
+        if self.fill == "none":
+            return [Query("readings", (*self.totals_stages(), identified))]
+        dense = Stage("dense", "a row for every key and window", dense_sql(self))
+        keys = Stage("filled_keys", "every key that has a record", keys_sql(self))
+        return [
+            Query("filled_keys", (*judged, keys)),
+            Query("readings", (*self.totals_stages(), dense, reading(identified, {"totals": "dense"}))),
+        ]
+
+
+def inner_windows(outer: Windows, per: str, name: str) -> Windows:
+    """Each window of `outer` cut by an interval: a calendar's boundaries, or steps from that window's start."""
+    interval = parse_interval(per, "aggregation")
+    columns = {
+        "universe_id": "universe_id",
+        "subject": "subject",
+        "outer_index": "window_index",
+        "zone": "zone",
+        **interval.columns(interval.origin_sql("window_start", "zone")),
+        "starts": "window_start",
+        "ends": "window_end",
+    }
+    return Windows(None, None, None, outer.zone, None, False, select(columns, outer.name), outer.by_subject, name)
+
+
+KEY = ("workspace_id", "universe_id", "subject", "dimensions")
+
+
+def last_columns(record: str | None) -> dict[str, str]:
+    """Which record gave a latest, a first or a final state: what combining with a neighbour compares (R13, R20)."""
+    if record is None:
+        moment = "CAST(NULL AS TIMESTAMP)"
+        return {"last_recorded_at": moment, "last_metered_at": moment, "last_event_id": "CAST(NULL AS VARCHAR)"}
+    return {
+        "last_recorded_at": f"({record}).recorded_at",
+        "last_metered_at": f"({record}).metered_at",
+        "last_event_id": f"({record}).id",
+    }

@@ -1,0 +1,27 @@
+"""Machine: what a run may use of the machine, and how it tells its progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from os import PathLike
+
+from metering_duck.engine.duckdb import Engine, Progress
+
+Moment = str | datetime | None
+HASHES_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run may use, and how it tells its progress. None of it changes an answer (R23)."""
+
+    threads: int | None = None
+    memory_limit: str | None = None
+    temp_dir: str | PathLike[str] | None = None
+    progress: Progress | None = None
+
+    def engine(self) -> Engine:
+        """A new engine."""
+        directory = None if self.temp_dir is None else str(self.temp_dir)
+        return Engine(threads=self.threads, memory_limit=self.memory_limit, temp_dir=directory, progress=self.progress)

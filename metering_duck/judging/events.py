@@ -1,7 +1,7 @@
 """Config → SQL: a wide CASE projection, one text column per measurement, then its DECIMAL, then a verdict on the event.
 
 Pure text in, text out: does not import duckdb and never looks at data. Wide all the way (one row per event);
-readings/totals.py turns to one row per unit, after aggregating. Measurements of different catalog entries share a
+readings/assembling.py turns to one row per unit, after aggregating. Measurements of different catalog entries share a
 column (a *slot*) when they mean the same, since an event matches one entry at most (R1).
 
     input → named → fields → arrivals → accepted → matched → projected → quantified → judged

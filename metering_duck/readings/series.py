@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -12,18 +11,14 @@ from metering_duck.contract.intervals import Interval, parse_interval
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, SCALE_DEFAULT, DecimalType, Rounding, common_type
 from metering_duck.errors import ConfigError
 from metering_duck.judging.slots import UNIT_COLUMN, Slot
-from metering_duck.readings.counters import counted_query, counter_stages
-from metering_duck.readings.filling import dense_sql, keys_sql
-from metering_duck.readings.gauges import gauged_queries, gauges_of
-from metering_duck.readings.values import value_stages, valued_queries
 from metering_duck.statements.select import names, select
-from metering_duck.statements.stages import Query, Stage, load_stage, reading
 from metering_duck.windows.cutting import Windows
 
+KEY = ("workspace_id", "universe_id", "subject", "dimensions")
 # Column of a reading's key → how readings are ordered by it.
 SCOPE_ORDER = {"universe_id": "universe_id", "workspace_id": "workspace_id NULLS FIRST", "subject": "subject"}
 DIMENSIONS_ORDER = "CAST(dimensions AS VARCHAR)"
-# The same of the whole key, but for the window: the bytes of readings are in this order.
+# The whole key without the window: readings are written in this order, byte for byte.
 READING_ORDER = SCOPE_ORDER | names(("unit", "aggregation")) | {"dimensions": DIMENSIONS_ORDER}
 
 
@@ -224,49 +219,6 @@ class Totals:
         made = [series.aggregation for series in self.valued if series.aggregation.per]
         return [(found.text, parse_interval(found.per, "aggregation")) for found in made]
 
-    # --- the queries ------------------------------------------------------------------------------------------------
-
-    def queries(self, judged: Sequence[Stage]) -> list[Query]:
-        """All that runs from `judged` to `totals`, in order; `counted` comes first, with the books in it."""
-        inner = [query for series in self.valued if series.aggregation.outer for query in self._inner(series, judged)]
-        return [
-            self.counted(judged),
-            *gauged_queries(self, judged),
-            *inner,
-            *valued_queries(self, judged),
-        ]
-
-    def _inner(self, series: Series, judged: Sequence[Stage]) -> list[Query]:
-        inner = self.inner_of(series)
-        windows = [] if inner.windows.name == self.windows.name else inner.windows.queries()
-        return [*windows, *inner.queries(judged), Query(f"{inner.prefix}totals", tuple(inner.totals_stages()))]
-
-    def counted(self, judged: Sequence[Stage]) -> Query:
-        """`counted`: what became of every event, and every counter's aggregates."""
-        return counted_query(self, judged)
-
-    def totals_stages(self) -> list[Stage]:
-        """Up to `totals`: every reading without its identity."""
-        counters, values = counter_stages(self), value_stages(self)
-        gauges = [found.reading_stages(n) for n, found in enumerate(gauges_of(self))]
-        lasts = [stage for stage in (*counters, *values) if stage.name.split("_")[0] in ("counter", "value")]
-        lasts += [stages[-1] for stages in gauges]
-        union = "\nUNION ALL\n".join(f"SELECT * FROM {stage.name}" for stage in lasts)
-        totals = Stage("totals", "counters, gauges and the others, one row per reading", union)
-        return [*counters, *values, *(stage for stages in gauges for stage in stages), totals]
-
-    def readings(self, judged: Sequence[Stage]) -> list[Query]:
-        """`readings`: one row per key (R10), with its id, its window and its exact state; dense where that is asked."""
-        identified = load_stage("readings")
-        if self.fill == "none":
-            return [Query("readings", (*self.totals_stages(), identified))]
-        dense = Stage("dense", "a row for every key and window", dense_sql(self))
-        keys = Stage("filled_keys", "every key that has a record", keys_sql(self))
-        return [
-            Query("filled_keys", (*judged, keys)),
-            Query("readings", (*self.totals_stages(), dense, reading(identified, {"totals": "dense"}))),
-        ]
-
 
 def inner_windows(outer: Windows, per: str, name: str) -> Windows:
     """Each window of `outer` cut by an interval: a calendar's boundaries, or steps from that window's start."""
@@ -281,9 +233,6 @@ def inner_windows(outer: Windows, per: str, name: str) -> Windows:
         "ends": "window_end",
     }
     return Windows(None, None, None, outer.zone, None, False, select(columns, outer.name), outer.by_subject, name)
-
-
-KEY = ("workspace_id", "universe_id", "subject", "dimensions")
 
 
 def last_columns(record: str | None) -> dict[str, str]:

@@ -23,8 +23,8 @@ from metering_duck.inputs.files import extensions_of, paths_of
 from metering_duck.inputs.given import find_input
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Layout
+from metering_duck.readings.assembling import reading_rows
 from metering_duck.readings.series import KEY
-from metering_duck.readings.totals import reading_rows
 from metering_duck.rollups.given_readings import QUOTIENTS, Finer, open_finer
 from metering_duck.rollups.refusals import Checks
 from metering_duck.runs.books import Accounting, counted_noun

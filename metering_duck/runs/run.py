@@ -1,6 +1,6 @@
 """A run: an engine with an input open in it, the order in which its queries are run, and the books it keeps.
 
-The only module that knows both the SQL (judging/events.py, judging/given_records.py, readings/totals.py) and the
+The only module that knows both the SQL (judging/events.py, judging/given_records.py, readings/assembling.py) and the
 engine.
 """
 
@@ -44,9 +44,10 @@ from metering_duck.judging.given_records import RecordCompiler
 from metering_duck.judging.made_records import records_query
 from metering_duck.judging.outcomes import outcomes_query
 from metering_duck.judging.repeated_hashes import Hashes, RepeatedHashes, as_column, as_numpy
+from metering_duck.readings.assembling import reading_rows, readings_queries, totals_queries
+from metering_duck.readings.counters import counted_query
 from metering_duck.readings.gauges import gauged_queries, gauges_of, widest_levels
 from metering_duck.readings.series import Totals
-from metering_duck.readings.totals import reading_rows
 from metering_duck.readings.usage import usage_query
 from metering_duck.runs.books import Accounting, counted_noun
 from metering_duck.runs.history import LEVELS_SCHEMA, History, widest_before_sql
@@ -379,7 +380,7 @@ class Run:
 
     def count_events(self, totals: Totals) -> None:
         """Fill `counted`, adding sums in two parts if one passes 38 digits on its way."""
-        self.engine.fill(self.query(totals.counted(self.compiler.judged(repeated=self.repeated))))
+        self.engine.fill(self.query(counted_query(totals, self.compiler.judged(repeated=self.repeated))))
 
     def periods(self) -> Rows:
         """The windows, as rows of their own."""
@@ -414,7 +415,7 @@ class Run:
         def script() -> list[Query]:
             repeated = not self.unique
             last = records_query(compiler, repeated=repeated, bundled=bundled)
-            return [*self.deduplication(), counting.counted(compiler.judged(repeated=repeated)), last]
+            return [*self.deduplication(), counted_query(counting, compiler.judged(repeated=repeated)), last]
 
         plan = self._plan("record-bundle" if bundled else "record", prepare, script)
         plan.outcomes = lambda: self.query(outcomes_query(compiler, repeated=self.repeated))
@@ -439,8 +440,8 @@ class Run:
             return [
                 *self.windows.queries(),
                 *self.deduplication(),
-                *all_ties.queries(judged),
-                *all_ties.readings(judged),
+                *totals_queries(all_ties, judged),
+                *readings_queries(all_ties, judged),
                 reading_rows(bundled=bundled, constants=all_ties.constants),
             ]
 
@@ -461,19 +462,19 @@ class Run:
         self._check_inner_windows(self.totals())
         self.engine.fill(self.query(self.counted_query()))
         self.exact_levels = self._levels_are_large(self.totals())
-        for query in self.totals().queries(judged)[1:]:
+        for query in totals_queries(self.totals(), judged)[1:]:
             self.engine.fill(self.query(query))
             if query.name.endswith("_windows"):
                 windows = query.name
             if query.name.endswith("_totals"):
                 self._check_overflow(query.name, windows)
                 windows = self.windows.name
-        for query in self.totals().readings(judged):
+        for query in readings_queries(self.totals(), judged):
             self.engine.fill(self.query(query))
 
     def counted_query(self) -> Query:
         """What fills `counted`."""
-        return self.totals().counted(self.compiler.judged(repeated=self.repeated))
+        return counted_query(self.totals(), self.compiler.judged(repeated=self.repeated))
 
     def totals(self) -> Totals:
         """How the readings are made, as far as it is known by now."""

@@ -19,6 +19,7 @@ from metering_duck.errors import ConfigError
 from metering_duck.inputs.file_checks import old_times
 from metering_duck.inputs.input import Input, Rows
 from metering_duck.judging.events import Compiler
+from metering_duck.readings.counters import counted_query
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.run import Run
 from metering_duck.spark.tasks import BUCKET, ROWS, Cluster, Work, distribute, judged_rows, rows_of
@@ -110,7 +111,7 @@ class DistributedRun(Run):
             self.elsewhere.buckets,
         )
         judged = self.compiler.judged(repeated=False)
-        self.engine.fill(self.query(work.first_totals.counted(judged)))
+        self.engine.fill(self.query(counted_query(work.first_totals, judged)))
         parts = {"counted_rows": self._table("counted").schema} if work.counts_in_parts else {}
         if work.whole_slots:
             schema = self.engine.table(self.query(judged_rows(work, judged))).schema

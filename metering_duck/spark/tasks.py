@@ -30,7 +30,7 @@ from metering_duck.judging.arrivals import key_hashes_query, settled_query
 from metering_duck.judging.events import Compiler
 from metering_duck.judging.repeated_hashes import Hashes, RepeatedHashes, as_column, as_numpy
 from metering_duck.judging.slots import Slot
-from metering_duck.readings.counters import COMBINED, merged_query
+from metering_duck.readings.counters import COMBINED, counted_query, merged_query
 from metering_duck.readings.series import Totals
 from metering_duck.runs.machine import HASHES_AT_ONCE, Machine
 from metering_duck.runs.run import Run
@@ -275,7 +275,7 @@ def _counted(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
 def _metered(work: Work, run: Run) -> Iterator[Part]:
     """What became of the rows of a run, its counters, and the rows that other aggregations need whole."""
     engine, judged = run.engine, run.compiler.judged(repeated=run.repeated)
-    engine.fill(run.query(work.first_totals.counted(judged)))
+    engine.fill(run.query(counted_query(work.first_totals, judged)))
     yield from _rows(engine, Query("books", (_books(work),)), "books")
     if work.counts_in_parts:
         counted = _bucketed("counted", work, "counted", "universe_id, subject", ["used"])

@@ -1,0 +1,89 @@
+"""Assembling: the queries that make readings of judged events, in the order in which they run.
+
+judged → counted                      (readings/counters.py: one scan, conditional aggregates, still wide)
+judged → levels → gauged_N            (readings/gauges.py: spans, cut at windows, weighted)
+judged → values_seen → valued_N       (readings/values.py: percentiles, split spans, the outer of two levels)
+counted, gauged_N, valued_N → totals → readings        (one row per unit at last)
+
+Of two levels the inner one is a Totals of its own, whose tables begin with `inner_N_`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from metering_duck.readings.counters import counted_query, counter_stages
+from metering_duck.readings.filling import dense_sql, keys_sql
+from metering_duck.readings.gauges import gauged_queries, gauges_of
+from metering_duck.readings.series import DIMENSIONS_ORDER, READING_ORDER, SCOPE_ORDER, Series, Totals
+from metering_duck.readings.values import value_stages, valued_queries
+from metering_duck.statements.select import names, select, struct
+from metering_duck.statements.stages import Query, Stage, load_stage, reading
+
+
+def totals_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
+    """All that runs from `judged` to `totals`, in order; `counted` comes first, with the books in it."""
+    inner = [
+        query
+        for series in totals.valued
+        if series.aggregation.outer
+        for query in _inner_queries(totals, series, judged)
+    ]
+    return [
+        counted_query(totals, judged),
+        *gauged_queries(totals, judged),
+        *inner,
+        *valued_queries(totals, judged),
+    ]
+
+
+def _inner_queries(totals: Totals, series: Series, judged: Sequence[Stage]) -> list[Query]:
+    inner = totals.inner_of(series)
+    windows = [] if inner.windows.name == totals.windows.name else inner.windows.queries()
+    return [*windows, *totals_queries(inner, judged), Query(f"{inner.prefix}totals", tuple(totals_stages(inner)))]
+
+
+def totals_stages(totals: Totals) -> list[Stage]:
+    """Up to `totals`: every reading without its identity."""
+    counters, values = counter_stages(totals), value_stages(totals)
+    gauges = [found.reading_stages(n) for n, found in enumerate(gauges_of(totals))]
+    lasts = [stage for stage in (*counters, *values) if stage.name.split("_")[0] in ("counter", "value")]
+    lasts += [stages[-1] for stages in gauges]
+    union = "\nUNION ALL\n".join(f"SELECT * FROM {stage.name}" for stage in lasts)
+    united = Stage("totals", "counters, gauges and the others, one row per reading", union)
+    return [*counters, *values, *(stage for stages in gauges for stage in stages), united]
+
+
+def readings_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
+    """`readings`: one row per key (R10), with its id, its window and its exact state; dense where that is asked."""
+    identified = load_stage("readings")
+    if totals.fill == "none":
+        return [Query("readings", (*totals_stages(totals), identified))]
+    dense = Stage("dense", "a row for every key and window", dense_sql(totals))
+    keys = Stage("filled_keys", "every key that has a record", keys_sql(totals))
+    return [
+        Query("filled_keys", (*judged, keys)),
+        Query("readings", (*totals_stages(totals), dense, reading(identified, {"totals": "dense"}))),
+    ]
+
+
+def reading_rows(*, bundled: bool, constants: Container[str] = ()) -> Query:
+    """The table `readings` in the order of its keys, but for constant ones; bundled, all of one window together."""
+    if not bundled:
+        order = [*(sql for name, sql in READING_ORDER.items() if name not in constants), "window_start"]
+        rows = select({}, "readings", star="*", order_by=order)
+        return Query("readings", (Stage("readings_in_order", "the readings, in the order of their keys", rows),))
+    key = ("workspace_id", "universe_id", "subject", "window_start", "window_end", "dimensions")
+    value = struct(names(("quantity", "unit", "aggregation", "record_count")))
+    columns = {
+        "id": "digest(string_agg(id, '' ORDER BY unit, aggregation))",
+        **names(key),
+        "computed_values": f"list({value} ORDER BY unit, aggregation)",
+        "aggregation": "CASE WHEN count(DISTINCT aggregation) = 1 THEN any_value(aggregation) END",
+        "record_count": "CAST(sum(record_count) AS BIGINT)",
+        "max_metered_at": "max(max_metered_at)",
+        "created_at": "any_value(created_at)",
+    }
+    order = [*SCOPE_ORDER.values(), DIMENSIONS_ORDER, "window_start"]
+    rows = select(columns, "readings", group_by=key, order_by=order)
+    return Query("readings", (Stage("bundles", "one reading per subject and window, its values together", rows),))

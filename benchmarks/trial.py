@@ -32,7 +32,7 @@ PROJECT = Path(__file__).parent.parent
 STATUS = Path("/proc/self/status")
 # By the first word of a contestant's name; a library that is imported in the timed part would be measured with it.
 LIBRARIES = {
-    "metering-duck": ("duckdb", "metering_duck.metering", "metering_duck.rollups"),
+    "metering-duck": ("duckdb", "metering_duck.calls.metering", "metering_duck.rollups.combining"),
     "bare query": ("duckdb",),
     "ClickHouse": ("chdb", "chdb.session"),
     "Polars": ("polars",),

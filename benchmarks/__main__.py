@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: run, smoke, list, report, compare, profile, tasks. Tables on stdout, all else on stderr.
+"""`python -m benchmarks`, a command a function below. Tables on stdout, all else on stderr.
 
 Exit codes: 0 done; 1 a contestant failed, answers differ, or something slipped or was lost; 2 wrong usage, a file that
 is no report, or reports that say nothing of each other.
@@ -10,6 +10,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import click
@@ -20,10 +21,12 @@ from rich.text import Text
 from benchmarks.comparing import SLIP, Change, changes, incomparable, lost, only_in_one
 from benchmarks.events import generate
 from benchmarks.pages import RESULTS, fill_pages, markdown, render
+from benchmarks.pairing import Pair, checked_out, run_pairs
 from benchmarks.question import CannotAsk, Dataset, Question, memory_bytes
 from benchmarks.questions import QUESTIONS
 from benchmarks.results import Report, parse_size, read_report, size, write_report
 from benchmarks.runner import Plan, read_through, run, shape_of
+from benchmarks.trial import TrialFailed
 from metering_duck.errors import did_you_mean, visible
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -184,6 +187,48 @@ def compare(old: Path, new: Path) -> None:
 
 
 @cli.command()
+@click.argument("revision", metavar="COMMIT")
+@EVENTS
+@QUESTIONS_OPTION
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="How often each answers.")
+@click.option("--contestants", metavar="NAME;…", help="Only these, whole names or up to the comma; apart by ';'.")
+@click.option("--at-most", type=float, metavar="RATIO", help="Exit code 1 where a median ratio is greater.")
+@DATA_OPTION
+def pair(
+    revision: str,
+    events: int,
+    questions: str | None,
+    rounds: int,
+    contestants: str | None,
+    at_most: float | None,
+    data: Path,
+) -> None:
+    """Ask metering-duck as it is here and as it was at COMMIT, in turn, and show now by before. Writes no results.
+
+    \b
+    python -m benchmarks pair HEAD~1 --questions counters_by_subject_day,start_up --at-most 1.03
+    """
+    chosen = _questions(questions)
+    plan = Plan(events, chosen, data, rounds, _contestants(contestants, chosen, events), None, 3600.0)
+    try:
+        with checked_out(revision) as before:
+            pairs = run_pairs(plan, before, _say)
+    except TrialFailed as failure:
+        raise click.UsageError(str(failure)) from None
+    _console().print(_pair_table(pairs))
+    errors = [found.error for found in pairs if found.error]
+    slower = [found for found in pairs if found.now and at_most and found.ratio("seconds") > at_most]
+    _fail_with(
+        errors
+        + [
+            f"{found.question}: {found.contestant}: found {found.ratio('seconds'):.3f} times the seconds before; "
+            f"expected at most {at_most:g}."
+            for found in slower
+        ]
+    )
+
+
+@cli.command()
 @click.argument("question")
 @EVENTS
 @click.option("--contestant", default="metering-duck", show_default=True, help="A variant of metering-duck.")
@@ -316,6 +361,28 @@ def _change_table(found: list[Change]) -> Table:
         numbers = (f"{change.old:.3g}", f"{change.new:.3g}", f"{change.slip:+.0%}")
         style = "bold red" if change.slipped else ""
         table.add_row(change.question, Text(change.contestant), change.measure, *numbers, style=style)
+    return table
+
+
+def _pair_table(pairs: list[Pair]) -> Table:
+    columns = ("s before", "s now", "s now/before", "spread", "CPU", "peak")
+    table = _table("question", "contestant", "rounds", *columns, right=("rounds", *columns))
+    for found in pairs:
+        if not found.now:
+            continue
+        seconds = [median(one.seconds for one in side) for side in (found.before, found.now)]
+        ratios = found.ratios("seconds")
+        table.add_row(
+            found.question,
+            Text(found.contestant),
+            str(len(found.now)),
+            f"{seconds[0]:.3f}",
+            f"{seconds[1]:.3f}",
+            f"{found.ratio('seconds'):.3f}",
+            f"{min(ratios):.3f} – {max(ratios):.3f}",
+            f"{found.ratio('cpu_seconds'):.3f}",
+            f"{found.ratio('peak_mb'):.3f}",
+        )
     return table
 
 

@@ -85,8 +85,11 @@ def run_trial(
     memory_limit: str | None = None,
     timeout: float | None = None,
     environment: Mapping[str, str] = NOTHING,
+    project: Path = PROJECT,
 ) -> Outcome:
     """Run a contestant in a new process and wait for it; its answer is in the file `answer` then.
+
+    `project` is the checkout whose code runs.
 
     Raises: TrialFailed; KeyboardInterrupt where that was what ended the child.
     """
@@ -94,7 +97,7 @@ def run_trial(
         outcome = Path(folder) / "outcome.json"
         where, shape = str(dataset.path), asdict(dataset.shape)
         trial = Trial(question, events, contestant.name, where, shape, str(answer), str(outcome))
-        _run_child(trial, memory_limit, timeout, environment)
+        _run_child(trial, memory_limit, timeout, environment, project)
         return Outcome(**json.loads(outcome.read_text()))
 
 
@@ -114,16 +117,24 @@ def run_preparation(
     _run_child(trial, None, timeout, environment)
 
 
-def _run_child(trial: Trial, memory_limit: str | None, timeout: float | None, more: Mapping[str, str]) -> None:
+def _run_child(
+    trial: Trial,
+    memory_limit: str | None,
+    timeout: float | None,
+    more: Mapping[str, str],
+    project: Path = PROJECT,
+) -> None:
     """The user's own settings of metering-duck do not reach the child."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("METERING_DUCK_")}
     environment.pop(MEMORY_LIMIT, None)
+    # A path of the caller's would come before the checkout that is meant.
+    environment.pop("PYTHONPATH", None)
     environment |= {MEMORY_LIMIT: memory_limit} if memory_limit else {}
     environment |= more
     command = [sys.executable, "-m", "benchmarks.trial", json.dumps(asdict(trial))]
     try:
         done = subprocess.run(
-            command, cwd=PROJECT, env=environment, capture_output=True, text=True, errors="replace", timeout=timeout
+            command, cwd=project, env=environment, capture_output=True, text=True, errors="replace", timeout=timeout
         )
     except subprocess.TimeoutExpired:
         raise TrialFailed(f"no answer in {timeout:g} s") from None

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import oracle
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 import metering_duck
+from tests import oracle
 
 Event = dict[str, Any]
 # Many cases share one call, so Hypothesis is not to shrink them call by call: pytest shows the first row that differs.

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import resident
+from tests import resident
 
 PROJECT = Path(__file__).parent.parent
 SHOWN_FOLDER = "/home/you"

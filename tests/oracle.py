@@ -16,9 +16,9 @@ from fractions import Fraction
 from math import floor
 from typing import Any
 
-from oracle_filters import passes
-from oracle_readings import GAUGES, OTHER_NAMES, aggregation_of, readings
-from oracle_values import UNIT_US, Row, quantity_of, rounded, significant, text_of_time, time_of
+from tests.oracle_filters import passes
+from tests.oracle_readings import GAUGES, OTHER_NAMES, aggregation_of, readings
+from tests.oracle_values import UNIT_US, Row, quantity_of, rounded, significant, text_of_time, time_of
 
 __all__ = [
     "GAUGES",

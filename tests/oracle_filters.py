@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from oracle_values import QUANTITY
+from tests.oracle_values import QUANTITY
 
 
 def passes(chosen: Mapping[str, Any], row: Mapping[str, Any]) -> bool:

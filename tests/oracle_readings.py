@@ -14,8 +14,8 @@ from itertools import pairwise
 from math import ceil, floor
 from typing import Any
 
-from oracle_values import MICROSECOND, Row, parts_of, rounded, significant
-from oracle_windows import Window, periods, windows_for
+from tests.oracle_values import MICROSECOND, Row, parts_of, rounded, significant
+from tests.oracle_windows import Window, periods, windows_for
 
 OTHER_NAMES = {
     "sum-events": "sum",

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import count, pairwise
 from typing import Any
 
-from oracle_values import clock_at, moment_at, moment_of
+from tests.oracle_values import clock_at, moment_at, moment_of
 
 Window = tuple[datetime, datetime]
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

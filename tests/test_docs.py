@@ -7,7 +7,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from documents import PROJECT, check_document
 
 from metering_duck.contract.aggregations import NAMES
 from metering_duck.contract.config import Entry
@@ -15,6 +14,7 @@ from metering_duck.contract.filters import Filter
 from metering_duck.contract.measurements import Measurement
 from metering_duck.contract.schemas import READING_SCHEMA, REASONS, RECORD_SCHEMA
 from metering_duck.ledger.ledger import Ledger
+from tests.documents import PROJECT, check_document
 
 DOCS = PROJECT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), PROJECT / "CONTRIBUTING.md", PROJECT / "sql" / "README.md"]

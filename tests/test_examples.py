@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from documents import PROJECT, check_document
 
 from metering_duck import load_config
+from tests.documents import PROJECT, check_document
 
 FOLDERS = sorted(path.parent for path in (PROJECT / "examples").glob("*/README.md"))
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import oracle
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 import metering_duck
 from metering_duck.contract.schemas import EVENT_SCHEMA
+from tests import oracle
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/options.json"))

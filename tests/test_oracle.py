@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-import oracle
-import oracle_values
-import oracle_windows
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests import oracle, oracle_values, oracle_windows
 
 ZONES = (
     "UTC",

@@ -14,7 +14,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import oracle
 import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, settings
@@ -23,6 +22,7 @@ from pyarrow import dataset, parquet
 
 import metering_duck
 from metering_duck.contract.schemas import EVENT_SCHEMA
+from tests import oracle
 
 Event = dict[str, Any]
 # Many cases share one call, so Hypothesis is not to shrink them call by call: pytest shows the first row that differs.

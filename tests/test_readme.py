@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from documents import PROJECT, check_document
+from tests.documents import PROJECT, check_document
 
 README = PROJECT / "README.md"
 

@@ -6,14 +6,14 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-import oracle
 import pytest
-from comparing import BATCHES, CLOCK, Event, event, expect_readings, measuring, readings_of, worlds_strategy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metering_duck
 from metering_duck import ConfigError
+from tests import oracle
+from tests.comparing import BATCHES, CLOCK, Event, event, expect_readings, measuring, readings_of, worlds_strategy
 
 START, END = "2024-03-30T00:00:00Z", "2024-04-02T12:00:00Z"
 WINDOW = {"start": START, "end": END}

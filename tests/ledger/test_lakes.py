@@ -11,12 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import ledger_worlds as worlds
 import pyarrow as pa
 import pytest
 import s3fs
 from deltalake import DeltaTable, write_deltalake
-from ledger_worlds import CLOCK, MONTHS, NARROW, Event, event, exported
 from pyiceberg import catalog
 from pyiceberg.catalog import load_catalog
 from pyiceberg.utils.config import Config
@@ -26,6 +24,8 @@ from metering_duck.errors import ConfigError, LedgerError, SchemaError, SourceEr
 from metering_duck.inputs.lake_days import SCANS_MAX, spans_of
 from metering_duck.ledger import store
 from metering_duck.ledger.ledger import Ledger
+from tests import ledger_worlds as worlds
+from tests.ledger_worlds import CLOCK, MONTHS, NARROW, Event, event, exported
 
 LATER = "2024-07-01T00:00:00Z"
 LATEST = "2024-08-01T00:00:00Z"

@@ -19,7 +19,7 @@ from metering_duck import compile_sql
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.stages import load_header, load_stage, load_text, parameter_names
 
-SQL = Path(__file__).parent.parent / "sql"
+SQL = Path(__file__).parents[2] / "sql"
 STAGES = sorted(path.stem for path in SQL.glob("*.sql") if path.stem != "functions")
 ROWS = 3
 SAMPLES = {

@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import oracle
-import oracle_windows
 import polars
 import pyarrow as pa
 import pytest
-from comparing import BATCHES, CLOCK, Event, event, expect_readings, measuring, readings_of, worlds_strategy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv, parquet
 
 import metering_duck
 from metering_duck import ConfigError, SchemaError
+from tests import oracle, oracle_windows
+from tests.comparing import BATCHES, CLOCK, Event, event, expect_readings, measuring, readings_of, worlds_strategy
 
 ZONES = (
     "UTC",

@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 import duckdb
-import oracle
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -20,6 +19,7 @@ from metering_duck import QuantityOverflow, exact
 from metering_duck.decimals.quotients import steps_sql
 from metering_duck.rollups.combining import STEPS
 from metering_duck.statements.stages import Stage, fixed, load_stage, load_text
+from tests import oracle
 
 Event = dict[str, Any]
 CLOCK = "2024-06-01T00:00:00Z"

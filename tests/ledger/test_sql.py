@@ -11,7 +11,7 @@ from metering_duck.decimals.columns import last_digit_sql
 from metering_duck.statements.quote import identifier
 from metering_duck.statements.stages import fixed, load_header, load_stage, load_text, parameter_names
 
-FOLDER = Path(__file__).parent.parent / "sql" / "ledger"
+FOLDER = Path(__file__).parents[2] / "sql" / "ledger"
 STAGES = sorted(path.stem for path in FOLDER.glob("*.sql") if not path.stem.isdigit())
 # What a stage is given in place of its $names: constants, since a type cannot be bound.
 GIVEN = {

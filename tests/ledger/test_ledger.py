@@ -13,14 +13,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import ledger_worlds as worlds
 import pytest
-from ledger_worlds import BEGINNING, CLOCK, MONTHS, NARROW, NESTED, PERIODS, Event, event, exported, write
 from pyarrow import parquet
 
 import metering_duck
 from metering_duck.errors import ConfigError, LedgerError, QuantityOverflow
 from metering_duck.ledger.ledger import Ledger
+from tests import ledger_worlds as worlds
+from tests.ledger_worlds import BEGINNING, CLOCK, MONTHS, NARROW, NESTED, PERIODS, Event, event, exported, write
 
 LATER = "2024-07-01T00:00:00Z"
 TWO_MONTHS = {"start": "2024-01-01", "end": "2024-03-01", "every": "month"}

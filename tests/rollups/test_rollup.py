@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comparing import BATCHES, CLOCK, Event, event, measuring, readings_of, worlds_strategy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metering_duck
 from metering_duck import ConfigError
+from tests.comparing import BATCHES, CLOCK, Event, event, measuring, readings_of, worlds_strategy
 
 START, END = "2024-01-31T00:00:00Z", "2024-04-30T22:00:00Z"
 WINDOW = {"start": START, "end": END}

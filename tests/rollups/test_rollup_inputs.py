@@ -12,11 +12,11 @@ import polars
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from comparing import CLOCK, event, measuring, readings_of
 
 import metering_duck
 from metering_duck import ConfigError, QuantityOverflow, SchemaError
 from metering_duck.cli.main import cli
+from tests.comparing import CLOCK, event, measuring, readings_of
 
 COUNTERS = ("sum", "max", "min", "latest", "first", "count", "avg")
 GAUGES = ("time-weighted-avg", "time-weighted-avg-known", "peak-state", "min-state", "final-state", "integral")

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import ledger_worlds as worlds
 import pytest
-from ledger_worlds import BEGINNING, CLOCK, event, exported, write
 
 from metering_duck.errors import LedgerError, MeteringError, SourceError
 from metering_duck.ledger.ledger import Ledger
 from metering_duck.ledger.store import VERSION
+from tests import ledger_worlds as worlds
+from tests.ledger_worlds import BEGINNING, CLOCK, event, exported, write
 
 CONFIG = {
     "measurements": [
@@ -40,7 +40,7 @@ MONTHS = {"start": "2024-01-01", "end": "2024-04-01", "every": "month", "clock":
 LATER = "2024-07-01T00:00:00Z"
 # Processes of their own start as forks of one that has everything loaded.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["ledger_worlds", "metering_duck.ledger.ledger"])
+processes.set_forkserver_preload(["tests.ledger_worlds", "metering_duck.ledger.ledger"])
 
 
 def started(job: Callable[..., None], *arguments: Any) -> BaseProcess:

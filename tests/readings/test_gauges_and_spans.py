@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import oracle
-import oracle_readings
 import pytest
-from comparing import BATCHES, CLOCK, Event, event, expect_readings, measuring, readings_of, worlds_strategy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metering_duck
 from metering_duck import ConfigError, QuantityOverflow
+from tests import oracle, oracle_readings
+from tests.comparing import BATCHES, CLOCK, Event, event, expect_readings, measuring, readings_of, worlds_strategy
 
 START, END = "2024-01-31T00:00:00Z", "2024-03-02T12:00:00Z"
 WINDOW = {"start": START, "end": END}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import oracle_filters as oracle
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from metering_duck import ConfigError, Filter, check, compile_sql, json_schema, load_config, meter
 from metering_duck.cli.main import cli
+from tests import oracle_filters as oracle
 
 Event = dict[str, Any]
 CLOCK = "2024-06-01T00:00:00Z"

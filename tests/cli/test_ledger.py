@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from metering_duck import aggregate
 from metering_duck.cli.ledger import COMMANDS, ledger_group
-from metering_duck.cli.main import cli
+from tests.cli.running import good, run
 
 HEAD = "id,workspace_id,universe_id,type,subject,time,tokens,seats,region\n"
 JANUARY = HEAD + (
@@ -53,18 +51,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     monkeypatch.setenv("METERING_DUCK_LEDGER", "usage.duckdb")
     return tmp_path
-
-
-def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
-    """A command in this process."""
-    return CliRunner().invoke(cli, list(arguments), env=dict(env or {}))
-
-
-def good(*arguments: str) -> str:
-    """The standard output of a command that must end well."""
-    done = run(*arguments)
-    assert (0, "") == (done.exit_code, done.stderr if done.exit_code else "")
-    return done.stdout
 
 
 def objects(*arguments: str) -> Any:

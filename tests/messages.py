@@ -15,8 +15,8 @@ from metering_duck import (
     aggregate,
     meter,
 )
+from tests.worlds import Event
 
-Event = dict[str, Any]
 ONE: Event = {
     "id": "e1",
     "workspaceID": "w",

@@ -9,7 +9,6 @@ import os
 import pty
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import polars
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from tests import resident
 from tests.cli.running import AGGREGATE, CLOCK, ENVIRONMENT, EVENTS, HEAD, METER, METERED, WINDOW, good, run, start
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -58,11 +58,10 @@ def test_the_suffix_of_the_output_is_its_format(name: str, folder: Path) -> None
 def test_a_format_on_stdout_is_the_file_of_that_format(kind: str, folder: Path) -> None:
     """--format overrules the suffix, and stdout gets the bytes that a file gets (an Arrow pipe the stream format)."""
     good(*METER, "-o", "r.txt", "--format", kind)
+    command = [str(resident.folder() / "metering-duck"), *METER, "-q", "--format", kind]
     with open(folder / "out", "wb") as out:
-        subprocess.run([sys.executable, "-m", "metering_duck", *METER, "-q", "--format", kind], stdout=out, check=True)
-    piped = subprocess.run(
-        [sys.executable, "-m", "metering_duck", *METER, "-q", "--format", kind], capture_output=True, check=True
-    )
+        subprocess.run(command, stdout=out, check=True)
+    piped = subprocess.run(command, capture_output=True, check=True)
 
     assert ["customer:a", "customer:b"] == read_back(folder / "r.txt", kind)
     assert ["customer:a", "customer:b"] == read_back(folder / "out", kind)

@@ -16,10 +16,10 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from metering_duck import EventPayload, aggregate, load_config, meter
-from metering_duck.contract.schemas import EVENT_SCHEMA
+from tests import worlds
+from tests.worlds import CLOCK, Event, row
 
-Event = dict[str, Any]
-CLOCK, START, END = "2024-06-01T00:00:00Z", "2024-01-01", "2024-02-01"
+START, END = "2024-01-01", "2024-02-01"
 CONFIG = load_config(
     {
         "measurements": [
@@ -34,26 +34,13 @@ CONFIG = load_config(
     }
 )
 PLAIN = load_config({"measurements": [{"sourceProperty": "q", "unit": "things", "aggregation": "sum"}]})
-CAMEL = {
-    "workspace_id": "workspaceID",
-    "universe_id": "universeID",
-    "metered_at": "meteredAt",
-}
 
 
 def event(number: int, subject: str, day: int, **properties: str) -> Event:
-    """One event, in snake_case and with Python's own types."""
+    """One event in the spelling of columns, with Python's own types."""
     time = datetime(2024, 1, day, 6, 30, 0, 250_000, tzinfo=UTC)
-    return {
-        "id": f"e{number}",
-        "workspace_id": "acme",
-        "universe_id": "production",
-        "type": "use",
-        "subject": subject,
-        "time": time,
-        "properties": properties,
-        "metered_at": time + timedelta(minutes=number),
-    }
+    whose = {"workspace": "acme", "universe": "production", "type": "use", "subject": subject}
+    return row(f"e{number}", time, properties, **whose, metered_at=time + timedelta(minutes=number))
 
 
 # Two customers, a carried level, an empty and a quoted text, a reject, a duplicate and a conflict.
@@ -89,8 +76,7 @@ READINGS = [
 
 def table(events: list[Event] | None = None) -> pa.Table:
     """The events as Arrow: properties as a MAP."""
-    given = EVENTS if events is None else events
-    return pa.Table.from_pylist([{**e, "properties": list(e["properties"].items())} for e in given], EVENT_SCHEMA)
+    return worlds.table(EVENTS if events is None else events)
 
 
 def flat_table(*, names: Mapping[str, str] | None = None) -> pa.Table:
@@ -124,9 +110,9 @@ def entries_table() -> pa.Table:
 
 
 def json_event(given: Event, *, camel: bool = True) -> Event:
-    """An event as its JSON object."""
-    texts = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in given.items()}
-    return {CAMEL.get(k, k) if camel else k: v for k, v in texts.items()}
+    """An event as its JSON object, in either spelling."""
+    spelled = worlds.as_json(given)
+    return spelled if camel else dict(zip(given, spelled.values(), strict=True))
 
 
 def json_lines(*, camel: bool = True) -> str:
@@ -225,8 +211,7 @@ def answers(make: Callable[[], Any], **options: Any) -> tuple[bytes, bytes, dict
 
 def one_row(**fields: Any) -> Event:
     """The fields of one event, without properties."""
-    plain = {"id": "e1", "workspace_id": "w", "universe_id": "u", "type": "t", "subject": "c:1"}
-    return {**plain, "time": datetime(2024, 1, 1, tzinfo=UTC), **fields}
+    return {**row("e1", datetime(2024, 1, 1, tzinfo=UTC)), **fields}
 
 
 def one_table(sql: str) -> pa.Table:

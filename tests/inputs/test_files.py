@@ -17,7 +17,6 @@ import pytest
 
 from metering_duck import SchemaError, SourceError, aggregate, meter
 from tests.inputs.forms import (
-    CAMEL,
     CLOCK,
     CONFIG,
     END,
@@ -31,6 +30,7 @@ from tests.inputs.forms import (
     quantities,
     written,
 )
+from tests.worlds import SPELLED
 
 
 def test_hive_values_are_text_and_prune(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_files_whose_properties_differ_in_kind_lose_nothing(first: str, then: st
 def test_files_may_spell_a_field_in_two_ways(tmp_path: Path) -> None:
     """A folder with workspace_id in one file and workspaceID in another is read as one."""
     written(tmp_path, "a.parquet", pa.Table.from_pylist([{**one_row(id="e1"), "q": "1"}]))
-    spelled = {CAMEL.get(k, k): v for k, v in {**one_row(id="e2"), "q": "2"}.items()}
+    spelled = {SPELLED.get(k, k): v for k, v in {**one_row(id="e2"), "q": "2"}.items()}
     written(tmp_path, "b.parquet", pa.Table.from_pylist([spelled]))
 
     assert [Decimal(1), Decimal(2)] == quantities(tmp_path)

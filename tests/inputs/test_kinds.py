@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from pyarrow import dataset
 
 from metering_duck import aggregate
 from metering_duck.contract.schemas import EVENT_SCHEMA
+from tests import resident
 from tests.inputs.forms import (
     ACCOUNTING,
     ARRAY,
-    CAMEL,
     CLOCK,
     CONFIG,
     END,
@@ -46,6 +45,7 @@ from tests.inputs.forms import (
     table,
     written,
 )
+from tests.worlds import SPELLED
 
 SOURCES: dict[str, Callable[[Path], Any]] = {
     "parquet text path": lambda folder: written(folder, "e.parquet", table()),
@@ -102,7 +102,7 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
     "Table entries": lambda _: entries_table(),
     "Table flat": lambda _: flat_table(),
     "Table of many chunks": lambda _: pa.concat_tables([table([e]) for e in EVENTS]),
-    "Table camelCase": lambda _: table().rename_columns([CAMEL.get(n, n) for n in table().column_names]),
+    "Table camelCase": lambda _: table().rename_columns([SPELLED.get(n, n) for n in table().column_names]),
     "Table of dictionaries": lambda _: pa.table(
         {
             n: c.dictionary_encode() if n in ("type", "subject", *NAMES) else c
@@ -175,7 +175,7 @@ def test_standard_input_gives_the_same_bytes(
     """`-` takes every format, compressed or not, and finds out which from the bytes."""
     config = tmp_path / "config.json"
     config.write_text(CONFIG.model_dump_json(by_alias=True, exclude_none=True), encoding="utf-8")
-    command = [sys.executable, "-m", "metering_duck", "aggregate", "-", "--config", str(config), "--clock", CLOCK]
+    command = [str(resident.folder() / "metering-duck"), "aggregate", "-", "--config", str(config), "--clock", CLOCK]
     with open(STDIN[kind](tmp_path), "rb") as source:
         done = subprocess.run([*command, "--start", START, "--end", END, "-q"], stdin=source, capture_output=True)
 

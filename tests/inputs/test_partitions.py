@@ -15,8 +15,8 @@ from pyarrow import csv, parquet
 
 from metering_duck import ConfigError, SourceError, aggregate, check, compile_sql, meter
 from metering_duck.cli.main import cli
+from tests.worlds import CLOCK, measuring
 
-CLOCK = "2024-06-01T00:00:00Z"
 FEBRUARY = {"start": "2024-02-01", "end": "2024-03-01"}
 FORMS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d", "hour": "%Y-%m-%dT%H", "hour of blanks": "%Y-%m-%d %H"}
 TIMES = (
@@ -82,11 +82,6 @@ def put(folder: Path, value: str, rows: list[dict[str, Any]], *, suffix: str = "
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist(rows)
     (parquet.write_table if suffix == "parquet" else csv.write_csv)(table, path)
-
-
-def measuring(**measured: Any) -> dict[str, Any]:
-    """A config of one measurement."""
-    return {"measurements": [{"sourceProperty": "q", "unit": "units", **measured}]}
 
 
 def readings(given: Any, config: dict[str, Any], **options: Any) -> list[dict[str, Any]]:

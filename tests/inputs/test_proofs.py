@@ -14,8 +14,8 @@ import pytest
 from pyarrow import parquet
 
 from metering_duck import SourceError, aggregate, compile_sql, meter
+from tests.worlds import CLOCK
 
-CLOCK = "2024-06-01T00:00:00Z"
 WINDOW = {"start": "2024-01-02", "end": "2024-01-09", "clock": CLOCK}
 CONFIG = {
     "measurements": [

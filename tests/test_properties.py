@@ -281,6 +281,7 @@ def test_every_aggregation_equals_the_oracle(aggregation: str, events: list[Even
     expect_readings(events, config, start=START, end=END, aggregation=aggregation)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("every", ["hour", "day", "week", "month", "year", "PT7H", "P1M", "P2W", "P1DT1S", "P1Y"])
 @examples(3)
 @given(events=worlds_strategy(size=6, bad=False))

@@ -55,6 +55,7 @@ def wait_for(folder: Path, pattern: str, seconds: float = 20) -> None:
 INTERRUPTED = b"error: run: was interrupted; nothing was written.\n"
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("after", [0.0, 1.0])
 def test_ctrl_c_stops_a_busy_run(signal_number: int, after: float, large: Path, folder: Path) -> None:

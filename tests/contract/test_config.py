@@ -276,6 +276,7 @@ def test_a_result_scale_rounds_what_a_reading_shows() -> None:
     assert {"levels": "1.12", "things": "2.25", "as it is": "2.25"} == found
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_of_an_aggregation_is_one(name: str) -> None:
     """Each name, and each other name, works in a config and in a call, and the reading has the one name (R19)."""

@@ -147,6 +147,7 @@ def test_what_is_expected_is_right(expected: tuple[bytes, bytes, dict[str, int],
     assert RECORDS % json.loads(first)["id"] == first
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", SOURCES)
 def test_every_kind_of_input_gives_the_same_bytes(
     kind: str, tmp_path: Path, expected: tuple[bytes, bytes, dict[str, int], list[tuple[str, str, str]]]
@@ -208,6 +209,7 @@ EMPTY: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", EMPTY)
 def test_an_input_without_events_gives_no_rows_and_no_error(kind: str, tmp_path: Path) -> None:
     """Nothing in, nothing out, and the books balance."""

@@ -99,6 +99,7 @@ def rows_read(given: Any, config: dict[str, Any], **options: Any) -> int:
 # --- --time-partition ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("kind", "form"),
     [*((k, "%Y-%m") for k in KINDS), *((k, f) for k in ("counters", "gauges") for f in FORMS.values())],
@@ -327,6 +328,7 @@ def test_partitions_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 # --- --assume-unique -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_unique_ids_need_no_look(kind: str) -> None:
     """Where no id occurs twice, readings and books are the same without looking for those that do."""

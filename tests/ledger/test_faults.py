@@ -29,6 +29,9 @@ from tests import ledger_worlds
 from tests.ledger_worlds import CLOCK, day, event, exported, statuses, write
 from tests.worlds import written
 
+# What goes wrong around a ledger is rare, and takes processes that are waited for.
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "measurements": [
         {"sourceProperty": "seats", "unit": "seats", "aggregation": "time-weighted-avg"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import re
+import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
@@ -222,15 +223,25 @@ def _without_created(rows: list[tuple[tuple[str, str], ...]]) -> list[dict[str, 
     return [{name: text for name, text in row if name != "created_at"} for row in rows]
 
 
-@pytest.fixture
-def two_months(tmp_path: Path) -> Ledger:
-    """January and February, metered; January closed."""
-    write(tmp_path / "events", "jan", [event(1, day(2), seats=10), event(2, day(20), seats=20, subject="customer:2")])
-    write(tmp_path / "events", "feb", [event(3, day(40), seats=5)])
-    ledger = Ledger.init(tmp_path / "ledger.duckdb")
-    ledger.backfill(tmp_path / "events", SMALL, clock=CLOCK, **TWO_MONTHS)
+@pytest.fixture(scope="module")
+def metered_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """January and February, metered, January closed; where that is, and a copy of it as it was."""
+    folder = tmp_path_factory.mktemp("two-months") / "ledger"
+    write(folder / "events", "jan", [event(1, day(2), seats=10), event(2, day(20), seats=20, subject="customer:2")])
+    write(folder / "events", "feb", [event(3, day(40), seats=5)])
+    ledger = Ledger.init(folder / "ledger.duckdb")
+    ledger.backfill(folder / "events", SMALL, clock=CLOCK, **TWO_MONTHS)
     ledger.close("2024-01", by="ann", clock=CLOCK)
-    return ledger
+    return folder, Path(shutil.copytree(folder, folder.with_name("kept")))
+
+
+@pytest.fixture
+def two_months(metered_once: tuple[Path, Path]) -> Ledger:
+    """January and February, metered; January closed. Each test has them as they were, in the same place."""
+    folder, kept = metered_once
+    shutil.rmtree(folder)
+    shutil.copytree(kept, folder)
+    return Ledger(folder / "ledger.duckdb")
 
 
 def add_late(ledger: Ledger) -> None:
@@ -444,6 +455,7 @@ def fraction(text: str | None) -> Fraction | None:
     return None if text is None else Fraction(text)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("seed", [11, 12])
 def test_causes_are_the_events_that_plain_python_finds(seed: int, tmp_path: Path) -> None:
     """Of each reading that a late file changes, old and new are the sums and greatest of plain Fractions, and the

@@ -384,6 +384,7 @@ DIVIDED = (
 )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("scale", "result_scale"), DIVIDED)
 @pytest.mark.parametrize("rounding", ["half-even", "half-up"])
 def test_quotients_of_every_decimal_equal_the_oracle(scale: int, result_scale: int, rounding: str) -> None:
@@ -469,6 +470,7 @@ def spanned(span: dict[str, str], aggregation: str = "sum", **measured: Any) -> 
     return measuring(aggregation, span=span, **measured)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("span", SPANS, ids=str)
 @examples(2)
 @given(events=spanning_strategy(bad=True))
@@ -495,6 +497,7 @@ def test_a_span_alone_counts_at_the_events_time(events: list[Event], span: dict[
     expect_readings(events, measuring("sum", "max", "time-weighted-avg", span=span), **WINDOW, every="week")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("span", SPANS, ids=str)
 @examples(2)
 @given(events=spanning_strategy(bad=True), cut=st.sampled_from(CUTS))
@@ -614,6 +617,7 @@ def test_spans_may_be_in_epochs(times: str) -> None:
     assert (first, first + timedelta(hours=3)) == (record["window_start"], record["window_end"])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bundled", [False, True], ids=["flat", "bundled"])
 @examples(2)
 @given(events=spanning_strategy())
@@ -657,6 +661,7 @@ CONVERSIONS = (
 )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("measured", CONVERSIONS, ids=str)
 @examples(2)
 @given(data=st.data())
@@ -689,6 +694,7 @@ ROUNDINGS = (
 )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("mode", "scale"), ROUNDINGS)
 @examples(2)
 @given(data=st.data())

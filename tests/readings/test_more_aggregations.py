@@ -64,6 +64,7 @@ def test_first_and_average_equal_the_oracle(
     expect_readings(events, measuring("first", "avg", "latest", "sum"), **WINDOW, **options)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("aggregation", [*PERCENTILES, *INTERPOLATED])
 @examples(2)
 @given(events=worlds_strategy(TIMES), every=st.sampled_from(("week", None)))
@@ -179,6 +180,7 @@ OUTER = ("sum", "max", "min", "avg", "count", "p95", "median")
 INNER = ("max", "sum", "avg", "latest", "first", "count", "time-weighted-avg", "peak-state", "final-state", "p50")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("outer", OUTER)
 @examples(3)
 @given(data=st.data())
@@ -197,6 +199,7 @@ def test_aggregations_of_inner_windows_equal_the_oracle(outer: str, data: st.Dat
     assert oracle.in_order(rows) == oracle.in_order(map(oracle.plain_reading, called))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("outer", OUTER)
 @examples(2)
 @given(data=st.data())

@@ -63,6 +63,7 @@ def rolled(readings: Any, **options: Any) -> list[dict[str, Any]]:
 # --- bit for bit -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("fine", "coarse"), COARSER, ids=str)
 @examples(2)
 @given(data=st.data())
@@ -159,6 +160,7 @@ EVENTS = [
 MONTH = {"start": "2024-02-01", "end": "2024-03-01"}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "ndjson", "json", "csv"])
 def test_every_format_that_is_written_rolls_up(kind: str, tmp_path: Path) -> None:
     """Readings come back from every file the tool writes, whole in their state."""
@@ -212,6 +214,7 @@ def test_what_does_not_add_up_is_refused(aggregation: str) -> None:
         rolled(days, **MONTH)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("aggregation", GAUGES)
 @pytest.mark.parametrize("joined", [{"drop": ["region"]}, {"across_workspaces": True}], ids=str)
 def test_levels_of_several_groups_are_no_level(aggregation: str, joined: dict[str, Any]) -> None:

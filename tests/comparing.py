@@ -6,16 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 import metering_duck
-from tests import oracle
+from tests import oracle, worlds
+from tests.worlds import CLOCK, Event
 
-Event = dict[str, Any]
-# Many cases share one call, so Hypothesis is not to shrink them call by call: pytest shows the first row that differs.
-BATCHES = settings(phases=[Phase.explicit, Phase.generate], max_examples=2)
-CLOCK = "2024-06-01T00:00:00Z"
 METERED = ("2024-12-05T00:00:00Z", "2024-12-06T00:00:00.5Z", "2024-12-07T00:00:00Z")
 QUANTITIES = ("0", "1", "-1", "3", "2.5", ".125", "1e3", "-2.50E-1", "0.000000000000000001", "33.333333333333333333")
 
@@ -24,16 +20,8 @@ def event(
     number: int | str, time: str, *, subject: str = "customer:1", universe: str = "u", **properties: str
 ) -> Event:
     """One event that entered a year later."""
-    return {
-        "id": f"e{number}",
-        "workspaceID": "w",
-        "universeID": universe,
-        "type": "t",
-        "subject": subject,
-        "time": time,
-        "properties": properties,
-        "meteredAt": "2025-03-01T00:00:00Z",
-    }
+    entered = "2025-03-01T00:00:00Z"
+    return worlds.event(f"e{number}", time, properties, subject=subject, universe=universe, metered_at=entered)
 
 
 def worlds_strategy(
@@ -66,12 +54,6 @@ def worlds_strategy(
             for m, event in enumerate(events)
         ]
     )
-
-
-def measuring(*names: str, **measured: Any) -> Event:
-    """A config that measures one property under so many aggregations."""
-    same = {"sourceProperty": "q", "unit": "seats", **measured}
-    return {"measurements": [{**same, "aggregation": name} for name in names]}
 
 
 def expect_readings(events: list[Event], config: Event, **options: Any) -> list[oracle.Row]:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.selection import mark_slow
+
 # The engine takes a fifth of a second a call: no deadline, and few, large examples, the same ones on every run.
 settings.register_profile(
     "repeatable",
@@ -51,6 +53,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--update-golden") and os.environ.get("CI"):
         raise pytest.UsageError("--update-golden: found CI set; expected a person. hint: run it by hand, read the diff")
     keep_to_one_core()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which cases are slow before pytest leaves out what is slow."""
+    mark_slow(items)
 
 
 def keep_to_one_core() -> None:

@@ -10,17 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-from pyarrow import parquet
 
 import metering_duck
-from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.ledger.ledger import Ledger
 from metering_duck.runs.rows import Rows
+from tests.worlds import CLOCK, Event, row, write_table
 
-Event = dict[str, Any]
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
-CLOCK = "2024-06-01T00:00:00Z"
 MONTHS = {"start": "2024-01-01", "end": "2024-04-01", "every": "month"}
 PERIODS = ("2024-01", "2024-02", "2024-03")
 # Of its events a window needs only its own: counters, gauges whose levels the ledger carries, a percentile, deltas.
@@ -75,7 +71,7 @@ def event(number: int | str, time: datetime | None, kind: str = "call", **given:
     """One event; what is not a field of events is a property."""
     fields = {"workspace_id": "acme", "universe_id": "production", "subject": "customer:1", "metered_at": None}
     own = {name: given.pop(name, value) for name, value in fields.items()}
-    return {"id": f"e{number}", "type": kind, "time": time, "properties": {k: str(v) for k, v in given.items()}, **own}
+    return row(f"e{number}", time, {k: str(v) for k, v in given.items()}, type=kind) | own
 
 
 def world(seed: int, count: int = 160, *, days: int = 91, entered: bool = False) -> list[Event]:
@@ -142,11 +138,7 @@ def in_files(events: Iterable[Event], seed: int = 0, *, form: str = "%Y-%m") -> 
 
 def write(folder: Path, name: str, events: Iterable[Event], **options: Any) -> Path:
     """A Parquet file of events."""
-    rows = [{**one, "properties": list(one["properties"].items())} for one in events]
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.parquet"
-    parquet.write_table(pa.Table.from_pylist(rows, EVENT_SCHEMA), path, **options)
-    return path
+    return write_table(folder / f"{name}.parquet", events, **options)
 
 
 def write_all(folder: Path, files: Mapping[str, list[Event]]) -> Path:
@@ -154,6 +146,11 @@ def write_all(folder: Path, files: Mapping[str, list[Event]]) -> Path:
     for name, events in files.items():
         write(folder, name, events)
     return folder
+
+
+def day(number: int, hour: int = 0) -> datetime:
+    """A moment so many days after the first of January."""
+    return BEGINNING + timedelta(days=number, hours=hour)
 
 
 # --- what a ledger has, as plain Python ------------------------------------------------------------------------------
@@ -166,8 +163,8 @@ def plain(rows: Rows, *, without: Iterable[str] = ()) -> list[tuple[tuple[str, s
     left_out = set(without)
     names = [name for name in table.schema.names if name not in left_out]
     found = []
-    for row in table.select(names).to_pylist(maps_as_pydicts="strict"):
-        found.append(tuple((name, _text(row[name])) for name in names))
+    for values in table.select(names).to_pylist(maps_as_pydicts="strict"):
+        found.append(tuple((name, _text(values[name])) for name in names))
     return sorted(found)
 
 
@@ -183,6 +180,11 @@ def aggregated(events: Any, config: Any, **options: Any) -> list[tuple[tuple[str
 def exported(ledger: Ledger, run: int | None = None, **options: Any) -> list[tuple[tuple[str, str], ...]]:
     """The readings of a ledger that count, or those of a run."""
     return plain(ledger.export("readings", run=run), **options)
+
+
+def statuses(outcomes: Iterable[Any]) -> list[str]:
+    """What became of each period."""
+    return [outcome.status for outcome in outcomes]
 
 
 def problems(ledger: Ledger, *, files: bool = False) -> list[str]:

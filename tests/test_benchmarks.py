@@ -178,6 +178,7 @@ def test_a_contestant_holds_only_its_own_library() -> None:
     assert "[]\n" == done.stdout
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["states", "time_weighted_by_hour", "time_weighted_by_month"])
 def test_variants_without_ties_answer_the_same(name: str, data: Path) -> None:
     """In data without ties the order by time alone gives the answer of the full order, and the notes say so."""

@@ -10,9 +10,11 @@ from metering_duck import load_config
 from tests.documents import PROJECT, check_document
 
 FOLDERS = sorted(path.parent for path in (PROJECT / "examples").glob("*/README.md"))
+# dbt takes longer than all other examples together.
+SHOWN = [pytest.param(found, marks=pytest.mark.slow) if found.name == "dbt-duckdb" else found for found in FOLDERS]
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", SHOWN, ids=lambda folder: folder.name)
 def test_an_example_shows_what_it_says(folder: Path, tmp_path: Path) -> None:
     """Every command of an example runs on the example's own files and shows exactly what its README says."""
     copy = shutil.copytree(folder, tmp_path / folder.name)

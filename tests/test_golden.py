@@ -16,17 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
 import metering_duck
-from metering_duck.contract.schemas import EVENT_SCHEMA
 from tests import oracle
+from tests.worlds import CLOCK, as_row, write_table
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/options.json"))
-CLOCK = "2024-06-01T00:00:00Z"
 
 
 class Case:
@@ -95,14 +92,11 @@ def execute(sql: str, folder: Path) -> list[oracle.Row]:
         return connection.sql(last.query).to_arrow_table().to_pylist(maps_as_pydicts="strict")
 
 
-def write_table(events: list[dict[str, Any]], folder: Path) -> None:
+def write_events(events: list[dict[str, Any]], folder: Path) -> None:
     """The events as `events.parquet`, which is what SQL that was compiled without events reads."""
-    names = {"workspace_id": "workspaceID", "universe_id": "universeID", "metered_at": "meteredAt"}
-    rows = [{field.name: event.get(names.get(field.name, field.name)) for field in EVENT_SCHEMA} for event in events]
-    for row in rows:
-        row |= {name: oracle.time_of(row[name]) for name in ("time", "metered_at")}
-        row["properties"] = list(row["properties"].items())
-    parquet.write_table(pa.Table.from_pylist(rows, EVENT_SCHEMA), folder / "events.parquet")
+    times = ("time", "metered_at")
+    rows = [as_row(event) | {name: oracle.time_of(as_row(event)[name]) for name in times} for event in events]
+    write_table(folder / "events.parquet", rows)
 
 
 @pytest.fixture(params=CASES)
@@ -123,7 +117,7 @@ def test_the_compiled_sql_is_the_golden_one(case: Case) -> None:
 def test_the_golden_sql_gives_what_the_rules_say(case: Case, tmp_path: Path) -> None:
     """The golden text itself, run by a bare DuckDB, gives the oracle's rows."""
     if case.of_a_table:
-        write_table(case.events, tmp_path)
+        write_events(case.events, tmp_path)
     folder = tmp_path if case.of_a_table else case.folder
     rows = execute(case.folder.joinpath("compiled.sql").read_text(encoding="utf-8"), folder)
     assert case.by_the_rules()[1] == case.plain(rows)

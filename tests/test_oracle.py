@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import oracle, oracle_values, oracle_windows
+from tests import oracle, oracle_values, oracle_windows, worlds
 
 ZONES = (
     "UTC",
@@ -25,16 +25,7 @@ ZONES = (
 
 def event(number: int, time: str, **properties: str) -> dict[str, Any]:
     """One event of customer:1 that entered when it happened."""
-    return {
-        "id": f"e{number}",
-        "workspaceID": "w",
-        "universeID": "u",
-        "type": "t",
-        "subject": "customer:1",
-        "time": time,
-        "properties": properties,
-        "meteredAt": time,
-    }
+    return worlds.event(f"e{number}", time, properties, subject="customer:1", metered_at=time)
 
 
 def read(measurement: dict[str, Any], *events: dict[str, Any], **options: Any) -> list[Fraction]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import tempfile
@@ -16,18 +15,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import dataset, parquet
 
 import metering_duck
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from tests import oracle
+from tests.selection import examples
+from tests.worlds import CLOCK, Event, as_row, measuring, table, written
 
-Event = dict[str, Any]
-# Many cases share one call, so Hypothesis is not to shrink them call by call: pytest shows the first row that differs.
-BATCHES = settings(phases=[Phase.explicit, Phase.generate])
-CLOCK = "2024-06-01T00:00:00Z"
 START, MIDDLE, END = "2024-01-31T00:00:00Z", "2024-02-01T06:30:00.000001Z", "2024-03-02T12:00:00Z"
 CHANGE = "2024-02-01T06:30:00Z"
 AGGREGATIONS = (
@@ -148,11 +145,6 @@ def configs_strategy() -> st.SearchStrategy[Event]:
     return st.one_of(plain, catalog)
 
 
-def measuring(*names: str) -> Event:
-    """A config that measures one property under so many aggregations."""
-    return {"measurements": [{"sourceProperty": "q", "unit": "seats", "aggregation": name} for name in names]}
-
-
 SOME = measuring("sum", "latest", "time-weighted-avg")
 AWKWARD = (
     *(
@@ -206,18 +198,10 @@ def scratch() -> Iterator[Path]:
         yield Path(name)
 
 
-def written(result: metering_duck.Result) -> dict[str, bytes]:
+def in_formats(result: metering_duck.Result) -> dict[str, bytes]:
     """The bytes of a result in three formats; the result is closed."""
     with result, scratch() as folder:
         return {kind: result.write(folder / f"rows.{kind}").read_bytes() for kind in ("ndjson", "csv", "parquet")}
-
-
-def lines_of(result: metering_duck.Result) -> bytes:
-    """The bytes of a result as NDJSON; the result is closed."""
-    file = io.BytesIO()
-    with result:
-        result.write_to(file, "ndjson")
-    return file.getvalue()
 
 
 def write_lines(path: Path, events: Iterable[Mapping[str, Any]]) -> Path:
@@ -229,12 +213,8 @@ def write_lines(path: Path, events: Iterable[Mapping[str, Any]]) -> Path:
 
 def arrow_of(events: Iterable[Event]) -> pa.Table:
     """Events as a table with typed columns, times as text so that nothing is lost before the engine sees them."""
-    names = {"workspace_id": "workspaceID", "universe_id": "universeID", "metered_at": "meteredAt"}
-    rows = [{f.name: event.get(names.get(f.name, f.name)) for f in EVENT_SCHEMA} for event in events]
-    for row in rows:
-        row["properties"] = list(row["properties"].items())
     kinds = [(f.name, pa.string() if f.name in ("time", "metered_at") else f.type) for f in EVENT_SCHEMA]
-    return pa.Table.from_pylist(rows, pa.schema(kinds))
+    return table(map(as_row, events), pa.schema(kinds))
 
 
 def expect_books(books: oracle.Books, result: metering_duck.Result) -> None:
@@ -264,7 +244,7 @@ def expect_readings(events: list[Event], config: Event, **options: Any) -> None:
 # --- the engine is the oracle ----------------------------------------------------------------------------------------
 
 
-@settings(BATCHES, max_examples=6)
+@examples(6)
 @given(worlds_strategy(), configs_strategy())
 def test_metering_equals_the_oracle(events: list[Event], config: Event) -> None:
     """Records, rejects, conflicts and counts are those of the rules read row by row (R1–R9)."""
@@ -276,7 +256,7 @@ def test_metering_equals_the_oracle(events: list[Event], config: Event) -> None:
     assert len(actual) == len({(row["workspace_id"], row["universe_id"], row["id"]) for row in actual})
 
 
-@settings(BATCHES, max_examples=8)
+@examples(8)
 @given(worlds_strategy(), configs_strategy(), st.sampled_from(((), "region", ("tier", "region"))), st.booleans())
 def test_readings_equal_the_oracle(
     events: list[Event], config: Event, group_by: tuple[str, ...] | str, across_workspaces: bool
@@ -287,7 +267,7 @@ def test_readings_equal_the_oracle(
 
 
 @pytest.mark.parametrize("aggregation", [*AGGREGATIONS, "sum-events", "latest-event"])
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(events=worlds_strategy(size=30, bad=False))
 def test_every_aggregation_equals_the_oracle(aggregation: str, events: list[Event]) -> None:
     """An aggregation chosen for the call goes for every measurement, two of them with the same unit (R12–R19)."""
@@ -301,8 +281,9 @@ def test_every_aggregation_equals_the_oracle(aggregation: str, events: list[Even
     expect_readings(events, config, start=START, end=END, aggregation=aggregation)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("every", ["hour", "day", "week", "month", "year", "PT7H", "P1M", "P2W", "P1DT1S", "P1Y"])
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(events=worlds_strategy(size=6, bad=False))
 def test_windows_equal_the_oracle(every: str, events: list[Event]) -> None:
     """Every cut of the period has, window by window, the oracle's readings, gauges without a record included (R11)."""
@@ -311,7 +292,7 @@ def test_windows_equal_the_oracle(every: str, events: list[Event]) -> None:
     expect_readings(events, config, start=START, end=END, every=every)
 
 
-@settings(BATCHES, max_examples=4)
+@examples(4)
 @given(worlds_strategy(), st.sampled_from(("2024-03-05T00:00:00Z", "2024-03-06T00:00:00.4Z", "2024-06-15T00:00:00Z")))
 def test_as_of_equals_the_oracle(events: list[Event], as_of: str) -> None:
     """Only what had entered by the cut-off counts, conflicts decided among it too (R24)."""
@@ -329,7 +310,7 @@ def test_as_of_equals_the_oracle(events: list[Event], as_of: str) -> None:
     expect_readings([entered, *events], config, start=START, end=END, as_of=as_of)
 
 
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(worlds_strategy())
 def test_selection_equals_the_oracle(events: list[Event]) -> None:
     """Workspaces and universes asked for are read, and subjects asked for are shown; the others change nothing."""
@@ -338,7 +319,7 @@ def test_selection_equals_the_oracle(events: list[Event]) -> None:
     expect_readings(events, config, start=START, end=END, **chosen)
 
 
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(worlds_strategy(bad=False), st.integers(0, 20), st.integers(1, 34))
 def test_rounding_equals_the_oracle(events: list[Event], scale: int, digits: int) -> None:
     """A quantity is rounded once, half to even, to the scale or the significant digits asked for (R16)."""
@@ -352,7 +333,7 @@ def test_rounding_equals_the_oracle(events: list[Event], scale: int, digits: int
 # --- what changes nothing --------------------------------------------------------------------------------------------
 
 
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(worlds_strategy(size=12), st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 5))
 def test_order_files_and_threads_change_nothing(events: list[Event], seed: int, threads: int, files: int) -> None:
     """The same events in any order, in any number of files, on any number of threads give the same bytes (R23)."""
@@ -361,20 +342,20 @@ def test_order_files_and_threads_change_nothing(events: list[Event], seed: int, 
     with scratch() as folder:
         paths = [write_lines(folder / f"part-{n}.ndjson", shuffled[n::files]) for n in range(files)]
         same = {"clock": CLOCK, "threads": threads}
-        assert written(metering_duck.meter(events, SOME, clock=CLOCK, threads=1)) == written(
+        assert in_formats(metering_duck.meter(events, SOME, clock=CLOCK, threads=1)) == in_formats(
             metering_duck.meter(paths, SOME, **same)
         )
-        assert written(metering_duck.aggregate(events, SOME, **window, clock=CLOCK, threads=1)) == written(
+        assert in_formats(metering_duck.aggregate(events, SOME, **window, clock=CLOCK, threads=1)) == in_formats(
             metering_duck.aggregate(paths, SOME, **window, **same)
         )
 
 
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(worlds_strategy(size=12), st.integers(0, 2**32))
 def test_kinds_of_input_and_partitions_change_nothing(events: list[Event], seed: int) -> None:
     """A table, a Parquet file, and Parquet in folders by workspace and universe give the bytes of the dicts (R23)."""
     window = {"start": START, "end": END, "group_by": "region", "clock": CLOCK}
-    expected = written(metering_duck.aggregate(events, SOME, **window))
+    expected = in_formats(metering_duck.aggregate(events, SOME, **window))
     table = arrow_of(random.Random(seed).sample(events, len(events)))
     with scratch() as folder:
         parquet.write_table(table, folder / "events.parquet", row_group_size=7)
@@ -385,10 +366,10 @@ def test_kinds_of_input_and_partitions_change_nothing(events: list[Event], seed:
         else:
             parquet.write_table(table, folder / "parts" / "none.parquet")
         for given_events in (table, folder / "events.parquet", folder / "parts"):
-            assert expected == written(metering_duck.aggregate(given_events, SOME, **window))
+            assert expected == in_formats(metering_duck.aggregate(given_events, SOME, **window))
 
 
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(worlds_strategy(size=12), configs_strategy())
 def test_a_replay_changes_no_reading(events: list[Event], config: Event) -> None:
     """All events a second time, entering later, are duplicates; every reading stays, byte for byte (R8)."""
@@ -401,7 +382,7 @@ def test_a_replay_changes_no_reading(events: list[Event], config: Event) -> None
     expected = {**before, "read": 2 * before.read, "duplicates": before.duplicates + before.read}
     counted = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
     assert {name: expected[name] for name in counted} == {name: after[name] for name in counted}
-    assert written(metering_duck.aggregate(events, config, **window)) == written(
+    assert in_formats(metering_duck.aggregate(events, config, **window)) == in_formats(
         metering_duck.aggregate(events + again, config, **window)
     )
     with metering_duck.meter(events, config, clock=CLOCK) as once:
@@ -410,7 +391,7 @@ def test_a_replay_changes_no_reading(events: list[Event], config: Event) -> None
         assert records == twice.to_dicts()
 
 
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(worlds_strategy(size=12, bad=False))
 def test_numbers_in_json_keep_every_digit(events: list[Event]) -> None:
     """A quantity that is a JSON number gives the bytes of the same quantity as text (R16)."""
@@ -421,8 +402,8 @@ def test_numbers_in_json_keep_every_digit(events: list[Event]) -> None:
     with scratch() as folder:
         path = folder / "numbers.ndjson"
         path.write_text("\n".join(lines), encoding="utf-8")
-        expected = written(metering_duck.aggregate(plain, SOME, **window))
-        assert expected == written(metering_duck.aggregate(path, SOME, **window))
+        expected = in_formats(metering_duck.aggregate(plain, SOME, **window))
+        assert expected == in_formats(metering_duck.aggregate(path, SOME, **window))
 
 
 # --- parts add up to the whole ---------------------------------------------------------------------------------------
@@ -438,7 +419,7 @@ def combined(parts: list[oracle.Row], aggregation: str) -> Fraction | None:
     return min(values) if aggregation in ("min", "min-state") else values[-1]
 
 
-@settings(BATCHES, max_examples=4)
+@examples(4)
 @given(worlds_strategy(size=15, bad=False), st.sampled_from(("day", "week", "PT31H", None)))
 def test_adjacent_windows_add_up(events: list[Event], every: str | None) -> None:
     """What the parts of a period say combines into what the whole period says, bit for bit (R20)."""
@@ -463,7 +444,7 @@ def test_adjacent_windows_add_up(events: list[Event], every: str | None) -> None
         assert whole[found]["last"] == rows[-1]["last"]
 
 
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(worlds_strategy(size=15, bad=False), st.sampled_from(("day", "month", "PT31H")))
 def test_divisors_add_up(events: list[Event], every: str) -> None:
     """The divisors of the parts of a period that levels cover are together the period's (R20)."""
@@ -494,7 +475,7 @@ worlds_of_texts = st.lists(
 )
 
 
-@settings(BATCHES, max_examples=4)
+@examples(4)
 @given(worlds_of_texts, st.tuples(texts, texts).filter(lambda pair: pair[0] != pair[1]), st.booleans())
 def test_any_text_survives(worlds: list[dict[str, str]], names: tuple[str, str], as_table: bool) -> None:
     """Text of every plane of Unicode, quotes, comments and NUL survives as a name, value, unit or key, unchanged."""
@@ -534,7 +515,7 @@ def test_any_text_survives(worlds: list[dict[str, str]], names: tuple[str, str],
     books = oracle.meter(events, config, clock=CLOCK)
     with metering_duck.meter(given_events, config, clock=CLOCK) as result:
         records = [oracle.plain_record(row) for row in result.to_dicts()]
-        lines = [json.loads(line) for line in written(result)["ndjson"].splitlines()]
+        lines = [json.loads(line) for line in in_formats(result)["ndjson"].splitlines()]
     assert oracle.in_order(books.records) == oracle.in_order(records)
     assert sorted(r["measurement"]["unit"] for r in lines) == sorted(world["unit"] for world in worlds)
     assert all(record["dimensions"][grouped] for record in lines)
@@ -549,18 +530,18 @@ def test_any_text_survives(worlds: list[dict[str, str]], names: tuple[str, str],
 
 
 @pytest.mark.parametrize("bundled", [False, True], ids=["flat", "bundled"])
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(events=worlds_strategy(size=15), config=configs_strategy())
 def test_two_steps_equal_one(bundled: bool, events: list[Event], config: Event) -> None:
     """Events → records → readings gives the bytes of events → readings, by dicts, NDJSON and Parquet."""
     window = {"start": START, "end": END, "every": "month", "group_by": "region", "clock": CLOCK}
-    expected = lines_of(metering_duck.aggregate(events, config, **window))
+    expected = written(metering_duck.aggregate(events, config, **window))
     with scratch() as folder, metering_duck.meter(events, config, clock=CLOCK, bundled=bundled) as result:
         lines = result.write(folder / "records.ndjson")
         objects = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
         columns = result.write(folder / "records.parquet")
         for records in (objects, lines, columns, result.to_arrow(), result.to_dicts()):
-            assert expected == lines_of(metering_duck.aggregate(records=records, **window))
+            assert expected == written(metering_duck.aggregate(records=records, **window))
 
 
 def test_the_pools_are_what_they_should_be() -> None:

@@ -13,15 +13,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from metering_duck import QuantityOverflow, RejectedEvents, aggregate, load_config, meter
-from metering_duck.contract.schemas import EVENT_SCHEMA
+from tests.worlds import CLOCK, Event, row, table
 
-Event = dict[str, Any]
-CLOCK = "2024-06-01T00:00:00Z"
 WINDOW = {"start": "2024-01-01", "end": "2024-02-01", "every": "week", "group_by": "region", "clock": CLOCK}
 START = datetime(2024, 1, 1, tzinfo=UTC)
 NAMES = ("sum", "max", "min", "latest", "count", "time-weighted-avg", "peak-state", "min-state", "final-state")
@@ -55,23 +52,16 @@ def random_events(count: int) -> list[Event]:
             "region": chance.choice(["eu", "us", "ü"]),
         }
         events.append(
-            {
-                "id": f"e{chance.randrange(count)}",
-                "workspace_id": chance.choice(["a", "b"]),
-                "universe_id": "u",
-                "type": "t",
-                "subject": f"c:{chance.randrange(40)}",
-                "time": time,
-                "properties": properties,
-                "metered_at": time + timedelta(seconds=chance.randrange(3)),
-            }
+            row(
+                f"e{chance.randrange(count)}",
+                time,
+                properties,
+                workspace=chance.choice(["a", "b"]),
+                subject=f"c:{chance.randrange(40)}",
+                metered_at=time + timedelta(seconds=chance.randrange(3)),
+            )
         )
     return [*events, *events[: count // 10]]
-
-
-def table(events: list[Event]) -> pa.Table:
-    """Events as Arrow."""
-    return pa.Table.from_pylist([{**e, "properties": list(e["properties"].items())} for e in events], EVENT_SCHEMA)
 
 
 EVENTS = random_events(1_500)
@@ -123,6 +113,7 @@ MACHINES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("layout", "machine"), MACHINES, ids=str)
 def test_order_files_threads_and_memory_change_no_byte(
     layout: str, machine: dict[str, Any], layouts: dict[str, Any], expected: dict[str, bytes]
@@ -240,16 +231,7 @@ def accounted_events() -> Iterator[Event]:
 def plain_event(name: str, *, later: int = 0, **properties: str) -> Event:
     """One event; `later` hours later it entered again."""
     time = START + timedelta(hours=1)
-    return {
-        "id": name,
-        "workspace_id": "w",
-        "universe_id": "u",
-        "type": "t",
-        "subject": "c:1",
-        "time": time,
-        "properties": {"tier": "gold", **properties},
-        "metered_at": time + timedelta(hours=later),
-    }
+    return row(name, time, {"tier": "gold", **properties}, metered_at=time + timedelta(hours=later))
 
 
 BOOKS = {

@@ -24,8 +24,8 @@ from metering_duck import ConfigError, MeteringError, aggregate, check, compile_
 from metering_duck.cli.main import cli
 from metering_duck.engine.duckdb import Engine
 from metering_duck.statements.stages import Query, Stage
+from tests.worlds import Event, row
 
-Event = dict[str, Any]
 WINDOW = {"start": "2024-01-01", "end": "2024-02-01", "clock": "2024-06-01"}
 HOSTILE = [
     "' OR 1=1; DROP TABLE x; --",
@@ -52,15 +52,9 @@ HOSTILE = [
 
 def event(text: str, number: int = 1) -> Event:
     """An event in which everything that may be text is the text."""
-    return {
-        "id": f"{text}{number}",
-        "workspace_id": text,
-        "universe_id": text,
-        "type": text,
-        "subject": text,
-        "time": f"2024-01-0{number}T00:00:00Z",
-        "properties": {text: "2.5", "dimension": text, f"{text}key": text},
-    }
+    whose = dict.fromkeys(("workspace", "universe", "type", "subject"), text)
+    properties = {text: "2.5", "dimension": text, f"{text}key": text}
+    return row(f"{text}{number}", f"2024-01-0{number}T00:00:00Z", properties, **whose)
 
 
 def config(text: str) -> Event:
@@ -82,6 +76,7 @@ def arrow(events: list[Event]) -> pa.Table:
     return plain.append_column("properties", pa.array([list(e["properties"].items()) for e in events], kind))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("kind", ["dicts", "arrow"])
 def test_hostile_text_is_text_everywhere_at_once(text: str, kind: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from metering_duck import ConfigError, aggregate, meter, register
 from metering_duck.contract.schemas import OUTCOME_SCHEMA
+from tests import worlds
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
 DAYS = {"start": "2024-02-01", "end": "2024-02-04", "every": "day"}
@@ -22,15 +23,9 @@ ALL = ("events", "records", "rejects", "conflicts", "accounting", "readings")
 
 def event(number: int, value: str | None = None) -> dict[str, Any]:
     """An event of one of three days."""
-    return {
-        "id": f"e{number}",
-        "workspace_id": "acme",
-        "universe_id": "production",
-        "type": "call",
-        "subject": f"customer:{number % 2}",
-        "time": f"2024-02-0{number % 3 + 1}T23:30:00Z",
-        "properties": {"n": value or f"{number}.000000000000000001", "region": "eu"},
-    }
+    properties = {"n": value or f"{number}.000000000000000001", "region": "eu"}
+    whose = {"workspace": "acme", "universe": "production", "subject": f"customer:{number % 2}"}
+    return worlds.row(f"e{number}", f"2024-02-0{number % 3 + 1}T23:30:00Z", properties, type="call", **whose)
 
 
 # Metered, a duplicate, a conflict and a reject.

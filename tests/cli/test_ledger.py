@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from metering_duck import aggregate
 from metering_duck.cli.ledger import COMMANDS, ledger_group
-from metering_duck.cli.main import cli
+from tests.cli.running import good, run
 
 HEAD = "id,workspace_id,universe_id,type,subject,time,tokens,seats,region\n"
 JANUARY = HEAD + (
@@ -38,33 +36,35 @@ LATER = ("--clock", "2024-04-01T00:00:00Z")
 SPAN = ("--from", "2024-01-01", "--to", "2024-03-01", "--every", "month")
 
 
+def settle(place: Path, patched: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with two months of events, a config, and METERING_DUCK_LEDGER for a ledger that is not there."""
+    (place / "events").mkdir()
+    (place / "events" / "january.csv").write_text(JANUARY, encoding="utf-8")
+    (place / "events" / "february.csv").write_text(FEBRUARY, encoding="utf-8")
+    (place / "late.csv").write_text(LATE, encoding="utf-8")
+    (place / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    only_eu = {**CONFIG["measurements"][0], "filter": {"property": "region", "equals": "eu"}}
+    (place / "eu.json").write_text(json.dumps({"measurements": [only_eu, CONFIG["measurements"][1]]}))
+    patched.chdir(place)
+    for name in [name for name in os.environ if name.startswith("METERING_DUCK_")]:
+        patched.delenv(name)
+    patched.setenv("METERING_DUCK_LEDGER", "usage.duckdb")
+    return place
+
+
+@pytest.fixture(scope="module")
+def two_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with both months, for tests that only read it."""
+    with pytest.MonkeyPatch.context() as patched:
+        place = settle(tmp_path_factory.mktemp("two-months"), patched)
+        backfilled()
+    return place / "usage.duckdb"
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with two months of events, a config, and METERING_DUCK_LEDGER for a ledger that is not there."""
-    (tmp_path / "events").mkdir()
-    (tmp_path / "events" / "january.csv").write_text(JANUARY, encoding="utf-8")
-    (tmp_path / "events" / "february.csv").write_text(FEBRUARY, encoding="utf-8")
-    (tmp_path / "late.csv").write_text(LATE, encoding="utf-8")
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    only_eu = {**CONFIG["measurements"][0], "filter": {"property": "region", "equals": "eu"}}
-    (tmp_path / "eu.json").write_text(json.dumps({"measurements": [only_eu, CONFIG["measurements"][1]]}))
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("METERING_DUCK_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("METERING_DUCK_LEDGER", "usage.duckdb")
-    return tmp_path
-
-
-def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
-    """A command in this process."""
-    return CliRunner().invoke(cli, list(arguments), env=dict(env or {}))
-
-
-def good(*arguments: str) -> str:
-    """The standard output of a command that must end well."""
-    done = run(*arguments)
-    assert (0, "") == (done.exit_code, done.stderr if done.exit_code else "")
-    return done.stdout
+    """A working folder of its own for each test."""
+    return settle(tmp_path, monkeypatch)
 
 
 def objects(*arguments: str) -> Any:
@@ -229,10 +229,9 @@ def test_a_universe_can_be_forked_and_renamed(folder: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["json", "ndjson", "csv", "parquet", "arrow", "xlsx"])
 @pytest.mark.parametrize("table", ["readings", "restatements"])
-def test_tables_are_written_in_every_format(table: str, suffix: str) -> None:
+def test_tables_are_written_in_every_format(table: str, suffix: str, two_months: Path) -> None:
     """A table of the ledger becomes a file of the format that its suffix names."""
-    backfilled()
-    good("ledger", "export", table, "-o", f"out.{suffix}")
+    good("ledger", "export", table, "-o", f"out.{suffix}", "--ledger", str(two_months))
 
     assert 0 < Path(f"out.{suffix}").stat().st_size or (table, suffix) == ("restatements", "ndjson")
 

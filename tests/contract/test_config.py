@@ -27,9 +27,9 @@ from metering_duck import (
 )
 from metering_duck.contract.aggregations import NAMES
 from metering_duck.contract.schemas import MODELS
+from tests import worlds
+from tests.worlds import CLOCK, Event
 
-Event = dict[str, Any]
-CLOCK = "2024-06-01T00:00:00Z"
 WINDOW = {"start": "2024-01-01", "end": "2024-02-01"}
 M = {"sourceProperty": "q", "unit": "things", "aggregation": "sum"}
 
@@ -37,17 +37,11 @@ M = {"sourceProperty": "q", "unit": "things", "aggregation": "sum"}
 def event(
     number: int = 1, *, time: str = "2024-01-15T00:00:00Z", workspace: str = "w", type: str = "t", **properties: Any
 ) -> Event:
-    """One event."""
-    return {
-        "id": f"e{number}",
-        "workspaceID": workspace,
-        "universeID": "u",
-        "type": type,
-        "subject": "c:1",
-        "time": time,
-        "properties": {"q": "1", **properties},
-        "meteredAt": "2024-03-01T00:00:00Z",
-    }
+    """One event that measures 1."""
+    entered = "2024-03-01T00:00:00Z"
+    return worlds.event(
+        f"e{number}", time, {"q": "1", **properties}, workspace=workspace, type=type, metered_at=entered
+    )
 
 
 def metered(config: Any, *events: Event) -> list[tuple[str, str]]:
@@ -282,6 +276,7 @@ def test_a_result_scale_rounds_what_a_reading_shows() -> None:
     assert {"levels": "1.12", "things": "2.25", "as it is": "2.25"} == found
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_of_an_aggregation_is_one(name: str) -> None:
     """Each name, and each other name, works in a config and in a call, and the reading has the one name (R19)."""

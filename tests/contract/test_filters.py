@@ -17,23 +17,16 @@ from hypothesis import strategies as st
 from metering_duck import ConfigError, Filter, check, compile_sql, json_schema, load_config, meter
 from metering_duck.cli.main import cli
 from tests import oracle_filters as oracle
+from tests import worlds
+from tests.worlds import CLOCK, Event
 
-Event = dict[str, Any]
-CLOCK = "2024-06-01T00:00:00Z"
 SIXTY = "123456789012345678901234567890.123456789012345678901234567890"
 
 
 def event(number: int, *, type: str = "t", subject: str = "c:1", **properties: str | None) -> Event:
     """One event that measures 1."""
-    return {
-        "id": f"e{number}",
-        "workspaceID": "w",
-        "universeID": "u",
-        "type": type,
-        "subject": subject,
-        "time": "2024-01-15T00:00:00Z",
-        "properties": {"q": "1", **{name: text for name, text in properties.items() if text is not None}},
-    }
+    there = {name: text for name, text in properties.items() if text is not None}
+    return worlds.event(f"e{number}", "2024-01-15T00:00:00Z", {"q": "1", **there}, type=type, subject=subject)
 
 
 def config_of(*filters: Any) -> Event:

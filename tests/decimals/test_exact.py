@@ -20,9 +20,8 @@ from metering_duck.decimals.quotients import steps_sql
 from metering_duck.rollups.combining import STEPS
 from metering_duck.statements.stages import Stage, fixed, load_stage, load_text
 from tests import oracle
+from tests.worlds import CLOCK, Event, event, measuring
 
-Event = dict[str, Any]
-CLOCK = "2024-06-01T00:00:00Z"
 TOP = Decimal("99999999999999999999.999999999999999999")
 BOTTOM = TOP.copy_negate()
 TINY = Decimal("0.000000000000000001")
@@ -318,24 +317,12 @@ def test_columns_are_split_as_lists_are(cases: list[tuple[Decimal, list[int]]]) 
 
 def events_of(quantities: Sequence[Any], times: Sequence[str], subject: str = "customer:1") -> list[Event]:
     """One event for each quantity and time."""
+    whose = {"workspace": "w1", "universe": "production", "type": "seat", "subject": subject}
+    texts = [quantity if isinstance(quantity, str) else exact.format(quantity) for quantity in quantities]
     return [
-        {
-            "id": f"{subject}-{n:05}",
-            "workspaceID": "w1",
-            "universeID": "production",
-            "type": "seat",
-            "subject": subject,
-            "time": time,
-            "properties": {"q": str(quantity) if isinstance(quantity, str) else exact.format(quantity)},
-        }
-        for n, (quantity, time) in enumerate(zip(quantities, times, strict=True))
+        event(f"{subject}-{n:05}", time, {"q": text}, **whose)
+        for n, (text, time) in enumerate(zip(texts, times, strict=True))
     ]
-
-
-def config_of(*aggregations: str, **measured: Any) -> Event:
-    """A config that measures q under so many aggregations."""
-    same = {"sourceProperty": "q", "unit": "seats", **measured}
-    return {"measurements": [{**same, "aggregation": name} for name in aggregations]}
 
 
 def expect(events: list[Event], config: Event, **options: Any) -> list[oracle.Row]:
@@ -353,11 +340,11 @@ def expect(events: list[Event], config: Event, **options: Any) -> list[oracle.Ro
 def test_the_extremes_hold_for_three_centuries(level: Decimal) -> None:
     """The largest and smallest levels of DECIMAL(38, 18), held for three centuries of microseconds, are exact (R15)."""
     events = events_of([level], [CENTURIES[0]])
-    readings = expect(events, config_of(*oracle.GAUGES), start=CENTURIES[0], end=CENTURIES[1])
+    readings = expect(events, measuring(*oracle.GAUGES), start=CENTURIES[0], end=CENTURIES[1])
     assert {Fraction(level)} == {reading["quantity"] for reading in readings}
     late = (datetime(2100, 1, 1, tzinfo=UTC) - timedelta(microseconds=7)).isoformat()
     events = events_of([level, level.copy_negate()], ["1799-01-01T00:00:00Z", late])
-    expect(events, config_of(*oracle.GAUGES), start=CENTURIES[0], end=CENTURIES[1])
+    expect(events, measuring(*oracle.GAUGES), start=CENTURIES[0], end=CENTURIES[1])
 
 
 @settings(max_examples=3)
@@ -367,7 +354,7 @@ def test_averages_over_the_whole_range_equal_the_oracle(levels: list[tuple[Decim
     first = datetime(1800, 1, 1, tzinfo=UTC)
     times = [(first + timedelta(microseconds=moment)).isoformat() for _, moment in levels]
     events = events_of([level for level, _ in levels], times)
-    expect(events, config_of("time-weighted-avg", "min-state"), start=CENTURIES[0], end=CENTURIES[1])
+    expect(events, measuring("time-weighted-avg", "min-state"), start=CENTURIES[0], end=CENTURIES[1])
 
 
 @pytest.mark.parametrize(
@@ -384,8 +371,8 @@ def test_averages_over_the_whole_range_equal_the_oracle(levels: list[tuple[Decim
 def test_other_decimals_are_exact_too(precision: int, scale: int, quantities: list[str]) -> None:
     """Every aggregation is exact in the DECIMAL that a measurement declares, at its extremes (R5, R15)."""
     times = [CENTURIES[0], "1850-03-01T00:00:00.000001Z", "1900-01-01T00:00:00Z", "2099-12-31T23:59:59.999999Z"]
-    counters = config_of("sum", "max", "min", "latest", precision=precision, scale=scale)
-    gauges = config_of(*oracle.GAUGES, precision=precision, scale=scale)
+    counters = measuring("sum", "max", "min", "latest", precision=precision, scale=scale)
+    gauges = measuring(*oracle.GAUGES, precision=precision, scale=scale)
     options = {"start": CENTURIES[0], "end": CENTURIES[1], "scale": scale}
     expect(events_of(quantities, times), counters, **options)
     expect(events_of(quantities, times), gauges, **options)
@@ -395,7 +382,7 @@ def test_other_decimals_are_exact_too(precision: int, scale: int, quantities: li
 def test_a_narrow_decimal_rejects_what_does_not_fit(text: str) -> None:
     """Text that DECIMAL(10, 2) cannot hold exactly rejects its event, and is never rounded into it (R5)."""
     events = events_of([text], ["2024-01-15T00:00:00Z"])
-    config = config_of("sum", precision=10, scale=2)
+    config = measuring("sum", precision=10, scale=2)
     with metering_duck.meter(events, config, clock=CLOCK) as result:
         assert result.to_dicts() == []
         assert [oracle.quantity_of(text, 10, 2)] == [row["reason"] for row in result.rejects.to_pylist()]
@@ -408,7 +395,7 @@ def test_a_sum_may_pass_38_digits_on_its_way() -> None:
     expected = Fraction(TOP) - Fraction("0.123") - Fraction(TINY)
     for turn in range(0, len(quantities), 3):
         events = events_of(quantities[turn:] + quantities[:turn], times)
-        (reading,) = expect(events, config_of("sum"), start="2024-01-01T00:00:00Z", end="2024-02-01T00:00:00Z")
+        (reading,) = expect(events, measuring("sum"), start="2024-01-01T00:00:00Z", end="2024-02-01T00:00:00Z")
         assert expected == reading["quantity"]
 
 
@@ -428,7 +415,7 @@ def test_a_sum_that_does_not_fit_is_an_error(quantities: list[Decimal]) -> None:
     events = fine + events_of(quantities, ["2024-01-15T00:00:00Z"] * 2, "customer:9")
     window = {"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"}
     with (
-        metering_duck.aggregate(events, config_of("sum"), **window) as result,
+        metering_duck.aggregate(events, measuring("sum"), **window) as result,
         pytest.raises(QuantityOverflow) as raised,
     ):
         result.to_arrow()
@@ -441,7 +428,7 @@ def test_a_result_scale_without_room_is_an_error(aggregation: str) -> None:
     """A quantity that has no room at the scale asked for raises, and is never cut (R18)."""
     events = events_of([TOP], ["2024-01-15T00:00:00Z"])
     window = {"start": "2024-01-15T00:00:00Z", "end": "2024-02-01T00:00:00Z", "scale": 19}
-    with metering_duck.aggregate(events, config_of(aggregation), **window) as result, pytest.raises(QuantityOverflow):
+    with metering_duck.aggregate(events, measuring(aggregation), **window) as result, pytest.raises(QuantityOverflow):
         result.to_arrow()
 
 
@@ -454,7 +441,7 @@ def test_a_scale_rounds_once_and_keeps_the_exact_value(scale: int) -> None:
         for n, quantity in enumerate(quantities)
         for event in events_of([quantity], ["2024-01-15T00:00:00Z"], f"customer:{n}")
     ]
-    config = config_of("sum", "max", "time-weighted-avg", "final-state")
+    config = measuring("sum", "max", "time-weighted-avg", "final-state")
     expect(events, config, start="2024-01-15T00:00:00Z", end="2024-01-15T00:00:07Z", scale=scale)
 
 
@@ -468,11 +455,11 @@ def test_significant_digits_of_an_average(digits: int) -> None:
         for event in events_of([level, "0"], ["2024-01-15T00:00:00Z", "2024-01-15T00:00:01Z"], f"customer:{n}")
     ]
     window = {"start": "2024-01-15T00:00:00Z", "end": "2024-01-15T00:00:07Z"}
-    expect(events, config_of("time-weighted-avg"), **window, digits=digits)
+    expect(events, measuring("time-weighted-avg"), **window, digits=digits)
 
 
 def test_the_go_references_counterexample_sums_exactly() -> None:
     """1e19, 0.123, −1e19 gives 0.123: an addition is never rounded (the reference, at 34 digits, gives 0 for 1e33)."""
     events = events_of(["1e19", "0.123", "-1e19"], ["2024-01-15T00:00:00Z"] * 3)
-    (reading,) = expect(events, config_of("sum"), start="2024-01-01T00:00:00Z", end="2024-02-01T00:00:00Z")
+    (reading,) = expect(events, measuring("sum"), start="2024-01-01T00:00:00Z", end="2024-02-01T00:00:00Z")
     assert Fraction("0.123") == reading["quantity"]

@@ -19,10 +19,11 @@ from pyarrow import parquet
 from metering_duck import SourceError, aggregate, meter
 from metering_duck.cli.main import cli
 from metering_duck.engine.remote import explained, shown
+from tests import worlds
 from tests.lake_server import SECRET
+from tests.worlds import CLOCK
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
-CLOCK = "2024-06-01T00:00:00Z"
 FEBRUARY_2 = {"start": "2024-02-02", "end": "2024-02-03"}
 
 
@@ -60,16 +61,15 @@ def lake(bucket: s3fs.S3FileSystem) -> s3fs.S3FileSystem:
 
 def events_of(workspace: str, day: int) -> list[dict[str, Any]]:
     """Three events of a day."""
+    whose = {"workspace": workspace, "universe": "production", "subject": "customer:1"}
     return [
-        {
-            "id": f"{day}-{n}",
-            "workspace_id": workspace,
-            "universe_id": "production",
-            "type": "call",
-            "subject": "customer:1",
-            "time": f"2024-02-0{day}T0{n}:00:00Z",
-            "properties": {"n": f"{n}.000000000000000001"},
-        }
+        worlds.row(
+            f"{day}-{n}",
+            f"2024-02-0{day}T0{n}:00:00Z",
+            {"n": f"{n}.000000000000000001"},
+            type="call",
+            **whose,
+        )
         for n in range(3)
     ]
 

@@ -25,11 +25,11 @@ from metering_duck.engine.httpfs import CHOICE, prepare
 from metering_duck.inputs.files import extensions_of, paths_of
 from metering_duck.inputs.given import find_input
 from metering_duck.inputs.lakes import Attached
+from tests.worlds import CLOCK
 
 HAS_DUCKLAKE = can_load("ducklake")
 NEEDS_DUCKLAKE = pytest.mark.skipif(not HAS_DUCKLAKE, reason=f"{missing('ducklake')}: only its absence is proven here")
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
-CLOCK = "2024-06-01T00:00:00Z"
 FEBRUARY = {"start": "2024-02-01", "end": "2024-03-01", "clock": CLOCK}
 COLUMNS = "id, 'acme' AS workspace_id, 'p' AS universe_id, 'call' AS type, 'c' AS subject, time, n"
 

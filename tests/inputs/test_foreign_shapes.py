@@ -12,9 +12,8 @@ from click.testing import CliRunner
 
 from metering_duck import ConfigError, SchemaError, aggregate, check, compile_sql, exact, meter
 from metering_duck.cli.main import cli
+from tests.worlds import CLOCK, Event
 
-Event = dict[str, Any]
-CLOCK = "2024-06-01T00:00:00Z"
 # The events that these systems' own documentation shows.
 OPENMETER: Event = {
     "specversion": "1.0",

@@ -26,6 +26,7 @@ from pyiceberg.utils.config import Config
 from metering_duck import ConfigError, SourceError, aggregate, compile_sql, meter
 from metering_duck.cli.main import cli
 from metering_duck.inputs.given import find_input
+from tests.worlds import CLOCK
 
 CONFIG = {
     "measurements": [
@@ -33,7 +34,6 @@ CONFIG = {
         {"sourceProperty": "n", "unit": "level", "aggregation": "time-weighted-avg"},
     ]
 }
-CLOCK = "2024-06-01T00:00:00Z"
 FEBRUARY = {"start": "2024-02-01", "end": "2024-03-01", "clock": CLOCK}
 
 

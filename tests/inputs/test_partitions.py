@@ -15,8 +15,8 @@ from pyarrow import csv, parquet
 
 from metering_duck import ConfigError, SourceError, aggregate, check, compile_sql, meter
 from metering_duck.cli.main import cli
+from tests.worlds import CLOCK, measuring
 
-CLOCK = "2024-06-01T00:00:00Z"
 FEBRUARY = {"start": "2024-02-01", "end": "2024-03-01"}
 FORMS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d", "hour": "%Y-%m-%dT%H", "hour of blanks": "%Y-%m-%d %H"}
 TIMES = (
@@ -84,11 +84,6 @@ def put(folder: Path, value: str, rows: list[dict[str, Any]], *, suffix: str = "
     (parquet.write_table if suffix == "parquet" else csv.write_csv)(table, path)
 
 
-def measuring(**measured: Any) -> dict[str, Any]:
-    """A config of one measurement."""
-    return {"measurements": [{"sourceProperty": "q", "unit": "units", **measured}]}
-
-
 def readings(given: Any, config: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
     """The readings of February, if it is not said otherwise."""
     with aggregate(given, config, clock=CLOCK, **{**FEBRUARY, **options}) as result:
@@ -104,6 +99,7 @@ def rows_read(given: Any, config: dict[str, Any], **options: Any) -> int:
 # --- --time-partition ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("kind", "form"),
     [*((k, "%Y-%m") for k in KINDS), *((k, f) for k in ("counters", "gauges") for f in FORMS.values())],
@@ -332,6 +328,7 @@ def test_partitions_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 # --- --assume-unique -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_unique_ids_need_no_look(kind: str) -> None:
     """Where no id occurs twice, readings and books are the same without looking for those that do."""

@@ -14,8 +14,8 @@ import pytest
 from pyarrow import parquet
 
 from metering_duck import SourceError, aggregate, compile_sql, meter
+from tests.worlds import CLOCK
 
-CLOCK = "2024-06-01T00:00:00Z"
 WINDOW = {"start": "2024-01-02", "end": "2024-01-09", "clock": CLOCK}
 CONFIG = {
     "measurements": [
@@ -185,6 +185,7 @@ CASES: dict[str, Files] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", CASES)
 def test_statistics_change_no_answer(case: str, tmp_path: Path) -> None:
     """Records, readings, rejects, conflicts and books of Parquet files are those of the same rows in one table."""
@@ -233,6 +234,7 @@ def as_ndjson(table: pa.Table, path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "case", ["constants", "NULL in one row group of one file", "an empty text", "duplicates and conflicts"]
 )
@@ -337,6 +339,7 @@ SUBSCRIPTIONS = [
 ]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "options",
     [
@@ -364,6 +367,7 @@ def test_constants_change_no_aggregation(subject: str, options: dict[str, Any], 
     assert found[0] == found[1]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("absent", ["unit", "subject", "source_event_id", "quantity", None])
 @pytest.mark.parametrize("aggregation", ["sum", "final-state", "p50"])
 def test_records_in_files_are_what_they_are_in_a_table(absent: str | None, aggregation: str, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering_duck import aggregate, exact, meter
+from tests.worlds import CLOCK
 
-CLOCK = "2024-06-01T00:00:00Z"
 NASTY = (
     "", " ", " 7", "7 ", "7\n", "\t7", "1\t", "\u00a07", "7\u00a0", "1\x0b", "1\0", "\x001", "- 1", "1 000",
     "1_000", "_1", "1_", "1__0", "1,5", "1'000", "1:", "1/", "1;", "1-", "1+", "x", "0x10", "1f", "1d", "true", "NULL",

@@ -4,7 +4,6 @@ goes on once the cause is mended."""
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
 import random
@@ -15,7 +14,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,12 @@ import pytest
 from metering_duck.errors import LedgerError, MeteringError, SourceError
 from metering_duck.ledger.ledger import Ledger
 from metering_duck.ledger.store import VERSION
-from tests import ledger_worlds as worlds
-from tests.ledger_worlds import BEGINNING, CLOCK, event, exported, write
+from tests import ledger_worlds
+from tests.ledger_worlds import CLOCK, day, event, exported, statuses, write
+from tests.worlds import written
+
+# What goes wrong around a ledger is rare, and takes processes that are waited for.
+pytestmark = pytest.mark.slow
 
 CONFIG = {
     "measurements": [
@@ -70,14 +73,11 @@ def wait_for(mark: Path) -> None:
     assert mark.exists()
 
 
-def day(number: int, hour: int = 0) -> datetime:
-    """A moment so many days after the first of January."""
-    return BEGINNING + timedelta(days=number, hours=hour)
-
-
 def make_days(folder: Path) -> Ledger:
     """An empty ledger beside events of six days."""
-    worlds.write_all(folder / "events", worlds.in_files(worlds.world(2, 60, days=6), form="%Y-%m-%d"))
+    ledger_worlds.write_all(
+        folder / "events", ledger_worlds.in_files(ledger_worlds.world(2, 60, days=6), form="%Y-%m-%d")
+    )
     return Ledger.init(folder / "ledger.duckdb")
 
 
@@ -95,17 +95,9 @@ def make_months(folder: Path) -> Ledger:
     return ledger
 
 
-def statuses(outcomes: list[Any]) -> list[str]:
-    """What became of each period."""
-    return [outcome.status for outcome in outcomes]
-
-
 def as_bytes(ledger: Ledger) -> bytes:
     """All readings that count, as NDJSON."""
-    buffer = io.BytesIO()
-    with ledger.export("readings") as rows:
-        rows.write_to(buffer, "ndjson")
-    return buffer.getvalue()
+    return written(ledger.export("readings"))
 
 
 @pytest.fixture(scope="module")
@@ -136,17 +128,17 @@ def test_a_backfill_killed_twenty_times_ends_with_the_same_bytes(tmp_path: Path,
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         kills += 1
-        assert worlds.query(ledger, HALF) == []
+        assert ledger_worlds.query(ledger, HALF) == []
     process = started(fill_days, ledger.store.path)
     process.join()
     assert process.exitcode == 0
     assert undisturbed == as_bytes(ledger)
-    assert [(6, 6, 6)] == worlds.query(
+    assert [(6, 6, 6)] == ledger_worlds.query(
         ledger,
         "SELECT count(*), count(DISTINCT period_start), (SELECT count(*) FROM periods) FROM runs "
         "WHERE kind = 'backfill'",
     )
-    assert worlds.problems(ledger, files=True) == []
+    assert ledger_worlds.problems(ledger, files=True) == []
 
 
 def test_two_backfills_at_once_meter_each_period_once(tmp_path: Path, undisturbed: bytes) -> None:
@@ -157,7 +149,7 @@ def test_two_backfills_at_once_meter_each_period_once(tmp_path: Path, undisturbe
         process.join()
     assert [0, 0] == [process.exitcode for process in both]
     assert undisturbed == as_bytes(ledger)
-    assert worlds.query(ledger, "SELECT count(*) FROM runs") == [(6,)]
+    assert ledger_worlds.query(ledger, "SELECT count(*) FROM runs") == [(6,)]
 
 
 def test_a_second_writer_waits_or_says_why_not(tmp_path: Path) -> None:
@@ -246,8 +238,8 @@ def test_a_truncated_file_is_named_and_stops_nothing_else(tmp_path: Path) -> Non
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SourceError, match=r"1\.parquet"):
         ledger.backfill(tmp_path / "events", CONFIG, **MONTHS)
-    assert worlds.query(ledger, "SELECT count(*) FROM runs") == [(0,)]
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.query(ledger, "SELECT count(*) FROM runs") == [(0,)]
+    assert ledger_worlds.problems(ledger) == []
     path.write_bytes(whole)
     assert ["done"] * 3 == statuses(ledger.backfill(tmp_path / "events", CONFIG, **MONTHS))
 
@@ -270,13 +262,13 @@ def test_a_file_that_is_harmed_during_a_backfill_costs_its_period_only(tmp_path:
 
     with pytest.raises(MeteringError, match=r"1\.parquet"):
         ledger.backfill(tmp_path / "events", CONFIG, report=after_the_first, **MONTHS)
-    assert worlds.query(ledger, "SELECT name FROM periods") == [("2024-01",)]
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.query(ledger, "SELECT name FROM periods") == [("2024-01",)]
+    assert ledger_worlds.problems(ledger) == []
     path.write_bytes(whole)
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     assert ["unchanged", "done", "done"] == statuses(ledger.backfill(tmp_path / "events", CONFIG, **MONTHS))
-    assert worlds.aggregated(tmp_path / "events", CONFIG, **MONTHS) == exported(ledger)
-    assert worlds.problems(ledger, files=True) == []
+    assert ledger_worlds.aggregated(tmp_path / "events", CONFIG, **MONTHS) == exported(ledger)
+    assert ledger_worlds.problems(ledger, files=True) == []
 
 
 def test_a_file_damaged_unnoticed_is_found_by_its_digest(tmp_path: Path) -> None:
@@ -284,8 +276,8 @@ def test_a_file_damaged_unnoticed_is_found_by_its_digest(tmp_path: Path) -> None
     ledger = make_months(tmp_path)
     path = tmp_path / "events" / "feb.parquet"
     damaged(path)
-    assert worlds.problems(ledger) == []
-    (problem,) = worlds.problems(ledger, files=True)
+    assert ledger_worlds.problems(ledger) == []
+    (problem,) = ledger_worlds.problems(ledger, files=True)
     assert problem.startswith(f"file digest {path}")
 
 
@@ -307,7 +299,7 @@ def test_a_file_that_is_gone_or_changed_is_named(tmp_path: Path, kind: str) -> N
     with pytest.raises(LedgerError, match=r"jan\.parquet"):
         ledger.rerun("2024-01", as_was=True)
     assert before == as_bytes(ledger)
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.problems(ledger) == []
     shutil.copy2(tmp_path / "kept", path)
     assert ["unchanged"] * 3 == statuses(ledger.backfill(**MONTHS))
 
@@ -320,9 +312,9 @@ def test_a_moved_or_touched_file_is_the_same_file(tmp_path: Path) -> None:
     os.utime(tmp_path / "events" / "feb.parquet", (1, 1))
     assert ["unchanged"] * 3 == statuses(ledger.backfill(**{**MONTHS, "clock": LATER}))
     assert ledger.rerun("2024-01", as_was=True).status == "reproduced"
-    assert worlds.query(ledger, "SELECT count(*), count(gone_at) FROM source_files") == [(3, 0)]
+    assert ledger_worlds.query(ledger, "SELECT count(*), count(gone_at) FROM source_files") == [(3, 0)]
     assert before == as_bytes(ledger)
-    assert worlds.problems(ledger, files=True) == []
+    assert ledger_worlds.problems(ledger, files=True) == []
 
 
 def test_twins_that_are_touched_stay_two_files(tmp_path: Path) -> None:
@@ -335,7 +327,7 @@ def test_twins_that_are_touched_stay_two_files(tmp_path: Path) -> None:
     assert ["unchanged"] * 3 == statuses(ledger.backfill(**MONTHS))
     write(tmp_path / "events", "apr", [event(9, day(70), seats=1)])
     assert ["unchanged", "unchanged", "done"] == statuses(ledger.backfill(**MONTHS))
-    assert worlds.aggregated(tmp_path / "events", CONFIG, **MONTHS) == exported(ledger)
+    assert ledger_worlds.aggregated(tmp_path / "events", CONFIG, **MONTHS) == exported(ledger)
 
 
 def test_a_look_back_forgets_no_file(tmp_path: Path) -> None:
@@ -358,11 +350,11 @@ def test_without_a_file_that_is_gone_its_levels_are_gone(tmp_path: Path) -> None
     (tmp_path / "events" / "jan.parquet").rename(tmp_path / "away")
     write(tmp_path / "events", "apr", [event(9, day(70), seats=1)])
     (outcome,) = ledger.backfill(without_missing=True, **march)
-    assert worlds.aggregated(tmp_path / "events", CONFIG, **march) == exported(ledger, outcome.run_id)
+    assert ledger_worlds.aggregated(tmp_path / "events", CONFIG, **march) == exported(ledger, outcome.run_id)
     (tmp_path / "away").rename(tmp_path / "events" / "jan.parquet")
     ledger.backfill(**march)
     assert ["reproduced"] * 2 == [ledger.rerun(name, as_was=True).status for name in ("2024-01", "2024-02")]
-    assert worlds.problems(ledger, files=True) == []
+    assert ledger_worlds.problems(ledger, files=True) == []
 
 
 # --- the ledger's file -----------------------------------------------------------------------------------------------
@@ -381,7 +373,7 @@ def test_a_ledger_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -
     assert before == path.read_bytes()
     with duckdb.connect(str(path)) as connection:
         connection.execute(f"UPDATE ledger SET version = {VERSION}")
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.problems(ledger) == []
 
 
 def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -457,9 +449,9 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, small_disk: Path | None) -> N
     process.join()
     assert "expected room on its disk" in (tmp_path / "said").read_text()
     assert before == as_bytes(ledger)
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.problems(ledger) == []
     (path.parent / "ballast").unlink(missing_ok=True)
     outcomes = ledger.backfill(events, CONFIG, group_by="note", **MONTHS)
     assert ["unchanged", "done", "done"] == statuses(outcomes)
-    assert worlds.aggregated(events, CONFIG, group_by="note", **MONTHS) == exported(ledger)
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.aggregated(events, CONFIG, group_by="note", **MONTHS) == exported(ledger)
+    assert ledger_worlds.problems(ledger) == []

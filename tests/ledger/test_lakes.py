@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,18 +23,14 @@ from metering_duck.errors import ConfigError, LedgerError, SchemaError, SourceEr
 from metering_duck.inputs.lake_days import SCANS_MAX, spans_of
 from metering_duck.ledger import store
 from metering_duck.ledger.ledger import Ledger
-from tests import ledger_worlds as worlds
-from tests.ledger_worlds import CLOCK, MONTHS, NARROW, Event, event, exported
+from tests import ledger_worlds
+from tests.ledger_worlds import CLOCK, MONTHS, NARROW, event, exported, statuses
+from tests.worlds import table as table_of
+from tests.worlds import written
 
 LATER = "2024-07-01T00:00:00Z"
 LATEST = "2024-08-01T00:00:00Z"
 SUMS = {"measurements": [{"sourceProperty": "tokens", "unit": "tokens", "aggregation": "sum"}]}
-
-
-def rows_of(events: Iterable[Event]) -> pa.Table:
-    """Events as a lake has them."""
-    rows = [{**one, "properties": list(one["properties"].items())} for one in events]
-    return pa.Table.from_pylist(rows, EVENT_SCHEMA)
 
 
 @dataclass
@@ -49,7 +44,7 @@ class Table:
 
     def version(self) -> str:
         """What a run calls it now."""
-        with worlds.metering_duck.aggregate(self.url, SUMS, start="2024-01-01", end="2024-01-02") as result:
+        with ledger_worlds.metering_duck.aggregate(self.url, SUMS, start="2024-01-01", end="2024-01-02") as result:
             return next(note for note in result.notices if note.startswith("input: ")).split(" ")[1].rstrip(",")
 
 
@@ -89,26 +84,19 @@ def table(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return delta_table(folder) if request.param == "delta" else iceberg_table(folder, monkeypatch)
 
 
-def statuses(outcomes: Iterable[Any]) -> list[str]:
-    """What became of each period."""
-    return [outcome.status for outcome in outcomes]
-
-
 def bytes_of(ledger: Ledger, run: int) -> bytes:
     """The readings of a run as NDJSON."""
-    buffer = io.BytesIO()
-    with ledger.export("readings", run=run) as rows:
-        rows.write_to(buffer, "ndjson")
-    return buffer.getvalue()
+    return written(ledger.export("readings", run=run))
 
 
+@pytest.mark.slow
 def test_periods_are_what_all_events_of_the_table_at_once_are(table: Table, tmp_path: Path) -> None:
     """After each commit, rows appended, some of them late, one deleted, all compacted: every column, and the books."""
-    events = worlds.world(3, entered=True)
+    events = ledger_worlds.world(3, entered=True)
     ledger = Ledger.init(tmp_path / "ledger.duckdb")
     commits = [
-        lambda: table.append(rows_of(events[:100])),
-        lambda: table.append(rows_of(events[100:])),
+        lambda: table.append(table_of(events[:100])),
+        lambda: table.append(table_of(events[100:])),
         lambda: table.delete(next(one["id"] for one in events if one["time"] and one["type"] == "call")),
         table.compact,
     ]
@@ -116,30 +104,31 @@ def test_periods_are_what_all_events_of_the_table_at_once_are(table: Table, tmp_
         commit()
         outcomes = ledger.backfill(table.url, NARROW, clock=CLOCK if number == 0 else LATER, **MONTHS)
         without = ("created_at",)
-        with worlds.metering_duck.aggregate(table.url, NARROW, clock=CLOCK, **MONTHS) as all_at_once:
-            expected, books = all_at_once.accounting, worlds.plain(all_at_once, without=without)
+        with ledger_worlds.metering_duck.aggregate(table.url, NARROW, clock=CLOCK, **MONTHS) as all_at_once:
+            expected, books = all_at_once.accounting, ledger_worlds.plain(all_at_once, without=without)
         assert books == exported(ledger, without=without)
         timeless = ledger.status().without_time
         assert expected.read == sum(outcome.read for outcome in outcomes) + timeless
         assert expected.duplicates == sum(outcome.duplicates for outcome in outcomes)
     assert ["unchanged"] * 3 == statuses(outcomes)
-    assert worlds.problems(ledger, files=True) == []
+    assert ledger_worlds.problems(ledger, files=True) == []
 
 
 def two_versions(table: Table, folder: Path) -> Ledger:
     """January and February from one version; then an event more in January, and one in February with other digits."""
     first = [event(n, datetime(2024, month, 10, n, tzinfo=UTC), tokens=n) for month in (1, 2) for n in range(3 * month)]
     ledger = Ledger.init(folder / "ledger.duckdb")
-    table.append(rows_of({one["id"] + str(one["time"].month): one for one in first}.values()))
-    table.append(rows_of([event("jan", datetime(2024, 1, 20, tzinfo=UTC), tokens=100)]))
+    table.append(table_of({one["id"] + str(one["time"].month): one for one in first}.values()))
+    table.append(table_of([event("jan", datetime(2024, 1, 20, tzinfo=UTC), tokens=100)]))
     ledger.backfill(table.url, SUMS, clock=CLOCK, start="2024-01-01", end="2024-03-01", every="month")
     return ledger
 
 
+@pytest.mark.sampled(2)
 def test_only_periods_whose_days_changed_are_metered_again(table: Table, tmp_path: Path) -> None:
     """A commit to a day of January leaves February as it is, and status says so before anything runs."""
     ledger = two_versions(table, tmp_path)
-    table.append(rows_of([event("late", datetime(2024, 1, 20, 5, tzinfo=UTC), tokens=1000)]))
+    table.append(table_of([event("late", datetime(2024, 1, 20, 5, tzinfo=UTC), tokens=1000)]))
     stale = {one.period: one.because for one in ledger.status().periods}
     assert not stale["2024-02"]
     assert [f"new: {table.version()}#2024-01-20 (2 events)"] == stale["2024-01"][1:]
@@ -148,17 +137,18 @@ def test_only_periods_whose_days_changed_are_metered_again(table: Table, tmp_pat
     assert ["done", "unchanged"] == statuses(again)
 
 
+@pytest.mark.sampled(2)
 def test_a_rerun_reads_the_version_of_then(table: Table, tmp_path: Path) -> None:
     """As of a moment before a commit, and as it was: the same bytes, and the version is in the run's files."""
     ledger = two_versions(table, tmp_path)
     version = table.version()
     before = bytes_of(ledger, 1)
-    table.append(rows_of([event("late", datetime(2024, 1, 20, 5, tzinfo=UTC), tokens=1000)]))
+    table.append(table_of([event("late", datetime(2024, 1, 20, 5, tzinfo=UTC), tokens=1000)]))
     assert "done" == ledger.backfill(clock=LATER, start="2024-01-01", end="2024-02-01", every="month")[0].status
     of_then = ledger.rerun("2024-01", as_of=CLOCK, clock=LATEST)
     assert "reproduced" == of_then.status
     assert before == bytes_of(ledger, of_then.run_id)
-    files = worlds.query(ledger, "SELECT versioned_path FROM run_files WHERE run_id = 1 AND counts ORDER BY ALL")
+    files = ledger_worlds.query(ledger, "SELECT versioned_path FROM run_files WHERE run_id = 1 AND counts ORDER BY ALL")
     assert [(f"{version}#2024-01-10",), (f"{version}#2024-01-20",)] == files
     now = ledger.rerun("2024-01", as_was=True, clock=LATEST)
     assert "reproduced" == now.status
@@ -168,7 +158,7 @@ def test_a_rerun_reads_the_version_of_then(table: Table, tmp_path: Path) -> None
 def test_what_was_metered_stays_when_the_table_cannot_be_read_any_more(tmp_path: Path) -> None:
     """A column that was mapped is renamed: status says so, a month is closed, and its version of then read again."""
     path, url = str(tmp_path / "events"), f"delta://{tmp_path}/events"
-    rows = rows_of([event(n, datetime(2024, 1, 5, tzinfo=UTC), tokens=n) for n in range(3)]).drop_columns(
+    rows = table_of([event(n, datetime(2024, 1, 5, tzinfo=UTC), tokens=n) for n in range(3)]).drop_columns(
         ["properties"]
     )
     write_deltalake(path, rows.append_column("tokens", pa.array(["1", "2", "3"])))
@@ -186,19 +176,21 @@ def test_what_was_metered_stays_when_the_table_cannot_be_read_any_more(tmp_path:
         ledger.backfill(config=SUMS, start="2024-01-01", end="2024-02-01", every="month", clock=LATEST)
 
 
+@pytest.mark.sampled(2)
 def test_an_empty_table_is_said_to_be_empty(table: Table, tmp_path: Path) -> None:
     """Before the first row there is nothing to meter."""
     if table.url.startswith("delta"):
-        table.append(rows_of([]))
+        table.append(table_of([]))
     with pytest.raises(LedgerError, match="events: found no row in the table; expected some"):
         Ledger.init(tmp_path / "l.duckdb").backfill(table.url, config=SUMS, start="2024-01-01", end="2024-02-01")
 
 
+@pytest.mark.sampled(2)
 def test_a_closed_month_is_restated_with_the_event_that_came_late(table: Table, tmp_path: Path) -> None:
     """The difference names the event and the day of the table that it is in; nobody else's reading changes."""
     ledger = two_versions(table, tmp_path)
     ledger.close("2024-01", by="kim", clock=LATER)
-    table.append(rows_of([event("late", datetime(2024, 1, 20, 5, tzinfo=UTC), tokens=1000)]))
+    table.append(table_of([event("late", datetime(2024, 1, 20, 5, tzinfo=UTC), tokens=1000)]))
     restated = ledger.restate("2024-01", book=True, by="kim", clock=LATEST)
     with restated.rows as rows:
         (found,) = rows.to_dicts()
@@ -208,20 +200,22 @@ def test_a_closed_month_is_restated_with_the_event_that_came_late(table: Table, 
     ]
 
 
+@pytest.mark.sampled(2)
 def test_a_simulation_of_a_run_reads_the_days_of_then(table: Table, tmp_path: Path) -> None:
     """Under its own config a run before a commit is simulated to no difference."""
     ledger = two_versions(table, tmp_path)
-    table.append(rows_of([event("late", datetime(2024, 1, 20, 5, tzinfo=UTC), tokens=1000)]))
+    table.append(table_of([event("late", datetime(2024, 1, 20, 5, tzinfo=UTC), tokens=1000)]))
     ledger.backfill(clock=LATER, start="2024-02-01", end="2024-03-01", every="month")
     assert ledger.status().periods[0].is_stale
     with ledger.simulate("2024-01", config=SUMS, universe="simulation-same", clock=LATEST).rows as rows:
         assert [] == rows.to_dicts()
 
 
+@pytest.mark.sampled(2)
 def test_a_trace_names_the_day_of_the_table(table: Table, tmp_path: Path) -> None:
     """Events are found by their id; a table has no rows by number."""
     ledger = two_versions(table, tmp_path)
-    ((reading,),) = worlds.query(ledger, "SELECT id FROM readings WHERE run_id = 1")
+    ((reading,),) = ledger_worlds.query(ledger, "SELECT id FROM readings WHERE run_id = 1")
     with ledger.trace(reading).events as rows:
         found = {(row["event_id"], row["file"].rpartition("#")[2]) for row in rows.to_dicts()}
     assert {("e0", "2024-01-10"), ("e1", "2024-01-10"), ("e2", "2024-01-10"), ("ejan", "2024-01-20")} == found
@@ -233,7 +227,7 @@ def test_a_table_in_the_place_of_another_is_not_taken_for_it(tmp_path: Path) -> 
     ledger = two_versions(table, tmp_path)
     shutil.rmtree(tmp_path / "events")
     for tokens in (1, 2):
-        table.append(rows_of([event(tokens, datetime(2024, 1, 10, tzinfo=UTC), tokens=tokens)]))
+        table.append(table_of([event(tokens, datetime(2024, 1, 10, tzinfo=UTC), tokens=tokens)]))
     with pytest.raises(LedgerError, match=r"version=1#2024-01-10: is not what it was when it was seen"):
         # Within a process the id of a version is asked once.
         store_of(ledger).rerun("2024-01", as_was=True)
@@ -250,12 +244,12 @@ def store_of(ledger: Ledger) -> Ledger:
 def test_what_a_ledger_cannot_read_again_is_refused(tmp_path: Path) -> None:
     """Tables beside files, two tables, tables without versions, and times that have no zone."""
     table = delta_table(tmp_path)
-    table.append(rows_of([event(1, datetime(2024, 1, 10, tzinfo=UTC), tokens=1)]))
-    worlds.write(tmp_path / "files", "a", [event(1, datetime(2024, 1, 10, tzinfo=UTC), tokens=1)])
-    naive = rows_of([event(1, datetime(2024, 1, 10, tzinfo=UTC), tokens=1)])
+    table.append(table_of([event(1, datetime(2024, 1, 10, tzinfo=UTC), tokens=1)]))
+    ledger_worlds.write(tmp_path / "files", "a", [event(1, datetime(2024, 1, 10, tzinfo=UTC), tokens=1)])
+    naive = table_of([event(1, datetime(2024, 1, 10, tzinfo=UTC), tokens=1)])
     naive = naive.set_column(naive.schema.get_field_index("time"), "time", naive["time"].cast(pa.timestamp("us")))
     write_deltalake(tmp_path / "naive", naive)
-    with worlds.duckdb.connect(str(tmp_path / "usage.duckdb")) as connection:
+    with ledger_worlds.duckdb.connect(str(tmp_path / "usage.duckdb")) as connection:
         connection.execute("CREATE TABLE events AS SELECT 'x' AS id")
     faults: dict[str, tuple[Any, type[Exception]]] = {
         "found it beside delta://": ([tmp_path / "files", table.url], LedgerError),
@@ -308,7 +302,7 @@ def put(bucket: s3fs.S3FileSystem, name: str, *tokens: int, month: int = 1) -> N
 
 def sums(ledger: Ledger) -> list[tuple[Any, ...]]:
     """What counts now, by period."""
-    return worlds.query(
+    return ledger_worlds.query(
         ledger, "SELECT strftime(window_start, '%Y-%m'), quantity FROM current_readings ORDER BY window_start"
     )
 
@@ -326,7 +320,7 @@ def test_objects_are_files_of_a_ledger(bucket: s3fs.S3FileSystem, tmp_path: Path
     assert ["done", "unchanged"] == statuses(ledger.backfill(clock=LATER, **options))
     assert [("2024-01", "13"), ("2024-02", "5")] == sums(ledger)
     assert "reproduced" == ledger.rerun("2024-01", as_of=CLOCK, clock=LATEST).status
-    assert worlds.problems(ledger, files=True) == []
+    assert ledger_worlds.problems(ledger, files=True) == []
 
 
 def test_an_object_that_was_changed_is_told_from_what_it_was(bucket: s3fs.S3FileSystem, tmp_path: Path) -> None:
@@ -352,13 +346,13 @@ def test_an_object_that_was_changed_is_told_from_what_it_was(bucket: s3fs.S3File
 def test_a_ledger_of_version_1_is_brought_forward(tmp_path: Path) -> None:
     """What it has stays, and the same backfill finds nothing to do."""
     options = {"start": "2024-01-01", "end": "2024-02-01", "every": "month"}
-    events = worlds.write(tmp_path / "events", "a", [event(1, datetime(2024, 1, 10, tzinfo=UTC), tokens=1)])
+    events = ledger_worlds.write(tmp_path / "events", "a", [event(1, datetime(2024, 1, 10, tzinfo=UTC), tokens=1)])
     ledger = Ledger.init(tmp_path / "ledger.duckdb")
     ledger.backfill(events, SUMS, clock=CLOCK, **options)
-    with worlds.duckdb.connect(str(ledger.store.path)) as connection:
+    with ledger_worlds.duckdb.connect(str(ledger.store.path)) as connection:
         connection.execute("ALTER TABLE source_files DROP COLUMN etag")
         connection.execute("ALTER TABLE run_files DROP COLUMN versioned_path")
         connection.execute("UPDATE ledger SET version = 1")
     assert ["unchanged"] == statuses(ledger.backfill(clock=LATER, **options))
-    assert [(store.VERSION,)] == worlds.query(ledger, "SELECT version FROM ledger")
-    assert worlds.problems(ledger, files=True) == []
+    assert [(store.VERSION,)] == ledger_worlds.query(ledger, "SELECT version FROM ledger")
+    assert ledger_worlds.problems(ledger, files=True) == []

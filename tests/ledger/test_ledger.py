@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import io
 import itertools
 import re
+import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
@@ -19,8 +19,9 @@ from pyarrow import parquet
 import metering_duck
 from metering_duck.errors import ConfigError, LedgerError, QuantityOverflow
 from metering_duck.ledger.ledger import Ledger
-from tests import ledger_worlds as worlds
-from tests.ledger_worlds import BEGINNING, CLOCK, MONTHS, NARROW, NESTED, PERIODS, Event, event, exported, write
+from tests import ledger_worlds
+from tests.ledger_worlds import CLOCK, MONTHS, NARROW, NESTED, PERIODS, Event, day, event, exported, statuses, write
+from tests.worlds import written
 
 LATER = "2024-07-01T00:00:00Z"
 TWO_MONTHS = {"start": "2024-01-01", "end": "2024-03-01", "every": "month"}
@@ -34,24 +35,6 @@ SMALL = {
 }
 
 
-def day(number: int, hour: int = 0) -> datetime:
-    """A moment so many days after the first of January."""
-    return BEGINNING + timedelta(days=number, hours=hour)
-
-
-def statuses(outcomes: Iterable[Any]) -> list[str]:
-    """What became of each period."""
-    return [outcome.status for outcome in outcomes]
-
-
-def ndjson(rows: Any) -> bytes:
-    """Rows as the bytes of NDJSON."""
-    buffer = io.BytesIO()
-    with rows:
-        rows.write_to(buffer, "ndjson")
-    return buffer.getvalue()
-
-
 # --- one ledger that tests only look at ------------------------------------------------------------------------------
 
 
@@ -59,7 +42,7 @@ def ndjson(rows: Any) -> bytes:
 def months(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """Three months of everything, by region."""
     folder = tmp_path_factory.mktemp("months")
-    worlds.write_all(folder / "events", worlds.in_files(worlds.world(1)))
+    ledger_worlds.write_all(folder / "events", ledger_worlds.in_files(ledger_worlds.world(1)))
     ledger = Ledger.init(folder / "ledger.duckdb")
     ledger.backfill(folder / "events", NARROW, clock=CLOCK, group_by="region", **MONTHS)
     return ledger
@@ -72,7 +55,7 @@ def events_of(ledger: Ledger) -> Path:
 
 def test_months_are_what_all_events_at_once_are(months: Ledger) -> None:
     """The readings of all periods equal those of one aggregate() over all files, in every column."""
-    expected = worlds.aggregated(events_of(months), NARROW, group_by="region")
+    expected = ledger_worlds.aggregated(events_of(months), NARROW, group_by="region")
     assert expected == exported(months)
 
 
@@ -80,8 +63,8 @@ def test_the_bytes_of_one_month_are_those_of_aggregate(months: Ledger) -> None:
     """What export writes of one run is byte for byte what aggregate() writes of that month."""
     window = {"start": "2024-02-01", "end": "2024-03-01", "every": "month"}
     options = {"clock": CLOCK, "group_by": "region", **window}
-    expected = ndjson(metering_duck.aggregate(events_of(months), NARROW, **options))
-    assert expected == ndjson(months.export("readings", run=2))
+    expected = written(metering_duck.aggregate(events_of(months), NARROW, **options))
+    assert expected == written(months.export("readings", run=2))
 
 
 def test_the_books_of_all_periods_are_the_books_of_all_events(months: Ledger) -> None:
@@ -89,8 +72,10 @@ def test_the_books_of_all_periods_are_the_books_of_all_events(months: Ledger) ->
     with metering_duck.aggregate(events_of(months), NARROW, clock=CLOCK, group_by="region", **MONTHS) as result:
         expected = dict(result.accounting)
     names = list(expected)
-    sums = worlds.query(months, f"SELECT {', '.join(f'sum({name})' for name in names)} FROM runs WHERE status = 'done'")
-    ((timeless,),) = worlds.query(months, "SELECT count(*) FROM rejects WHERE run_id = 0")
+    sums = ledger_worlds.query(
+        months, f"SELECT {', '.join(f'sum({name})' for name in names)} FROM runs WHERE status = 'done'"
+    )
+    ((timeless,),) = ledger_worlds.query(months, "SELECT count(*) FROM rejects WHERE run_id = 0")
     actual = {name: int(value) for name, value in zip(names, sums[0], strict=True)}
     assert timeless == 2
     assert expected == actual | {name: actual[name] + timeless for name in ("read", "rejected")}
@@ -112,15 +97,15 @@ def test_rejects_and_conflicts_are_those_of_all_events(months: Ledger) -> None:
 
 def test_what_is_done_is_left_as_it_is(months: Ledger) -> None:
     """The same backfill again makes no run and changes no reading, whatever the clock says."""
-    before = worlds.query(months, "SELECT run_id, readings_sha256 FROM runs ORDER BY run_id")
+    before = ledger_worlds.query(months, "SELECT run_id, readings_sha256 FROM runs ORDER BY run_id")
     again = months.backfill(clock=LATER, group_by="region", **MONTHS)
     assert ["unchanged"] * 3 == statuses(again)
-    assert before == worlds.query(months, "SELECT run_id, readings_sha256 FROM runs ORDER BY run_id")
+    assert before == ledger_worlds.query(months, "SELECT run_id, readings_sha256 FROM runs ORDER BY run_id")
 
 
 def test_a_run_reads_its_own_month_only(months: Ledger) -> None:
     """Levels are carried by the ledger: a month's run reads the files of that month, and the late one."""
-    files = worlds.query(
+    files = ledger_worlds.query(
         months,
         "SELECT run_id, list(parse_filename(path) ORDER BY path) FROM run_files JOIN source_files USING (file_id) "
         "WHERE counts GROUP BY run_id ORDER BY run_id",
@@ -131,7 +116,7 @@ def test_a_run_reads_its_own_month_only(months: Ledger) -> None:
 def test_a_ledger_has_nothing_wrong_with_it(months: Ledger) -> None:
     """verify finds digests, books and files as they should be, and looks at every run, config and file."""
     checks = [finding.check for finding in months.verify(files=True)]
-    assert worlds.problems(months, files=True) == []
+    assert ledger_worlds.problems(months, files=True) == []
     assert checks.count("readings digest") == 3
     assert checks.count("file digest") == 4
 
@@ -139,11 +124,11 @@ def test_a_ledger_has_nothing_wrong_with_it(months: Ledger) -> None:
 @pytest.mark.parametrize("run", [1, 3])
 def test_as_it_was_gives_the_same_bytes(months: Ledger, run: int) -> None:
     """A rerun as it was reproduces the stored bytes, and keeps them once."""
-    before = ndjson(months.export("readings", run=run))
+    before = written(months.export("readings", run=run))
     outcome = months.rerun(PERIODS[run - 1], as_was=True)
     assert outcome.status == "reproduced"
-    assert before == ndjson(months.export("readings", run=outcome.run_id))
-    assert worlds.query(months, f"SELECT count(*) FROM readings WHERE run_id = {outcome.run_id}") == [(0,)]
+    assert before == written(months.export("readings", run=outcome.run_id))
+    assert ledger_worlds.query(months, f"SELECT count(*) FROM readings WHERE run_id = {outcome.run_id}") == [(0,)]
 
 
 def test_a_run_differs_from_itself_in_nothing(months: Ledger) -> None:
@@ -193,12 +178,12 @@ LAYOUTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_periods_are_what_all_events_at_once_are(name: str, tmp_path: Path) -> None:
     """Also by day, in zones, across workspaces, and for gauges in two levels."""
     config, options = LAYOUTS[name]
-    files = worlds.in_files(worlds.world(3), form="%Y-%m" if config is NARROW else "%Y")
-    events = worlds.write_all(tmp_path / "events", files)
+    files = ledger_worlds.in_files(ledger_worlds.world(3), form="%Y-%m" if config is NARROW else "%Y")
+    events = ledger_worlds.write_all(tmp_path / "events", files)
     ledger = Ledger.init(tmp_path / "ledger.duckdb")
     ledger.backfill(events, config, clock=CLOCK, **options)
-    assert worlds.aggregated(events, config, **options) == exported(ledger)
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.aggregated(events, config, **options) == exported(ledger)
+    assert ledger_worlds.problems(ledger) == []
 
 
 def test_a_month_can_come_before_the_months_before_it(tmp_path: Path) -> None:
@@ -209,7 +194,7 @@ def test_a_month_can_come_before_the_months_before_it(tmp_path: Path) -> None:
     ledger.backfill(tmp_path / "events", SMALL, start="2024-03-01", end="2024-04-01", every="month", clock=CLOCK)
     outcomes = ledger.backfill(tmp_path / "events", SMALL, clock=CLOCK, **MONTHS)
     assert ["done", "done", "unchanged"] == statuses(outcomes)
-    assert worlds.aggregated(tmp_path / "events", SMALL) == exported(ledger)
+    assert ledger_worlds.aggregated(tmp_path / "events", SMALL) == exported(ledger)
 
 
 # --- files that come later -------------------------------------------------------------------------------------------
@@ -218,35 +203,45 @@ def test_a_month_can_come_before_the_months_before_it(tmp_path: Path) -> None:
 def test_the_order_in_which_files_come_tells_nothing(tmp_path: Path) -> None:
     """However files come in, one at a time with a backfill after each, the readings are those of all events at once;
     and as of each moment between they are what they were."""
-    files = list(worlds.in_files(worlds.world(5, 100, days=60, entered=True)).items())
+    files = list(ledger_worlds.in_files(ledger_worlds.world(5, 100, days=60, entered=True)).items())
     events, ledger = tmp_path / "events", Ledger.init(tmp_path / "ledger.duckdb")
     stored = []
     for step, number in enumerate((2, 1, 0)):
         write(events, *files[number])
         ledger.backfill(events, SMALL, clock=f"2024-06-0{step + 1}T00:00:00Z", **TWO_MONTHS)
         stored.append(exported(ledger))
-    expected = worlds.aggregated(events, SMALL, **TWO_MONTHS)
+    expected = ledger_worlds.aggregated(events, SMALL, **TWO_MONTHS)
     assert _without_created(expected) == _without_created(stored[-1])
     outcome = ledger.rerun("2024-02", as_of="2024-06-02T12:00:00Z")
     assert outcome.status == "reproduced"
     assert [row for row in stored[1] if row in exported(ledger, outcome.run_id)] == exported(ledger, outcome.run_id)
     assert stored[-1] == exported(ledger)
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.problems(ledger) == []
 
 
 def _without_created(rows: list[tuple[tuple[str, str], ...]]) -> list[dict[str, str]]:
     return [{name: text for name, text in row if name != "created_at"} for row in rows]
 
 
-@pytest.fixture
-def two_months(tmp_path: Path) -> Ledger:
-    """January and February, metered; January closed."""
-    write(tmp_path / "events", "jan", [event(1, day(2), seats=10), event(2, day(20), seats=20, subject="customer:2")])
-    write(tmp_path / "events", "feb", [event(3, day(40), seats=5)])
-    ledger = Ledger.init(tmp_path / "ledger.duckdb")
-    ledger.backfill(tmp_path / "events", SMALL, clock=CLOCK, **TWO_MONTHS)
+@pytest.fixture(scope="module")
+def metered_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """January and February, metered, January closed; where that is, and a copy of it as it was."""
+    folder = tmp_path_factory.mktemp("two-months") / "ledger"
+    write(folder / "events", "jan", [event(1, day(2), seats=10), event(2, day(20), seats=20, subject="customer:2")])
+    write(folder / "events", "feb", [event(3, day(40), seats=5)])
+    ledger = Ledger.init(folder / "ledger.duckdb")
+    ledger.backfill(folder / "events", SMALL, clock=CLOCK, **TWO_MONTHS)
     ledger.close("2024-01", by="ann", clock=CLOCK)
-    return ledger
+    return folder, Path(shutil.copytree(folder, folder.with_name("kept")))
+
+
+@pytest.fixture
+def two_months(metered_once: tuple[Path, Path]) -> Ledger:
+    """January and February, metered; January closed. Each test has them as they were, in the same place."""
+    folder, kept = metered_once
+    shutil.rmtree(folder)
+    shutil.copytree(kept, folder)
+    return Ledger(folder / "ledger.duckdb")
 
 
 def add_late(ledger: Ledger) -> None:
@@ -277,13 +272,15 @@ def test_a_closed_period_stays_as_it_is(two_months: Ledger) -> None:
     add_late(two_months)
     outcomes = two_months.backfill(clock=LATER, **TWO_MONTHS)
     rerun = two_months.rerun("2024-01", clock=LATER)
-    current = worlds.query(two_months, "SELECT name, run_id, closed_by, closed_run_id FROM periods ORDER BY name")
+    current = ledger_worlds.query(
+        two_months, "SELECT name, run_id, closed_by, closed_run_id FROM periods ORDER BY name"
+    )
     assert ["closed", "done"] == statuses(outcomes)
     assert rerun.status == "changed"
     assert before == exported(two_months, 1)
     assert [("2024-01", 1, "ann", 1), ("2024-02", outcomes[1].run_id, None, None)] == current
     february = {"start": "2024-02-01", "end": "2024-03-01", "every": "month", "clock": LATER}
-    expected = _without_metered(worlds.aggregated(events_of(two_months), SMALL, **february))
+    expected = _without_metered(ledger_worlds.aggregated(events_of(two_months), SMALL, **february))
     assert expected == _without_metered(exported(two_months, outcomes[1].run_id))
 
 
@@ -296,7 +293,7 @@ def _without_metered(rows: list[tuple[tuple[str, str], ...]]) -> list[dict[str, 
 def test_closing_again_changes_nothing(two_months: Ledger) -> None:
     """Who closed a period, and when, is kept for ever; a period that was never metered cannot be closed."""
     two_months.close("2024-01", by="bob", clock=LATER)
-    assert [("ann", True)] == worlds.query(
+    assert [("ann", True)] == ledger_worlds.query(
         two_months, f"SELECT closed_by, closed_at = '{CLOCK}' FROM periods WHERE name = '2024-01'"
     )
     with pytest.raises(LedgerError, match="2024-03"):
@@ -321,12 +318,12 @@ def test_a_restatement_is_booked_once(two_months: Ledger) -> None:
         for cause in changes["customer:1", "sold"]["causes"]
     ]
     window = {"start": "2024-01-01", "end": "2024-02-01", "every": "month"}
-    ((run,),) = worlds.query(two_months, "SELECT run_id FROM periods WHERE name = '2024-01'")
-    expected = _without_metered(worlds.aggregated(events_of(two_months), SMALL, **window))
+    ((run,),) = ledger_worlds.query(two_months, "SELECT run_id FROM periods WHERE name = '2024-01'")
+    expected = _without_metered(ledger_worlds.aggregated(events_of(two_months), SMALL, **window))
     assert expected == _without_metered(exported(two_months, run))
     assert old == exported(two_months, 1)
-    assert worlds.query(two_months, "SELECT count(*), max(booked_by) FROM restatements") == [(1, "bob")]
-    assert worlds.problems(two_months) == []
+    assert ledger_worlds.query(two_months, "SELECT count(*), max(booked_by) FROM restatements") == [(1, "bob")]
+    assert ledger_worlds.problems(two_months) == []
 
 
 def test_an_open_period_is_not_restated(two_months: Ledger) -> None:
@@ -339,12 +336,12 @@ def test_an_open_period_is_not_restated(two_months: Ledger) -> None:
 
 def test_a_rerun_before_the_late_file_gives_the_old_bytes(two_months: Ledger) -> None:
     """As of a moment before a late file came, a period is what it was, byte for byte, though it is metered anew."""
-    before = ndjson(two_months.export("readings", run=1))
+    before = written(two_months.export("readings", run=1))
     add_late(two_months)
     two_months.backfill(clock=LATER, **TWO_MONTHS)
     outcome = two_months.rerun("2024-01", as_of="2024-06-15T00:00:00Z", clock=LATER)
     assert outcome.status == "reproduced"
-    assert before == ndjson(two_months.export("readings", run=outcome.run_id))
+    assert before == written(two_months.export("readings", run=outcome.run_id))
 
 
 def test_another_config_is_only_there_to_be_compared(two_months: Ledger) -> None:
@@ -377,7 +374,7 @@ def test_a_simulation_leaves_production_as_it_is(two_months: Ledger) -> None:
         (row["subject"], row["old"], row["new"], row["delta"]) for row in changes
     ]
     universes = "SELECT DISTINCT universe_id FROM readings WHERE run_id = "
-    assert [("simulation-double",)] == worlds.query(two_months, f"{universes}{found.run_ids[0]}")
+    assert [("simulation-double",)] == ledger_worlds.query(two_months, f"{universes}{found.run_ids[0]}")
     with pytest.raises(ConfigError, match="simulation-"):
         two_months.simulate("2024-01", config=other, universe="production")
 
@@ -392,7 +389,7 @@ def test_a_result_scale_of_zero_is_kept(tmp_path: Path) -> None:
     for options in ({"scale": 0}, {}):
         assert ["done"] == statuses(ledger.backfill(events, config, **options, **window))
         ledger.rerun("2024-01", clock=LATER)
-        quantities.append(worlds.query(ledger, "SELECT quantity FROM current_readings")[0][0])
+        quantities.append(ledger_worlds.query(ledger, "SELECT quantity FROM current_readings")[0][0])
     assert ["2", "1.666666666666666667"] == quantities
 
 
@@ -408,7 +405,7 @@ def test_quantities_of_38_digits_are_restated_and_verified(tmp_path: Path) -> No
     with ledger.restate("2024-01", book=True, by="ann", clock=LATER).rows as rows:
         (row,) = rows.to_dicts()
     assert (str(10**35 + 1), str(11 * 10**34 + 1), str(10**34)) == (row["old"], row["new"], row["delta"])
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.problems(ledger) == []
 
 
 def test_a_period_that_fails_leaves_the_others(tmp_path: Path) -> None:
@@ -420,15 +417,15 @@ def test_a_period_that_fails_leaves_the_others(tmp_path: Path) -> None:
     ledger = Ledger.init(tmp_path / "ledger.duckdb")
     with pytest.raises(QuantityOverflow, match="2024-02"):
         ledger.backfill(tmp_path / "e", big, clock=CLOCK, **TWO_MONTHS)
-    runs = worlds.query(ledger, "SELECT run_id, status, message LIKE '%38%' FROM runs ORDER BY run_id")
+    runs = ledger_worlds.query(ledger, "SELECT run_id, status, message LIKE '%38%' FROM runs ORDER BY run_id")
     assert [(1, "done", None), (2, "failed", True)] == runs
     mended = {"measurements": [{**big["measurements"][0], "scale": 0}]}
     february = {"start": "2024-02-01", "end": "2024-03-01", "every": "month", "scale": 0}
     assert ["done"] == statuses(ledger.backfill(None, mended, clock=CLOCK, **february))
-    assert [("199999999999999999998",)] == worlds.query(
+    assert [("199999999999999999998",)] == ledger_worlds.query(
         ledger, "SELECT quantity FROM current_readings WHERE window_start = '2024-02-01 00:00:00+00'"
     )
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.problems(ledger) == []
 
 
 # --- what caused a change, against plain Python ----------------------------------------------------------------------
@@ -458,11 +455,12 @@ def fraction(text: str | None) -> Fraction | None:
     return None if text is None else Fraction(text)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("seed", [11, 12])
 def test_causes_are_the_events_that_plain_python_finds(seed: int, tmp_path: Path) -> None:
     """Of each reading that a late file changes, old and new are the sums and greatest of plain Fractions, and the
     causes are the events that count otherwise now: added, superseded, or moved to another month."""
-    events = worlds.world(seed, 150, days=60, entered=True)
+    events = ledger_worlds.world(seed, 150, days=60, entered=True)
     for n, one in enumerate(events):
         one["metered_at"] += timedelta(microseconds=n)
     late = events[::6]
@@ -493,7 +491,7 @@ def test_causes_are_the_events_that_plain_python_finds(seed: int, tmp_path: Path
     kinds = {cause["cause"] for row in actual.values() for cause in row["causes"]}
     assert kinds <= {"added", "superseded", "rejected-before", "rejected-now"}
     assert "added" in kinds
-    assert worlds.problems(ledger) == []
+    assert ledger_worlds.problems(ledger) == []
 
 
 # --- traces ----------------------------------------------------------------------------------------------------------
@@ -653,4 +651,4 @@ def test_any_quantity_is_restated(tmp_path: Path) -> None:
         changes = [(row["old"], row["delta"], row["new"]) for row in rows.to_dicts()]
     expected = [(wide, "0.000000000000000001", wide[:-1] + "2"), ("1", "-3", "-2")]
     assert expected == changes
-    assert [] == worlds.problems(ledger)
+    assert [] == ledger_worlds.problems(ledger)

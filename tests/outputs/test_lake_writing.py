@@ -31,6 +31,7 @@ from metering_duck.outputs import lake_writing as table_writing
 from metering_duck.outputs.lake_tables import Batches
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.stages import Query, Stage
+from tests import worlds
 from tests.lake_server import SECRET
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
@@ -39,15 +40,9 @@ DAYS = {"start": "2024-02-01", "end": "2024-02-04", "every": "day"}
 
 def event(day: int, n: int, value: str | None = None) -> dict[str, Any]:
     """An event of a day, with a quantity of 18 fraction digits."""
-    return {
-        "id": f"{day}-{n}",
-        "workspace_id": ("acme", "beta")[n % 2],
-        "universe_id": "production",
-        "type": "call",
-        "subject": f"customer:{n}",
-        "time": f"2024-02-0{day}T0{n}:00:00Z",
-        "properties": {"n": value or f"{n}.000000000000000001", "region": "it's"},
-    }
+    properties = {"n": value or f"{n}.000000000000000001", "region": "it's"}
+    whose = {"workspace": ("acme", "beta")[n % 2], "universe": "production", "subject": f"customer:{n}"}
+    return worlds.row(f"{day}-{n}", f"2024-02-0{day}T0{n}:00:00Z", properties, type="call", **whose)
 
 
 EVENTS = [event(day, n) for day in (1, 2, 3) for n in range(4)]

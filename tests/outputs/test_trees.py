@@ -21,21 +21,22 @@ from pyarrow import parquet
 from metering_duck import ConfigError, SourceError, aggregate, meter, rollup
 from metering_duck.cli.main import cli
 from metering_duck.outputs.trees import LOCK
+from tests import worlds
 from tests.lake_server import SECRET, credentials
+from tests.worlds import CLOCK
 
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
-CLOCK = "2024-06-01T00:00:00Z"
 SPAN = {"start": "2024-02-01", "end": "2024-02-04", "every": "day", "clock": CLOCK}
 EVENTS = [
-    {
-        "id": f"{day}-{n}",
-        "workspace_id": ("acme", "beta")[n % 2],
-        "universe_id": "production",
-        "type": "call",
-        "subject": f"customer:{n}",
-        "time": f"2024-02-0{day}T0{n}:00:00Z",
-        "properties": {"n": f"{n}.000000000000000001"},
-    }
+    worlds.row(
+        f"{day}-{n}",
+        f"2024-02-0{day}T0{n}:00:00Z",
+        {"n": f"{n}.000000000000000001"},
+        workspace=("acme", "beta")[n % 2],
+        universe="production",
+        type="call",
+        subject=f"customer:{n}",
+    )
     for day in (1, 2, 3)
     for n in range(4)
 ]

@@ -28,19 +28,20 @@ from metering_duck.cli.screen import table_text
 from metering_duck.engine.duckdb import Engine
 from metering_duck.outputs.workbooks import sheet_name, write_workbook
 from metering_duck.statements.stages import Query, Stage
+from tests.worlds import event
 
 NUMBER, TEXT = "number, exact to 15 digits", "text, exact"
 CONFIG = {"measurements": [{"sourceProperty": "tokens", "unit": "tokens", "aggregation": "sum"}]}
 EVENTS = [
-    {
-        "id": f"e{n}",
-        "workspaceID": "acme",
-        "universeID": "production",
-        "type": "llm",
-        "subject": subject,
-        "time": f"2024-01-0{n + 1}T10:00:00Z",
-        "properties": {"tokens": tokens, "region": "eu"},
-    }
+    event(
+        f"e{n}",
+        f"2024-01-0{n + 1}T10:00:00Z",
+        {"tokens": tokens, "region": "eu"},
+        workspace="acme",
+        universe="production",
+        type="llm",
+        subject=subject,
+    )
     for n, (subject, tokens) in enumerate((("=1+1", "100"), ("+49 30 1", "2.50"), ("=1+1", "0.125")))
 ]
 WINDOW = {"start": "2024-01-01", "end": "2024-02-01", "clock": "2024-06-01T00:00:00Z"}

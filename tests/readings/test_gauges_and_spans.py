@@ -11,13 +11,15 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import metering_duck
 from metering_duck import ConfigError, QuantityOverflow
 from tests import oracle, oracle_readings
-from tests.comparing import BATCHES, CLOCK, Event, event, expect_readings, measuring, readings_of, worlds_strategy
+from tests.comparing import event, expect_readings, readings_of, worlds_strategy
+from tests.selection import examples
+from tests.worlds import CLOCK, Event, measuring
 
 START, END = "2024-01-31T00:00:00Z", "2024-03-02T12:00:00Z"
 WINDOW = {"start": START, "end": END}
@@ -61,14 +63,14 @@ def test_the_script_weighs_levels_of_any_width(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("aggregation", ["integral", "integral-seconds", "integral-hours", "time-weighted-avg-known"])
-@settings(BATCHES)
+@examples(2)
 @given(events=worlds_strategy(TIMES), cut=st.sampled_from(CUTS))
 def test_levels_over_time_equal_the_oracle(aggregation: str, events: list[Event], cut: dict[str, str]) -> None:
     """Integrals and averages over the known time see the carried level and end where a level does."""
     expect_readings(events, measuring(aggregation), **WINDOW, **cut)
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(CUTS), st.sampled_from(("region", None)))
 def test_levels_of_deltas_equal_the_oracle(events: list[Event], cut: dict[str, str], group_by: str | None) -> None:
     """Changes add up to levels in the order of R13, from the first record ever, for every gauge."""
@@ -76,7 +78,7 @@ def test_levels_of_deltas_equal_the_oracle(events: list[Event], cut: dict[str, s
     expect_readings(events, measuring(*LEVELS, values="deltas"), **WINDOW, **cut, **groups)
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES, workspaces=("w",)))
 def test_deltas_are_the_levels_of_their_running_sum(events: list[Event]) -> None:
     """Events that say the change give the readings of events that say the new level."""
@@ -193,14 +195,14 @@ def tied_worlds_strategy(*, size: int = 10) -> st.SearchStrategy[list[Event]]:
     )
 
 
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(tied_worlds_strategy(), st.sampled_from(("levels", "deltas")), st.sampled_from(({}, {"every": "day"})))
 def test_of_equal_moments_the_last_id_is_last(events: list[Event], values: str, cut: dict[str, str]) -> None:
     """Of events of one subject at one recorded_at and metered_at the greatest id holds, whatever their order (R13)."""
     expect_readings(events, measuring(*LEVELS, values=values), **WINDOW, **cut)
 
 
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(tied_worlds_strategy(), st.sampled_from(("levels", "deltas")))
 def test_of_one_events_quantities_the_greater_is_last(events: list[Event], values: str) -> None:
     """Two measurements of one unit from one event tie in all three: the greater level holds, deltas add up (R13)."""
@@ -212,7 +214,7 @@ def test_of_one_events_quantities_the_greater_is_last(events: list[Event], value
     expect_readings(events, {"measurements": both}, **WINDOW, every="day")
 
 
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(tied_worlds_strategy(size=4), st.randoms(use_true_random=False))
 def test_ties_do_not_depend_on_the_order_of_rows(events: list[Event], chance: Any) -> None:
     """The same bytes from rows in any order, on one thread or two (R23)."""
@@ -259,7 +261,7 @@ def test_duplicates_make_no_tie() -> None:
     expect_readings(again, config, **WINDOW)
 
 
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(CUTS), st.sampled_from(("levels", "deltas")))
 def test_aggregations_of_the_same_levels_are_what_each_is_alone(
     events: list[Event], cut: dict[str, str], values: str
@@ -274,7 +276,7 @@ def test_aggregations_of_the_same_levels_are_what_each_is_alone(
     assert by_key(alone) == by_key(together)
 
 
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(worlds_strategy(TIMES, properties={"r": st.sampled_from(("1", "2.25", "-3"))}), st.sampled_from(CUTS))
 def test_levels_are_shared_by_equals_only(events: list[Event], cut: dict[str, str]) -> None:
     """Another filter, property, unit, factor, DECIMAL, rounding, or deltas: each has levels or results of its own."""
@@ -301,7 +303,7 @@ def test_levels_are_shared_by_equals_only(events: list[Event], cut: dict[str, st
     expect_readings(events, config, **WINDOW, **cut)
 
 
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(worlds_strategy(TIMES, properties={"r": st.sampled_from(("1", "2.25", "-3"))}), st.sampled_from(CUTS))
 def test_records_of_several_units_are_levels_of_each(events: list[Event], cut: dict[str, str]) -> None:
     """Records of several units, some of which two measurements share, have the readings of the events they are from."""
@@ -382,6 +384,7 @@ DIVIDED = (
 )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("scale", "result_scale"), DIVIDED)
 @pytest.mark.parametrize("rounding", ["half-even", "half-up"])
 def test_quotients_of_every_decimal_equal_the_oracle(scale: int, result_scale: int, rounding: str) -> None:
@@ -467,8 +470,9 @@ def spanned(span: dict[str, str], aggregation: str = "sum", **measured: Any) -> 
     return measuring(aggregation, span=span, **measured)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("span", SPANS, ids=str)
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(events=spanning_strategy(bad=True))
 def test_records_carry_their_span(span: dict[str, str], events: list[Event]) -> None:
     """A record says from when to when its usage was; an event without a span that can be read is rejected."""
@@ -486,22 +490,23 @@ def test_records_carry_their_span(span: dict[str, str], events: list[Event]) -> 
     assert sorted((row["universe_id"], row["id"], row["reason"]) for row in books.rejects) == rejects
 
 
-@settings(BATCHES)
+@examples(2)
 @given(spanning_strategy(bad=True), st.sampled_from(SPANS))
 def test_a_span_alone_counts_at_the_events_time(events: list[Event], span: dict[str, str]) -> None:
     """Without proration a span changes no reading, but for the events that it rejects."""
     expect_readings(events, measuring("sum", "max", "time-weighted-avg", span=span), **WINDOW, every="week")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("span", SPANS, ids=str)
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(events=spanning_strategy(bad=True), cut=st.sampled_from(CUTS))
 def test_prorated_readings_equal_the_oracle(span: dict[str, str], events: list[Event], cut: dict[str, str]) -> None:
     """A quantity is split over the windows by time, by largest remainder, what lies outside being parts too (R26)."""
     expect_readings(events, spanned(span, proration="by-time"), **WINDOW, **cut)
 
 
-@settings(BATCHES)
+@examples(2)
 @given(spanning_strategy(), st.sampled_from(SPANS[:2]))
 def test_prorated_readings_of_windows_with_gaps_equal_the_oracle(events: list[Event], span: dict[str, str]) -> None:
     """What lies between two windows is one part, as is what lies before the first and after the last."""
@@ -515,7 +520,7 @@ def test_prorated_readings_of_windows_with_gaps_equal_the_oracle(events: list[Ev
     expect_readings(events, spanned(span, proration="by-time", scale=2, divide=7), windows=windows)
 
 
-@settings(BATCHES)
+@examples(2)
 @given(spanning_strategy(), st.sampled_from(SPANS), st.sampled_from(("hour", "day", "P1M")))
 def test_the_parts_of_a_split_are_the_whole(events: list[Event], span: dict[str, str], every: str) -> None:
     """Over windows that cover every span, the parts add up to the quantities, to the last digit (R26)."""
@@ -561,7 +566,7 @@ def test_a_quantity_over_three_days_is_split_by_largest_remainder(total: str, sc
 
 
 @pytest.mark.parametrize(("mode", "scale"), [("half-even", 2), ("half-up", 0), ("ceiling", -1), ("floor", 1)])
-@settings(BATCHES, max_examples=1)
+@examples(1)
 @given(events=spanning_strategy())
 def test_rounded_parts_equal_the_oracle(mode: str, scale: int, events: list[Event]) -> None:
     """A quantity that the result's scale can show is split at it; a finer one is split first and then rounded."""
@@ -612,8 +617,9 @@ def test_spans_may_be_in_epochs(times: str) -> None:
     assert (first, first + timedelta(hours=3)) == (record["window_start"], record["window_end"])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bundled", [False, True], ids=["flat", "bundled"])
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(events=spanning_strategy())
 def test_records_need_no_config(bundled: bool, events: list[Event]) -> None:
     """Records carry how they are to be aggregated: spans and splits, deltas, two levels, texts that are counted."""
@@ -655,8 +661,9 @@ CONVERSIONS = (
 )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("measured", CONVERSIONS, ids=str)
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(data=st.data())
 def test_conversions_equal_the_oracle(measured: dict[str, Any], data: st.DataObject) -> None:
     """Quantities are added, multiplied, divided and taken times their duration, then rounded once, half to even."""
@@ -687,8 +694,9 @@ ROUNDINGS = (
 )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("mode", "scale"), ROUNDINGS)
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(data=st.data())
 def test_rounding_modes_equal_the_oracle(mode: str, scale: int, data: st.DataObject) -> None:
     """Sums and averages are rounded once, in the mode and to the digits that the measurement asks for (R16)."""
@@ -777,7 +785,7 @@ def test_other_decimals_are_exact_too(precision: int, scale: int, quantities: tu
         expect_readings(events, measuring("integral-hours", **{**shape, "resultScale": min(scale, 15)}), **WINDOW)
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES), st.integers(1, 34), st.integers(0, 20))
 def test_digits_and_scales_equal_the_oracle(events: list[Event], digits: int, scale: int) -> None:
     """What divides is rounded to so many significant digits, or everything to so many behind the point (R16)."""
@@ -786,7 +794,7 @@ def test_digits_and_scales_equal_the_oracle(events: list[Event], digits: int, sc
     expect_readings(events, config, **WINDOW, scale=scale)
 
 
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(spanning_strategy(), st.randoms(use_true_random=False))
 def test_order_and_threads_change_nothing(events: list[Event], chance: Any) -> None:
     """Splits, deltas, ranks and two levels are the same for events in any order, on any number of threads (R23)."""

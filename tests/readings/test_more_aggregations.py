@@ -7,13 +7,15 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import metering_duck
 from metering_duck import ConfigError
 from tests import oracle
-from tests.comparing import BATCHES, CLOCK, Event, event, expect_readings, measuring, readings_of, worlds_strategy
+from tests.comparing import event, expect_readings, readings_of, worlds_strategy
+from tests.selection import examples
+from tests.worlds import CLOCK, Event, measuring
 
 START, END = "2024-03-30T00:00:00Z", "2024-04-02T12:00:00Z"
 WINDOW = {"start": START, "end": END}
@@ -52,7 +54,7 @@ def quantity(aggregation: str, *texts: str, **measured: Any) -> Decimal:
 # --- one level -------------------------------------------------------------------------------------------------------
 
 
-@settings(BATCHES, max_examples=6)
+@examples(6)
 @given(worlds_strategy(TIMES), st.sampled_from(("day", None)), st.sampled_from(((), ("region",))), st.booleans())
 def test_first_and_average_equal_the_oracle(
     events: list[Event], every: str | None, group_by: tuple[str, ...], across_workspaces: bool
@@ -62,15 +64,16 @@ def test_first_and_average_equal_the_oracle(
     expect_readings(events, measuring("first", "avg", "latest", "sum"), **WINDOW, **options)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("aggregation", [*PERCENTILES, *INTERPOLATED])
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(events=worlds_strategy(TIMES), every=st.sampled_from(("week", None)))
 def test_percentiles_equal_the_oracle(aggregation: str, events: list[Event], every: str | None) -> None:
     """Nearest rank is a quantity that was there; interpolated lies on the line between two ranks, rounded once."""
     expect_readings(events, measuring(aggregation), **WINDOW, every=every)
 
 
-@settings(BATCHES, max_examples=4)
+@examples(4)
 @given(
     worlds_strategy(TIMES, quantities=("1", "1.0", "a", "A", "é", "e\u0301", " ", "NULL", "'")),
     st.sampled_from(("day", None)),
@@ -177,8 +180,9 @@ OUTER = ("sum", "max", "min", "avg", "count", "p95", "median")
 INNER = ("max", "sum", "avg", "latest", "first", "count", "time-weighted-avg", "peak-state", "final-state", "p50")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("outer", OUTER)
-@settings(BATCHES, max_examples=3)
+@examples(3)
 @given(data=st.data())
 def test_aggregations_of_inner_windows_equal_the_oracle(outer: str, data: st.DataObject) -> None:
     """One aggregation of another's readings of the hours, days or weeks in each window, clipped at its ends."""
@@ -195,8 +199,9 @@ def test_aggregations_of_inner_windows_equal_the_oracle(outer: str, data: st.Dat
     assert oracle.in_order(rows) == oracle.in_order(map(oracle.plain_reading, called))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("outer", OUTER)
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(data=st.data())
 def test_aggregations_of_inner_groups_equal_the_oracle(outer: str, data: st.DataObject) -> None:
     """One aggregation of another's readings of each value of a property, its absence being a value of its own."""
@@ -207,7 +212,7 @@ def test_aggregations_of_inner_groups_equal_the_oracle(outer: str, data: st.Data
 
 
 @pytest.mark.parametrize("named", [{"innerWindow": "day"}, {"innerDimension": "krn"}], ids=str)
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(events=worlds_strategy(TIMES, size=6))
 def test_levels_of_deltas_in_two_levels_equal_the_oracle(named: dict[str, str], events: list[Event]) -> None:
     """Changes add up to the level of each inner group, or to the one level that inner windows cut."""
@@ -278,7 +283,7 @@ def core(rows: list[oracle.Row]) -> list[oracle.Row]:
 
 
 @pytest.mark.parametrize("fill", ["zero", "carry"])
-@settings(BATCHES, max_examples=4)
+@examples(4)
 @given(data=st.data())
 def test_filled_windows_equal_the_oracle(fill: str, data: st.DataObject) -> None:
     """Every key that any metered record has, has a reading in every window: zero, or what the window before it said."""

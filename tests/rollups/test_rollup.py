@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import metering_duck
 from metering_duck import ConfigError
-from tests.comparing import BATCHES, CLOCK, Event, event, measuring, readings_of, worlds_strategy
+from tests.comparing import event, readings_of, worlds_strategy
+from tests.selection import examples
+from tests.worlds import CLOCK, Event, measuring, written
 
 START, END = "2024-01-31T00:00:00Z", "2024-04-30T22:00:00Z"
 WINDOW = {"start": START, "end": END}
@@ -59,19 +60,12 @@ def rolled(readings: Any, **options: Any) -> list[dict[str, Any]]:
         return result.to_dicts()
 
 
-def lines_of(result: metering_duck.Result, kind: str = "ndjson") -> bytes:
-    """The bytes of a result; the result is closed."""
-    file = io.BytesIO()
-    with result:
-        result.write_to(file, kind)
-    return file.getvalue()
-
-
 # --- bit for bit -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("fine", "coarse"), COARSER, ids=str)
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(data=st.data())
 def test_finer_windows_roll_up_to_coarser_ones(fine: str, coarse: str | None, data: st.DataObject) -> None:
     """Hours to days, days to months, in any zone, grouped or not: bit for bit what the events give directly (R20)."""
@@ -87,7 +81,7 @@ def test_finer_windows_roll_up_to_coarser_ones(fine: str, coarse: str | None, da
         assert direct == rolled(finer.to_arrow(), every=coarse, **options)
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(("month", "P1M", "quarter")), st.sampled_from(("UTC", "Europe/Berlin")))
 def test_days_roll_up_to_anchored_periods(events: list[Event], every: str, zone: str) -> None:
     """Days make up the months from any anchor's day."""
@@ -98,7 +92,7 @@ def test_days_roll_up_to_anchored_periods(events: list[Event], every: str, zone:
     assert direct == rolled(days, every=every, anchor="2023-10-31", **options)
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(((), ("region",), ("krn",))), st.sampled_from(("month", None)))
 def test_dimensions_that_are_dropped(events: list[Event], kept: tuple[str, ...], every: str | None) -> None:
     """Counters of groups make up those of fewer dimensions, or of none."""
@@ -109,7 +103,7 @@ def test_dimensions_that_are_dropped(events: list[Event], kept: tuple[str, ...],
     assert direct == rolled(finer, every=every, drop=[name for name in both if name not in kept], **WINDOW)
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(("region", None)))
 def test_workspaces_that_are_joined(events: list[Event], group_by: str | None) -> None:
     """Counters of workspaces make up those across them, when that is asked for by name (R10)."""
@@ -122,7 +116,7 @@ def test_workspaces_that_are_joined(events: list[Event], group_by: str | None) -
     )
 
 
-@settings(BATCHES)
+@examples(2)
 @given(
     worlds_strategy(TIMES), st.sampled_from((0, 2, -2)), st.sampled_from(("half-even", "half-up", "ceiling", "floor"))
 )
@@ -137,7 +131,7 @@ def test_rounded_readings_roll_up_from_what_is_exact(events: list[Event], scale:
         assert expected == {name: row[name] for name in expected}
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES))
 def test_a_roll_up_of_roll_ups_is_one(events: list[Event]) -> None:
     """Days to weeks to the whole is the whole."""
@@ -147,7 +141,7 @@ def test_a_roll_up_of_roll_ups_is_one(events: list[Event]) -> None:
     assert readings_of(events, config, **WINDOW) == rolled(weeks, **WINDOW)
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES))
 def test_listed_windows_roll_up(events: list[Event]) -> None:
     """Days make up windows that are given one by one."""
@@ -166,6 +160,7 @@ EVENTS = [
 MONTH = {"start": "2024-02-01", "end": "2024-03-01"}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "ndjson", "json", "csv"])
 def test_every_format_that_is_written_rolls_up(kind: str, tmp_path: Path) -> None:
     """Readings come back from every file the tool writes, whole in their state."""
@@ -174,8 +169,8 @@ def test_every_format_that_is_written_rolls_up(kind: str, tmp_path: Path) -> Non
     path = tmp_path / f"days.{kind}"
     with metering_duck.aggregate(EVENTS, config, every="day", **options) as days:
         days.write(path)
-    direct = lines_of(metering_duck.aggregate(EVENTS, config, every="week", **options))
-    assert direct == lines_of(metering_duck.rollup(path, every="week", clock=CLOCK, **MONTH))
+    direct = written(metering_duck.aggregate(EVENTS, config, every="week", **options))
+    assert direct == written(metering_duck.rollup(path, every="week", clock=CLOCK, **MONTH))
 
 
 def test_every_frame_rolls_up() -> None:
@@ -202,8 +197,8 @@ def test_rows_in_any_order_give_the_same_bytes() -> None:
     """The order of the finer readings decides nothing (R23)."""
     config = measuring(*COUNTERS, *GAUGES)
     days = readings_of(EVENTS, config, every="day", group_by="region", **MONTH)
-    expected = lines_of(metering_duck.rollup(days, every="week", clock=CLOCK, **MONTH))
-    assert expected == lines_of(metering_duck.rollup(days[::-1], every="week", clock=CLOCK, **MONTH))
+    expected = written(metering_duck.rollup(days, every="week", clock=CLOCK, **MONTH))
+    assert expected == written(metering_duck.rollup(days[::-1], every="week", clock=CLOCK, **MONTH))
     assert 0 < expected.count(b"\n")
     assert all(json.loads(line)["createdAt"] == CLOCK for line in expected.splitlines())
 
@@ -219,6 +214,7 @@ def test_what_does_not_add_up_is_refused(aggregation: str) -> None:
         rolled(days, **MONTH)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("aggregation", GAUGES)
 @pytest.mark.parametrize("joined", [{"drop": ["region"]}, {"across_workspaces": True}], ids=str)
 def test_levels_of_several_groups_are_no_level(aggregation: str, joined: dict[str, Any]) -> None:
@@ -279,7 +275,7 @@ def test_without_bounds_all_readings_roll_up() -> None:
     assert direct == rolled(days, every="week")
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from((0, 3, 20)))
 def test_a_roll_up_may_be_rounded(events: list[Event], scale: int) -> None:
     """The scale of the call is that of the roll-up, from the exact state of the finer readings."""
@@ -290,7 +286,7 @@ def test_a_roll_up_may_be_rounded(events: list[Event], scale: int) -> None:
     )
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES, size=5), st.sampled_from(("zero", "carry")))
 def test_filled_readings_say_nothing(events: list[Event], fill: str) -> None:
     """What fill put where no record was adds nothing to a roll-up."""

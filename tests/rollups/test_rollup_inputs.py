@@ -16,7 +16,8 @@ from click.testing import CliRunner
 import metering_duck
 from metering_duck import ConfigError, QuantityOverflow, SchemaError
 from metering_duck.cli.main import cli
-from tests.comparing import CLOCK, event, measuring, readings_of
+from tests.comparing import event, readings_of
+from tests.worlds import CLOCK, measuring
 
 COUNTERS = ("sum", "max", "min", "latest", "first", "count", "avg")
 GAUGES = ("time-weighted-avg", "time-weighted-avg-known", "peak-state", "min-state", "final-state", "integral")

@@ -25,7 +25,9 @@ from pyarrow import csv, parquet
 import metering_duck
 from metering_duck import ConfigError, SchemaError
 from tests import oracle, oracle_windows
-from tests.comparing import BATCHES, CLOCK, Event, event, expect_readings, measuring, readings_of, worlds_strategy
+from tests.comparing import event, expect_readings, readings_of, worlds_strategy
+from tests.selection import examples
+from tests.worlds import CLOCK, Event, measuring
 
 ZONES = (
     "UTC",
@@ -99,8 +101,9 @@ def periods_fit(every: str) -> tuple[str, ...]:
 # --- against the oracle ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("every", [*WORDS, "PT24H", "PT7H", "P1D", "P2W", "P1M"])
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(data=st.data())
 def test_readings_of_a_zones_calendar_equal_the_oracle(every: str, data: st.DataObject) -> None:
     """Every interval in every zone has, window by window, the oracle's readings, gauges without a record included."""
@@ -110,8 +113,9 @@ def test_readings_of_a_zones_calendar_equal_the_oracle(every: str, data: st.Data
     expect_readings(events, GAUGES_AND_COUNTERS, start=start, end=end, every=every, timezone=zone)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("every", ["month", "quarter", "P1M", "week", "P2W", "day", "PT24H", "hour"])
-@settings(BATCHES, max_examples=2)
+@examples(2)
 @given(data=st.data())
 def test_readings_of_anchored_periods_equal_the_oracle(every: str, data: st.DataObject) -> None:
     """Boundaries are so many intervals from an anchor, before or after the start, on the zone's clock."""
@@ -126,6 +130,7 @@ def test_readings_of_anchored_periods_equal_the_oracle(every: str, data: st.Data
     expect_readings(events, GAUGES_AND_COUNTERS, **options, whole_periods=whole)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("every", [*WORDS, *DURATIONS])
 @pytest.mark.parametrize("anchored", [False, True])
 @settings(max_examples=6)
@@ -152,7 +157,7 @@ def test_listed_periods_equal_the_oracle(every: str, anchored: bool, data: st.Da
     assert list(range(len(rows))) == [row["window_index"] for row in rows]
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES, size=4), st.lists(st.sampled_from(CHANGES), min_size=2, max_size=9, unique=True))
 def test_readings_of_listed_windows_equal_the_oracle(events: list[Event], cuts: list[str]) -> None:
     """Windows may be given one by one, with gaps between them, in any order."""
@@ -187,7 +192,7 @@ def subscriptions_strategy() -> st.SearchStrategy[list[Event]]:
     return st.tuples(*rows).map(lambda found: [row for some in found for row in some])
 
 
-@settings(BATCHES, max_examples=8)
+@examples(8)
 @given(worlds_strategy(TIMES, size=4), subscriptions_strategy(), st.sampled_from(ZONES))
 def test_readings_of_subscriptions_equal_the_oracle(events: list[Event], rows: list[Event], zone: str) -> None:
     """Each subject has the windows of its own rows, each row its anchor, interval, zone, start and end."""
@@ -205,7 +210,7 @@ def test_readings_of_subscriptions_equal_the_oracle(events: list[Event], rows: l
     assert expected == sorted(actual)
 
 
-@settings(BATCHES)
+@examples(2)
 @given(worlds_strategy(TIMES, size=6), st.sampled_from(ZONES), st.sampled_from(("day", "week", "P1M")))
 def test_windows_of_a_zone_add_up(events: list[Event], zone: str, every: str) -> None:
     """Sums, counts, numerators and divisors of the windows are those of the whole period, in any zone (R20)."""

@@ -54,8 +54,9 @@ from metering_duck.runs.history import LEVELS_SCHEMA, History, widest_before_sql
 from metering_duck.runs.machine import HASHES_AT_ONCE, Machine, Moment
 from metering_duck.runs.results import Plan, Result
 from metering_duck.runs.rows import Rows
+from metering_duck.runs.script import script_text
 from metering_duck.statements.select import case, names, select
-from metering_duck.statements.stages import Query, Stage, load_stage, load_text, with_values
+from metering_duck.statements.stages import Query, Stage, load_stage
 from metering_duck.windows.cutting import WINDOWS_MAX, Windows
 from metering_duck.windows.periods import NO_WINDOW, Periods
 from metering_duck.windows.schedules import check_windows
@@ -591,15 +592,4 @@ class Run:
 
     def script_text(self, queries: Iterable[Query]) -> str:
         """Queries as one SQL script with this run's values in it."""
-        *before, last = [self.query(query) for query in queries]
-        stands, shell = "Runs as it stands in the DuckDB shell.", self.shell()
-        if self.history is not None:
-            stands = "Reads what the ledger knew, too: the tables entered, repeated_keys and levels_before."
-        first = f"{shell.first}\n" if shell.first else ""
-        parts = [
-            f"-- Made by metering-duck. {stands}\n{first}SET TimeZone = 'UTC';",
-            load_text("functions").strip(),
-        ]
-        parts += [f"CREATE OR REPLACE TEMP TABLE {q.name} AS\n{with_values(q.sql, q.parameters)};" for q in before]
-        script = "\n\n".join([*parts, with_values(last.sql, last.parameters) + ";"]) + "\n"
-        return shell.instead(script)
+        return script_text(queries, self.parameters, self.shell(), has_history=self.history is not None)

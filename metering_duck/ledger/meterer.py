@@ -6,10 +6,9 @@ What a run needs from before its period is looked for in earlier runs first; onl
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from os import PathLike
@@ -25,10 +24,10 @@ from metering_duck.errors import (
     SourceError,
     first_few,
 )
-from metering_duck.judging.events import Compiler
+from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs, manifest, runs
-from metering_duck.ledger.configs import KnownConfig, Options
-from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, files_of
+from metering_duck.ledger.configs import KnownConfig
+from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.periods import Period, utc
 from metering_duck.ledger.plans import (
     BEGINNING,
@@ -42,8 +41,11 @@ from metering_duck.ledger.plans import (
     whole_sha256,
 )
 from metering_duck.ledger.store import Store, StoreEngine
+from metering_duck.ledger.stored import PLAIN, question_text, same_source, source_text, stored_source
 from metering_duck.ledger.tables import look_at_table, table_of
+from metering_duck.runs.levels import levels_only
 from metering_duck.runs.machine import Machine
+from metering_duck.runs.question import Question
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Situation:
     """
 
     visible: tuple[SourceFile, ...]
-    reading: ReadingOptions
+    source: Source
     as_of: datetime | None
     clock: datetime
     is_whole: bool = True
@@ -75,7 +77,7 @@ class Meterer:
     def plan_as_was(self, base: runs.RunRow, now: datetime) -> tuple[Plan, Situation]:
         """The plan of a run that was: its own files, and the levels that it began with."""
         with self.store.reading() as engine:
-            reading = stored_reading(engine) or ReadingOptions({})
+            source = ledger_source(engine) or PLAIN
             ids = f"file_id IN (SELECT file_id FROM run_files WHERE run_id = {base.run_id})"
             files = manifest.files_of(engine, ids)
             others = {
@@ -83,7 +85,7 @@ class Meterer:
                 for row in engine.rows(f"SELECT file_id FROM run_files WHERE NOT counts AND run_id = {base.run_id}")
             }
             known = configs.stored(engine, base.config_sha256)
-            plan = make_plan(engine, base.period, known, base.options, reading, files, base.as_of)
+            plan = make_plan(engine, base.period, known, base.question, source, files, base.as_of)
             levels = None
             if base.levels_before_sha256 is not None:
                 before = base.levels_before_run_id
@@ -91,7 +93,7 @@ class Meterer:
         counting = tuple(file for file in files if file.file_id not in others)
         compared = tuple(file for file in files if file.file_id in others)
         plan = replace(plan, files=counting, others=compared, levels=levels)
-        return plan, Situation(tuple(files), reading, base.as_of, now, is_whole=False)
+        return plan, Situation(tuple(files), source, base.as_of, now, is_whole=False)
 
     def situation_of(self, run: runs.RunRow, clock: datetime) -> Situation:
         """What a run could have been made of: the files that had been seen by its clock, and those that it did use."""
@@ -109,9 +111,9 @@ class Meterer:
             # A day that a table has no more is there in the version of then.
             still = f"gone_at IS NULL OR ({manifest.IS_OF_TABLE} AND gone_at > $moment)"
             known = files_of(engine, still, {"moment": moment})
-            reading = stored_reading(engine) or ReadingOptions({})
+            source = ledger_source(engine) or PLAIN
         visible = tuple(file for file in known if file.entered_at <= moment or file.file_id in ids)
-        return Situation(visible, reading, run.as_of, clock, is_whole=False)
+        return Situation(visible, source, run.as_of, clock, is_whole=False)
 
     def confirm(self, run_id: int, plan: Plan, situation: Situation) -> None:
         """A run holds under the files that there are now, too."""
@@ -124,7 +126,7 @@ class Meterer:
     def situation(
         self,
         events: Any,
-        reading: ReadingOptions | None,
+        source: Source | None,
         as_of: datetime | None,
         clock: datetime,
         *,
@@ -133,9 +135,9 @@ class Meterer:
         """Bring the manifest up to date, and say what may be used."""
         patterns = patterns_of(events)
         with self.store.reading() as engine:
-            options = manifest.check_options(stored_reading(engine), reading)
+            chosen = same_source(ledger_source(engine), source)
             try:
-                found = look_around(engine, patterns, clock, options, self.machine)
+                found = look_around(engine, patterns, clock, chosen, self.machine)
             except (SourceError, SchemaError):
                 if as_of is None or patterns:
                     raise
@@ -152,27 +154,27 @@ class Meterer:
             raise LedgerError(
                 f"events: found no {what}; expected some. hint: name files, folders or globs, or run later"
             )
-        learnt = manifest.discover(found, options, self.machine) if found.new else None
+        learnt = manifest.discover(found, chosen, self.machine) if found.new else None
         if learnt or found.moved or found.lost or patterns:
             with self.store.transaction() as engine:
                 if patterns:
                     add_patterns(engine, patterns, clock)
                 engine.rows(
                     "UPDATE ledger SET reading_options = $options WHERE reading_options IS NULL",
-                    {"options": configs.json_text(asdict(options))},
+                    {"options": source_text(chosen)},
                 )
                 manifest.write(engine, found, learnt, clock)
         with self.store.reading() as engine:
             visible = visible_files(engine, as_of)
         if not visible:
             raise LedgerError(f"as-of: found no file that had been seen by {as_of:%Y-%m-%dT%H:%M:%SZ}; expected some.")
-        return Situation(tuple(visible), options, as_of, clock)
+        return Situation(tuple(visible), chosen, as_of, clock)
 
     def plan(
-        self, engine: StoreEngine, period: Period, config: KnownConfig, options: Options, situation: Situation
+        self, engine: StoreEngine, period: Period, config: KnownConfig, question: Question, situation: Situation
     ) -> Plan:
         """A plan with the levels that it begins with, or with the gap that is to be run for them first."""
-        plan = make_plan(engine, period, config, options, situation.reading, situation.visible, situation.as_of)
+        plan = make_plan(engine, period, config, question, situation.source, situation.visible, situation.as_of)
         return replace(plan, levels=levels_before(engine, plan, situation)) if plan.needs_levels else plan
 
     def ready(self, plan: Plan, situation: Situation) -> Plan:
@@ -185,11 +187,8 @@ class Meterer:
         """The levels at the end of a stretch of time, kept as a run of its own."""
         began = datetime.now(UTC)
         metered = runs.open_plan(plan, self.machine, situation.clock)
-        with metered.run.engine:
-            compiler = metered.run.compiler
-            if not isinstance(compiler, Compiler):
-                raise TypeError("a ledger meters events")
-            levels = metered.run.levels_only(compiler, metered.run.shape)
+        with metered.engine:
+            levels = levels_only(metered.readings)
         check_readable([*plan.files, *plan.others])
         with self.store.transaction() as engine:
             history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
@@ -234,13 +233,13 @@ class Meterer:
         error.args = (f"period {plan.period.name}: {error}", *error.args[1:])
 
 
-def settled_runs(engine: StoreEngine, options: Options, situation: Situation) -> dict[datetime, list[runs.RunRow]]:
+def settled_runs(engine: StoreEngine, question: Question, situation: Situation) -> dict[datetime, list[runs.RunRow]]:
     """Start → runs that count, of the periods that need no look: nothing that they could be made of has changed."""
     found = runs.find_runs(
         engine,
         "options = $options AND run_id IN (SELECT run_id FROM periods) "
         "AND run_id IN (SELECT run_id FROM run_histories WHERE history_sha256 = $sha)",
-        {"options": options.text, "sha": situation.sha256},
+        {"options": question_text(question), "sha": situation.sha256},
     )
     settled: dict[datetime, list[runs.RunRow]] = {}
     for run in found:
@@ -345,7 +344,7 @@ def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tup
         "SELECT period_end, run_id, levels_sha256 FROM runs WHERE status = 'done' AND levels_sha256 IS NOT NULL "
         "AND config_sha256 = $config AND options = $options AND period_end <= $start "
         "ORDER BY period_end DESC, run_id DESC",
-        {"config": plan.config.sha256, "options": plan.options.text, "start": plan.period.start},
+        {"config": plan.config.sha256, "options": question_text(plan.question), "start": plan.period.start},
     )
     histories: dict[datetime, str] = {}
     for end, run_id, sha256 in found:
@@ -359,7 +358,7 @@ def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tup
 def still_holds(engine: StoreEngine, run: runs.RunRow, situation: Situation) -> bool:
     """Whether a run would read the same files now, and begin with the same levels as far as that is known."""
     config, visible = configs.stored(engine, run.config_sha256), situation.visible
-    now = make_plan(engine, run.period, config, run.options, situation.reading, visible, situation.as_of)
+    now = make_plan(engine, run.period, config, run.question, situation.source, visible, situation.as_of)
     if now.sources_sha256 != run.sources_sha256:
         return False
     history = history_sha256(engine, run.period.end, visible, now.as_of)
@@ -376,14 +375,14 @@ def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> Leve
     gap = replace(plan.period, start=min(start, moment), end=moment, name="")
     if start >= moment or not touching(engine, gap, "window", situation.visible):
         return known
-    between = make_plan(engine, gap, plan.config, plan.options, plan.reading, situation.visible, situation.as_of)
+    between = make_plan(engine, gap, plan.config, plan.question, plan.source, situation.visible, situation.as_of)
     return replace(known, gap=replace(between, levels=known))
 
 
-def stored_reading(engine: StoreEngine) -> ReadingOptions | None:
+def ledger_source(engine: StoreEngine) -> Source | None:
     """How the ledger's files are read; None before the first."""
     text = engine.rows("SELECT reading_options FROM ledger")[0][0]
-    return ReadingOptions(**json.loads(text)) if text else None
+    return stored_source(text) if text else None
 
 
 def patterns_of(events: Any) -> list[str]:
@@ -400,15 +399,13 @@ def patterns_of(events: Any) -> list[str]:
     return [text if text == "-" or scheme_of(text) else os.path.abspath(text) for text in texts]
 
 
-def look_around(
-    engine: StoreEngine, patterns: Sequence[str], now: datetime, options: ReadingOptions, machine: Machine
-) -> Found:
+def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime, source: Source, machine: Machine) -> Found:
     """What is there now, where the ledger looks and where it is told to look."""
     known = [str(row[0]) for row in engine.rows("SELECT pattern FROM source_patterns ORDER BY added_at, rowid")]
     files = files_of(engine)
     table = table_of([*known, *patterns])
     if table:
-        return look_at_table(files, table, now, options, machine)
+        return look_at_table(files, table, now, source, machine)
     return manifest.look(files, patterns, known, now)
 
 

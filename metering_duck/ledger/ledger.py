@@ -21,23 +21,25 @@ from metering_duck.engine.duckdb import Progress
 from metering_duck.errors import ConfigError, LedgerError, RejectedEvents, SchemaError, SourceError
 from metering_duck.ledger import configs, runs
 from metering_duck.ledger.configs import KnownConfig
-from metering_duck.ledger.exporting import export
-from metering_duck.ledger.manifest import Found, files_of, history_of
-from metering_duck.ledger.meterer import (
-    Meterer,
-    Situation,
+from metering_duck.ledger.counting import (
     check_universe,
     closed_by,
     closed_periods,
     counting_run,
     current_run,
     is_closed_period,
-    ledger_source,
-    look_around,
     make_current,
-    patterns_of,
     run_around,
     run_as_of,
+)
+from metering_duck.ledger.exporting import export
+from metering_duck.ledger.manifest import Found, files_of, history_of
+from metering_duck.ledger.meterer import (
+    Meterer,
+    Situation,
+    ledger_source,
+    look_around,
+    patterns_of,
     settled_runs,
     still_holds,
 )

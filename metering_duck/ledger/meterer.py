@@ -22,11 +22,11 @@ from metering_duck.errors import (
     RejectedEvents,
     SchemaError,
     SourceError,
-    first_few,
 )
 from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig
+from metering_duck.ledger.counting import make_current
 from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.periods import Period, utc
 from metering_duck.ledger.plans import (
@@ -132,43 +132,56 @@ class Meterer:
         *,
         without_missing: bool = False,
     ) -> Situation:
-        """Bring the manifest up to date, and say what may be used."""
+        """Bring the manifest up to date, and say what may be used.
+
+        Raises: LedgerError for files that are gone or changed, and where there is none; SourceError, SchemaError.
+        """
         patterns = patterns_of(events)
         with self.store.reading() as engine:
             chosen = same_source(ledger_source(engine), source)
-            try:
-                found = look_around(engine, patterns, clock, chosen, self.machine)
-            except (SourceError, SchemaError):
-                if as_of is None or patterns:
-                    raise
-                # What was there then may be readable, whatever there is now.
-                found = Found(known=tuple(files_of(engine)))
+            found = self._look(engine, patterns, chosen, as_of, clock)
             used = {int(row[0]) for row in engine.rows("SELECT DISTINCT file_id FROM run_files")}
-        if as_of is None and not without_missing:
-            manifest.check_gone(found, used)
         if as_of is not None:
             # What has gone since matters only where the run needs it, and may come back.
             found = found.without_losses
+        elif not without_missing:
+            manifest.check_gone(found, used)
         if not found.present:
             what = "row in the table" if table_of(patterns) else "file"
             raise LedgerError(
                 f"events: found no {what}; expected some. hint: name files, folders or globs, or run later"
             )
-        learnt = manifest.discover(found, chosen, self.machine) if found.new else None
-        if learnt or found.moved or found.lost or patterns:
-            with self.store.transaction() as engine:
-                if patterns:
-                    add_patterns(engine, patterns, clock)
-                engine.rows(
-                    "UPDATE ledger SET reading_options = $options WHERE reading_options IS NULL",
-                    {"options": source_text(chosen)},
-                )
-                manifest.write(engine, found, learnt, clock)
+        self._keep_found(found, patterns, chosen, clock)
         with self.store.reading() as engine:
             visible = visible_files(engine, as_of)
         if not visible:
             raise LedgerError(f"as-of: found no file that had been seen by {as_of:%Y-%m-%dT%H:%M:%SZ}; expected some.")
         return Situation(tuple(visible), chosen, as_of, clock)
+
+    def _look(
+        self, engine: StoreEngine, patterns: Sequence[str], source: Source, as_of: datetime | None, clock: datetime
+    ) -> Found:
+        """What is there now; as of a moment before now, the files that are known where nothing can be read."""
+        try:
+            return look_around(engine, patterns, clock, source, self.machine)
+        except (SourceError, SchemaError):
+            if as_of is None or patterns:
+                raise
+            # What was there then may be readable, whatever there is now.
+            return Found(known=tuple(files_of(engine)))
+
+    def _keep_found(self, found: Found, patterns: Sequence[str], source: Source, clock: datetime) -> None:
+        """Read what is new, and bring the manifest up to date where anything is."""
+        learnt = manifest.discover(found, source, self.machine) if found.new else None
+        if not (learnt or found.moved or found.lost or patterns):
+            return
+        with self.store.transaction() as engine:
+            add_patterns(engine, patterns, clock)
+            engine.rows(
+                "UPDATE ledger SET reading_options = $options WHERE reading_options IS NULL",
+                {"options": source_text(source)},
+            )
+            manifest.write(engine, found, learnt, clock)
 
     def plan(
         self, engine: StoreEngine, period: Period, config: KnownConfig, question: Question, situation: Situation
@@ -246,96 +259,6 @@ def settled_runs(engine: StoreEngine, question: Question, situation: Situation) 
         if configs.effective(engine, run.period.start) == run.config_sha256:
             settled.setdefault(run.period.start, []).append(run)
     return settled
-
-
-def current_run(engine: StoreEngine, period: Period) -> runs.RunRow | None:
-    """The run whose readings count in a period."""
-    found = runs.find_runs(
-        engine,
-        "run_id = (SELECT run_id FROM periods WHERE period_start = $start AND period_end = $end)",
-        period.parameters,
-    )
-    return found[0] if found else None
-
-
-def counting_run(engine: StoreEngine, period: Period) -> runs.RunRow:
-    """The run whose readings count in a period.
-
-    Raises: LedgerError where there is none.
-    """
-    current = current_run(engine, period)
-    if current is None:
-        raise LedgerError(f"period {period.name}: has no run; expected one. hint: backfill it first")
-    return current
-
-
-def run_as_of(engine: StoreEngine, period: Period, as_of: datetime | None) -> runs.RunRow | None:
-    """The run to compare with, if there is one: the one that counts now, or the last backfill by a moment."""
-    if as_of is None:
-        return current_run(engine, period)
-    where = "kind = 'backfill' AND clock <= $as_of AND period_start = $start AND period_end = $end"
-    then = runs.find_runs(engine, where, {"as_of": as_of, **period.parameters})
-    return then[0] if then else current_run(engine, period)
-
-
-def run_around(engine: StoreEngine, period: Period) -> runs.RunRow:
-    """The run that counts in the shortest period that a part of one is in.
-
-    Raises: LedgerError where there is none.
-    """
-    around = runs.find_runs(
-        engine,
-        "run_id IN (SELECT run_id FROM periods WHERE period_start <= $start AND period_end >= $end)",
-        period.parameters,
-    )
-    if not around:
-        raise LedgerError(
-            f"period {period.name}: is not in the ledger; expected one that was metered. hint: backfill it first"
-        )
-    return min(around, key=lambda run: run.period.end - run.period.start)
-
-
-def closed_periods(engine: StoreEngine) -> set[tuple[datetime, datetime]]:
-    """Start and end of the periods whose readings are final."""
-    rows = engine.rows("SELECT period_start, period_end FROM periods WHERE closed_at IS NOT NULL")
-    return {(utc(start), utc(end)) for start, end in rows}
-
-
-def closed_by(engine: StoreEngine, period: Period) -> str:
-    """Who has closed a period, and when; "" where it is open."""
-    rows = engine.rows(
-        "SELECT closed_by, closed_at FROM periods "
-        "WHERE period_start = $start AND period_end = $end AND closed_at IS NOT NULL",
-        period.parameters,
-    )
-    return f"by {rows[0][0]} on {utc(rows[0][1]):%Y-%m-%d}" if rows else ""
-
-
-def check_universe(engine: StoreEngine, bases: Sequence[runs.RunRow], universe: str) -> None:
-    """Refuse a universe that no reading of these runs is of.
-
-    Raises: LedgerError.
-    """
-    holders = ", ".join(str(base.readings_of) for base in bases)
-    rows = engine.rows(f"SELECT DISTINCT universe_id FROM readings WHERE run_id IN ({holders}) ORDER BY universe_id")
-    found = [str(row[0]) for row in rows]
-    if found and universe not in found:
-        raise LedgerError(f"universe: found no reading of {universe!r}; expected one of {first_few(found)}. hint: --of")
-
-
-def is_closed_period(engine: StoreEngine, period: Period) -> bool:
-    """Whether its readings are final."""
-    return (period.start, period.end) in closed_periods(engine)
-
-
-def make_current(engine: StoreEngine, period: Period, run_id: int) -> None:
-    """A run's readings are those of its period, unless that is closed."""
-    engine.rows(
-        "INSERT INTO periods (period_start, period_end, name, timezone, run_id) "
-        "VALUES ($start, $end, $name, $zone, $run) ON CONFLICT DO UPDATE SET run_id = "
-        "CASE WHEN closed_at IS NULL THEN excluded.run_id ELSE periods.run_id END",
-        {**period.parameters, "name": period.name, "zone": period.timezone, "run": run_id},
-    )
 
 
 def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tuple[datetime, Levels] | None:

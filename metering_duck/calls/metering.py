@@ -42,7 +42,7 @@ from metering_duck.runs.rows import Rows
 from metering_duck.windows.periods import periods_query
 
 if TYPE_CHECKING:
-    from metering_duck.spark.driver import Elsewhere
+    from metering_duck.spark.tasks import Cluster
 
 # What SQL that is made for no events in particular reads.
 EVENTS_FILE = GivenRows(
@@ -283,12 +283,12 @@ def _readings_here(events: Any, config: MeteringConfig, source: Source, question
 
 
 def _readings_of_cluster(
-    cluster: Elsewhere, events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine
+    cluster: Cluster, events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine
 ) -> Result:
     """Readings of events, computed wherever these lie."""
-    from metering_duck.spark.driver import DistributedReadings, open_elsewhere
+    from metering_duck.spark.driver import DistributedReadings, open_on_cluster
 
-    opened, schema = open_elsewhere(cluster, machine, events, source, question, reach_of(config, question))
+    opened, schema = open_on_cluster(cluster, machine, events, source, question, reach_of(config, question))
     with closed_on_failure(opened.engine):
         opened = opened.noting(prorated_notices(config, question.aggregation))
         computing = DistributedReadings(cluster, schema, opened, compiler_of(config, opened), machine)
@@ -304,7 +304,7 @@ def _readings_of_records(
         return result_of(opened, LocalReadings(opened, record_compiler_of(config, opened)), "reading")
 
 
-def _cluster_of(engine: str, master: str | None, events: Any, source: Source) -> Elsewhere | None:
+def _cluster_of(engine: str, master: str | None, events: Any, source: Source) -> Cluster | None:
     """The cluster that computes the readings; None for this machine."""
     if engine not in ENGINES:
         raise ConfigError(f"engine: found {engine!r}; expected one of {', '.join(ENGINES)}.")

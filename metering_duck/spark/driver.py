@@ -6,9 +6,9 @@ through the steps of spark/tasks.py wherever they lie, and what comes back fills
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,53 +43,36 @@ CONFLICTS_ORDER = ("workspace_id", "universe_id", "id", "lost_metered_at", "lost
 TABLES = {"readings": "readings", "books": "counted", "rejects": "rejects", "conflicts": "conflicts", "lost": "lost"}
 
 
-class Elsewhere(Cluster, Protocol):
-    """An engine of many machines, and the input that it reads."""
-
-    @property
-    def buckets(self) -> int:
-        """How many buckets it spreads keys over."""
-
-    def opened(self, found: Input, old_times: Sequence[str]) -> Rows:
-        """Rows like those of the input, of which the layout is learnt: its columns, and a few rows at most.
-
-        The times of the columns `old_times` have no zone, whatever the engine makes of their type (INT96).
-        """
-
-    def close(self) -> None:
-        """Nothing more is asked of it."""
-
-
-def open_elsewhere(
-    elsewhere: Elsewhere, machine: Machine, given: Any, source: Source, question: Question, reach: Reach
+def open_on_cluster(
+    cluster: Cluster, machine: Machine, given: Any, source: Source, question: Question, reach: Reach
 ) -> tuple[Opened, pa.Schema]:
-    """An input that is read elsewhere, its layout learnt here, and the columns that it has there."""
+    """An input that a cluster reads, its layout learnt here, and the columns that its rows have there."""
     schemas: list[pa.Schema] = []
 
     def read_by(engine: Engine, found: Input) -> Rows:
-        rows = elsewhere.opened(found, old_times(engine))
+        rows = cluster.opened(found, old_times(engine))
         schemas.append(rows.data.schema)
         return rows
 
     try:
         opened = open_input(machine, given, source, question, reach=reach, read_by=read_by)
     except BaseException:
-        elsewhere.close()
+        cluster.close()
         raise
-    opened.engine.at_close(elsewhere.close)
+    opened.engine.at_close(cluster.close)
     return opened, schemas[0]
 
 
 class DistributedReadings:
-    """Readings of events that are counted elsewhere.
+    """Readings of events that are counted on a cluster.
 
     The tables are first filled on this machine, of no row: they have the columns that parts are inserted by.
     """
 
     def __init__(
-        self, elsewhere: Elsewhere, schema: pa.Schema, opened: Opened, compiler: Compiler, machine: Machine
+        self, cluster: Cluster, schema: pa.Schema, opened: Opened, compiler: Compiler, machine: Machine
     ) -> None:
-        self.elsewhere, self.schema, self.opened, self.compiler = elsewhere, schema, opened, compiler
+        self.cluster, self.schema, self.opened, self.compiler = cluster, schema, opened, compiler
         # A task has one thread.
         self.of_tasks = Machine(1, machine.memory_limit or TASK_MEMORY, machine.temp_dir)
         self._of_no_rows = LocalReadings(opened, compiler)
@@ -108,7 +91,7 @@ class DistributedReadings:
         for name, schema in (("rejects", rejects.schema), ("conflicts", CONFLICT_SCHEMA), ("lost", LOST_SCHEMA)):
             engine.keep(name, schema.empty_table())
         rows_read = 0
-        for kind, _, payload in distribute(self.elsewhere, work):
+        for kind, _, payload in distribute(self.cluster, work):
             if kind == "read":
                 rows_read += int(np.frombuffer(payload, np.int64)[0])
             else:
@@ -130,7 +113,7 @@ class DistributedReadings:
             opened.windows,
             windows,
             opened.parameters,
-            self.elsewhere.buckets,
+            self.cluster.buckets,
         )
         judged = self.compiler.judged(repeated=False)
         opened.fill(counted_query(work.first_totals, judged))

@@ -23,6 +23,7 @@ import pyarrow as pa
 from metering_duck import errors
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import MeteringError
+from metering_duck.inputs.input import Input, Rows
 from metering_duck.judging.arrivals import key_hashes_query, settled_query
 from metering_duck.judging.events import Compiler
 from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
@@ -73,7 +74,20 @@ def run_task(work: Work, step: str, batches: Iterator[pa.RecordBatch]) -> Iterat
 
 
 class Cluster(Protocol):
-    """An engine that has many machines. `Parts` is whatever it has for parts that are somewhere."""
+    """An engine that has many machines, and the input that it reads.
+
+    `Parts` is whatever it has for parts that are somewhere.
+    """
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets it spreads keys over."""
+
+    def opened(self, found: Input, old_times: Sequence[str]) -> Rows:
+        """Rows like those of the input, of which the layout is learnt: its columns, and a few rows at most.
+
+        The times of the columns `old_times` have no zone, whatever the engine makes of their type (INT96).
+        """
 
     def scan(self, work: Work, step: str, columns: Iterable[str]) -> Any:
         """The parts that a step gives of the input's rows, of these columns, wherever they lie."""
@@ -86,6 +100,9 @@ class Cluster(Protocol):
 
     def collect(self, parts: Any) -> Iterator[Part]:
         """The parts, here."""
+
+    def close(self) -> None:
+        """Nothing more is asked of it."""
 
 
 def distribute(cluster: Cluster, work: Work) -> Iterator[Part]:

@@ -1,21 +1,28 @@
-"""Arguments: what the public functions are given, checked and brought to one form.
+"""Arguments: what the public functions are given, checked and brought into the three values that travel inside.
 
-Every complaint names the argument. Nothing here reads data.
+A Source says how the input is read, a Question what is asked of it, a Machine what may be used. Every complaint names
+the argument. Nothing here reads data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from metering_duck.contract import aggregations
 from metering_duck.contract.config import ConfigLike, MeteringConfig, check_text, load_config
 from metering_duck.contract.intervals import check_zone
+from metering_duck.contract.times import parse_time
 from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.duckdb import pattern_faults
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.fields import Reach
+from metering_duck.inputs.foreign_shapes import shape_of
+from metering_duck.inputs.source import Source
+from metering_duck.readings.filling import FILLS
 from metering_duck.runs.machine import Moment
+from metering_duck.runs.question import Question
 from metering_duck.windows.cutting import make_windows
 from metering_duck.windows.periods import Periods
 from metering_duck.windows.schedules import listed_pairs
@@ -89,9 +96,55 @@ def column_of(given: Any, what: str) -> str:
     return given
 
 
+def fill_of(given: str, known: Sequence[str] = FILLS) -> str:
+    """What stands in windows without an event."""
+    if given not in known:
+        raise ConfigError(f"fill: found {given!r}; expected one of {', '.join(known)}.")
+    return given
+
+
+def aggregation_of(name: str | None) -> str | None:
+    """The aggregation that is chosen for all."""
+    return None if name is None else aggregations.canonical(name, "aggregation")
+
+
+def moment_of(given: Moment, what: str) -> datetime | None:
+    """A moment, where one is given."""
+    return None if given is None else parse_time(given, what)
+
+
 def zone_of(name: str | None) -> str | None:
     """An IANA zone that exists; None is none given."""
     return None if name is None else check_zone(name, "assume-timezone")
+
+
+def source_of(
+    *,
+    from_: str | None = None,
+    map: Mapping[str, Any] | None = None,
+    assume_timezone: str | None = None,
+    generate_ids: bool = False,
+    assume_unique: bool = False,
+    map_universe: Mapping[str, str] | None = None,
+    event_type: Names = None,
+    time_partition: str | None = None,
+    is_records: bool = False,
+) -> Source:
+    """How an input is to be read."""
+    shape = shape_of(from_)
+    if shape and is_records:
+        raise ConfigError(f"from: found {from_!r} with records; expected events. hint: records have one shape")
+    return Source(
+        map=map,
+        shape=shape,
+        timezone=zone_of(assume_timezone),
+        generate_ids=generate_ids,
+        assume_unique=promise_of(assume_unique, "assume-unique"),
+        time_partition=None if time_partition is None else column_of(time_partition, "time-partition"),
+        universes=universes_of(map_universe),
+        types=types_of(event_type, is_records=is_records),
+        is_records=is_records,
+    )
 
 
 def periods_of(
@@ -103,14 +156,25 @@ def periods_of(
     windows: Any,
     subscriptions: Any,
     whole: bool,
+    *,
+    open_ended: bool = False,
 ) -> Periods:
-    """The windows that a call asks for."""
+    """The windows that a call asks for; where they are `open_ended`, what is read says what bounds they lack."""
     if windows is not None and subscriptions is not None:
         raise ConfigError("windows: found subscriptions beside them; expected one of the two.")
     if windows is not None and every is not None:
         raise ConfigError("windows: found every beside them; expected one of the two.")
     listed = windows is not None or subscriptions is not None
-    made = make_windows(start, end, every, timezone=timezone, anchor=anchor, whole=whole, bounded=listed)
+    made = make_windows(
+        start,
+        end,
+        every,
+        timezone=timezone,
+        anchor=anchor,
+        whole=whole,
+        bounded=listed,
+        open_ended=open_ended,
+    )
     if windows is not None:
         return Periods(made, "windows", listed_pairs(windows))
     return Periods(made, "subscriptions", subscriptions) if listed else Periods(made)
@@ -135,10 +199,10 @@ def checked_config(config: ConfigLike) -> MeteringConfig:
     return loaded
 
 
-def types_of(event_type: Names, events: Any) -> tuple[str, ...]:
+def types_of(event_type: Names, *, is_records: bool) -> tuple[str, ...]:
     """The types that are asked for; records have none."""
     types = names_of(event_type, "event_type")
-    if types and events is None:
+    if types and is_records:
         raise ConfigError(f"event-type: found {types[0]!r} with records, which have no type; expected events.")
     return types
 
@@ -156,11 +220,11 @@ def check_aggregations(config: MeteringConfig, chosen: str | None) -> None:
             aggregations.check_inner(found, f"{path}.aggregation")
 
 
-def reach_of(config: MeteringConfig | None, chosen: str | None, fill: str) -> Reach:
+def reach_of(config: MeteringConfig, question: Question) -> Reach:
     """Which events the readings need."""
-    if config is None or fill != "none":
+    if question.fill != "none":
         return "all"
-    found = config.aggregated(chosen)
+    found = config.aggregated(question.aggregation)
     if any(made.prorated for made in found):
         return "all"
     return "before" if any(made.is_gauge for made in found) else "window"

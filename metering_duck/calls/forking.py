@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from metering_duck.calls.arguments import names_of, zone_of
+from metering_duck.calls.arguments import moment_of, names_of, source_of
 from metering_duck.contract.json_shapes import JSON_SQL
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.fields import HAS_TIME
-from metering_duck.judging.arrivals import Selection, arrivals_stages
+from metering_duck.inputs.source import Source
+from metering_duck.judging.arrivals import arrivals_stages
 from metering_duck.runs.history import History
 from metering_duck.runs.machine import Machine, Moment
+from metering_duck.runs.opening import open_input
+from metering_duck.runs.question import Question
 from metering_duck.runs.rows import Rows
-from metering_duck.runs.run import Run
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import names, select
 from metering_duck.statements.stages import Query, Stage
@@ -39,23 +42,37 @@ def fork_universe(
     Exact:  properties keep their text, ids and times as they are; duplicates stay what they are (R8).
     Raises: ConfigError for a name that is the same or empty; SourceError, SchemaError.
     """
+    read = source_of(map=map, assume_timezone=assume_timezone, generate_ids=generate_ids)
+    question = Question(as_of=moment_of(as_of, "as-of"), clock=moment_of(clock, "clock"))
+    return forked(events, read, source, target, question, machine or Machine(), history)
+
+
+def forked(
+    events: Any,
+    read: Source,
+    source: str,
+    target: str,
+    question: Question,
+    machine: Machine,
+    history: History | None = None,
+) -> Rows:
+    """The events of one universe under the name of another, out of `events`, or of the files of a `history`.
+
+    Raises: ConfigError for a name that is the same or empty; SourceError, SchemaError.
+    """
     for name in (source, target):
         names_of(name, "universe")
     if source == target:
         raise ConfigError(f"fork-universe: found {source!r} twice; expected another name for the fork.")
-    entered = "$clock" if history is None else history.entered_sql
-    selection = Selection(universes=(source,), as_of=as_of is not None, entered=entered)
-    run = Run.open(
-        machine or Machine(),
-        events if history is None else history.paths,
-        selection,
-        clock=clock,
-        as_of=as_of,
-        map=map,
-        zone=zone_of(assume_timezone),
-        generate_ids=generate_ids,
-        history=history,
-    )
+    given = events if history is None else history.paths
+    opened = open_input(machine, given, read, replace(question, universes=(source,)), history=history)
+    arrivals = arrivals_stages(opened.layout, (), opened.selection)
+    stage = Stage("forked", "the events of one universe, under another name", _forked_sql(target))
+    return Rows(opened.engine, opened.query(Query("events", (*arrivals, stage))), "event", JSON_SQL["event"])
+
+
+def _forked_sql(target: str) -> str:
+    """The events that have a place in some window, in the order of their times."""
     columns = {
         **names(("id", "workspace_id")),
         "universe_id": literal(target),
@@ -66,7 +83,4 @@ def fork_universe(
     }
     usable = [HAS_TIME, "reason IS NULL"]
     order = ("recorded_at", "arrivals.metered_at", "id", "workspace_id")
-    sql = select(columns, "arrivals", where=usable, order_by=order)
-    forked = Stage("forked", "the events of one universe, under another name", sql)
-    query = run.query(Query("events", (*arrivals_stages(run.layout, (), selection), forked)))
-    return Rows(run.engine, query, "event", JSON_SQL["event"])
+    return select(columns, "arrivals", where=usable, order_by=order)

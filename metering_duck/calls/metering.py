@@ -6,44 +6,43 @@ Result runs the plan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metering_duck.calls.arguments import (
     ENGINES,
     WINDOWED,
     Names,
+    aggregation_of,
     check_aggregations,
     check_result_shape,
     checked_config,
-    column_of,
+    fill_of,
+    moment_of,
     names_of,
     periods_of,
-    promise_of,
     prorated_notices,
     reach_of,
-    types_of,
-    universes_of,
-    zone_of,
+    source_of,
 )
-from metering_duck.contract import aggregations
-from metering_duck.contract.config import ConfigLike
+from metering_duck.contract.config import ConfigLike, MeteringConfig
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.engine.duckdb import Progress
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.foreign_shapes import shape_of
 from metering_duck.inputs.input import Rows as GivenRows
-from metering_duck.judging.arrivals import Selection
-from metering_duck.judging.events import Compiler
-from metering_duck.judging.given_records import RecordCompiler
-from metering_duck.readings.filling import FILLS
-from metering_duck.readings.series import Totals
+from metering_duck.inputs.source import Source
+from metering_duck.runs.local import LocalReadings, LocalRecords, compiler_of, record_compiler_of
 from metering_duck.runs.machine import Machine, Moment
-from metering_duck.runs.results import Result
+from metering_duck.runs.opening import closed_on_failure, open_input
+from metering_duck.runs.question import Question
+from metering_duck.runs.results import Result, result_of
 from metering_duck.runs.rows import Rows
-from metering_duck.runs.run import Run
+from metering_duck.windows.periods import periods_query
+
+if TYPE_CHECKING:
+    from metering_duck.spark.tasks import Cluster
 
 # What SQL that is made for no events in particular reads.
 EVENTS_FILE = GivenRows(
@@ -87,30 +86,27 @@ def meter(
     SQL:    repeated_keys, verdicts, and the stages `compile_sql` shows.
     Source: metering-spec "Metered usage record", R1–R9.
     """
-    loaded, shape = checked_config(config), shape_of(from_)
-    machine = Machine(threads, memory_limit, temp_dir, progress)
-    types = names_of(event_type, "event_type")
-    selection = Selection(
-        names_of(workspace, "workspace"), names_of(universe, "universe"), as_of=as_of is not None, types=types
-    )
-    run = Run.open(
-        machine,
-        events,
-        selection,
-        clock=clock,
-        as_of=as_of,
+    loaded = checked_config(config)
+    source = source_of(
+        from_=from_,
         map=map,
-        zone=zone_of(assume_timezone),
+        assume_timezone=assume_timezone,
         generate_ids=generate_ids,
-        unique=promise_of(assume_unique, "assume-unique"),
-        universes=universes_of(map_universe),
-        shape=shape,
+        assume_unique=assume_unique,
+        map_universe=map_universe,
+        event_type=event_type,
     )
-    try:
-        return run.records(Compiler(loaded, run.layout, selection), bundled=bundled, strict=strict)
-    except BaseException:
-        run.engine.close()
-        raise
+    question = Question(
+        workspaces=names_of(workspace, "workspace"),
+        universes=names_of(universe, "universe"),
+        as_of=moment_of(as_of, "as-of"),
+        clock=moment_of(clock, "clock"),
+        bundled=bundled,
+        strict=strict,
+    )
+    opened = open_input(Machine(threads, memory_limit, temp_dir, progress), events, source, question)
+    with closed_on_failure(opened.engine):
+        return result_of(opened, LocalRecords(opened, compiler_of(loaded, opened)), "record")
 
 
 def aggregate(
@@ -173,63 +169,44 @@ def aggregate(
     SQL:    repeated_keys, verdicts, spans, weighted, averages, readings, and the stages `compile_sql` shows.
     Source: metering-spec "Aggregation Strategies", R10–R22.
     """
-    if (events is None) == (records is None):
-        found = "neither events nor records" if events is None else "events and records"
-        raise ConfigError(f"aggregate: found {found}; expected one of them.")
-    if events is not None and config is None:
-        raise ConfigError("config: found none; expected one, since events were given. hint: --config FILE")
-    theirs = shape_of(from_)
-    if theirs and events is None:
-        raise ConfigError(f"from: found {from_!r} with records; expected events. hint: records have one shape")
+    _check_given(events, config, records)
     loaded = None if config is None else checked_config(config)
-    chosen = None if aggregation is None else aggregations.canonical(aggregation, "aggregation")
-    periods_given = periods_of(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
-    check_result_shape(scale, digits)
-    if fill not in FILLS:
-        raise ConfigError(f"fill: found {fill!r}; expected one of {', '.join(FILLS)}.")
-    groups, subjects = names_of(group_by, "group_by"), names_of(subject, "subject")
-    selection = Selection(
-        names_of(workspace, "workspace"),
-        names_of(universe, "universe"),
-        subjects,
-        as_of is not None,
-        types=types_of(event_type, events),
-    )
-    if records is None and loaded is not None:
-        check_aggregations(loaded, chosen)
-    # What records are aggregated by is known only when they are read.
-    reach = reach_of(loaded, chosen, fill) if records is None else "all"
-    partition = None if time_partition is None else (column_of(time_partition, "time-partition"), reach)
-    machine = Machine(threads, memory_limit, temp_dir, progress)
-    run = _opener(engine, master, events, generate_ids=generate_ids)(
-        machine,
-        records if events is None else events,
-        selection,
-        records=events is None,
-        periods=periods_given,
-        clock=clock,
-        as_of=as_of,
+    source = source_of(
+        from_=from_,
         map=map,
-        zone=zone_of(assume_timezone),
+        assume_timezone=assume_timezone,
         generate_ids=generate_ids,
-        unique=promise_of(assume_unique, "assume-unique"),
-        universes=universes_of(map_universe),
-        shape=theirs,
-        partition=partition,
+        assume_unique=assume_unique,
+        map_universe=map_universe,
+        event_type=event_type,
+        time_partition=time_partition,
+        is_records=events is None,
     )
-    try:
-        shape = Totals((), run.windows, across_workspaces, len(subjects), scale, digits, fill)
-        run.parameters |= {f"subject_{n}": name for n, name in enumerate(subjects)}
-        if loaded is not None and records is None:
-            run.remarks += prorated_notices(loaded, chosen)
-            return run.readings(
-                Compiler(loaded, run.layout, selection, chosen, groups), shape, bundled=bundled, strict=strict
-            )
-        of_records = RecordCompiler(loaded, run.layout, selection, chosen, groups, (chosen,) if chosen else ())
-        return run.readings(of_records, shape, bundled=bundled, strict=strict)
-    except BaseException:
-        run.engine.close()
-        raise
+    check_result_shape(scale, digits)
+    question = Question(
+        periods=periods_of(start, end, every, timezone, anchor, windows, subscriptions, whole_periods),
+        aggregation=aggregation_of(aggregation),
+        fill=fill_of(fill),
+        group_by=names_of(group_by, "group_by"),
+        workspaces=names_of(workspace, "workspace"),
+        universes=names_of(universe, "universe"),
+        subjects=names_of(subject, "subject"),
+        across_workspaces=across_workspaces,
+        scale=scale,
+        digits=digits,
+        as_of=moment_of(as_of, "as-of"),
+        clock=moment_of(clock, "clock"),
+        bundled=bundled,
+        strict=strict,
+    )
+    machine = Machine(threads, memory_limit, temp_dir, progress)
+    cluster = _cluster_of(engine, master, events, source)
+    if events is None or loaded is None:
+        return _readings_of_records(records, loaded, source, question, machine)
+    check_aggregations(loaded, question.aggregation)
+    if cluster is None:
+        return _readings_here(events, loaded, source, question, machine)
+    return _readings_of_cluster(cluster, events, loaded, source, question, machine)
 
 
 def periods(
@@ -252,19 +229,9 @@ def periods(
     SQL:    windows.
     Source: R11; RFC 5545, 3.3.5, for local times that clocks skip or show twice.
     """
-    given = periods_of(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
-    run = Run.open(
-        Machine(),
-        EVENT_SCHEMA.empty_table(),
-        Selection(),
-        clock=None,
-        as_of=None,
-        map=None,
-        zone=None,
-        generate_ids=False,
-        periods=given,
-    )
-    return run.periods()
+    question = Question(periods_of(start, end, every, timezone, anchor, windows, subscriptions, whole_periods))
+    opened = open_input(Machine(), EVENT_SCHEMA.empty_table(), Source(), question)
+    return Rows(opened.engine, opened.query(periods_query(opened.windows)), "period")
 
 
 def compile_sql(
@@ -295,25 +262,63 @@ def compile_sql(
         return result.sql if stage is None else result.stage_sql(stage)
 
 
-# --- arguments -------------------------------------------------------------------------------------------------------
+# --- what is computed by what ----------------------------------------------------------------------------------------
 
 
-def _opener(engine: str, master: str | None, events: Any, *, generate_ids: bool) -> Callable[..., Run]:
-    """What opens a run on an engine."""
+def _check_given(events: Any, config: ConfigLike | None, records: Any) -> None:
+    """Events with a config, or records with or without one."""
+    if (events is None) == (records is None):
+        found = "neither events nor records" if events is None else "events and records"
+        raise ConfigError(f"aggregate: found {found}; expected one of them.")
+    if events is not None and config is None:
+        raise ConfigError("config: found none; expected one, since events were given. hint: --config FILE")
+
+
+def _readings_here(events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine) -> Result:
+    """Readings of events, computed on this machine."""
+    opened = open_input(machine, events, source, question, reach=reach_of(config, question))
+    with closed_on_failure(opened.engine):
+        opened = opened.noting(prorated_notices(config, question.aggregation))
+        return result_of(opened, LocalReadings(opened, compiler_of(config, opened)), "reading")
+
+
+def _readings_of_cluster(
+    cluster: Cluster, events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine
+) -> Result:
+    """Readings of events, computed wherever these lie."""
+    from metering_duck.spark.driver import DistributedReadings, open_on_cluster
+
+    opened, schema = open_on_cluster(cluster, machine, events, source, question, reach_of(config, question))
+    with closed_on_failure(opened.engine):
+        opened = opened.noting(prorated_notices(config, question.aggregation))
+        computing = DistributedReadings(cluster, schema, opened, compiler_of(config, opened), machine)
+        return result_of(opened, computing, "reading")
+
+
+def _readings_of_records(
+    records: Any, config: MeteringConfig | None, source: Source, question: Question, machine: Machine
+) -> Result:
+    """Readings of records; what they are aggregated by is known only when they are read."""
+    opened = open_input(machine, records, source, question)
+    with closed_on_failure(opened.engine):
+        return result_of(opened, LocalReadings(opened, record_compiler_of(config, opened)), "reading")
+
+
+def _cluster_of(engine: str, master: str | None, events: Any, source: Source) -> Cluster | None:
+    """The cluster that computes the readings; None for this machine."""
     if engine not in ENGINES:
         raise ConfigError(f"engine: found {engine!r}; expected one of {', '.join(ENGINES)}.")
     if engine == "duckdb":
         if master is not None:
             raise ConfigError(f"master: found {master!r} without a cluster; expected the engine spark beside it.")
-        return Run.open
+        return None
     if events is None:
         raise ConfigError(f"engine: found {engine} with records; expected events. hint: leave the engine out")
-    if generate_ids:
+    if source.generate_ids:
         raise ConfigError(
             f"generate-ids: found it with the engine {engine}, whose tasks do not see all rows that are equal; "
             "expected events with ids. hint: leave the engine out, or make ids where the events are written"
         )
     from metering_duck.spark.cluster import open_spark
-    from metering_duck.spark.driver import DistributedRun
 
-    return partial(DistributedRun.on, open_spark(master, events))
+    return open_spark(master, events)

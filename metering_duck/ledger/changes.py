@@ -38,7 +38,7 @@ class Side:
 
 def side_of(engine: StoreEngine, run: RunRow) -> Side:
     """A run's rows out of the ledger."""
-    simulated = {new: old for old, new in run.options.universes.items()}
+    simulated = {new: old for old, new in run.question.renamed}
     universe = case([(literal(new), literal(old)) for new, old in simulated.items()], "universe_id", of="universe_id")
     columns = {"reading_id": "id", **names(KEY), "quantity": "quantity"}
     columns["universe_id"] = universe if simulated else "universe_id"
@@ -76,9 +76,9 @@ def fill_changes(engine: Engine, old: Side, new: Side) -> int:
 def usage_of(plan: Plan, asked: pa.Table, machine: Machine, run: RunRow) -> pa.Table:
     """What every event counted for, of the subjects `asked` for, and the levels that were carried in."""
     metered = open_plan(plan, machine, run.clock)
-    with metered.run.engine as engine:
+    with metered.engine as engine:
         _ = metered.accounting
-        found = metered.run.usage(asked)
+        found = metered.usage(asked)
         usage = found.append_column("is_carried", pa.repeat(pa.scalar(False), len(found)))
         if plan.levels is None or not len(plan.levels.table):
             return usage

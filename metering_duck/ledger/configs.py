@@ -1,22 +1,15 @@
-"""Configs and options as texts that are the same for what means the same, and their digests."""
+"""Configs as texts that are the same for what means the same, and their digests."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from metering_duck.calls.arguments import Names, check_result_shape, names_of
-from metering_duck.contract import aggregations
 from metering_duck.contract.config import MeteringConfig, load_config
-from metering_duck.errors import ConfigError, LedgerError
+from metering_duck.errors import LedgerError
 from metering_duck.ledger.store import StoreEngine
-
-# A counter's value is carried from window to window: a ledger's runs know one window each.
-LEDGER_FILLS = ("none", "zero")
 
 
 def digest(*parts: object) -> str:
@@ -32,68 +25,6 @@ def json_text(value: object) -> str:
 def config_text(config: MeteringConfig) -> str:
     """A config as canonical JSON, whatever its file looked like."""
     return json_text(config.model_dump(mode="json", by_alias=True, exclude_none=True))
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a run aggregates, beside its config: as the arguments of aggregate() of the same names."""
-
-    aggregation: str | None = None
-    fill: str = "none"
-    group_by: tuple[str, ...] = ()
-    workspace: tuple[str, ...] = ()
-    universe: tuple[str, ...] = ()
-    subject: tuple[str, ...] = ()
-    across_workspaces: bool = False
-    scale: int | None = None
-    digits: int | None = None
-    universes: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        """As canonical JSON, those that are not given left out."""
-        return json_text(
-            {
-                name: value
-                for name, value in asdict(self).items()
-                # A scale of 0 equals False, and is given all the same.
-                if value is not False and value not in (None, (), {}, "none")
-            }
-        )
-
-
-def make_options(
-    *,
-    aggregation: str | None = None,
-    fill: str = "none",
-    group_by: Names = None,
-    workspace: Names = None,
-    universe: Names = None,
-    subject: Names = None,
-    across_workspaces: bool = False,
-    scale: int | None = None,
-    digits: int | None = None,
-) -> Options:
-    """Options, checked.
-
-    Raises: ConfigError.
-    """
-    check_result_shape(scale, digits)
-    if fill not in LEDGER_FILLS:
-        raise ConfigError(f"fill: found {fill!r}; expected one of {', '.join(LEDGER_FILLS)}.")
-    chosen = None if aggregation is None else aggregations.canonical(aggregation, "aggregation")
-    named = {"group_by": group_by, "workspace": workspace, "universe": universe, "subject": subject}
-    listed: dict[str, Any] = {name: tuple(sorted(names_of(given, name))) for name, given in named.items()}
-    return Options(
-        aggregation=chosen, fill=fill, across_workspaces=across_workspaces, scale=scale, digits=digits, **listed
-    )
-
-
-def options_of(text: str) -> Options:
-    """Options out of their text."""
-    found: dict[str, Any] = json.loads(text)
-    listed: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in found.items()}
-    return Options(**listed)
 
 
 @dataclass(frozen=True)

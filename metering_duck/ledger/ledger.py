@@ -14,32 +14,34 @@ from os import PathLike
 from typing import Any
 
 from metering_duck.calls.arguments import checked_config
-from metering_duck.calls.forking import fork_universe
+from metering_duck.calls.forking import forked
 from metering_duck.contract.config import ConfigLike
 from metering_duck.contract.times import format_time
 from metering_duck.engine.duckdb import Progress
 from metering_duck.errors import ConfigError, LedgerError, RejectedEvents, SchemaError, SourceError
 from metering_duck.ledger import configs, runs
-from metering_duck.ledger.configs import KnownConfig, Options, make_options
-from metering_duck.ledger.exporting import export
-from metering_duck.ledger.manifest import Found, ReadingOptions, files_of, history_of, make_reading
-from metering_duck.ledger.meterer import (
-    Meterer,
-    Situation,
+from metering_duck.ledger.configs import KnownConfig
+from metering_duck.ledger.counting import (
     check_universe,
     closed_by,
     closed_periods,
     counting_run,
     current_run,
     is_closed_period,
-    look_around,
     make_current,
-    patterns_of,
     run_around,
     run_as_of,
+)
+from metering_duck.ledger.exporting import export
+from metering_duck.ledger.manifest import Found, files_of, history_of
+from metering_duck.ledger.meterer import (
+    Meterer,
+    Situation,
+    ledger_source,
+    look_around,
+    patterns_of,
     settled_runs,
     still_holds,
-    stored_reading,
 )
 from metering_duck.ledger.periods import (
     Period,
@@ -57,9 +59,11 @@ from metering_duck.ledger.restating import book as book_restatement
 from metering_duck.ledger.restating import compare, find_run, keep_restatement, together
 from metering_duck.ledger.status import Status, status_of
 from metering_duck.ledger.store import WAIT_SECONDS, Store, StoreEngine
+from metering_duck.ledger.stored import PLAIN, make_question, make_source
 from metering_duck.ledger.tracing import Trace, trace
 from metering_duck.ledger.verifying import Finding, verify
 from metering_duck.runs.machine import Machine, Moment
+from metering_duck.runs.question import Question
 from metering_duck.runs.rows import Rows
 
 # Told of each period that is done, and how many there are.
@@ -162,8 +166,8 @@ class Ledger:
         Raises: LedgerError, ConfigError, SourceError, SchemaError, QuantityOverflow. What was done before stays done.
         Source: R9, R23.
         """
-        chosen = make_options(**options)
-        reading = make_reading(map, map_universe, assume_timezone, generate_ids=generate_ids, unique=assume_unique)
+        question = make_question(**options)
+        source = make_source(map, map_universe, assume_timezone, generate_ids=generate_ids, unique=assume_unique)
         periods = cut_periods(start=start, end=end, every=every, timezone=timezone, anchor=anchor)
         moment = moment_of(as_of, "as-of")
         now = moment_of(clock, "clock") or datetime.now(UTC)
@@ -173,13 +177,13 @@ class Ledger:
             with self.store.reading() as engine:
                 check_beside(engine, periods)
                 _ = loaded or self._effective(engine, periods[0])
-            situation = self.meterer.situation(events, reading, moment, now, without_missing=without_missing)
+            situation = self.meterer.situation(events, source, moment, now, without_missing=without_missing)
             if loaded is not None:
                 with self.store.transaction() as engine:
                     configs.store(engine, loaded, now)
                     configs.make_effective(engine, loaded, periods[0].start, periods[-1].end, now)
             with self.store.reading() as engine:
-                settled = settled_runs(engine, chosen, situation)
+                settled = settled_runs(engine, question, situation)
                 closed = closed_periods(engine)
             for period in periods:
                 began = datetime.now(UTC)
@@ -188,7 +192,7 @@ class Ledger:
                     status = "closed" if (period.start, period.end) in closed else "unchanged"
                     outcomes.append(_outcome(period, status, run, began))
                 else:
-                    outcomes.append(self._backfill_one(period, chosen, situation, strict=strict))
+                    outcomes.append(self._backfill_one(period, question, situation, strict=strict))
                 if report:
                     report(outcomes[-1], len(periods))
         if strict:
@@ -203,7 +207,7 @@ class Ledger:
             raise LedgerError(f"period {period.name}: config: found {found}; expected one. hint: --config FILE")
         return configs.stored(engine, sha256)
 
-    def _backfill_one(self, period: Period, options: Options, situation: Situation, *, strict: bool) -> Outcome:
+    def _backfill_one(self, period: Period, question: Question, situation: Situation, *, strict: bool) -> Outcome:
         """One period: left as it is where nothing has changed."""
         began = datetime.now(UTC)
         with self.store.reading() as engine:
@@ -212,7 +216,7 @@ class Ledger:
             if current and is_closed_period(engine, period):
                 is_stale = not still_holds(engine, current, situation)
                 return _outcome(period, "closed", current, began, is_stale=is_stale)
-            plan = self.meterer.plan(engine, period, config, options, situation)
+            plan = self.meterer.plan(engine, period, config, question, situation)
         plan = self.meterer.ready(plan, situation)
         if current and current.inputs_sha256 == plan.inputs_sha256:
             self.meterer.confirm(current.run_id, plan, situation)
@@ -258,15 +262,15 @@ class Ledger:
                 plan, situation = self.meterer.plan_as_was(base, now)
             else:
                 situation = self.meterer.situation(events, None, moment, now, without_missing=without_missing)
-                plan = self._plan(found, known, base.options, situation)
+                plan = self._plan(found, known, base.question, situation)
             is_own = loaded is None and moment is None and not as_was and base.period == found
             return self._rerun(plan, situation, began, base, is_own=is_own)
 
-    def _plan(self, period: Period, config: KnownConfig, options: Options, situation: Situation) -> Plan:
+    def _plan(self, period: Period, config: KnownConfig, question: Question, situation: Situation) -> Plan:
         """A plan that is ready to be run; its config is kept."""
         with self.store.transaction() as engine:
             configs.store(engine, config, situation.clock)
-            plan = self.meterer.plan(engine, period, config, options, situation)
+            plan = self.meterer.plan(engine, period, config, question, situation)
         return self.meterer.ready(plan, situation)
 
     def _known_run(self, plan: Plan) -> runs.RunRow | None:
@@ -334,15 +338,15 @@ class Ledger:
         Shape:  `events` are paths, folders and globs to look at beside those that the ledger knows.
         """
         with self.store.reading() as engine:
-            reading = stored_reading(engine) or ReadingOptions({})
+            source = ledger_source(engine) or PLAIN
             problems = []
             try:
-                found = look_around(engine, patterns_of(events), datetime.now(UTC), reading, self.machine)
+                found = look_around(engine, patterns_of(events), datetime.now(UTC), source, self.machine)
             except (SourceError, SchemaError) as error:
                 if events is not None:
                     raise
                 found, problems = Found(known=tuple(files_of(engine))), [f"what is there now cannot be read: {error}"]
-            return status_of(engine, found, reading, self.machine, problems)
+            return status_of(engine, found, source, self.machine, problems)
 
     def verify(self, *, files: bool = False) -> list[Finding]:
         """Recompute the digests and the books; with `files`, also the digest of every event file.
@@ -419,7 +423,7 @@ class Ledger:
                     )
                 known = loaded or configs.stored(engine, current.config_sha256)
             situation = self.meterer.situation(events, None, None, now, without_missing=without_missing)
-            plan = self._plan(found, known, current.options, situation)
+            plan = self._plan(found, known, current.question, situation)
             new = self._known_run(plan) or self.meterer.run(plan, "rerun", situation, began, counts=False)
             comparison = compare(self.meterer, current, new)
             if not comparison.count:
@@ -469,8 +473,8 @@ class Ledger:
         """A run's period under another config, its universe under another name."""
         began = datetime.now(UTC)
         situation = self.meterer.situation_of(base, now)
-        options = replace(base.options, universes=renamed, universe=tuple(renamed))
-        plan = self._plan(base.period, config, options, situation)
+        question = replace(base.question, renamed=tuple(renamed.items()), universes=tuple(renamed))
+        plan = self._plan(base.period, config, question, situation)
         return self.meterer.run(plan, "simulation", situation, began, counts=False)
 
     def fork_universe(self, source: str, target: str, *, as_of: Moment = None) -> Rows:
@@ -481,14 +485,14 @@ class Ledger:
         """
         moment = moment_of(as_of, "as-of")
         with self.store.reading() as engine:
-            reading = stored_reading(engine) or ReadingOptions({})
+            read = ledger_source(engine) or PLAIN
             visible = visible_files(engine, moment)
         check_readable(visible)
         if not visible:
             raise LedgerError("fork-universe: found no file; expected some. hint: name EVENTS, or backfill first")
-        options = {name: getattr(reading, name) for name in ("map", "assume_timezone", "generate_ids")}
-        history = history_of(visible)
-        return fork_universe(None, source, target, as_of=moment, machine=self.machine, history=history, **options)
+        # A universe is forked under the name that it has in the files.
+        read = replace(read, universes={})
+        return forked(None, read, source, target, Question(as_of=moment), self.machine, history_of(visible))
 
     def _counting_sha256(self) -> str:
         """The digest of all readings that count."""

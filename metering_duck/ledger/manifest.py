@@ -15,60 +15,24 @@ from typing import Any
 
 import pyarrow as pa
 
-from metering_duck.calls.arguments import universes_of, zone_of
 from metering_duck.contract.schemas import REJECT_SCHEMA
 from metering_duck.engine.remote import shown
-from metering_duck.errors import ConfigError, LedgerError, SourceError, first_few
+from metering_duck.errors import LedgerError, SourceError
 from metering_duck.inputs.fields import HAS_TIME
 from metering_duck.inputs.files import expand, is_pipe
 from metering_duck.inputs.lake_days import parts_of
-from metering_duck.judging.arrivals import Selection, arrivals_stages, key_hashes_query
+from metering_duck.inputs.source import Source
+from metering_duck.judging.arrivals import arrivals_stages, key_hashes_query
 from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.places import Stamp, sha256_of_file, stamps_of
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.runs.history import History
 from metering_duck.runs.machine import HASHES_AT_ONCE, Machine
-from metering_duck.runs.run import Run
+from metering_duck.runs.opening import Opened, open_input
+from metering_duck.runs.question import Question
 from metering_duck.statements.select import case, names, select
 from metering_duck.statements.stages import Query, Stage
-
-
-@dataclass(frozen=True)
-class ReadingOptions:
-    """How event files are read: the same for all files of a ledger."""
-
-    map: Mapping[str, str]
-    assume_timezone: str | None = None
-    generate_ids: bool = False
-    assume_unique: bool = False
-    map_universe: Mapping[str, str] | None = None
-
-    def run_options(self) -> dict[str, Any]:
-        """As Run.open takes them."""
-        return {
-            "map": dict(self.map),
-            "zone": zone_of(self.assume_timezone),
-            "generate_ids": self.generate_ids,
-            "unique": self.assume_unique,
-        }
-
-
-def make_reading(
-    map: Mapping[str, str] | None,
-    map_universe: Mapping[str, str] | None,
-    assume_timezone: str | None,
-    *,
-    generate_ids: bool,
-    unique: bool,
-) -> ReadingOptions | None:
-    """How event files are read, checked; None where nothing is said of it.
-
-    Raises: ConfigError.
-    """
-    renamed = universes_of(map_universe) or None
-    made = ReadingOptions(dict(map or {}), zone_of(assume_timezone), generate_ids, unique, renamed)
-    return None if made == ReadingOptions({}) else made
 
 
 @dataclass(frozen=True)
@@ -249,36 +213,25 @@ class Discovery:
     rejects: pa.Table
 
 
-def discover(found: Found, options: ReadingOptions, machine: Machine) -> Discovery:
+def discover(found: Found, source: Source, machine: Machine) -> Discovery:
     """Read what is new: when its events were, and which keys occur more than once in all files.
 
     Raises: SourceError and SchemaError for files that cannot be read together.
     """
-    hours, totals, rejects = _times(found.new, options, machine)
+    hours, totals, rejects = _times(found.new, source, machine)
     files = _manifest_rows(found, totals)
-    unique = options.assume_unique or options.generate_ids
-    repeated = REPEATED_SCHEMA.empty_table() if unique else _repeated(found.present, options, machine)
+    unique = source.assume_unique or source.generate_ids
+    repeated = REPEATED_SCHEMA.empty_table() if unique else _repeated(found.present, source, machine)
     return Discovery(files, hours, repeated, rejects)
 
 
 REPEATED_SCHEMA = pa.schema([("key_hash", pa.uint64()), ("file", pa.string()), ("recorded_at", pa.timestamp("us"))])
 
 
-def open_files(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine) -> tuple[Run, Selection]:
-    """A run over whole files."""
+def open_files(files: Sequence[SourceFile], source: Source, machine: Machine) -> Opened:
+    """Whole files, open in an engine."""
     history = history_of(files)
-    selection = Selection(entered=history.entered_sql)
-    run = Run.open(
-        machine,
-        history.paths,
-        selection,
-        clock=None,
-        as_of=None,
-        history=history,
-        universes=options.map_universe,
-        **options.run_options(),
-    )
-    return run, selection
+    return open_input(machine, history.paths, source, Question(), history=history)
 
 
 def history_of(files: Iterable[SourceFile]) -> History:
@@ -287,24 +240,24 @@ def history_of(files: Iterable[SourceFile]) -> History:
     return History({path: moment.astimezone(UTC).replace(tzinfo=None) for path, moment in entered.items()})
 
 
-def times_of(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine) -> pa.Table:
+def times_of(files: Sequence[SourceFile], source: Source, machine: Machine) -> pa.Table:
     """How many events of each hour new files have."""
-    return _times(files, options, machine)[0]
+    return _times(files, source, machine)[0]
 
 
 def _times(
-    files: Sequence[SourceFile], options: ReadingOptions, machine: Machine
+    files: Sequence[SourceFile], source: Source, machine: Machine
 ) -> tuple[pa.Table, list[dict[str, Any]], pa.Table]:
     """By hour and by file, and the events without a time."""
-    run, selection = open_files(files, options, machine)
-    with run.engine as engine:
-        arrivals = arrivals_stages(run.layout, (), selection)
-        engine.fill(run.query(Query("source_hours", (*arrivals, _by_hour()))))
+    opened = open_files(files, source, machine)
+    with opened.engine as engine:
+        arrivals = arrivals_stages(opened.layout, (), opened.selection)
+        engine.fill(opened.query(Query("source_hours", (*arrivals, _by_hour()))))
         hours = engine.table(Query("hours", (_with_time(),)))
         totals = engine.table(Query("files", (_by_file(),))).to_pylist()
         if not any(row["rows_without_time"] for row in totals):
             return hours, totals, REJECT_SCHEMA.empty_table()
-        return hours, totals, engine.table(run.query(Query("timeless", (*arrivals, _timeless()))))
+        return hours, totals, engine.table(opened.query(Query("timeless", (*arrivals, _timeless()))))
 
 
 def _by_hour() -> Stage:
@@ -377,14 +330,14 @@ def _aware(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
-def _repeated(files: Sequence[SourceFile], options: ReadingOptions, machine: Machine) -> pa.Table:
+def _repeated(files: Sequence[SourceFile], source: Source, machine: Machine) -> pa.Table:
     """Every row of a key whose hash occurs more than once."""
-    run, selection = open_files(files, options, machine)
-    with run.engine as engine:
+    opened = open_files(files, source, machine)
+    with opened.engine as engine:
         hashes = RepeatedHashes(engine.directory, "repeated_keys")
-        keys = key_hashes_query(arrivals_stages(run.layout, (), selection), keys=True, moments=False)
+        keys = key_hashes_query(arrivals_stages(opened.layout, (), opened.selection), keys=True, moments=False)
         with engine.watched(keys.name):
-            for batch in engine.stream(run.query(keys), HASHES_AT_ONCE):
+            for batch in engine.stream(opened.query(keys), HASHES_AT_ONCE):
                 hashes.add(as_numpy(batch.column(0)))
         found = hashes.found()
         if not len(found):
@@ -392,9 +345,9 @@ def _repeated(files: Sequence[SourceFile], options: ReadingOptions, machine: Mac
         engine.keep("repeated_keys", pa.table({"key_hash": as_column(found)}))
         columns = {"key_hash": "hash(workspace_id, universe_id, id)", **names(("file", "recorded_at"))}
         rows = select(columns, "arrivals", where=["NOT keyless"])
-        suspects = arrivals_stages(run.layout, (), selection, suspects=True)
+        suspects = arrivals_stages(opened.layout, (), opened.selection, suspects=True)
         why = "where the keys are that may occur more than once"
-        return engine.table(run.query(Query("repeated_rows", (*suspects, Stage("repeated_rows", why, rows))))).cast(
+        return engine.table(opened.query(Query("repeated_rows", (*suspects, Stage("repeated_rows", why, rows))))).cast(
             REPEATED_SCHEMA
         )
 
@@ -422,23 +375,3 @@ def write(engine: StoreEngine, found: Found, learnt: Discovery | None, now: date
     )
     engine.insert("repeated_rows", learnt.repeated, {"file_id": ids}, without=["file"])
     engine.insert("rejects", learnt.rejects, {"run_id": "0"})
-
-
-def check_options(stored: ReadingOptions | None, given: ReadingOptions | None) -> ReadingOptions:
-    """How the files are read: as before.
-
-    Raises: ConfigError where another way is asked for.
-    """
-    if stored is None:
-        return given or ReadingOptions({})
-    if given is None or given == stored:
-        return stored
-    wrong = [
-        name
-        for name in ("map", "assume_timezone", "generate_ids", "assume_unique", "map_universe")
-        if getattr(given, name) != getattr(stored, name)
-    ]
-    raise ConfigError(
-        f"{first_few(name.replace('_', '-') for name in wrong)}: found another than this ledger's files are read with; "
-        "expected the same for all files. hint: leave it out, or another --ledger"
-    )

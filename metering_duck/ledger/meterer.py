@@ -6,10 +6,9 @@ What a run needs from before its period is looked for in earlier runs first; onl
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from os import PathLike
@@ -23,12 +22,12 @@ from metering_duck.errors import (
     RejectedEvents,
     SchemaError,
     SourceError,
-    first_few,
 )
-from metering_duck.judging.events import Compiler
+from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs, manifest, runs
-from metering_duck.ledger.configs import KnownConfig, Options
-from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, files_of
+from metering_duck.ledger.configs import KnownConfig
+from metering_duck.ledger.counting import make_current
+from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.periods import Period, utc
 from metering_duck.ledger.plans import (
     BEGINNING,
@@ -42,8 +41,11 @@ from metering_duck.ledger.plans import (
     whole_sha256,
 )
 from metering_duck.ledger.store import Store, StoreEngine
+from metering_duck.ledger.stored import PLAIN, question_text, same_source, source_text, stored_source
 from metering_duck.ledger.tables import look_at_table, table_of
+from metering_duck.runs.levels import levels_only
 from metering_duck.runs.machine import Machine
+from metering_duck.runs.question import Question
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Situation:
     """
 
     visible: tuple[SourceFile, ...]
-    reading: ReadingOptions
+    source: Source
     as_of: datetime | None
     clock: datetime
     is_whole: bool = True
@@ -75,7 +77,7 @@ class Meterer:
     def plan_as_was(self, base: runs.RunRow, now: datetime) -> tuple[Plan, Situation]:
         """The plan of a run that was: its own files, and the levels that it began with."""
         with self.store.reading() as engine:
-            reading = stored_reading(engine) or ReadingOptions({})
+            source = ledger_source(engine) or PLAIN
             ids = f"file_id IN (SELECT file_id FROM run_files WHERE run_id = {base.run_id})"
             files = manifest.files_of(engine, ids)
             others = {
@@ -83,7 +85,7 @@ class Meterer:
                 for row in engine.rows(f"SELECT file_id FROM run_files WHERE NOT counts AND run_id = {base.run_id}")
             }
             known = configs.stored(engine, base.config_sha256)
-            plan = make_plan(engine, base.period, known, base.options, reading, files, base.as_of)
+            plan = make_plan(engine, base.period, known, base.question, source, files, base.as_of)
             levels = None
             if base.levels_before_sha256 is not None:
                 before = base.levels_before_run_id
@@ -91,7 +93,7 @@ class Meterer:
         counting = tuple(file for file in files if file.file_id not in others)
         compared = tuple(file for file in files if file.file_id in others)
         plan = replace(plan, files=counting, others=compared, levels=levels)
-        return plan, Situation(tuple(files), reading, base.as_of, now, is_whole=False)
+        return plan, Situation(tuple(files), source, base.as_of, now, is_whole=False)
 
     def situation_of(self, run: runs.RunRow, clock: datetime) -> Situation:
         """What a run could have been made of: the files that had been seen by its clock, and those that it did use."""
@@ -109,9 +111,9 @@ class Meterer:
             # A day that a table has no more is there in the version of then.
             still = f"gone_at IS NULL OR ({manifest.IS_OF_TABLE} AND gone_at > $moment)"
             known = files_of(engine, still, {"moment": moment})
-            reading = stored_reading(engine) or ReadingOptions({})
+            source = ledger_source(engine) or PLAIN
         visible = tuple(file for file in known if file.entered_at <= moment or file.file_id in ids)
-        return Situation(visible, reading, run.as_of, clock, is_whole=False)
+        return Situation(visible, source, run.as_of, clock, is_whole=False)
 
     def confirm(self, run_id: int, plan: Plan, situation: Situation) -> None:
         """A run holds under the files that there are now, too."""
@@ -124,55 +126,68 @@ class Meterer:
     def situation(
         self,
         events: Any,
-        reading: ReadingOptions | None,
+        source: Source | None,
         as_of: datetime | None,
         clock: datetime,
         *,
         without_missing: bool = False,
     ) -> Situation:
-        """Bring the manifest up to date, and say what may be used."""
+        """Bring the manifest up to date, and say what may be used.
+
+        Raises: LedgerError for files that are gone or changed, and where there is none; SourceError, SchemaError.
+        """
         patterns = patterns_of(events)
         with self.store.reading() as engine:
-            options = manifest.check_options(stored_reading(engine), reading)
-            try:
-                found = look_around(engine, patterns, clock, options, self.machine)
-            except (SourceError, SchemaError):
-                if as_of is None or patterns:
-                    raise
-                # What was there then may be readable, whatever there is now.
-                found = Found(known=tuple(files_of(engine)))
+            chosen = same_source(ledger_source(engine), source)
+            found = self._look(engine, patterns, chosen, as_of, clock)
             used = {int(row[0]) for row in engine.rows("SELECT DISTINCT file_id FROM run_files")}
-        if as_of is None and not without_missing:
-            manifest.check_gone(found, used)
         if as_of is not None:
             # What has gone since matters only where the run needs it, and may come back.
             found = found.without_losses
+        elif not without_missing:
+            manifest.check_gone(found, used)
         if not found.present:
             what = "row in the table" if table_of(patterns) else "file"
             raise LedgerError(
                 f"events: found no {what}; expected some. hint: name files, folders or globs, or run later"
             )
-        learnt = manifest.discover(found, options, self.machine) if found.new else None
-        if learnt or found.moved or found.lost or patterns:
-            with self.store.transaction() as engine:
-                if patterns:
-                    add_patterns(engine, patterns, clock)
-                engine.rows(
-                    "UPDATE ledger SET reading_options = $options WHERE reading_options IS NULL",
-                    {"options": configs.json_text(asdict(options))},
-                )
-                manifest.write(engine, found, learnt, clock)
+        self._keep_found(found, patterns, chosen, clock)
         with self.store.reading() as engine:
             visible = visible_files(engine, as_of)
         if not visible:
             raise LedgerError(f"as-of: found no file that had been seen by {as_of:%Y-%m-%dT%H:%M:%SZ}; expected some.")
-        return Situation(tuple(visible), options, as_of, clock)
+        return Situation(tuple(visible), chosen, as_of, clock)
+
+    def _look(
+        self, engine: StoreEngine, patterns: Sequence[str], source: Source, as_of: datetime | None, clock: datetime
+    ) -> Found:
+        """What is there now; as of a moment before now, the files that are known where nothing can be read."""
+        try:
+            return look_around(engine, patterns, clock, source, self.machine)
+        except (SourceError, SchemaError):
+            if as_of is None or patterns:
+                raise
+            # What was there then may be readable, whatever there is now.
+            return Found(known=tuple(files_of(engine)))
+
+    def _keep_found(self, found: Found, patterns: Sequence[str], source: Source, clock: datetime) -> None:
+        """Read what is new, and bring the manifest up to date where anything is."""
+        learnt = manifest.discover(found, source, self.machine) if found.new else None
+        if not (learnt or found.moved or found.lost or patterns):
+            return
+        with self.store.transaction() as engine:
+            add_patterns(engine, patterns, clock)
+            engine.rows(
+                "UPDATE ledger SET reading_options = $options WHERE reading_options IS NULL",
+                {"options": source_text(source)},
+            )
+            manifest.write(engine, found, learnt, clock)
 
     def plan(
-        self, engine: StoreEngine, period: Period, config: KnownConfig, options: Options, situation: Situation
+        self, engine: StoreEngine, period: Period, config: KnownConfig, question: Question, situation: Situation
     ) -> Plan:
         """A plan with the levels that it begins with, or with the gap that is to be run for them first."""
-        plan = make_plan(engine, period, config, options, situation.reading, situation.visible, situation.as_of)
+        plan = make_plan(engine, period, config, question, situation.source, situation.visible, situation.as_of)
         return replace(plan, levels=levels_before(engine, plan, situation)) if plan.needs_levels else plan
 
     def ready(self, plan: Plan, situation: Situation) -> Plan:
@@ -185,11 +200,8 @@ class Meterer:
         """The levels at the end of a stretch of time, kept as a run of its own."""
         began = datetime.now(UTC)
         metered = runs.open_plan(plan, self.machine, situation.clock)
-        with metered.run.engine:
-            compiler = metered.run.compiler
-            if not isinstance(compiler, Compiler):
-                raise TypeError("a ledger meters events")
-            levels = metered.run.levels_only(compiler, metered.run.shape)
+        with metered.engine:
+            levels = levels_only(metered.readings)
         check_readable([*plan.files, *plan.others])
         with self.store.transaction() as engine:
             history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
@@ -234,13 +246,13 @@ class Meterer:
         error.args = (f"period {plan.period.name}: {error}", *error.args[1:])
 
 
-def settled_runs(engine: StoreEngine, options: Options, situation: Situation) -> dict[datetime, list[runs.RunRow]]:
+def settled_runs(engine: StoreEngine, question: Question, situation: Situation) -> dict[datetime, list[runs.RunRow]]:
     """Start → runs that count, of the periods that need no look: nothing that they could be made of has changed."""
     found = runs.find_runs(
         engine,
         "options = $options AND run_id IN (SELECT run_id FROM periods) "
         "AND run_id IN (SELECT run_id FROM run_histories WHERE history_sha256 = $sha)",
-        {"options": options.text, "sha": situation.sha256},
+        {"options": question_text(question), "sha": situation.sha256},
     )
     settled: dict[datetime, list[runs.RunRow]] = {}
     for run in found:
@@ -249,103 +261,13 @@ def settled_runs(engine: StoreEngine, options: Options, situation: Situation) ->
     return settled
 
 
-def current_run(engine: StoreEngine, period: Period) -> runs.RunRow | None:
-    """The run whose readings count in a period."""
-    found = runs.find_runs(
-        engine,
-        "run_id = (SELECT run_id FROM periods WHERE period_start = $start AND period_end = $end)",
-        period.parameters,
-    )
-    return found[0] if found else None
-
-
-def counting_run(engine: StoreEngine, period: Period) -> runs.RunRow:
-    """The run whose readings count in a period.
-
-    Raises: LedgerError where there is none.
-    """
-    current = current_run(engine, period)
-    if current is None:
-        raise LedgerError(f"period {period.name}: has no run; expected one. hint: backfill it first")
-    return current
-
-
-def run_as_of(engine: StoreEngine, period: Period, as_of: datetime | None) -> runs.RunRow | None:
-    """The run to compare with, if there is one: the one that counts now, or the last backfill by a moment."""
-    if as_of is None:
-        return current_run(engine, period)
-    where = "kind = 'backfill' AND clock <= $as_of AND period_start = $start AND period_end = $end"
-    then = runs.find_runs(engine, where, {"as_of": as_of, **period.parameters})
-    return then[0] if then else current_run(engine, period)
-
-
-def run_around(engine: StoreEngine, period: Period) -> runs.RunRow:
-    """The run that counts in the shortest period that a part of one is in.
-
-    Raises: LedgerError where there is none.
-    """
-    around = runs.find_runs(
-        engine,
-        "run_id IN (SELECT run_id FROM periods WHERE period_start <= $start AND period_end >= $end)",
-        period.parameters,
-    )
-    if not around:
-        raise LedgerError(
-            f"period {period.name}: is not in the ledger; expected one that was metered. hint: backfill it first"
-        )
-    return min(around, key=lambda run: run.period.end - run.period.start)
-
-
-def closed_periods(engine: StoreEngine) -> set[tuple[datetime, datetime]]:
-    """Start and end of the periods whose readings are final."""
-    rows = engine.rows("SELECT period_start, period_end FROM periods WHERE closed_at IS NOT NULL")
-    return {(utc(start), utc(end)) for start, end in rows}
-
-
-def closed_by(engine: StoreEngine, period: Period) -> str:
-    """Who has closed a period, and when; "" where it is open."""
-    rows = engine.rows(
-        "SELECT closed_by, closed_at FROM periods "
-        "WHERE period_start = $start AND period_end = $end AND closed_at IS NOT NULL",
-        period.parameters,
-    )
-    return f"by {rows[0][0]} on {utc(rows[0][1]):%Y-%m-%d}" if rows else ""
-
-
-def check_universe(engine: StoreEngine, bases: Sequence[runs.RunRow], universe: str) -> None:
-    """Refuse a universe that no reading of these runs is of.
-
-    Raises: LedgerError.
-    """
-    holders = ", ".join(str(base.readings_of) for base in bases)
-    rows = engine.rows(f"SELECT DISTINCT universe_id FROM readings WHERE run_id IN ({holders}) ORDER BY universe_id")
-    found = [str(row[0]) for row in rows]
-    if found and universe not in found:
-        raise LedgerError(f"universe: found no reading of {universe!r}; expected one of {first_few(found)}. hint: --of")
-
-
-def is_closed_period(engine: StoreEngine, period: Period) -> bool:
-    """Whether its readings are final."""
-    return (period.start, period.end) in closed_periods(engine)
-
-
-def make_current(engine: StoreEngine, period: Period, run_id: int) -> None:
-    """A run's readings are those of its period, unless that is closed."""
-    engine.rows(
-        "INSERT INTO periods (period_start, period_end, name, timezone, run_id) "
-        "VALUES ($start, $end, $name, $zone, $run) ON CONFLICT DO UPDATE SET run_id = "
-        "CASE WHEN closed_at IS NULL THEN excluded.run_id ELSE periods.run_id END",
-        {**period.parameters, "name": period.name, "zone": period.timezone, "run": run_id},
-    )
-
-
 def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tuple[datetime, Levels] | None:
     """The last levels before a period that are known to hold under the visible files, and their moment."""
     found = engine.rows(
         "SELECT period_end, run_id, levels_sha256 FROM runs WHERE status = 'done' AND levels_sha256 IS NOT NULL "
         "AND config_sha256 = $config AND options = $options AND period_end <= $start "
         "ORDER BY period_end DESC, run_id DESC",
-        {"config": plan.config.sha256, "options": plan.options.text, "start": plan.period.start},
+        {"config": plan.config.sha256, "options": question_text(plan.question), "start": plan.period.start},
     )
     histories: dict[datetime, str] = {}
     for end, run_id, sha256 in found:
@@ -359,7 +281,7 @@ def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tup
 def still_holds(engine: StoreEngine, run: runs.RunRow, situation: Situation) -> bool:
     """Whether a run would read the same files now, and begin with the same levels as far as that is known."""
     config, visible = configs.stored(engine, run.config_sha256), situation.visible
-    now = make_plan(engine, run.period, config, run.options, situation.reading, visible, situation.as_of)
+    now = make_plan(engine, run.period, config, run.question, situation.source, visible, situation.as_of)
     if now.sources_sha256 != run.sources_sha256:
         return False
     history = history_sha256(engine, run.period.end, visible, now.as_of)
@@ -376,14 +298,14 @@ def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> Leve
     gap = replace(plan.period, start=min(start, moment), end=moment, name="")
     if start >= moment or not touching(engine, gap, "window", situation.visible):
         return known
-    between = make_plan(engine, gap, plan.config, plan.options, plan.reading, situation.visible, situation.as_of)
+    between = make_plan(engine, gap, plan.config, plan.question, plan.source, situation.visible, situation.as_of)
     return replace(known, gap=replace(between, levels=known))
 
 
-def stored_reading(engine: StoreEngine) -> ReadingOptions | None:
+def ledger_source(engine: StoreEngine) -> Source | None:
     """How the ledger's files are read; None before the first."""
     text = engine.rows("SELECT reading_options FROM ledger")[0][0]
-    return ReadingOptions(**json.loads(text)) if text else None
+    return stored_source(text) if text else None
 
 
 def patterns_of(events: Any) -> list[str]:
@@ -400,15 +322,13 @@ def patterns_of(events: Any) -> list[str]:
     return [text if text == "-" or scheme_of(text) else os.path.abspath(text) for text in texts]
 
 
-def look_around(
-    engine: StoreEngine, patterns: Sequence[str], now: datetime, options: ReadingOptions, machine: Machine
-) -> Found:
+def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime, source: Source, machine: Machine) -> Found:
     """What is there now, where the ledger looks and where it is told to look."""
     known = [str(row[0]) for row in engine.rows("SELECT pattern FROM source_patterns ORDER BY added_at, rowid")]
     files = files_of(engine)
     table = table_of([*known, *patterns])
     if table:
-        return look_at_table(files, table, now, options, machine)
+        return look_at_table(files, table, now, source, machine)
     return manifest.look(files, patterns, known, now)
 
 

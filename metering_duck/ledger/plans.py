@@ -16,13 +16,16 @@ import pyarrow as pa
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.inputs.fields import Reach
+from metering_duck.inputs.source import Source
 from metering_duck.judging.repeated_hashes import Hashes
-from metering_duck.ledger.configs import KnownConfig, Options, digest
-from metering_duck.ledger.manifest import ReadingOptions, SourceFile, files_of, history_of
+from metering_duck.ledger.configs import KnownConfig, digest
+from metering_duck.ledger.manifest import SourceFile, files_of, history_of
 from metering_duck.ledger.periods import Period
 from metering_duck.ledger.places import stamps_of
 from metering_duck.ledger.store import StoreEngine
+from metering_duck.ledger.stored import question_text, source_digested
 from metering_duck.runs.history import LEVELS_SCHEMA, History
+from metering_duck.runs.question import Question
 
 # Before the first event there can be: the start of a run over all that was before a moment.
 BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
@@ -49,8 +52,8 @@ class Plan:
 
     period: Period
     config: KnownConfig
-    options: Options
-    reading: ReadingOptions
+    question: Question
+    source: Source
     reach: Reach
     files: tuple[SourceFile, ...]
     others: tuple[SourceFile, ...]
@@ -61,7 +64,7 @@ class Plan:
     @property
     def needs_levels(self) -> bool:
         """Whether levels of earlier periods are carried into this one, which it does not read itself."""
-        return self.reach == "window" and has_gauges(self.config.config, self.options)
+        return self.reach == "window" and has_gauges(self.config.config, self.question)
 
     @property
     def sources_sha256(self) -> str:
@@ -74,7 +77,8 @@ class Plan:
         """All that the readings are made of."""
         levels = self.levels.sha256 if self.levels else None
         window = (self.period.start, self.period.end, self.reach)
-        return digest(self.config.sha256, self.options.text, self.reading, window, self.sources_sha256, levels)
+        asked, read = question_text(self.question), source_digested(self.source)
+        return digest(self.config.sha256, asked, read, window, self.sources_sha256, levels)
 
     def history(self, *, numbers_rows: bool = False) -> History:
         """As the engine is told."""
@@ -84,21 +88,22 @@ class Plan:
             repeated=self.repeated,
             levels=self.levels.table if self.levels else None,
             numbers_rows=numbers_rows,
+            reach=self.reach,
         )
 
 
-def has_gauges(config: MeteringConfig, options: Options) -> bool:
+def has_gauges(config: MeteringConfig, question: Question) -> bool:
     """Whether any measurement is a level that holds."""
-    return any(made.is_gauge for made in config.aggregated(options.aggregation))
+    return any(made.is_gauge for made in config.aggregated(question.aggregation))
 
 
-def check_whole(config: MeteringConfig, options: Options) -> None:
+def check_whole(config: MeteringConfig, question: Question) -> None:
     """Refuse quantities that are split by time: their parts are known only when all windows are (R26).
 
     Raises: ConfigError.
     """
     for path, measurement in config.measurements:
-        if (found := measurement.aggregated(options.aggregation)) and found.prorated:
+        if (found := measurement.aggregated(question.aggregation)) and found.prorated:
             raise ConfigError(
                 f"{path}: found a quantity that is split by time; expected a whole one, since a ledger meters its "
                 "periods one by one, and parts that are rounded apart may not add up (R26). "
@@ -106,15 +111,15 @@ def check_whole(config: MeteringConfig, options: Options) -> None:
             )
 
 
-def reach_of(config: MeteringConfig, options: Options) -> Reach:
+def reach_of(config: MeteringConfig, question: Question) -> Reach:
     """Which events the readings need, where the levels before the window are known.
 
     Rows for what has no events need every key: they need all. An inner gauge of two levels begins with levels that no
     run keeps: it needs all that was before.
     """
-    if options.fill != "none":
+    if question.fill != "none":
         return "all"
-    found = config.aggregated(options.aggregation)
+    found = config.aggregated(question.aggregation)
     return "before" if any(made.is_gauge and made.outer for made in found) else "window"
 
 
@@ -133,22 +138,22 @@ def make_plan(
     engine: StoreEngine,
     period: Period,
     config: KnownConfig,
-    options: Options,
-    reading: ReadingOptions,
+    question: Question,
+    source: Source,
     visible: Sequence[SourceFile],
     as_of: datetime | None,
 ) -> Plan:
     """What a run would read of the `visible` files; its levels are to be found yet."""
-    check_whole(config.config, options)
-    reach = reach_of(config.config, options)
+    check_whole(config.config, question)
+    reach = reach_of(config.config, question)
     by_id = {file.file_id: file for file in visible}
     counting = touching(engine, period, reach, visible)
-    repeated, compared = (None, set()) if reading.assume_unique else _repeated(engine, period, reach)
+    repeated, compared = (None, set()) if source.assume_unique else _repeated(engine, period, reach)
     cuts = as_of is not None and all(file.entered_at > as_of for file in visible)
     # Where no file has an event of the period, any file tells what events look like.
     chosen = [by_id[n] for n in sorted(counting)] or list(visible[:1])
     others = tuple(by_id[n] for n in sorted(compared - {file.file_id for file in chosen}))
-    return Plan(period, config, options, reading, reach, tuple(chosen), others, repeated, as_of if cuts else None)
+    return Plan(period, config, question, source, reach, tuple(chosen), others, repeated, as_of if cuts else None)
 
 
 def keep_ids(engine: StoreEngine, files: Iterable[SourceFile]) -> None:

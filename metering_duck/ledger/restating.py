@@ -138,7 +138,7 @@ def _only(side: Side, universe: str | None) -> Side:
 def _usage(meterer: Meterer, side: Side, asked: pa.Table) -> tuple[pa.Table, list[str]]:
     """What events counted for in a run, and which files it had."""
     plan, _ = meterer.plan_as_was(side.run, side.run.clock)
-    first_to_new = side.run.options.universes
+    first_to_new = dict(side.run.question.renamed)
     renamed = [first_to_new.get(name, name) for name in asked.column("universe_id").to_pylist()]
     own = asked.set_column(0, "universe_id", pa.array(renamed, pa.string()))
     return usage_of(plan, own, meterer.machine, side.run), [file.path for file in plan.files]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,19 +17,23 @@ import pyarrow as pa
 from pyarrow import csv
 
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, REJECT_SCHEMA
-from metering_duck.judging.arrivals import Selection
+from metering_duck.engine.duckdb import Engine
 from metering_duck.judging.events import Compiler
 from metering_duck.ledger import configs
 from metering_duck.ledger.periods import Period, name_of, utc
 from metering_duck.ledger.plans import Levels, Plan, check_readable
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.readings.series import Totals
+from metering_duck.ledger.stored import question_text, stored_question
+from metering_duck.readings.usage import usage_query
 from metering_duck.runs.books import Accounting
 from metering_duck.runs.history import LEVELS_SCHEMA
+from metering_duck.runs.levels import levels_at_end
+from metering_duck.runs.local import LocalReadings, compiler_of
 from metering_duck.runs.machine import Machine
-from metering_duck.runs.results import Result
+from metering_duck.runs.opening import closed_on_failure, open_input
+from metering_duck.runs.question import Question
+from metering_duck.runs.results import Result, result_of
 from metering_duck.runs.rows import Rows
-from metering_duck.runs.run import Run
 from metering_duck.statements.stages import Query, Stage
 from metering_duck.version import __version__
 from metering_duck.windows.cutting import make_windows
@@ -78,17 +82,29 @@ def levels_sha256(levels: pa.Table) -> str:
 
 @dataclass(frozen=True)
 class Metered:
-    """A plan's answer, still in its engine: `result` streams the readings."""
+    """A plan's answer, still in its engine: `result` streams the readings, `readings` computes them."""
 
     plan: Plan
-    run: Run
+    compiler: Compiler
+    readings: LocalReadings
     result: Result
     clock: datetime
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that has it."""
+        return self.readings.opened.engine
 
     @property
     def accounting(self) -> Accounting:
         """The books of the period (R9)."""
         return self.result.accounting
+
+    def usage(self, asked: pa.Table) -> pa.Table:
+        """The rows behind readings of the subjects `asked` for (universe_id, subject), once the readings are made."""
+        self.engine.keep("asked", asked)
+        query = usage_query(self.compiler, self.readings.totals, self.readings.judged)
+        return self.readings.opened.table(query)
 
     def close(self) -> None:
         """Give the engine back."""
@@ -101,44 +117,15 @@ def open_plan(plan: Plan, machine: Machine, clock: datetime, *, numbers_rows: bo
     Raises: LedgerError for a file that has changed; SourceError, SchemaError, ConfigError.
     """
     check_readable([*plan.files, *plan.others])
-    options, history = plan.options, plan.history(numbers_rows=numbers_rows)
-    selection = Selection(
-        options.workspace,
-        options.universe,
-        options.subject,
-        as_of=plan.as_of is not None,
-        reach=plan.reach,
-        entered=history.entered_sql,
-        renamed=tuple(options.universes.items()),
-    )
     start, end = plan.period.start.astimezone(UTC), plan.period.end.astimezone(UTC)
-    run = Run.open(
-        machine,
-        history.paths,
-        selection,
-        clock=clock,
-        as_of=plan.as_of,
-        periods=Periods(make_windows(start, end, None, timezone=plan.period.timezone)),
-        history=history,
-        universes=plan.reading.map_universe,
-        **plan.reading.run_options(),
-    )
-    try:
-        run.parameters |= {f"subject_{n}": name for n, name in enumerate(options.subject)}
-        shape = Totals(
-            (),
-            run.windows,
-            options.across_workspaces,
-            len(options.subject),
-            options.scale,
-            options.digits,
-            options.fill,
-        )
-        compiler = Compiler(plan.config.config, run.layout, selection, options.aggregation, options.group_by)
-        return Metered(plan, run, run.readings(compiler, shape, bundled=False, strict=False), clock)
-    except BaseException:
-        run.engine.close()
-        raise
+    windows = Periods(make_windows(start, end, None, timezone=plan.period.timezone))
+    question = replace(plan.question, periods=windows, as_of=plan.as_of, clock=clock)
+    history = plan.history(numbers_rows=numbers_rows)
+    opened = open_input(machine, history.paths, plan.source, question, history=history)
+    with closed_on_failure(opened.engine):
+        compiler = compiler_of(plan.config.config, opened)
+        readings = LocalReadings(opened, compiler)
+        return Metered(plan, compiler, readings, result_of(opened, readings, "reading"), clock)
 
 
 def commit(
@@ -152,7 +139,7 @@ def commit(
     """All rows of a run, inside a transaction: its number. What a run of the same inputs has is not repeated."""
     plan, result = metered.plan, metered.result
     accounting = result.accounting
-    levels = metered.run.levels_at_end() if plan.needs_levels else LEVELS_SCHEMA.empty_table()
+    levels = levels_at_end(metered.readings) if plan.needs_levels else LEVELS_SCHEMA.empty_table()
     sha256 = sha256_of(result)
     same = engine.rows(
         "SELECT readings_of FROM runs WHERE period_start = $start AND period_end = $end AND readings_sha256 = $sha "
@@ -230,7 +217,7 @@ def _row(
         "period_start": plan.period.start,
         "period_end": plan.period.end,
         "config_sha256": plan.config.sha256,
-        "options": plan.options.text,
+        "options": question_text(plan.question),
         "reach": plan.reach,
         "inputs_sha256": plan.inputs_sha256,
         "sources_sha256": plan.sources_sha256,
@@ -295,7 +282,7 @@ class RunRow:
     kind: str
     period: Period
     config_sha256: str
-    options: configs.Options
+    question: Question
     as_of: datetime | None
     clock: datetime
     reach: str
@@ -337,7 +324,7 @@ def _run_row(named: Any, row: dict[str, Any]) -> RunRow:
     start, end = utc(row.pop("period_start")), utc(row.pop("period_end"))
     name, zone = named.values() if isinstance(named, dict) else named
     books = {name: row.pop(name) for name in BOOKS}
-    row["options"] = configs.options_of(row["options"])
+    row["question"] = stored_question(row.pop("options"))
     row["clock"] = utc(row["clock"])
     row["as_of"] = utc(row["as_of"]) if row["as_of"] else None
     return RunRow(period=Period(start, end, name or name_of(start, end), zone), books=books, **row)

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from metering_duck.contract.times import format_time
 from metering_duck.errors import SchemaError, SourceError
-from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, times_of
+from metering_duck.inputs.source import Source
+from metering_duck.ledger.manifest import Found, SourceFile, times_of
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.plans import history_sha256, visible_files, whole_sha256
 from metering_duck.ledger.runs import has_history
@@ -66,12 +67,12 @@ class Status:
 
 
 def status_of(
-    engine: StoreEngine, found: Found, reading: ReadingOptions, machine: Machine, problems: Sequence[str] = ()
+    engine: StoreEngine, found: Found, source: Source, machine: Machine, problems: Sequence[str] = ()
 ) -> Status:
     """What is and what is no longer so; reads the times of new files, and writes nothing."""
     hours = NEW_HOURS.empty_table()
     try:
-        hours = times_of(found.new, reading, machine) if found.new else hours
+        hours = times_of(found.new, source, machine) if found.new else hours
     except (SourceError, SchemaError) as error:
         problems = [*problems, f"the new files cannot be read: {error}"]
     engine.keep("new_hours", hours.select(NEW_HOURS.names).cast(NEW_HOURS))

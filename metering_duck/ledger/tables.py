@@ -15,9 +15,10 @@ from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import LedgerError
 from metering_duck.inputs.lake_days import ALL, day_name, parts_of
 from metering_duck.inputs.lakes import LakeTable, find_lake, is_lake
+from metering_duck.inputs.source import Source
 from metering_duck.judging.arrivals import arrivals_stages
 from metering_duck.ledger.configs import digest
-from metering_duck.ledger.manifest import Found, ReadingOptions, SourceFile, open_files
+from metering_duck.ledger.manifest import Found, SourceFile, open_files
 from metering_duck.ledger.places import Stamp
 from metering_duck.runs.machine import Machine
 from metering_duck.statements.select import select, struct
@@ -28,7 +29,7 @@ CONTENT = ("workspace_id", "universe_id", "id", "content_text", "metered_at", "r
 
 
 def look_at_table(
-    known: Sequence[SourceFile], url: str, entered_at: datetime, options: ReadingOptions, machine: Machine
+    known: Sequence[SourceFile], url: str, entered_at: datetime, source: Source, machine: Machine
 ) -> Found:
     """The days of a table as it is now; those that its version before had, too, have moved to this one.
 
@@ -45,7 +46,7 @@ def look_at_table(
     before = {_day(file): file for file in known}
     first_seen_at = min((file.first_seen_at or file.entered_at for file in known), default=entered_at)
     moved, new = [], []
-    for day, (content, size) in _contents(table, first_seen_at, options, machine).items():
+    for day, (content, size) in _contents(table, first_seen_at, source, machine).items():
         stamp, was = Stamp(size, 0, table.identity), before.get(day)
         now = SourceFile(0, day_name(table.name, day), content, entered_at, stamp, first_seen_at=first_seen_at)
         if was and was.sha256 == content:
@@ -57,12 +58,12 @@ def look_at_table(
     return Found(new=tuple(new), moved=tuple(moved), superseded=tuple(before.values()))
 
 
-def contents_of(name: str, first_seen_at: datetime, options: ReadingOptions, machine: Machine) -> Mapping[str, str]:
+def contents_of(name: str, first_seen_at: datetime, source: Source, machine: Machine) -> Mapping[str, str]:
     """Day → digest of a table at a version."""
     table = find_lake(name)
     if not isinstance(table, LakeTable):
         return {}
-    return {day: content for day, (content, _) in _contents(table, first_seen_at, options, machine).items()}
+    return {day: content for day, (content, _) in _contents(table, first_seen_at, source, machine).items()}
 
 
 def _is_at(file: SourceFile, table: LakeTable) -> bool:
@@ -76,19 +77,23 @@ def _day(file: SourceFile) -> str:
 
 
 def _contents(
-    table: LakeTable, first_seen_at: datetime, options: ReadingOptions, machine: Machine
+    table: LakeTable, first_seen_at: datetime, source: Source, machine: Machine
 ) -> dict[str, tuple[str, int]]:
     """Day → the digest of its rows, in any order, and how many bytes they have."""
     whole = SourceFile(0, day_name(table.name, ALL), "", first_seen_at, Stamp(0, 0), first_seen_at=first_seen_at)
-    run, selection = open_files([whole], options, machine)
-    with run.engine as engine:
+    opened = open_files([whole], source, machine)
+    with opened.engine as engine:
         text = f"CAST(to_json({struct({name: name for name in CONTENT})}) AS VARCHAR)"
         rows = Stage("row_texts", "each row as one text", select({"file": "file", "text": text}, "arrivals"))
         sums = {f"{half}_sum": f"CAST(sum(md5_number_{half}(text)) AS VARCHAR)" for half in ("lower", "upper")}
         columns = {"file": "file", "row_count": "count(*)", **sums, "size": "CAST(sum(strlen(text)) AS BIGINT)"}
         by_day = select(columns, "row_texts", group_by=["file"], order_by=["file"])
-        stages = (*arrivals_stages(run.layout, (), selection), rows, Stage("days", "what each day has", by_day))
-        found = engine.table(run.query(Query("days", stages))).to_pylist()
+        stages = (
+            *arrivals_stages(opened.layout, (), opened.selection),
+            rows,
+            Stage("days", "what each day has", by_day),
+        )
+        found = engine.table(opened.query(Query("days", stages))).to_pylist()
     days = {}
     for row in found:
         day = (parts_of(row["file"]) or ("", ""))[1]

@@ -102,14 +102,14 @@ def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
         reading, row = find_reading(opened, text, run)
     plan, _ = meterer.plan_as_was(row, row.clock)
     metered = open_plan(plan, meterer.machine, row.clock, numbers_rows=True)
-    engine = metered.run.engine
+    engine = metered.engine
     try:
         sql = metered.result.sql
         subject = {"universe_id": [reading["universe_id"]], "subject": [reading["subject"]]}
         _ = metered.accounting
         found = engine.rows(f"SELECT plain_text(quantity) FROM readings WHERE id = {literal(reading['id'])}")
         again = found[0][0] if found else None
-        engine.keep("found_usage", metered.run.usage(pa.table(subject)))
+        engine.keep("found_usage", metered.usage(pa.table(subject)))
         engine.keep("found_levels", plan.levels.table if plan.levels else LEVELS_SCHEMA.empty_table())
         totals = _fill(engine, reading, _whole_aggregation(plan, reading), plan.period.start, plan.period.end)
     except BaseException:
@@ -139,7 +139,7 @@ def _whole_aggregation(plan: Plan, reading: dict[str, Any]) -> Aggregation:
     """All of it, out of the config: the name in a reading does not say whether its levels are of deltas, or its spans
     split."""
     made = [
-        m.aggregated(plan.options.aggregation) for _, m in plan.config.config.measurements if m.unit == reading["unit"]
+        m.aggregated(plan.question.aggregation) for _, m in plan.config.config.measurements if m.unit == reading["unit"]
     ]
     named = aggregations.parse(reading["aggregation"], "reading")
     return next((one for one in made if one is not None and one.name == reading["aggregation"]), named)

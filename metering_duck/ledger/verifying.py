@@ -12,11 +12,12 @@ from metering_duck.errors import MeteringError, SourceError
 from metering_duck.inputs.lake_days import day_name, parts_of
 from metering_duck.ledger import configs
 from metering_duck.ledger.exporting import readings
-from metering_duck.ledger.manifest import ReadingOptions, SourceFile, files_of
-from metering_duck.ledger.meterer import stored_reading
+from metering_duck.ledger.manifest import SourceFile, files_of
+from metering_duck.ledger.meterer import ledger_source
 from metering_duck.ledger.places import sha256_of_file
 from metering_duck.ledger.runs import find_runs, levels_of, levels_sha256, sha256_of
 from metering_duck.ledger.store import Store, StoreEngine
+from metering_duck.ledger.stored import PLAIN
 from metering_duck.ledger.tables import contents_of
 from metering_duck.runs.machine import Machine
 
@@ -133,11 +134,11 @@ def _files(engine: StoreEngine, *, hashed: bool) -> Iterator[Finding]:
 
 def _days(engine: StoreEngine, files: Sequence[SourceFile]) -> dict[str, str]:
     """The digests of the days of tables, each version read once."""
-    reading = stored_reading(engine) or ReadingOptions({})
+    source = ledger_source(engine) or PLAIN
     found: dict[str, str] = {}
     tables = {parts[0]: file for file in files if (parts := parts_of(file.path))}
     for name, file in tables.items():
         with contextlib.suppress(SourceError):
-            contents = contents_of(name, file.first_seen_at or file.entered_at, reading, Machine())
+            contents = contents_of(name, file.first_seen_at or file.entered_at, source, Machine())
             found |= {day_name(name, day): sha256 for day, sha256 in contents.items()}
     return found

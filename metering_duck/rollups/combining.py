@@ -7,35 +7,29 @@ What does not combine exactly is refused, with what to do instead: a roll-up nev
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from metering_duck.calls.arguments import Names, check_result_shape, names_of, periods_of
-from metering_duck.contract.times import format_time, parse_time
+from metering_duck.calls.arguments import Names, check_result_shape, moment_of, names_of, periods_of
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, PART_DIGITS, SCALE_DEFAULT, from_unscaled_sql
 from metering_duck.decimals.quotients import steps_sql
-from metering_duck.engine.duckdb import Engine, Overflow, Progress
-from metering_duck.errors import ConfigError, QuantityOverflow
-from metering_duck.inputs.fields import NO_PROPERTIES
-from metering_duck.inputs.files import extensions_of, paths_of
-from metering_duck.inputs.given import find_input
-from metering_duck.inputs.input import Input
-from metering_duck.inputs.layout import Layout
+from metering_duck.engine.duckdb import Overflow, Progress
+from metering_duck.errors import QuantityOverflow
 from metering_duck.readings.assembling import reading_rows
 from metering_duck.readings.series import KEY
-from metering_duck.rollups.given_readings import QUOTIENTS, Finer, open_finer
-from metering_duck.rollups.refusals import Checks
+from metering_duck.rollups.given_readings import QUOTIENTS
+from metering_duck.rollups.opening import SERIES_SCALES, OpenedReadings, open_readings
 from metering_duck.runs.books import Accounting, counted_noun
+from metering_duck.runs.computing import Filled
 from metering_duck.runs.machine import Machine, Moment
-from metering_duck.runs.results import Plan, Result
-from metering_duck.runs.run import Run
+from metering_duck.runs.opening import closed_on_failure
+from metering_duck.runs.question import Question
+from metering_duck.runs.reading_tables import check_overflow
+from metering_duck.runs.results import Description, Result
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select
 from metering_duck.statements.stages import Query, Stage, fixed, load_stage, reading
-from metering_duck.windows.cutting import Windows
-from metering_duck.windows.periods import NO_WINDOW, Periods
 
 
 def rollup(
@@ -72,165 +66,76 @@ def rollup(
     Source: R20.
     """
     check_result_shape(scale, digits)
-    asked = Asked(names_of(drop, "drop"), across_workspaces, scale, digits)
-    cut = Cut(start, end, every, timezone, anchor, windows, subscriptions, whole_periods)
-    now = datetime.now(UTC) if clock is None else parse_time(clock, "clock")
-    engine = Machine(threads, memory_limit, temp_dir, progress).engine()
-    try:
-        return RollupRun(engine, asked, now).result_of(readings, cut)
-    except BaseException:
-        engine.close()
-        raise
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a roll-up is to add up over, and how its results are rounded."""
-
-    dropped: tuple[str, ...]
-    across_workspaces: bool
-    scale: int | None
-    digits: int | None
-
-
-@dataclass(frozen=True)
-class Cut:
-    """The new windows as they are asked for."""
-
-    start: Moment
-    end: Moment
-    every: str | None
-    timezone: str | None
-    anchor: Moment
-    windows: Any
-    subscriptions: Any
-    whole: bool
-
-    @property
-    def is_listed(self) -> bool:
-        """Whether a table has the windows."""
-        return self.windows is not None or self.subscriptions is not None
-
-    def periods(self, first: datetime | None, last: datetime | None) -> Periods:
-        """The windows, those without bounds of their own from `first` to `last`."""
-        start = first if self.start is None else self.start
-        end = last if self.end is None else self.end
-        return periods_of(
-            start, end, self.every, self.timezone, self.anchor, self.windows, self.subscriptions, self.whole
-        )
+    periods = periods_of(start, end, every, timezone, anchor, windows, subscriptions, whole_periods, open_ended=True)
+    question = Question(
+        periods,
+        dropped=names_of(drop, "drop"),
+        across_workspaces=across_workspaces,
+        scale=scale,
+        digits=digits,
+        clock=moment_of(clock, "clock"),
+    )
+    opened = open_readings(Machine(threads, memory_limit, temp_dir, progress), readings, question, periods)
+    with closed_on_failure(opened.engine):
+        combined = CombinedReadings(opened)
+        return Result(opened.engine, combined, Description("reading", opened.script, combined.notices))
 
 
 # How many digits more a result has than its numerator, or fewer.
 STEPS = ("greatest(result_scale - scale, 0)", f"least(greatest(scale - result_scale, 0), {DIGITS_MAX})")
+# Every reading, in the order of its key.
+ROWS = reading_rows(bundled=False)
 
 
-class RollupRun(Run):
-    """An engine with readings open in it, and the windows that they are put into."""
+class CombinedReadings:
+    """Readings that are made of finer ones; none of these is lost, rejected or in conflict."""
 
-    finer: Finer
+    def __init__(self, opened: OpenedReadings) -> None:
+        self.opened, self.engine, self.finer = opened, opened.engine, opened.finer
+        self.asked = opened.question
 
-    def __init__(self, engine: Engine, asked: Asked, now: datetime) -> None:
-        parameters: dict[str, object] = {"clock": now.replace(tzinfo=None)}
-        super().__init__(engine, parameters, zone_given=True)
-        self.layout = Layout("finer", {}, NO_PROPERTIES)
-        self.asked = asked
+    def queries(self) -> list[Query]:
+        """All that runs, in order."""
+        return [self.finer.query, SERIES_SCALES, *self.opened.windows.queries(), self._readings(), ROWS]
 
-    def result_of(self, readings: Any, cut: Cut) -> Result:
-        """Read the readings, refuse what does not combine, cut the windows, and plan the rest."""
-        found = find_input(readings, self.engine.directory)
-        table = cut.periods(None, None).found(self.engine) if cut.is_listed else None
-        paths = [path for one in (found, table) for path in paths_of(one)]
-        self.engine.lock_down(paths, extensions=extensions_of(found, table))
-        self.finer = open_finer(self.engine, found, self.asked.dropped)
-        self.engine.fill(self.finer.query)
-        self.engine.fill(Query("series_scales", (load_stage("series_scales"),)))
-        checks = Checks(self.engine, self.finer.where)
-        checks.all_values()
-        checks.aggregations()
-        checks.keys(self.asked.dropped, across_workspaces=self.asked.across_workspaces)
-        checks.overlaps()
-        self.windows = self._windows(cut, table)
-        self.parameters |= self.windows.parameters
-        self.fill_windows(self.windows)
-        checks.straddling(self.query(self._straddling()))
-        checks.missing(self.query(self._missing()))
-        return self._result()
+    def fill(self) -> Filled:
+        """Fill `readings`."""
+        try:
+            self.engine.fill(self.opened.query(self._readings()))
+        except Overflow as error:
+            raise QuantityOverflow(f"readings: found sums of more digits than can be added ({error}).") from None
+        check_overflow(self.engine, "readings")
+        read = self.engine.count("finer")
+        return Filled(Accounting(read, read, 0, 0, 0, 0), ROWS)
 
-    # --- windows ----------------------------------------------------------------------------------------------------
+    def lost(self) -> Mapping[str, int]:
+        """None: what is there twice is refused when the readings are opened."""
+        return {}
 
-    def _windows(self, cut: Cut, table: Input | None) -> Windows:
-        """The new windows. Where nothing else bounds them, the readings do."""
-        bounds = select({"first": "min(finer_start)", "last": "max(finer_end)"}, "finer")
-        ((first, last),) = self.engine.rows(bounds)
-        if first is None:
-            if not cut.is_listed and (cut.start is None or cut.end is None):
-                return NO_WINDOW
-        else:
-            first, last = first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
-        if cut.whole and not cut.is_listed and (cut.start is None or cut.end is None):
-            raise ConfigError(
-                "whole-periods: found no start or no end; expected both, since the readings may begin within a period. "
-                "hint: --start 2024-01-01 --end 2025-01-01"
-            )
-        if cut.windows is not None:
-            return cut.periods(None, None).opened(self.engine, table)
-        opened = cut.periods(first, last).opened(self.engine, table)
-        return self._unclipped(opened, cut) if cut.is_listed else opened
-
-    def _unclipped(self, opened: Windows, cut: Cut) -> Windows:
-        """Subscriptions: the readings bound only those that have no bounds of their own, as a call's would not clip."""
-        self.parameters |= opened.parameters
-        columns = {
-            name: f"coalesce({name}, TIMESTAMP {literal(format_time(bound).rstrip('Z'))})"
-            for name, bound in (("starts", opened.start), ("ends", opened.end))
-            if bound
-        }
-        own = select(columns, f"(\n{opened.schedule}\n) AS given", star=f"* EXCLUDE ({', '.join(columns)})")
-        return replace(
-            opened,
-            schedule=own,
-            start=opened.start if cut.start is not None else None,
-            end=opened.end if cut.end is not None else None,
+    def rejects(self) -> Query:
+        """None: what cannot be used is refused when the readings are opened."""
+        return Query(
+            "rejects", (Stage("rejects", "no reading is rejected", select({}, "readings", star="*", where=["FALSE"])),)
         )
 
-    def _straddling(self) -> Query:
-        return Query("straddling", (self._placed(), load_stage("straddling")))
+    def conflicts(self) -> Query | None:
+        """None, as with the lost."""
+        return None
 
-    def _missing(self) -> Query:
-        placed = self.windows.placed_stage("gaps", moment="gap_start", name="placed_gaps")
-        return Query("missing", (load_stage("gaps"), placed, load_stage("missing")))
+    def outcomes(self) -> Query | None:
+        """None: events are not at hand."""
+        return None
 
-    def _placed(self) -> Stage:
-        return self.windows.placed_stage("finer", moment="finer_start")
-
-    # --- readings ---------------------------------------------------------------------------------------------------
-
-    def _result(self) -> Result:
-        rows = reading_rows(bundled=False)
-
-        def prepare() -> Accounting:
-            try:
-                self.engine.fill(self.query(self._readings()))
-            except Overflow as error:
-                raise QuantityOverflow(f"readings: found sums of more digits than can be added ({error}).") from None
-            self._check_overflow("readings")
-            read = self.engine.count("finer")
-            return Accounting(read, read, 0, 0, 0, 0)
-
-        def script() -> list[Query]:
-            scales = Query("series_scales", (load_stage("series_scales"),))
-            return [self.finer.query, scales, *self.windows.queries(), self._readings(), rows]
-
-        plan = Plan("reading", prepare, lambda: rows, lambda: None, script, self.script_text, self._notices, rows)
-        return Result(self.engine, plan)
-
-    def _notices(self, accounting: Accounting) -> list[str]:
+    def notices(self, accounting: Accounting) -> list[str]:
         """How many readings were not used."""
         counted = select({"readings": "count(*)"}, "placed", where=["NOT in_window"])
         count = Stage("outside", "how many lie in no window", counted)
-        outside = self.engine.table(self.query(Query("outside", (self._placed(), count)))).to_pylist()[0]["readings"]
+        query = self.opened.query(Query("outside", (self.opened.placed(), count)))
+        outside = self.engine.table(query).to_pylist()[0]["readings"]
         found = counted_noun(outside, "reading")
         return [f"{found} of {accounting.read:,} in no new window, not used."] if outside else []
+
+    # --- readings ---------------------------------------------------------------------------------------------------
 
     def _readings(self) -> Query:
         """`readings`: one row per key and new window, with its id and its exact state."""
@@ -244,7 +149,7 @@ class RollupRun(Run):
         fits = f"abs(high) // divisor < power_of_ten({DIGITS_MAX - PART_DIGITS})"
         parts = {name: case({fits: name}) for name in ("high", "low")}
         stages = [
-            self._placed(),
+            self.opened.placed(),
             Stage("rekeyed", "each under its new key, without what is dropped", rekeyed),
             load_stage("exact_parts"),
             load_stage("combined"),

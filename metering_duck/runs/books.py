@@ -1,10 +1,22 @@
-"""Books: what became of every event that was read (R9)."""
+"""Books: what became of every event that was read (R9), whether that balances, and what was taken for granted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.remote import shown
+from metering_duck.errors import SourceError, first_few
+from metering_duck.inputs.files import stamp_of
+from metering_duck.statements.select import select
+from metering_duck.statements.stages import Query, Stage
+
+if TYPE_CHECKING:
+    from metering_duck.runs.opening import Opened
+
+COUNTED = ("events", "times_cut", "times_naive")
 
 
 @dataclass(frozen=True)
@@ -64,3 +76,80 @@ class Accounting(Mapping[str, int]):
 def counted_noun(count: int, noun: str) -> str:
     """1 duplicate, 2 duplicates."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def keep_books(opened: Opened, rows_read: int, lost: Mapping[str, int], rejects: Callable[[], Query]) -> Accounting:
+    """The books of the table `counted` and of the rows that were `lost` to others of their key.
+
+    Raises: SourceError where the files are not what they were, or where the books do not balance.
+    """
+    check_still(opened.stamps)
+    status = "coalesce(status, 'metered')"
+    sums = {"status": status} | {name: f"CAST(sum({name}) AS BIGINT)" for name in COUNTED}
+    rows = opened.engine.rows(select(sums, "counted", group_by=[status]))
+    events = {row[0]: row[1] for row in rows}
+    unmatched = {reason: events.get(f"unmatched-{reason}", 0) for reason in ("entry", "filter")}
+    rejected = events.get("rejected", 0)
+    books = Accounting(
+        read=rows_read,
+        metered=events.get("metered", 0),
+        unmatched=unmatched["entry"] + unmatched["filter"],
+        duplicates=lost.get("duplicate", 0),
+        conflicts=lost.get("conflict", 0),
+        rejected=rejected,
+        unmatched_entry=unmatched["entry"],
+        unmatched_filter=unmatched["filter"],
+        times_cut=sum(row[2] for row in rows),
+        times_naive=sum(row[3] for row in rows),
+        reasons=_reasons(opened.engine, rejects()) if rejected else {},
+    )
+    if not books.balances:
+        raise SourceError(f"input: changed while it was read ({books}); expected it to hold still. hint: run again")
+    return books
+
+
+def check_still(stamps: Mapping[str, object]) -> None:
+    """Refuse files that have changed since their stamps were taken.
+
+    Raises: SourceError.
+    """
+    for path, stamp in stamps.items():
+        if stamp_of(path) != stamp:
+            raise SourceError(f"{shown(path)}: changed while it was read; expected it to hold still. hint: run again")
+
+
+def _reasons(engine: Engine, rejects: Query) -> dict[str, int]:
+    """How many events were rejected for each reason."""
+    counts = select({"reason": "reason", "events": "count(*)"}, "rejects", group_by=["reason"], order_by=["reason"])
+    grouped = Stage("reasons", "how many for each reason", counts)
+    table = engine.table(replace(rejects, stages=(*rejects.stages[:-1], grouped)))
+    return {row["reason"]: row["events"] for row in table.to_pylist()}
+
+
+def notices_of(opened: Opened, accounting: Accounting) -> list[str]:
+    """What was taken for granted, one sentence each."""
+    notices, source = list(opened.remarks), opened.source
+    if source.types:
+        named = first_few(repr(name) for name in source.types)
+        notices.append(f"events of other types than {named} are taken not to be there (event-type).")
+    if source.assume_unique:
+        notices.append("no duplicate was looked for: every id is taken to occur once (assume-unique).")
+    if accounting.times_naive and source.timezone is None:
+        naive = counted_noun(accounting.times_naive, "time")
+        notices.append(f"{naive} had no offset, taken as UTC. hint: --assume-timezone ZONE")
+    if accounting.times_cut:
+        cut = counted_noun(accounting.times_cut, "time")
+        notices.append(f"{cut} had digits finer than a microsecond, cut toward the past (R11).")
+    if opened.windows.by_subject:
+        notices += _unscheduled(opened.engine)
+    return notices
+
+
+def _unscheduled(engine: Engine) -> list[str]:
+    """That events are of subjects without any window, if some are."""
+    sql = "SELECT CAST(sum(unscheduled) AS BIGINT), min(unscheduled_subject) FROM counted"
+    ((events, subject),) = engine.rows(sql)
+    if not events:
+        return []
+    unnamed = f"that no subscription or window names, such as {subject!r}"
+    return [f"{counted_noun(events, 'event')} of subjects {unnamed}, made no reading."]

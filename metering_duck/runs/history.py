@@ -13,7 +13,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.inputs.fields import ENTERED_BY_FILE
+from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach
 from metering_duck.judging.repeated_hashes import Hashes, as_column
 from metering_duck.statements.quote import literal
 
@@ -34,6 +34,7 @@ class History:
     `repeated` are the hashes of the keys that may occur more than once, None where that is not known; rows of theirs
     that are out of the window are in `others`. `levels` (LEVELS_SCHEMA) are those that hold when the window begins,
     None where the levels of all events before it are read. With `numbers_rows`, each row knows its place in its file.
+    `reach` says which events are read of the files, by the window.
     """
 
     entered: Mapping[str, datetime]
@@ -41,6 +42,7 @@ class History:
     repeated: Hashes | None = None
     levels: pa.Table | None = None
     numbers_rows: bool = False
+    reach: Reach = "all"
 
     @property
     def entered_sql(self) -> str:

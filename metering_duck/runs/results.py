@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,26 @@ from metering_duck.errors import ConfigError, RejectedEvents
 from metering_duck.inputs.dry_run import Reads
 from metering_duck.outputs.files import path_or_url
 from metering_duck.outputs.formats import write_query
-from metering_duck.runs.books import Accounting
+from metering_duck.runs.books import Accounting, notices_of
+from metering_duck.runs.computing import Computing, Filled
+from metering_duck.runs.opening import Opened
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
 
 
-@dataclass
-class Plan:
-    """How a result is computed: `prepare` runs once, gives the accounting and sets `rows`, which then runs at will.
+@dataclass(frozen=True)
+class Description:
+    """What a result says of itself without being computed.
 
-    `script` lists all queries in order as they would run if there were duplicates; `show` writes queries as one script.
+    `shape` is what a row is, `script` writes queries as one SQL script, `notices` says what was taken for granted, and
+    `reads` which files are opened, None where they were read already.
     """
 
     shape: str
-    prepare: Callable[[], Accounting]
-    rejects: Callable[[], Query]
-    conflicts: Callable[[], Query | None]
-    script: Callable[[], list[Query]]
-    show: Callable[[list[Query]], str]
+    script: Callable[[list[Query]], str]
     notices: Callable[[Accounting], list[str]]
-    rows: Query
     reads: Callable[[], Reads] | None = None
-    outcomes: Callable[[], Query] | None = None
 
 
 class Result(Rows):
@@ -51,10 +49,12 @@ class Result(Rows):
     Raises: QuantityOverflow (R18), SourceError, Interrupted; RejectedEvents when strict.
     """
 
-    def __init__(self, engine: Engine, plan: Plan, *, strict: bool = False) -> None:
-        super().__init__(engine, plan.rows, plan.shape, JSON_SQL.get(plan.shape))
-        self._plan, self._strict = plan, strict
-        self._accounting: Accounting | None = None
+    def __init__(self, engine: Engine, computing: Computing, description: Description, *, strict: bool = False) -> None:
+        # Made once before anything runs, so that a config's faults are found first.
+        rows = computing.queries()[-1]
+        super().__init__(engine, rows, description.shape, JSON_SQL.get(description.shape))
+        self._computing, self._description, self._strict = computing, description, strict
+        self._filled: Filled | None = None
         self._lock = threading.RLock()
 
     # --- what happened ----------------------------------------------------------------------------------------------
@@ -62,35 +62,35 @@ class Result(Rows):
     @property
     def accounting(self) -> Accounting:
         """The five counts that balance (R9), and a few more."""
-        return self._settle()
+        return self._computed().accounting
 
-    def _settle(self) -> Accounting:
+    def _computed(self) -> Filled:
         """Compute what is not computed yet."""
         self._check_open()
         with self._lock:
-            if self._accounting is None:
-                self._accounting = self._plan.prepare()
+            if self._filled is None:
+                self._filled = self._computing.fill()
                 if self._strict:
                     self.refuse_rejects()
-            return self._accounting
+            return self._filled
 
     @property
     def rejects(self) -> pa.Table:
         """Arrow: one row per rejected event, with its identity, measurement, offending text and reason (R3)."""
         if not self.accounting.rejected:
             return REJECT_SCHEMA.empty_table()
-        return self._engine.table(self._plan.rejects())
+        return self._engine.table(self._computing.rejects())
 
     @property
     def conflicts(self) -> pa.Table:
         """Arrow: one row per event that lost to another with the same key, with both contents (R8)."""
-        query = self._plan.conflicts() if self.accounting.conflicts else None
+        query = self._computing.conflicts() if self.accounting.conflicts else None
         return CONFLICT_SCHEMA.empty_table() if query is None else self._engine.table(query)
 
     @property
     def notices(self) -> list[str]:
         """What the run took for granted, one sentence each."""
-        return self._plan.notices(self.accounting)
+        return self._description.notices(self.accounting)
 
     @property
     def reads(self) -> Reads:
@@ -98,21 +98,21 @@ class Result(Rows):
 
         Raises: ConfigError for a roll-up, whose readings are read when it is made.
         """
-        if self._plan.reads is None:
+        if self._description.reads is None:
             raise ConfigError("reads: found a roll-up; expected records or readings of events.")
-        return self._plan.reads()
+        return self._description.reads()
 
     @property
     def sql(self) -> str:
         """All that runs, in order, with the run's values in place of its parameters: a script for the DuckDB shell."""
-        return self._plan.show(self._plan.script())
+        return self._description.script(self._computing.queries())
 
     def stage_sql(self, name: str) -> str:
         """One stage's SQL, or a whole query's.
 
         Raises: ConfigError for a stage that there is not, with those that there are.
         """
-        queries = self._plan.script()
+        queries = self._computing.queries()
         for query in queries:
             if query.name == name:
                 return query.sql + "\n"
@@ -123,13 +123,12 @@ class Result(Rows):
 
     def _rows(self) -> Query:
         """The query of the rows, everything before it computed."""
-        self._settle()
-        return self._plan.rows
+        return self._computed().rows
 
     def inspect(self, name: str, sql: str) -> list[dict[str, Any]]:
         """The rows of one more SELECT over `judged`."""
-        self._settle()
-        rejects = self._plan.rejects()
+        self._computed()
+        rejects = self._computing.rejects()
         known = [stage.name for stage in rejects.stages]
         if "judged" not in known:
             raise ConfigError("inspect: found rows that another engine has judged; expected those of this machine.")
@@ -140,12 +139,12 @@ class Result(Rows):
 
     def write_rejects(self, path: str | os.PathLike[str]) -> Path | str:
         """Write the rejects to a file, as write does."""
-        rejects = self._plan.rejects() if self.accounting.rejected else None
+        rejects = self._computing.rejects() if self.accounting.rejected else None
         return self._write_aside(rejects, "reject", REJECT_SCHEMA, path)
 
     def write_conflicts(self, path: str | os.PathLike[str]) -> Path | str:
         """Write the conflicts to a file, as write does."""
-        conflicts = self._plan.conflicts() if self.accounting.conflicts else None
+        conflicts = self._computing.conflicts() if self.accounting.conflicts else None
         return self._write_aside(conflicts, "conflict", CONFLICT_SCHEMA, path)
 
     def write_outcomes(self, path: str | os.PathLike[str]) -> Path | str:
@@ -153,10 +152,11 @@ class Result(Rows):
 
         Raises: ConfigError for readings, which are made of events that were judged for them alone.
         """
-        self._settle()
-        if self._plan.outcomes is None:
+        self._computed()
+        outcomes = self._computing.outcomes()
+        if outcomes is None:
             raise ConfigError(f"outcomes: found {self.shape}s; expected records. hint: meter(events, config)")
-        return self._write_aside(self._plan.outcomes(), "event", OUTCOME_SCHEMA, path)
+        return self._write_aside(outcomes, "event", OUTCOME_SCHEMA, path)
 
     def _write_aside(
         self, rows: Query | None, shape: str, schema: pa.Schema, path: str | os.PathLike[str]
@@ -181,4 +181,12 @@ class Result(Rows):
 
     def __repr__(self) -> str:
         """What it is, and what it found if it has been read."""
-        return f"<Result of {self.shape}s: {self._accounting or 'not read yet'}>"
+        return f"<Result of {self.shape}s: {self._filled.accounting if self._filled else 'not read yet'}>"
+
+
+def result_of(opened: Opened, computing: Computing, row: str) -> Result:
+    """What is computed of an input; a `row` is a record or a reading, or all of one event or window together."""
+    question = opened.question
+    shape = f"{row}-bundle" if question.bundled else row
+    description = Description(shape, opened.script, partial(notices_of, opened), opened.reads)
+    return Result(opened.engine, computing, description, strict=question.strict)

@@ -28,8 +28,10 @@ from metering_duck.inputs.input import Files, Input, Rows
 from metering_duck.inputs.lakes import NO_SNAPSHOT, LakeTable
 from metering_duck.outputs.trees import NO_VALUE
 from metering_duck.spark.errors import errors, is_gone
+from metering_duck.spark.parts import Part
 from metering_duck.spark.sessions import check_installed, check_master, own_session
-from metering_duck.spark.tasks import Part, Work, run_task
+from metering_duck.spark.tasks import run_task
+from metering_duck.spark.work import Work
 
 PARTS_DDL = "kind STRING, bucket INT, payload BINARY"
 SAMPLE_ROWS = 1_000

@@ -6,23 +6,31 @@ through the steps of spark/tasks.py wherever they lie, and what comes back fills
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from metering_duck.contract.schemas import CONFLICT_SCHEMA
 from metering_duck.engine.duckdb import Engine
-from metering_duck.errors import ConfigError
+from metering_duck.inputs.fields import Reach
 from metering_duck.inputs.file_checks import old_times
 from metering_duck.inputs.input import Input, Rows
+from metering_duck.inputs.source import Source
 from metering_duck.judging.events import Compiler
 from metering_duck.readings.counters import counted_query
+from metering_duck.runs.books import keep_books
+from metering_duck.runs.computing import Filled
+from metering_duck.runs.local import LocalReadings
 from metering_duck.runs.machine import Machine
-from metering_duck.runs.run import Run
-from metering_duck.spark.tasks import BUCKET, ROWS, Cluster, Work, distribute, judged_rows, rows_of
+from metering_duck.runs.opening import Opened, open_input
+from metering_duck.runs.question import Question
+from metering_duck.runs.reading_tables import check_overflow
+from metering_duck.spark.parts import BUCKET, rows_of
+from metering_duck.spark.tasks import Cluster, distribute, judged_rows
+from metering_duck.spark.work import ROWS, Work
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
 
@@ -35,103 +43,105 @@ CONFLICTS_ORDER = ("workspace_id", "universe_id", "id", "lost_metered_at", "lost
 TABLES = {"readings": "readings", "books": "counted", "rejects": "rejects", "conflicts": "conflicts", "lost": "lost"}
 
 
-class Elsewhere(Cluster, Protocol):
-    """An engine of many machines, and the input that it reads."""
+def open_on_cluster(
+    cluster: Cluster, machine: Machine, given: Any, source: Source, question: Question, reach: Reach
+) -> tuple[Opened, pa.Schema]:
+    """An input that a cluster reads, its layout learnt here, and the columns that its rows have there."""
+    schemas: list[pa.Schema] = []
 
-    @property
-    def buckets(self) -> int:
-        """How many buckets it spreads keys over."""
+    def read_by(engine: Engine, found: Input) -> Rows:
+        rows = cluster.opened(found, old_times(engine))
+        schemas.append(rows.data.schema)
+        return rows
 
-    def opened(self, found: Input, old_times: Sequence[str]) -> Rows:
-        """Rows like those of the input, of which the layout is learnt: its columns, and a few rows at most.
+    try:
+        opened = open_input(machine, given, source, question, reach=reach, read_by=read_by)
+    except BaseException:
+        cluster.close()
+        raise
+    opened.engine.at_close(cluster.close)
+    return opened, schemas[0]
 
-        The times of the columns `old_times` have no zone, whatever the engine makes of their type (INT96).
-        """
 
-    def close(self) -> None:
-        """Nothing more is asked of it."""
+class DistributedReadings:
+    """Readings of events that are counted on a cluster.
 
+    The tables are first filled on this machine, of no row: they have the columns that parts are inserted by.
+    """
 
-class DistributedRun(Run):
-    """A run whose rows are counted elsewhere."""
+    def __init__(
+        self, cluster: Cluster, schema: pa.Schema, opened: Opened, compiler: Compiler, machine: Machine
+    ) -> None:
+        self.cluster, self.schema, self.opened, self.compiler = cluster, schema, opened, compiler
+        # A task has one thread.
+        self.of_tasks = Machine(1, machine.memory_limit or TASK_MEMORY, machine.temp_dir)
+        self._of_no_rows = LocalReadings(opened, compiler)
 
-    elsewhere: Elsewhere
-    of_tasks: Machine
-    schema: pa.Schema
+    def queries(self) -> list[Query]:
+        """What one machine would run."""
+        return self._of_no_rows.queries()
 
-    @classmethod
-    def on(cls, elsewhere: Elsewhere, machine: Machine, *given: Any, **options: Any) -> Self:
-        """Find the input and learn its layout; a task has one thread, and the machine's limit of memory."""
-        schemas = []
-
-        def opened(engine: Engine, found: Input) -> Rows:
-            rows = elsewhere.opened(found, old_times(engine))
-            schemas.append(rows.data.schema)
-            return rows
-
-        try:
-            run = cls.open(machine, *given, read_by=opened, **options)
-        except BaseException:
-            elsewhere.close()
-            raise
-        run.engine.at_close(elsewhere.close)
-        run.elsewhere, run.schema = elsewhere, schemas[0]
-        run.of_tasks = Machine(1, machine.memory_limit or TASK_MEMORY, machine.temp_dir)
-        return run
-
-    def fill_readings(self) -> None:
-        """Fill `readings`, and the books of all rows."""
-        self.engine.rows(f"DELETE FROM {ROWS}")
-        super().fill_readings()
+    def fill(self) -> Filled:
+        """Fill `readings`, and the books of all rows, by the parts that tasks give."""
+        engine = self.opened.engine
+        engine.rows(f"DELETE FROM {ROWS}")
+        self._of_no_rows.fill_tables()
+        rejects = engine.table(self._of_no_rows.rejects())
         work = self._work()
-        rejects = self.engine.table(super().rejects())
         for name, schema in (("rejects", rejects.schema), ("conflicts", CONFLICT_SCHEMA), ("lost", LOST_SCHEMA)):
-            self.engine.keep(name, schema.empty_table())
-        for kind, _, payload in distribute(self.elsewhere, work):
+            engine.keep(name, schema.empty_table())
+        rows_read = 0
+        for kind, _, payload in distribute(self.cluster, work):
             if kind == "read":
-                self.rows_read += int(np.frombuffer(payload, np.int64)[0])
+                rows_read += int(np.frombuffer(payload, np.int64)[0])
             else:
-                self.engine.insert(TABLES[kind], rows_of(payload))
+                engine.insert(TABLES[kind], rows_of(payload))
+        check_overflow(engine, "readings")
+        return Filled(keep_books(self.opened, rows_read, self.lost(), self.rejects), self._of_no_rows.rows)
 
     def _work(self) -> Work:
         """What every task is told; fills `counted`, of no row, as it is counted there."""
-        if not isinstance(self.compiler, Compiler):
-            raise ConfigError("engine: found records; expected events. hint: leave --engine out")
-        windows = {query.name: self._table(query.name) for query in self.windows.queries()}
+        opened = self.opened
+        windows = {query.name: self._table(query.name) for query in opened.windows.queries()}
         work = Work(
             self.schema,
-            self.layout,
-            self.compiler,
-            self.shape,
-            self.windows,
-            windows,
-            self.parameters,
+            opened.source,
+            # The windows are cut already; the table that they are from stays here.
+            replace(opened.question, periods=None),
             self.of_tasks,
-            self.unique,
-            self.elsewhere.buckets,
+            self.compiler,
+            opened.windows,
+            windows,
+            opened.parameters,
+            self.cluster.buckets,
         )
         judged = self.compiler.judged(repeated=False)
-        self.engine.fill(self.query(counted_query(work.first_totals, judged)))
+        opened.fill(counted_query(work.first_totals, judged))
         parts = {"counted_rows": self._table("counted").schema} if work.counts_in_parts else {}
         if work.whole_slots:
-            schema = self.engine.table(self.query(judged_rows(work, judged))).schema
+            schema = opened.table(judged_rows(work, judged)).schema
             parts["judged_rows"] = schema.remove(schema.get_field_index(BUCKET))
         return replace(work, part_schemas=parts)
 
     def _table(self, name: str) -> pa.Table:
-        return self.engine.table(Query(name, (Stage(name, "the whole table", select({}, name, star="*")),)))
+        whole = Stage(name, "the whole table", select({}, name, star="*"))
+        return self.opened.engine.table(Query(name, (whole,)))
 
-    def lost(self) -> dict[str, int]:
+    def lost(self) -> Mapping[str, int]:
         """How many rows did not count, by verdict, of all tasks."""
         counts = {"verdict": "verdict", "events": "CAST(sum(events) AS BIGINT)"}
-        return dict(self.engine.rows(select(counts, "lost", group_by=["verdict"])))
+        return dict(self.opened.engine.rows(select(counts, "lost", group_by=["verdict"])))
 
     def rejects(self) -> Query:
         """Every rejected event."""
         rejects = select({}, "rejects", star="*", order_by=REJECTS_ORDER)
         return Query("rejects", (Stage("rejects_in_order", "in a fixed order", rejects),))
 
-    def conflicts(self) -> Query:
+    def conflicts(self) -> Query | None:
         """Every event that lost to another of the same key."""
         conflicts = select({}, "conflicts", star="*", order_by=CONFLICTS_ORDER)
         return Query("conflicts", (Stage("conflicts_in_order", "in a fixed order", conflicts),))
+
+    def outcomes(self) -> Query | None:
+        """None: events were judged for readings alone."""
+        return None

@@ -218,18 +218,18 @@ def make_windows(
     anchor: object = None,
     whole: bool = False,
     bounded: bool = False,
+    open_ended: bool = False,
 ) -> Windows:
-    """Windows from datetimes or RFC 3339 texts and an optional `every`; `bounded` says that a table has the bounds.
+    """Windows from datetimes or RFC 3339 texts and an optional `every`.
+
+    `bounded` says that a table has the bounds, `open_ended` that those which are missing here are found later.
 
     Raises: ConfigError for a missing window, and for an `every` or zone that is none.
     Source: R11.
     """
     zone = "UTC" if timezone is None else check_zone(timezone, "timezone")
-    if not bounded and (start is None or end is None):
-        lacking = " and ".join(name for name, bound in (("start", start), ("end", end)) if bound is None)
-        hint = "--start 2024-01-01 --end 2024-02-01"
-        expected = "both" if start is None and end is None else "start and end"
-        raise ConfigError(f"window: found no {lacking}; expected {expected}. hint: {hint}")
+    if not bounded and not open_ended:
+        _check_bounds(start, end)
     first, last = (
         None if bound is None else parse_local(bound, name) for name, bound in (("start", start), ("end", end))
     )
@@ -238,6 +238,15 @@ def make_windows(
         raise ConfigError("anchor: found one without an interval; expected every beside it. hint: --every P1M")
     local = None if anchor is None else parse_local(anchor, "anchor")
     return Windows(None, None, interval, zone, local, whole, bounds=(first, last), every=every)
+
+
+def _check_bounds(start: object, end: object) -> None:
+    """Refuse a window without a start or an end."""
+    lacking = " and ".join(name for name, bound in (("start", start), ("end", end)) if bound is None)
+    if lacking:
+        expected = "both" if start is None and end is None else "start and end"
+        hint = "--start 2024-01-01 --end 2024-02-01"
+        raise ConfigError(f"window: found no {lacking}; expected {expected}. hint: {hint}")
 
 
 def _check_count(first: datetime, last: datetime, interval: Interval, every: str) -> None:

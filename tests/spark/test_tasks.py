@@ -9,7 +9,6 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -20,8 +19,9 @@ from metering_duck.calls import metering
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.errors import Interrupted, MeteringError, QuantityOverflow
 from metering_duck.inputs.input import Input, Rows
-from metering_duck.spark.driver import DistributedRun
-from metering_duck.spark.tasks import PARTS_SCHEMA, Part, Work, run_task
+from metering_duck.spark.parts import PARTS_SCHEMA, Part
+from metering_duck.spark.tasks import run_task
+from metering_duck.spark.work import Work
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MONTH = {"start": "2024-01-01", "end": "2024-02-01", "clock": "2024-06-01"}
@@ -156,7 +156,7 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(lists: Lists, config: dict[str, Any], **options: Any) -> dict[str, Any]:
         with monkeypatch.context() as patched:
-            patched.setattr(metering, "_opener", lambda *_, **__: partial(DistributedRun.on, lists))
+            patched.setattr(metering, "_cluster_of", lambda *_: lists)
             return answers(pa.table({}), config, **options)
 
     return run
@@ -278,7 +278,7 @@ def test_a_result_that_is_asked_again_counts_once(monkeypatch: pytest.MonkeyPatc
 
     events, config = world(5, 80), CONFIGS["a sum and a gauge"]
     lists = Interrupting(events, 3)
-    monkeypatch.setattr(metering, "_opener", lambda *_, **__: partial(DistributedRun.on, lists))
+    monkeypatch.setattr(metering, "_cluster_of", lambda *_: lists)
     with metering_duck.aggregate(pa.table({}), config, **MONTH) as result:
         with pytest.raises(Interrupted):
             result.to_arrow()

@@ -1,0 +1,35 @@
+"""Source: how events or records are read, whatever is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from metering_duck.inputs.foreign_shapes import Shape
+
+
+@dataclass(frozen=True)
+class Source:
+    """How an input is read; checked by whoever makes one (calls/arguments.py, ledger/stored.py).
+
+    `map` says where fields are, `shape` how the events of another system look. `timezone` is that of times without an
+    offset; None is UTC, and a notice. `generate_ids` makes an id of each row; `assume_unique` promises that no id
+    occurs twice. `time_partition` is the Hive column that has the UTC date of each event's time. `universes` are other
+    names, given before anything else is looked at; `types` are the only event types that are taken to be there.
+    """
+
+    map: Mapping[str, Any] | None = None
+    shape: Shape | None = None
+    timezone: str | None = None
+    generate_ids: bool = False
+    assume_unique: bool = False
+    time_partition: str | None = None
+    universes: Mapping[str, str] = field(default_factory=dict)
+    types: tuple[str, ...] = ()
+    is_records: bool = False
+
+    @property
+    def zone(self) -> str:
+        """The zone of times without an offset."""
+        return self.timezone or "UTC"

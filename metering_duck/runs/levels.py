@@ -1,0 +1,32 @@
+"""Levels at the end of a window: what each gauge holds on with into the next one, and the rows behind readings.
+
+Only a ledger asks for them: with the first a later window needs no event from before it (runs/history.py).
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from metering_duck.readings.gauges import gauged_queries, gauges_of
+from metering_duck.runs.history import LEVELS_SCHEMA
+from metering_duck.runs.local import LocalReadings
+from metering_duck.statements.stages import Query
+
+
+def levels_at_end(readings: LocalReadings) -> pa.Table:
+    """The level of each gauge when the window ends (LEVELS_SCHEMA), in the order of their keys."""
+    judged = readings.judged
+    tables = []
+    for found in gauges_of(readings.totals):
+        query = Query("levels_at_end", (*judged, *found.levels_at_end()))
+        tables.append(readings.opened.table(query).cast(LEVELS_SCHEMA))
+    order = [(name, "ascending") for name in LEVELS_SCHEMA.names]
+    return pa.concat_tables(tables or [LEVELS_SCHEMA.empty_table()]).sort_by(order)
+
+
+def levels_only(readings: LocalReadings) -> pa.Table:
+    """The same, where no reading is wanted."""
+    readings.settle()
+    series, *_ = gauged_queries(readings.totals, readings.judged)
+    readings.opened.fill(series)
+    return levels_at_end(readings)

@@ -1,0 +1,268 @@
+"""Opening: an input is found, its files are allowed, the engine is locked, and the input's layout is learnt.
+
+What is known then is one frozen value, from which everything else is computed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from metering_duck.engine.duckdb import Engine
+from metering_duck.errors import ConfigError, SchemaError
+from metering_duck.inputs.dry_run import Reads, reads_of
+from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, field_names
+from metering_duck.inputs.files import extensions_of, paths_of, stamp_of
+from metering_duck.inputs.given import find_input
+from metering_duck.inputs.in_shell import InShell, in_shell
+from metering_duck.inputs.input import Input
+from metering_duck.inputs.lake_days import TableDays, check_moments
+from metering_duck.inputs.lakes import LakeTable, has_version
+from metering_duck.inputs.layout import Layout
+from metering_duck.inputs.mapping import FieldMap
+from metering_duck.inputs.opening import open_source
+from metering_duck.inputs.partitions import TimePartition, of_tenants, of_times, prune
+from metering_duck.inputs.source import Source
+from metering_duck.judging.arrivals import Selection
+from metering_duck.runs.history import History
+from metering_duck.runs.machine import Machine
+from metering_duck.runs.question import Question
+from metering_duck.runs.script import script_text
+from metering_duck.statements.select import select
+from metering_duck.statements.stages import Query
+from metering_duck.windows.cutting import Windows
+from metering_duck.windows.periods import NO_WINDOW
+from metering_duck.windows.schedules import check_windows
+
+ReadBy = Callable[[Engine, Input], Input]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An input that is open in a locked engine, its windows cut: all that is known before anything is computed.
+
+    `parameters` are the values of statements. `stamps` say what the files were when they were found. `remarks` are
+    notices of the input. `reads` says what will be opened, `shell` how DuckDB's shell reads the same. `history` is what
+    is known of events that are not read.
+    """
+
+    engine: Engine
+    source: Source
+    question: Question
+    selection: Selection
+    layout: Layout
+    windows: Windows = NO_WINDOW
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    stamps: Mapping[str, object] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    reads: Callable[[], Reads] | None = None
+    shell: Callable[[], InShell] = InShell
+    history: History | None = None
+
+    def query(self, query: Query) -> Query:
+        """A query with this run's values."""
+        return replace(query, parameters=dict(self.parameters))
+
+    def fill(self, query: Query) -> None:
+        """Run a query into the table that it names."""
+        self.engine.fill(self.query(query))
+
+    def table(self, query: Query) -> pa.Table:
+        """The rows of a query."""
+        return self.engine.table(self.query(query))
+
+    def noting(self, remarks: Iterable[str]) -> Opened:
+        """The same, with more remarks."""
+        return replace(self, remarks=(*self.remarks, *remarks))
+
+    def script(self, queries: Iterable[Query]) -> str:
+        """Queries as one SQL script with this run's values in it."""
+        return script_text(queries, self.parameters, self.shell(), has_history=self.history is not None)
+
+
+@contextlib.contextmanager
+def closed_on_failure(engine: Engine) -> Iterator[None]:
+    """Close an engine that nobody will get."""
+    try:
+        yield
+    except BaseException:
+        engine.close()
+        raise
+
+
+def open_input(
+    machine: Machine,
+    given: Any,
+    source: Source,
+    question: Question,
+    *,
+    reach: Reach = "all",
+    history: History | None = None,
+    read_by: ReadBy | None = None,
+) -> Opened:
+    """Find the input, allow its files, lock the engine, cut the windows, and learn the input's layout.
+
+    `reach` says which events the readings need, where the input is partitioned by time. Where something else reads it,
+    `read_by` gives rows like those that it has, and no row of a file is read here.
+
+    Raises: ConfigError, SchemaError, SourceError.
+    """
+    selection = selection_of(source, question, history)
+    parameters = question.parameters | selection.parameters
+    engine = machine.engine()
+    with closed_on_failure(engine):
+        whole = find_input(given, engine.directory, is_elsewhere=read_by is not None)
+        periods = question.periods
+        table = periods.found(engine) if periods else None
+        paths = [path for one in (whole, table) for path in paths_of(one)]
+        engine.lock_down(paths, extensions=extensions_of(whole, table))
+        stamps = {path: stamp_of(path) for path in paths}
+        windows = periods.opened(engine, table) if periods else NO_WINDOW
+        parameters |= windows.parameters
+        if periods:
+            fill_windows(engine, windows, parameters)
+        needed, partition, remarks = _narrowed(engine, whole, source, selection, windows, reach)
+        layout = _learn_layout(engine, needed, source, partition, history, read_by)
+        _check_entered(layout, needed.name, question, history)
+        if history is not None:
+            history.keep(engine)
+        return Opened(
+            engine,
+            source,
+            question,
+            selection,
+            layout,
+            windows,
+            parameters,
+            stamps,
+            remarks,
+            partial(reads_of, whole, needed),
+            partial(in_shell, needed),
+            history,
+        )
+
+
+def selection_of(source: Source, question: Question, history: History | None = None) -> Selection:
+    """Which of the events are seen, by all that is asked and known."""
+    return Selection(
+        question.workspaces,
+        question.universes,
+        question.subjects,
+        as_of=question.as_of is not None,
+        reach=history.reach if history else "all",
+        entered=history.entered_sql if history else "$clock",
+        renamed=question.renamed,
+        types=source.types,
+    )
+
+
+def fill_windows(engine: Engine, windows: Windows, parameters: Mapping[str, object]) -> None:
+    """Fill `windows` and what looks them up.
+
+    Raises: ConfigError for windows that overlap.
+    """
+    for query in windows.queries():
+        engine.fill(replace(query, parameters=dict(parameters)))
+        if query.name == windows.name:
+            check_windows(engine, windows)
+
+
+def _narrowed(
+    engine: Engine, whole: Input, source: Source, selection: Selection, windows: Windows, reach: Reach
+) -> tuple[Input, TimePartition | None, tuple[str, ...]]:
+    """The input without what it says itself that it is not asked for, how it is partitioned by time, and remarks."""
+    fields = field_names(records=source.is_records)
+    mapping = FieldMap(source.map, fields)
+    needed, partition = whole, None
+    if source.time_partition is not None:
+        first, last = _bounds(engine, windows, reach)
+        if isinstance(whole, LakeTable):
+            _check_not_wrapped(source)
+            needed = of_times(whole, source.time_partition, first, last, fields, mapping)
+        else:
+            needed, partition = prune(whole, source.time_partition, first, last)
+    remarks = [f"input: {needed.name}, as it is at this version."] if has_version(needed) else []
+    if isinstance(needed, TableDays):
+        column = mapping.column_of("time", fields["time"], needed.schema.names, needed.name)
+        needed = replace(needed, time=check_moments(needed.schema, column, needed.name))
+        remarks += [f"input: {table.name}, as it is at this version." for table, _ in needed.parts]
+    needed = of_tenants(needed, _tenants(source, selection), fields, mapping)
+    return needed, partition, tuple(remarks)
+
+
+def _check_not_wrapped(source: Source) -> None:
+    """Refuse a column of times beside events that have theirs within."""
+    if source.shape is not None and source.shape.is_wrapped:
+        raise ConfigError(
+            f"time-partition: found it beside --from {source.shape.name}, whose times are within each event; "
+            "expected one of the two. hint: leave --time-partition out"
+        )
+
+
+def _tenants(source: Source, selection: Selection) -> dict[str, tuple[str, ...]]:
+    """Field → the values of it that are asked for, as the input itself has them."""
+    if source.shape is not None and source.shape.is_wrapped:
+        # What is beside the event is not the event's.
+        return {}
+    tenants = {column: values for column, (_, values) in selection.columns.items()}
+    if source.universes:
+        # What is asked for are their new names.
+        del tenants["universe_id"]
+    return tenants
+
+
+def _bounds(engine: Engine, windows: Windows, reach: Reach) -> tuple[datetime | None, datetime | None]:
+    """From when to when events are needed; None where there is no bound."""
+    bounds = {"first": "min(window_start)", "last": "max(window_end)"}
+    ((first, last),) = engine.rows(select(bounds, windows.name))
+    return (first if reach == "window" else None), (None if reach == "all" else last)
+
+
+def _learn_layout(
+    engine: Engine,
+    needed: Input,
+    source: Source,
+    partition: TimePartition | None,
+    history: History | None,
+    read_by: ReadBy | None,
+) -> Layout:
+    """Where the input's fields are, its universes under their other names; which of its files count, if not all do."""
+    learnt = open_source(
+        engine,
+        needed,
+        records=source.is_records,
+        map=source.map,
+        zone=source.zone,
+        generate_ids=source.generate_ids,
+        numbers_rows=history is not None and history.numbers_rows,
+        shape=source.shape,
+        read_by=read_by,
+    )
+    layout = replace(learnt, partition=partition).with_universes(source.universes)
+    if history is None:
+        return layout
+    layout = replace(layout, by_file=history.entered_sql == ENTERED_BY_FILE)
+    if history.others:
+        others = set(history.others)
+        layout = replace(layout, only_files=tuple(path for path in history.paths if path not in others))
+    return layout
+
+
+def _check_entered(layout: Layout, where: str, question: Question, history: History | None) -> None:
+    """Refuse `as_of` where nothing says when an event entered."""
+    if question.as_of is None or history is not None:
+        return
+    if not (layout.has_metered_at and "metered_at" in layout.columns):
+        raise SchemaError(
+            where,
+            "metered_at",
+            found="no such column",
+            expected="when each event entered, for --as-of",
+            hint="--map metered_at=COLUMN",
+        )

@@ -1,0 +1,146 @@
+"""Reading tables: the tables from `counted` to `readings` are filled one after another, and none holds a false number.
+
+A sum that passes 38 digits on its way is added again in two parts; a quantity that does not fit in its DECIMAL is an
+error that says whose it is (R18).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from metering_duck.decimals.columns import DIGITS_MAX
+from metering_duck.engine.duckdb import Engine, Overflow
+from metering_duck.errors import ConfigError, QuantityOverflow
+from metering_duck.readings.assembling import readings_queries, totals_queries
+from metering_duck.readings.counters import counted_query
+from metering_duck.readings.gauges import widest_levels
+from metering_duck.readings.series import Totals
+from metering_duck.runs.history import widest_before_sql
+from metering_duck.runs.opening import Opened
+from metering_duck.statements.select import select
+from metering_duck.statements.stages import Query, Stage
+from metering_duck.windows.cutting import WINDOWS_MAX
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows that are judged, as stages up to `judged`, and how their counters are counted.
+
+    `counted` gives the query of the table `counted`; `widest_sql` is, of a slot's number, SQL over `widest_source` for
+    the widest level that it has.
+    """
+
+    stages: tuple[Stage, ...]
+    counted: Callable[[Totals], Query]
+    widest_sql: Callable[[int], str]
+    widest_source: str
+
+
+def judged_here(stages: Sequence[Stage]) -> Judged:
+    """Rows of an input that this engine reads and counts."""
+    judged = tuple(stages)
+    return Judged(
+        judged,
+        lambda totals: counted_query(totals, judged),
+        lambda slot: f"max(widest_{slot})",
+        widest_source="counted",
+    )
+
+
+def fill_readings(opened: Opened, judged: Judged, totals: Totals) -> Totals:
+    """Fill `readings`, and all that it is made from; gives back how the sums were added in the end.
+
+    Quantities of `readings` that do not fit are not looked for yet: see `check_overflow`.
+
+    Raises: QuantityOverflow, ConfigError for too many inner windows.
+    """
+    try:
+        return _fill(opened, judged, totals)
+    except Overflow:
+        return _fill_in_parts(opened, judged, replace(totals, exact=True, exact_levels=True))
+
+
+def _fill(opened: Opened, judged: Judged, totals: Totals) -> Totals:
+    """Fill the tables in their order; sums of level × time are added in two parts where they may be too large."""
+    _check_inner_windows(opened.engine, totals)
+    opened.fill(judged.counted(totals))
+    totals = replace(totals, exact_levels=totals.exact_levels or _levels_are_large(opened.engine, judged, totals))
+    windows = totals.windows.name
+    for query in totals_queries(totals, judged.stages)[1:]:
+        opened.fill(query)
+        if query.name.endswith("_windows"):
+            windows = query.name
+        if query.name.endswith("_totals"):
+            check_overflow(opened.engine, query.name, windows)
+            windows = totals.windows.name
+    for query in readings_queries(totals, judged.stages):
+        opened.fill(query)
+    return totals
+
+
+def _fill_in_parts(opened: Opened, judged: Judged, totals: Totals) -> Totals:
+    """What still has more than 38 digits when it is added in two parts is a running sum of deltas (R18)."""
+    try:
+        return _fill(opened, judged, totals)
+    except Overflow:
+        whose = "a quantity"
+        for query in widest_levels(totals, judged.stages):
+            for row in opened.table(query).to_pylist():
+                whose = "a level of {unit!r} for {subject!r} at {moment}".format(**row)
+        raise QuantityOverflow(
+            f"reading: found {whose} with more digits than its DECIMAL; expected at most 38, those behind the "
+            'point included. hint: "scale": 0 in the measurement, or a larger unit'
+        ) from None
+
+
+def _levels_are_large(engine: Engine, judged: Judged, totals: Totals) -> bool:
+    """Whether a sum of level × time may pass 38 digits: of a window it is at most the widest level × its length."""
+    if not totals.weighed:
+        return False
+    longest = "max(epoch_us(window_end) - epoch_us(window_start))"
+    ((length,),) = engine.rows(select({"length": longest}, totals.windows.name))
+    widest = {f"widest_{slot.index}": judged.widest_sql(slot.index) for slot, _ in totals.weighed}
+    found: tuple[Any, ...] = engine.rows(select(widest, judged.widest_source))[0]
+    levels = [(level, series) for level, (_, series) in zip(found, totals.weighed, strict=True)]
+    if totals.has_levels_before:
+        for _, series in totals.weighed:
+            sql = widest_before_sql(series.unit_sql, series.aggregation.name, series.decimal.wide_sql)
+            levels += [(level, series) for (level,) in engine.rows(sql)]
+    return any(
+        level is not None and level * (length or 0) >= 10 ** (DIGITS_MAX - series.decimal.scale)
+        for level, series in levels
+    )
+
+
+def _check_inner_windows(engine: Engine, totals: Totals) -> None:
+    """Inner windows are not too many to list."""
+    for text, interval in totals.inner_intervals:
+        length = f"sum((epoch_us(window_end) - epoch_us(window_start)) // {interval.shortest_us} + 1)"
+        ((count,),) = engine.rows(select({"inner_windows": length}, totals.windows.name))
+        if (count or 0) > WINDOWS_MAX:
+            raise ConfigError(
+                f'aggregation: found "{text}", which cuts more than {WINDOWS_MAX:,} inner windows; expected fewer.'
+            )
+
+
+def check_overflow(engine: Engine, table: str, windows: str | None = None) -> None:
+    """A reading whose quantity does not fit is no reading, but an error that says whose (R18).
+
+    Raises: QuantityOverflow.
+    """
+    source, zone, start = table, " AT TIME ZONE 'UTC'", f"{table}.window_start"
+    if windows:
+        source, zone, start = f"{table}\nJOIN {windows} USING (window_index)", "", f"{windows}.window_start"
+    bounds = {name: f"time_text({name}{zone})" for name in ("window_start", "window_end")}
+    columns = {name: f"{table}.{name}" for name in ("aggregation", "unit", "subject")} | bounds
+    order = [*(f"{table}.{name}" for name in ("universe_id", "workspace_id", "subject", "unit")), start]
+    sql = select(columns, source, where=[f"{table}.quantity IS NULL"], order_by=order)
+    for aggregation, unit, subject, first, last in engine.rows(f"{sql}\nLIMIT 1"):
+        article = "an" if aggregation[0] in "aiu" else "a"
+        raise QuantityOverflow(
+            f"reading: found {article} {aggregation} of {unit!r} for {subject!r} in [{first}, {last}) with more "
+            "digits than its DECIMAL; expected at most 38, those behind the point included. "
+            'hint: "scale": 0 in the measurement together with --scale 0, or a larger unit'
+        )

@@ -29,7 +29,6 @@ from metering_duck.windows.schedules import listed_pairs
 
 Names = str | Sequence[str] | None
 SIGNIFICANT_DIGITS_MAX = 34
-ENGINES = ("duckdb", "spark")
 # What aggregate takes and meter does not.
 WINDOWED = (
     "start",

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metering_duck.calls.arguments import (
-    ENGINES,
     WINDOWED,
     Names,
     aggregation_of,
@@ -22,27 +21,29 @@ from metering_duck.calls.arguments import (
     moment_of,
     names_of,
     periods_of,
-    prorated_notices,
-    reach_of,
     source_of,
 )
-from metering_duck.contract.config import ConfigLike, MeteringConfig
+from metering_duck.calls.engines import (
+    check_no_cluster,
+    cluster_of,
+    readings_here,
+    readings_of_cluster,
+    readings_of_records,
+)
+from metering_duck.contract.config import ConfigLike
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.engine.duckdb import Progress
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.foreign_shapes import shape_of
 from metering_duck.inputs.input import Rows as GivenRows
 from metering_duck.inputs.source import Source
-from metering_duck.runs.local import LocalReadings, LocalRecords, compiler_of, record_compiler_of
+from metering_duck.runs.local import LocalRecords, compiler_of
 from metering_duck.runs.machine import Machine, Moment
 from metering_duck.runs.opening import closed_on_failure, open_input
 from metering_duck.runs.question import Question
 from metering_duck.runs.results import Result, result_of
 from metering_duck.runs.rows import Rows
 from metering_duck.windows.periods import periods_query
-
-if TYPE_CHECKING:
-    from metering_duck.spark.tasks import Cluster
 
 # What SQL that is made for no events in particular reads.
 EVENTS_FILE = GivenRows(
@@ -200,13 +201,14 @@ def aggregate(
         strict=strict,
     )
     machine = Machine(threads, memory_limit, temp_dir, progress)
-    cluster = _cluster_of(engine, master, events, source)
     if events is None or loaded is None:
-        return _readings_of_records(records, loaded, source, question, machine)
+        check_no_cluster(engine, master)
+        return readings_of_records(records, loaded, source, question, machine)
     check_aggregations(loaded, question.aggregation)
+    cluster = cluster_of(engine, master, events, source)
     if cluster is None:
-        return _readings_here(events, loaded, source, question, machine)
-    return _readings_of_cluster(cluster, events, loaded, source, question, machine)
+        return readings_here(events, loaded, source, question, machine)
+    return readings_of_cluster(cluster, events, loaded, source, question, machine)
 
 
 def periods(
@@ -262,9 +264,6 @@ def compile_sql(
         return result.sql if stage is None else result.stage_sql(stage)
 
 
-# --- what is computed by what ----------------------------------------------------------------------------------------
-
-
 def _check_given(events: Any, config: ConfigLike | None, records: Any) -> None:
     """Events with a config, or records with or without one."""
     if (events is None) == (records is None):
@@ -272,53 +271,3 @@ def _check_given(events: Any, config: ConfigLike | None, records: Any) -> None:
         raise ConfigError(f"aggregate: found {found}; expected one of them.")
     if events is not None and config is None:
         raise ConfigError("config: found none; expected one, since events were given. hint: --config FILE")
-
-
-def _readings_here(events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine) -> Result:
-    """Readings of events, computed on this machine."""
-    opened = open_input(machine, events, source, question, reach=reach_of(config, question))
-    with closed_on_failure(opened.engine):
-        opened = opened.noting(prorated_notices(config, question.aggregation))
-        return result_of(opened, LocalReadings(opened, compiler_of(config, opened)), "reading")
-
-
-def _readings_of_cluster(
-    cluster: Cluster, events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine
-) -> Result:
-    """Readings of events, computed wherever these lie."""
-    from metering_duck.spark.driver import DistributedReadings, open_on_cluster
-
-    opened, schema = open_on_cluster(cluster, machine, events, source, question, reach_of(config, question))
-    with closed_on_failure(opened.engine):
-        opened = opened.noting(prorated_notices(config, question.aggregation))
-        computing = DistributedReadings(cluster, schema, opened, compiler_of(config, opened), machine)
-        return result_of(opened, computing, "reading")
-
-
-def _readings_of_records(
-    records: Any, config: MeteringConfig | None, source: Source, question: Question, machine: Machine
-) -> Result:
-    """Readings of records; what they are aggregated by is known only when they are read."""
-    opened = open_input(machine, records, source, question)
-    with closed_on_failure(opened.engine):
-        return result_of(opened, LocalReadings(opened, record_compiler_of(config, opened)), "reading")
-
-
-def _cluster_of(engine: str, master: str | None, events: Any, source: Source) -> Cluster | None:
-    """The cluster that computes the readings; None for this machine."""
-    if engine not in ENGINES:
-        raise ConfigError(f"engine: found {engine!r}; expected one of {', '.join(ENGINES)}.")
-    if engine == "duckdb":
-        if master is not None:
-            raise ConfigError(f"master: found {master!r} without a cluster; expected the engine spark beside it.")
-        return None
-    if events is None:
-        raise ConfigError(f"engine: found {engine} with records; expected events. hint: leave the engine out")
-    if source.generate_ids:
-        raise ConfigError(
-            f"generate-ids: found it with the engine {engine}, whose tasks do not see all rows that are equal; "
-            "expected events with ids. hint: leave the engine out, or make ids where the events are written"
-        )
-    from metering_duck.spark.cluster import open_spark
-
-    return open_spark(master, events)

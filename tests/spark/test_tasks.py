@@ -156,7 +156,7 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(lists: Lists, config: dict[str, Any], **options: Any) -> dict[str, Any]:
         with monkeypatch.context() as patched:
-            patched.setattr(metering, "_cluster_of", lambda *_: lists)
+            patched.setattr(metering, "cluster_of", lambda *_: lists)
             return answers(pa.table({}), config, **options)
 
     return run
@@ -278,7 +278,7 @@ def test_a_result_that_is_asked_again_counts_once(monkeypatch: pytest.MonkeyPatc
 
     events, config = world(5, 80), CONFIGS["a sum and a gauge"]
     lists = Interrupting(events, 3)
-    monkeypatch.setattr(metering, "_cluster_of", lambda *_: lists)
+    monkeypatch.setattr(metering, "cluster_of", lambda *_: lists)
     with metering_duck.aggregate(pa.table({}), config, **MONTH) as result:
         with pytest.raises(Interrupted):
             result.to_arrow()

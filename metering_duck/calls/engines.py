@@ -1,0 +1,88 @@
+"""Engines: what computes readings: this machine, or a cluster. Another cluster is one more name in `cluster_of`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from metering_duck.calls.arguments import prorated_notices, reach_of
+from metering_duck.contract.config import MeteringConfig
+from metering_duck.errors import ConfigError
+from metering_duck.inputs.source import Source
+from metering_duck.runs.local import LocalReadings, compiler_of, record_compiler_of
+from metering_duck.runs.machine import Machine
+from metering_duck.runs.opening import closed_on_failure, open_input
+from metering_duck.runs.question import Question
+from metering_duck.runs.results import Result, result_of
+
+if TYPE_CHECKING:
+    from metering_duck.spark.tasks import Cluster
+
+ENGINES = ("duckdb", "spark")
+
+
+def cluster_of(engine: str, master: str | None, events: Any, source: Source) -> Cluster | None:
+    """The cluster that computes the readings; None for this machine.
+
+    Raises: ConfigError; SourceError where no master answers.
+    """
+    _check_engine(engine)
+    if engine == "duckdb":
+        _check_master(master)
+        return None
+    if source.generate_ids:
+        raise ConfigError(
+            f"generate-ids: found it with the engine {engine}, whose tasks do not see all rows that are equal; "
+            "expected events with ids. hint: leave the engine out, or make ids where the events are written"
+        )
+    from metering_duck.spark.cluster import open_spark
+
+    return open_spark(master, events)
+
+
+def check_no_cluster(engine: str, master: str | None) -> None:
+    """Refuse a cluster for records, which this machine reads."""
+    _check_engine(engine)
+    if engine != "duckdb":
+        raise ConfigError(f"engine: found {engine} with records; expected events. hint: leave the engine out")
+    _check_master(master)
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise ConfigError(f"engine: found {engine!r}; expected one of {', '.join(ENGINES)}.")
+
+
+def _check_master(master: str | None) -> None:
+    """No master where there is no cluster."""
+    if master is not None:
+        raise ConfigError(f"master: found {master!r} without a cluster; expected the engine spark beside it.")
+
+
+def readings_here(events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine) -> Result:
+    """Readings of events, computed on this machine."""
+    opened = open_input(machine, events, source, question, reach=reach_of(config, question))
+    with closed_on_failure(opened.engine):
+        opened = opened.noting(prorated_notices(config, question.aggregation))
+        return result_of(opened, LocalReadings(opened, compiler_of(config, opened)), "reading")
+
+
+def readings_of_cluster(
+    cluster: Cluster, events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine
+) -> Result:
+    """Readings of events, computed wherever these lie."""
+    from metering_duck.spark.driver import DistributedReadings, open_on_cluster
+
+    opened, schema = open_on_cluster(cluster, machine, events, source, question, reach_of(config, question))
+    with closed_on_failure(opened.engine):
+        opened = opened.noting(prorated_notices(config, question.aggregation))
+        computing = DistributedReadings(cluster, schema, opened, compiler_of(config, opened), machine)
+        return result_of(opened, computing, "reading")
+
+
+def readings_of_records(
+    records: Any, config: MeteringConfig | None, source: Source, question: Question, machine: Machine
+) -> Result:
+    """Readings of records; what they are aggregated by is known only when they are read."""
+    opened = open_input(machine, records, source, question)
+    with closed_on_failure(opened.engine):
+        return result_of(opened, LocalReadings(opened, record_compiler_of(config, opened)), "reading")

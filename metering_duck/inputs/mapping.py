@@ -27,13 +27,17 @@ Names = Mapping[str, tuple[str, ...]]
 
 
 class FieldMap:
-    """A mapping as it was given, checked and sorted: `columns`, `constants`, and `properties` (name → column)."""
+    """A mapping as it was given, checked and sorted: `columns`, `constants`, and `properties` (name → column).
+
+    `names` are the fields that there are, each with its spellings.
+    """
 
     def __init__(self, given: Mapping[str, Any] | None, names: Names) -> None:
         self.columns: dict[str, str] = {}
         self.constants: dict[str, str] = {}
         self.properties: dict[str, str] = {}
         self.lists_properties = False
+        self.names = names
         self.bag = "dimensions" if "dimensions" in names else "properties"
         fields = {alias: name for name, aliases in names.items() for alias in (name, *aliases)}
         if "time" in names:
@@ -87,6 +91,10 @@ class FieldMap:
             hint = did_you_mean(wanted, columns)
             raise SchemaError(where, repr(wanted), found="no such column", expected=f"the column of {name}", hint=hint)
         return wanted
+
+    def spellings(self, name: str) -> tuple[str, ...]:
+        """What a field may be called: as mapped, else its own name in any spelling."""
+        return (self.columns[name],) if name in self.columns else (*self.names[name], name)
 
     def check_properties(self, found: Iterable[str], where: str) -> None:
         """Every column that is listed as a property must be there."""

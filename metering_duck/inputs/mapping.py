@@ -23,7 +23,8 @@ OPTIONAL = {
 }
 SHOWN_COLUMNS = 12
 EXAMPLES = {"workspace_id": "'acme'", "universe_id": "'production'", "type": "'api.request'", "unit": "'tokens'"}
-Names = Mapping[str, tuple[str, ...]]
+# Field → what it may be called.
+Spellings = Mapping[str, tuple[str, ...]]
 
 
 class FieldMap:
@@ -32,7 +33,7 @@ class FieldMap:
     `names` are the fields that there are, each with its spellings.
     """
 
-    def __init__(self, given: Mapping[str, Any] | None, names: Names) -> None:
+    def __init__(self, given: Mapping[str, Any] | None, names: Spellings) -> None:
         self.columns: dict[str, str] = {}
         self.constants: dict[str, str] = {}
         self.properties: dict[str, str] = {}
@@ -45,7 +46,7 @@ class FieldMap:
         for key, value in (given or {}).items():
             self._add(key, value, fields, names)
 
-    def _add(self, key: str, value: Any, fields: Mapping[str, str], names: Names) -> None:
+    def _add(self, key: str, value: Any, fields: Mapping[str, str], names: Spellings) -> None:
         for text in (key, *([value] if isinstance(value, str) else [])):
             check_text(text, "map")
         head, _, rest = key.partition(".")
@@ -114,7 +115,7 @@ def may_lack(name: str, found: Iterable[str], *, generates_ids: bool) -> bool:
     return name in ("quantity", "unit") and bool({"measurement", "observations"} & set(found))
 
 
-def raise_missing(missing: Sequence[str], where: str, found: Sequence[str], names: Names) -> NoReturn:
+def raise_missing(missing: Sequence[str], where: str, found: Sequence[str], names: Spellings) -> NoReturn:
     """One SchemaError for all missing fields; its hint mends every one."""
     maps = " ".join(
         f'--map "{name}={EXAMPLES[name]}"' if name in EXAMPLES else f"--map {name}=COLUMN" for name in missing

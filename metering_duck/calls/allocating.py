@@ -24,13 +24,12 @@ def allocate_column(splits: Any) -> pa.Table:
     Source: R26.
     """
     from metering_duck.engine.duckdb import Engine
-    from metering_duck.inputs.given import find_input
-    from metering_duck.inputs.input import Rows
+    from metering_duck.inputs.given import find_table
     from metering_duck.statements.stages import Query, load_stage
 
     with Engine() as engine:
-        found = find_input(splits, engine.directory)
-        if not isinstance(found, Rows):
+        found = find_table(splits, engine.directory)
+        if found is None:
             raise ConfigError("splits: found no table; expected Arrow, Polars, pandas or DuckDB rows.")
         engine.lock_down([])
         engine.connection.register("splits", found.data)

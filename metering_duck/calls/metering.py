@@ -35,7 +35,7 @@ from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.engine.duckdb import Progress
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.foreign_shapes import shape_of
-from metering_duck.inputs.input import Rows as GivenRows
+from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.source import Source
 from metering_duck.runs.local import LocalRecords, compiler_of
 from metering_duck.runs.machine import Machine, Moment
@@ -46,8 +46,8 @@ from metering_duck.runs.rows import Rows
 from metering_duck.windows.periods import periods_query
 
 # What SQL that is made for no events in particular reads.
-EVENTS_FILE = GivenRows(
-    EVENT_SCHEMA.empty_table(), "events.parquet", rereadable=True, in_shell="read_parquet('events.parquet')"
+EVENTS_FILE = GivenTable(
+    EVENT_SCHEMA.empty_table(), "events.parquet", rereadable=True, shell_sql="read_parquet('events.parquet')"
 )
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from metering_duck.engine.remote import filesystem_of, reading, scheme_of
-from metering_duck.inputs.files import paths_of
-from metering_duck.inputs.input import Files, Input
-from metering_duck.inputs.lakes import LakeTable
+from metering_duck.inputs.input import Input
 
 
 @dataclass(frozen=True)
@@ -30,24 +26,6 @@ def reads_of(whole: Input, needed: Input) -> Reads:
 
     Raises: SourceError for a remote file that cannot be looked at.
     """
-    files, size = _extent(needed)
-    all_files, all_size = (files, size) if whole is needed else _extent(whole)
-    return Reads(needed.name, files, size, all_files - files, all_size - size)
-
-
-def _extent(found: Input) -> tuple[int, int]:
-    """How many files, and their bytes."""
-    if isinstance(found, LakeTable):
-        sizes = found.file_sizes()
-    elif isinstance(found, Files):
-        sizes = [_size(path) for path in found.paths]
-    else:
-        sizes = [_size(path) for path in paths_of(found) if scheme_of(path) or os.path.exists(path)]
-    return len(sizes), sum(sizes)
-
-
-def _size(path: str) -> int:
-    if not scheme_of(path):
-        return os.path.getsize(path)
-    with reading(path):
-        return int(filesystem_of(path).info(path)["size"] or 0)
+    sizes = needed.file_sizes()
+    all_sizes = sizes if whole is needed else whole.file_sizes()
+    return Reads(needed.name, len(sizes), sum(sizes), len(all_sizes) - len(sizes), sum(all_sizes) - sum(sizes))

@@ -1,14 +1,108 @@
-"""DuckLake: which version a table is read at, and which files its rows are in, by DuckDB's own extension."""
+"""DuckLake: a table at a version, and the files that its rows are in, by DuckDB's own extension.
+
+ducklake://usage.ducklake?table=main.events&version=3    ducklake://usage.ducklake?table=events&timestamp=2024-05-01
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
 
 import duckdb
 
+from metering_duck.contract.times import parse_time
+from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.extensions import CLOSED, can_load, load, missing
+from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import SourceError, did_you_mean
+from metering_duck.inputs.file_sizes import sizes_of_existing
+from metering_duck.inputs.footers import NO_FOOTERS, Footers
+from metering_duck.inputs.in_shell import InShell, load_sql
+from metering_duck.inputs.input import OF_THIS_MACHINE, Input, Needed, OtherEngine
+from metering_duck.inputs.lake_schemes import LakeScheme, Options, number_of
+from metering_duck.inputs.partitions import TimePartition
+from metering_duck.inputs.relations import Relation
 from metering_duck.statements.quote import literal, literal_list
+
+
+@dataclass(frozen=True)
+class DuckLakeSnapshot:
+    """A table of a DuckLake at a version; `path` is the file with its metadata, `files` have its rows."""
+
+    path: str
+    table: str
+    name: str
+    version: int
+    files: tuple[str, ...] = ()
+    footers: ClassVar[Footers] = NO_FOOTERS
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The file of the metadata, what was written to it since its last checkpoint, and the files of the rows."""
+        return self.path, f"{self.path}.wal", *self.files
+
+    @property
+    def extensions(self) -> Sequence[str]:
+        """DuckLake's own; where rows are elsewhere, httpfs, since it is opened by no other file system."""
+        is_far = any(scheme_of(path) for path in self.files)
+        return ("ducklake", "httpfs") if is_far else ("ducklake",)
+
+    @property
+    def versions(self) -> Sequence[str]:
+        """This one."""
+        return (self.name,)
+
+    @property
+    def attach_sql(self) -> str:
+        """What stands behind ATTACH."""
+        return f"{literal(f'ducklake:{self.path}')} AS the_input (READ_ONLY, SNAPSHOT_VERSION {self.version:d})"
+
+    def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for it
+        """The table, attached."""
+        return Relation(engine.attach(self.attach_sql, self.table, self.name))
+
+    def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
+        """All of it."""
+        needed.check_no_times(self.name)
+        return self, None
+
+    def in_shell(self) -> InShell:
+        """Attached there, too."""
+        loads = [load_sql(name) for name in self.extensions]
+        return InShell("\n".join([*loads, f"ATTACH IF NOT EXISTS {self.attach_sql};"]))
+
+    def file_sizes(self) -> list[int]:
+        """The bytes of the metadata and of each file with rows, as far as they are there."""
+        return sizes_of_existing(self.paths)
+
+    def read_by(self, engine: OtherEngine) -> Any:
+        """Read by DuckDB alone."""
+        engine.refuse(self.name, OF_THIS_MACHINE)
+
+
+def find_ducklake(place: str, options: Options) -> DuckLakeSnapshot:
+    """A table of a DuckLake whose metadata is a DuckDB file, and the files that its rows are in at a version.
+
+    Raises: SourceError for a lake, a table or a version that is not there.
+    """
+    where, table = f"ducklake://{place}", options.get("table")
+    if not table:
+        raise SourceError(f"{where}: found no table's name; expected {DUCKLAKE.example}.")
+    if not can_load("ducklake"):
+        raise SourceError(
+            f"{where}: found {missing('ducklake')}; expected it, to read DuckLake. "
+            "hint: INSTALL ducklake in a DuckDB shell of the same version, once"
+        )
+    if not Path(place).is_file():
+        raise SourceError(f"{where}: found no such file; expected the DuckDB file with a DuckLake's metadata.")
+    moment = parse_time(options["timestamp"], f"{where}: timestamp") if "timestamp" in options else None
+    path = os.path.abspath(place)
+    version, files = table_at(path, table, number_of(options, "version", where), moment, where)
+    return DuckLakeSnapshot(path, table, f"{where}?table={table}&version={version}", version, files)
 
 
 def table_at(
@@ -27,7 +121,7 @@ def table_at(
         try:
             place = literal(f"ducklake:{path}")
             connection.execute(f"ATTACH {place} AS lake (READ_ONLY)")
-            number = _number(connection, version, moment, where)
+            number = _version_number(connection, version, moment, where)
             connection.execute("DETACH lake")
             connection.execute(f"ATTACH {place} AS lake (READ_ONLY, SNAPSHOT_VERSION {number:d})")
             return number, _files(connection, table, where)
@@ -41,7 +135,9 @@ def table_at(
             raise SourceError(f"{where}: cannot be read ({why}); expected a DuckLake.") from None
 
 
-def _number(connection: duckdb.DuckDBPyConnection, version: int | None, moment: datetime | None, where: str) -> int:
+def _version_number(
+    connection: duckdb.DuckDBPyConnection, version: int | None, moment: datetime | None, where: str
+) -> int:
     found = connection.execute(
         "SELECT max(snapshot_id) FROM ducklake_snapshots('lake') "
         "WHERE ($version IS NULL OR snapshot_id = $version) AND ($moment IS NULL OR snapshot_time <= $moment)",
@@ -67,3 +163,8 @@ def _files(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> tup
         {"name": name, "schema": schema},
     ).fetchall()
     return tuple(dict.fromkeys(file for row in rows for file in row if file))
+
+
+DUCKLAKE = LakeScheme(
+    "ducklake", ("table", "version", "timestamp"), "ducklake://usage.ducklake?table=events", find_ducklake
+)

@@ -11,8 +11,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import SchemaError
 from metering_duck.inputs.fields import field_names
-from metering_duck.inputs.files import parquet_schema
-from metering_duck.inputs.input import Files
+from metering_duck.inputs.footers import Footers, parquet_schema
 from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap
 from metering_duck.statements.quote import literal, path_list
 
@@ -23,6 +22,21 @@ FOOTERS_AT_ONCE = 32
 # Types that DuckDB would bring together by changing values: digits of whole numbers, or what a time means.
 APPROXIMATE = {"DOUBLE", "FLOAT"}
 MOMENTS = ("TIMESTAMP", "DATE")
+
+
+def check_files(engine: Engine, footers: Footers, mapping: FieldMap, *, has_shape: bool, is_elsewhere: bool) -> None:
+    """Refuse Parquet files whose columns cannot be read as one; one file is looked at only for another engine.
+
+    Raises: SchemaError for a column that differs from file to file.
+    """
+    wanted = 1 if is_elsewhere else 2
+    if len(footers.paths) < wanted:
+        return
+    engine.keep("file_columns", columns_of_files(engine, footers.paths))
+    check_types(engine)
+    check_spellings(engine)
+    if not has_shape:
+        check_plain_columns(engine, footers, mapping)
 
 
 def columns_of_files(engine: Engine, paths: Sequence[str]) -> pa.Table:
@@ -80,7 +94,7 @@ def check_spellings(engine: Engine) -> None:
         raise SchemaError(f"{path}, {other_path}", names[0], found=shown, expected="one spelling", hint=hint)
 
 
-def check_plain_columns(engine: Engine, found: Files, mapping: FieldMap) -> None:
+def check_plain_columns(engine: Engine, footers: Footers, mapping: FieldMap) -> None:
     """Refuse files whose properties are plain columns beside files that have them in one: they would not be seen."""
     bag = mapping.columns.get(mapping.bag, mapping.bag)
     if mapping.lists_properties:
@@ -98,7 +112,7 @@ def check_plain_columns(engine: Engine, found: Files, mapping: FieldMap) -> None
     fields = field_names(records=mapping.bag == "dimensions")
     known = {*fields, *(alias for aliases in fields.values() for alias in aliases), *mapping.columns.values()}
     for path, other in lacking:
-        plain = [field.name for field in parquet_schema(path) if field.name not in known | set(found.keys)]
+        plain = [field.name for field in parquet_schema(path) if field.name not in known | set(footers.keys)]
         if plain:
             shown = f"no such column, and {', '.join(plain[:SHOWN_COLUMNS])} beside its fields"
             hint = "read the files apart, or list the columns that all have: --map properties=COLUMN,COLUMN"

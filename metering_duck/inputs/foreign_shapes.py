@@ -7,7 +7,7 @@ inputs/from_json.py and inputs/from_columns.py complete the layout; every row is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -120,17 +120,20 @@ class Shape:
         Raises: SchemaError for a field that none of them has.
         """
         found, missing = {}, []
-        for name in (name for name in EVENT_NAMES if name not in (*mapping.constants, "properties")):
+        for name in EVENT_NAMES:
+            if name in mapping.constants or name == "properties":
+                continue
             mapped = mapping.columns.get(name)
             if mapped:
                 mapping.column_of(name, (), [*keys, *inner] if keys else [mapped], where)
-            paths = self.places(mapped) if mapped else self.fields.get(name, ())
-            if not mapped and keys and not {path[0] for path in paths} & set(keys):
-                missing += [] if may_lack(name, keys, generates_ids=generates_ids) else [name]
-            found[name] = tuple(json_pointer(*path) for path in paths)
+                found[name] = self.places(mapped)
+                continue
+            found[name] = self.fields.get(name, ())
+            if keys and not _begins_in(found[name], keys) and not may_lack(name, keys, generates_ids=generates_ids):
+                missing.append(name)
         if missing:
             self.refuse(missing, where, keys)
-        return {name: pointers for name, pointers in found.items() if pointers}
+        return {name: tuple(json_pointer(*path) for path in paths) for name, paths in found.items() if paths}
 
     def places(self, name: str) -> tuple[Path, ...]:
         """Where a name of `--map` is looked for: in the event, then among its properties."""
@@ -150,30 +153,39 @@ class Shape:
 
         Raises: SchemaError for a column that is missing.
         """
-        made, missing = {}, []
-        for name, paths in self.fields.items():
+        made: dict[str, str] = {}
+        missing = []
+        for name in self.fields:
             if name in mapping.constants:
                 continue
-            mapped = mapping.columns.get(name)
-            path = next((path for path in ([(mapped,)] if mapped else paths) if path[0] in types), None)
-            if path is None:
-                lacks = not mapped and not may_lack(name, types, generates_ids=generates_ids)
-                missing += [name] if lacks else []
-                continue
-            is_read = self.has_unix_times and name in TIMES and bool(READ_AS_SECONDS.fullmatch(types[path[0]]))
-            if len(path) > 1 or is_read:
-                text = _text_sql(path, types)
-                made[made_name(name)] = unix_sql(text) if is_read else text
-                mapping.columns[name] = made_name(name)
-            else:
-                mapping.columns[name] = path[0]
-        if not mapping.lists_properties and self.properties not in types and "properties" not in mapping.columns:
-            missing.append("properties")
+            path = self._path_among(name, types, mapping)
+            if path is not None:
+                mapping.columns[name] = self._column_at(name, path, types, made)
+            elif name not in mapping.columns and not may_lack(name, types, generates_ids=generates_ids):
+                missing.append(name)
+        if not mapping.lists_properties:
+            if self.properties not in types and "properties" not in mapping.columns:
+                missing.append("properties")
+            mapping.columns.setdefault("properties", self.properties)
         if missing:
             self.refuse(missing, where, list(types))
-        if not mapping.lists_properties:
-            mapping.columns.setdefault("properties", self.properties)
         return f"(\n{select(made, relation, star='*')}\n)" if made else relation
+
+    def _path_among(self, name: str, types: Mapping[str, str], mapping: FieldMap) -> Path | None:
+        """The first place of a field that begins with a column that is there."""
+        mapped = mapping.columns.get(name)
+        paths = ((mapped,),) if mapped else self.fields[name]
+        return next((path for path in paths if path[0] in types), None)
+
+    def _column_at(self, name: str, path: Path, types: Mapping[str, str], made: dict[str, str]) -> str:
+        """The column of a field: the one that is there, or one that is `made` of what it holds, or of its seconds."""
+        may_be_seconds = self.has_unix_times and name in TIMES
+        is_seconds = may_be_seconds and READ_AS_SECONDS.fullmatch(types[path[0]]) is not None
+        if len(path) == 1 and not is_seconds:
+            return path[0]
+        text = _text_sql(path, types)
+        made[made_name(name)] = unix_sql(text) if is_seconds else text
+        return made_name(name)
 
     # --- both -------------------------------------------------------------------------------------------------------
 
@@ -262,6 +274,11 @@ def shape_of(given: Any) -> Shape | None:
         found = f'"{given}"' if isinstance(given, str) else repr(given)
         raise ConfigError(f"from: found {found}; expected one of {', '.join(SHAPES)}.")
     return SHAPES[given]
+
+
+def _begins_in(paths: Iterable[Path], keys: Iterable[str]) -> bool:
+    """Whether one of the places begins with one of the names."""
+    return bool({path[0] for path in paths} & set(keys))
 
 
 def made_name(field_name: str) -> str:

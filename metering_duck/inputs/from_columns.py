@@ -56,26 +56,39 @@ def columns_layout(
     Raises: SchemaError for a column that is missing or of a wrong type.
     """
     columns = _find(layout, types, where, mapping, proven)
-    names = field_names(records=layout.is_records)
-    taken = {identifier(column) for column in mapping.columns.values()}
-    taken |= {identifier(alias) for name in columns for alias in (name, *names[name]) if name not in mapping.columns}
-    if layout.is_records and "measurement" in struct_types:
-        for name in ("quantity", "unit", "aggregation", "value"):
-            if name in struct_types["measurement"]:
-                columns.setdefault(name, Column(f'CAST("measurement".{name} AS VARCHAR)'))
+    taken = _taken(columns, mapping)
+    if layout.is_records:
+        for name, column in _measured(struct_types.get("measurement", {})).items():
+            columns.setdefault(name, column)
     quantity = columns.get("quantity", Column(ABSENT))
     layout = replace(layout, columns=columns, quantity_type=quantity.type)
     if "observations" in columns:
         layout = _unbundled(layout, types, where, struct_types.get("observations"))
-    bag = "dimensions" if layout.is_records else "properties"
-    held = columns.get(bag)
     if mapping.lists_properties:
         mapping.check_properties(types, where)
         return _flat(layout, {n: Column(identifier(c), types[c]) for n, c in mapping.properties.items()}, where)
-    if held is None:
-        rest = {} if layout.is_records else {n: Column(identifier(n), t) for n, t in types.items()}
-        return _flat(layout, {n: column for n, column in rest.items() if column.sql not in taken}, where)
-    return _bag(layout, held, types, where, bag, struct_types)
+    held = columns.get(mapping.bag)
+    if held is not None:
+        return _bag(layout, held, types, where, mapping.bag, struct_types)
+    if layout.is_records:
+        return _flat(layout, {}, where)
+    rest = {name: Column(identifier(name), kind) for name, kind in types.items() if identifier(name) not in taken}
+    return _flat(layout, rest, where)
+
+
+def _taken(columns: Iterable[str], mapping: FieldMap) -> set[str]:
+    """The columns that are fields, as SQL, so that the others are properties."""
+    spelled = [*mapping.columns.values()]
+    for name in columns:
+        if name not in mapping.columns:
+            spelled += mapping.spellings(name)
+    return {identifier(column) for column in spelled}
+
+
+def _measured(types: Types) -> dict[str, Column]:
+    """Fields of a record that are within its column `measurement`; `types` are those of that STRUCT."""
+    names = [name for name in ("quantity", "unit", "aggregation", "value") if name in types]
+    return {name: Column(f'CAST("measurement".{name} AS VARCHAR)') for name in names}
 
 
 def check_not_ours(names: Iterable[str], where: str) -> None:

@@ -58,17 +58,12 @@ def objects_layout(
         pointers = shape.pointers(keys, inner, where, mapping, generates_ids=layout.generates_ids)
     else:
         pointers = _pointers(layout, keys, where, mapping)
-    json = Json(EVENT_COLUMN if shape else "line", pointers, is_record=layout.is_records)
-    columns = {name: constant_column(text) for name, text in mapping.constants.items()}
     if mapping.lists_properties and keys:
         mapping.check_properties([*keys, *inner], where)
-    places = shape.places if shape else _as_named
-    listed = {
-        f"property {name}": tuple(json_pointer(*path) for path in places(column))
-        for name, column in mapping.properties.items()
-    }
-    json = replace(json, fields={**json.fields, **listed})
-    columns |= {name: json.column(name) for name in json.fields if name not in listed}
+    fields = {**pointers, **_listed_properties(mapping, shape)}
+    json = Json(EVENT_COLUMN if shape else "line", fields, is_record=layout.is_records)
+    columns = {name: constant_column(text) for name, text in mapping.constants.items()}
+    columns |= {name: json.column(name) for name in pointers}
     if shape:
         json = replace(json, made=shape.times_made(columns))
         columns |= {name: Column(made_name(name)) for name in TIMES if made_name(name) in json.made}
@@ -76,10 +71,12 @@ def objects_layout(
         layout,
         columns=columns,
         json=json,
-        keyless=shape.keyless() if shape else (Fault("object IS NULL", "json-invalid", "line"),),
-        faults=(*(shape.faults() if shape else ()), *object_faults("object", "line")),
-        has_metered_at="metered_at" in mapping.constants or not keys or _is_metered(keys, inner, mapping, shape),
+        keyless=(Fault("object IS NULL", "json-invalid", "line"),),
+        faults=object_faults("object", "line"),
+        has_metered_at=_is_metered(keys, inner, mapping, shape),
     )
+    if shape:
+        layout = replace(layout, keyless=shape.keyless(), faults=(*shape.faults(), *layout.faults))
     if layout.is_records:
         layout = _with_observations(layout)
     if mapping.lists_properties:
@@ -88,12 +85,19 @@ def objects_layout(
     return _with_properties(layout, json, keys, mapping, shape)
 
 
-def _as_named(name: str) -> tuple[tuple[str, ...], ...]:
-    return ((name,),)
+def _listed_properties(mapping: FieldMap, shape: Shape | None) -> dict[str, tuple[str, ...]]:
+    """Pointers to the properties that `--map` lists, under names that no field has."""
+    found = {}
+    for name, column in mapping.properties.items():
+        places = shape.places(column) if shape else ((column,),)
+        found[f"property {name}"] = tuple(json_pointer(*path) for path in places)
+    return found
 
 
 def _is_metered(keys: Sequence[str], inner: Sequence[str], mapping: FieldMap, shape: Shape | None) -> bool:
-    """Whether the first objects say when they entered."""
+    """Whether the first objects say when they entered, or may: without any, nothing is known."""
+    if "metered_at" in mapping.constants or not keys:
+        return True
     if shape and shape.fields:
         spelled = tuple(path[0] for path in shape.fields.get("metered_at", ()))
         return mapping.columns.get("metered_at") in (*keys, *inner) or any(name in keys for name in spelled)

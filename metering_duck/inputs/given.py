@@ -14,12 +14,18 @@ import pyarrow as pa
 
 from metering_duck.engine.remote import shown
 from metering_duck.errors import SourceError, a_kind
+from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.files import find_files
-from metering_duck.inputs.input import Files, Input, Lines, Rows
-from metering_duck.inputs.lake_days import find_days, parts_of
+from metering_duck.inputs.given_objects import GivenObjects
+from metering_duck.inputs.given_table import GivenTable
+from metering_duck.inputs.input import Input
 from metering_duck.inputs.lakes import find_lake, is_lake
+from metering_duck.inputs.parquet_files import ParquetFiles
+from metering_duck.inputs.spark_frame import EXPECTED, SparkFrame, is_of_spark, refuse_here
+from metering_duck.inputs.table_days import find_days, parts_of
 
-EXPECTED = "paths, an Arrow, Polars, pandas or DuckDB table, or a list of dicts"
+# The libraries whose objects are tables; of others, what can be iterated is a list of objects.
+TABLE_LIBRARIES = ("polars", "pandas", "pyarrow", "duckdb", "_duckdb")
 
 
 def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Input:
@@ -29,65 +35,110 @@ def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Inpu
 
     Raises: SourceError when it cannot be told, found, or is of several formats.
     """
-    if type(given).__module__.startswith("pyspark.sql"):
+    if is_of_spark(given):
         if not is_elsewhere:
-            raise SourceError(
-                f"input: found a Spark DataFrame, which Spark reads; expected {EXPECTED}. "
-                'hint: aggregate(…, engine="spark"), or give frame.toArrow()'
-            )
-        return Rows(None, "a Spark DataFrame", rereadable=True)
-    if isinstance(given, Rows):
+            refuse_here()
+        return SparkFrame(given)
+    if isinstance(given, GivenTable):
         return given
-    if isinstance(given, str | os.PathLike):
+    if isinstance(given, str | os.PathLike | Mapping):
         given = [given]
-    if isinstance(given, Mapping):
-        given = [given]
-    if isinstance(given, Sequence) and given and all(isinstance(item, str | os.PathLike) for item in given):
-        paths = [os.fspath(item) for item in given]
-        if all(parts_of(path) for path in paths):
-            return find_days(paths)
-        lake = next((path for path in paths if is_lake(path)), None)
-        if lake and len(paths) > 1:
-            raise SourceError(f"{shown(lake)}: found other inputs beside it; expected a table alone, or files.")
-        return find_lake(lake) if lake else find_files(paths, scratch)
+    if _are_paths(given):
+        return _find_paths([os.fspath(item) for item in given], scratch)
     if isinstance(given, bytes | bytearray):
         raise SourceError(f"input: found bytes; expected {EXPECTED}.")
-    if isinstance(given, Sequence | Iterable) and not hasattr(given, "__arrow_c_stream__") and _is_plain(given):
-        return Lines(_lines_of(given), f"a {type(given).__name__} of objects")
-    return _rows_of(given, scratch)
+    if _are_objects(given):
+        return GivenObjects(_lines_of(given), f"a {type(given).__name__} of objects")
+    return _find_rows(given, scratch)
 
 
-def _is_plain(given: Any) -> bool:
-    return type(given).__module__.split(".")[0] not in ("polars", "pandas", "pyarrow", "duckdb", "_duckdb")
+def find_table(given: Any, scratch: Path) -> GivenTable | None:
+    """What `given` is, if it is a table that this process has.
+
+    Raises: SourceError when it cannot be told, found, or is of several formats.
+    """
+    found = find_input(given, scratch)
+    return found if isinstance(found, GivenTable) else None
 
 
-def _rows_of(given: Any, scratch: Path) -> Input:
-    name = f"a {type(given).__module__.split('.')[0].lstrip('_')} {type(given).__name__}"
-    home = type(given).__module__.split(".")[0]
-    if home == "polars" and type(given).__name__ == "LazyFrame":
+def _are_paths(given: Any) -> bool:
+    """Whether this is a list of paths, globs, folders and URLs."""
+    if not isinstance(given, Sequence) or not given:
+        return False
+    return all(isinstance(item, str | os.PathLike) for item in given)
+
+
+def _are_objects(given: Any) -> bool:
+    """Whether this is something to iterate, and no table of a library."""
+    if hasattr(given, "__arrow_c_stream__") or _library_of(given) in TABLE_LIBRARIES:
+        return False
+    return isinstance(given, Sequence | Iterable)
+
+
+def _library_of(given: Any) -> str:
+    return type(given).__module__.split(".")[0]
+
+
+def _find_paths(paths: Sequence[str], scratch: Path) -> Input:
+    """Days of a table, a table alone, or files.
+
+    Raises: SourceError for a table beside other inputs.
+    """
+    if all(parts_of(path) for path in paths):
+        return find_days(paths)
+    lake = next((path for path in paths if is_lake(path)), None)
+    if lake is None:
+        return find_files(paths, scratch)
+    if len(paths) > 1:
+        raise SourceError(f"{shown(lake)}: found other inputs beside it; expected a table alone, or files.")
+    return find_lake(lake)
+
+
+def _find_rows(given: Any, scratch: Path) -> Input:
+    """A table of a library, or anything that Arrow streams.
+
+    Raises: SourceError for anything else.
+    """
+    library, kind = _library_of(given), type(given).__name__
+    name = f"a {library.lstrip('_')} {kind}"
+    if library == "polars" and kind == "LazyFrame":
         path = scratch / "lazyframe.parquet"
         given.sink_parquet(path)
-        return Files((str(path),), "parquet")
-    if home == "pandas":
-        return Rows(_pandas_table(given), name, rereadable=True)
-    if isinstance(given, pa.RecordBatch):
-        return Rows(pa.Table.from_batches([given]), name, rereadable=True)
-    if isinstance(given, pa.Table):
-        return Rows(given, name, rereadable=True)
-    if home in ("duckdb", "_duckdb"):
-        return Rows(given.to_arrow_reader(), name, rereadable=False)
-    if home == "polars":
-        return Rows(given.to_arrow(), name, rereadable=True)
-    if isinstance(given, pa.RecordBatchReader):
-        return Rows(given, name, rereadable=False)
-    if hasattr(given, "__arrow_c_stream__"):
-        return Rows(pa.RecordBatchReader.from_stream(given), name, rereadable=False)
-    if hasattr(given, "to_reader"):
-        return Rows(given.to_reader(), name, rereadable=False)
-    if hasattr(given, "to_batches") and hasattr(given, "schema"):
-        return Rows(pa.RecordBatchReader.from_batches(given.schema, given.to_batches()), name, rereadable=False)
-    found = name if home in ("polars", "pandas", "pyarrow", "duckdb", "_duckdb") else a_kind(given)
+        return ParquetFiles(FileSet((str(path),)))
+    table = _table_of(given, library)
+    if table is not None:
+        return GivenTable(table, name, rereadable=True)
+    stream = _stream_of(given, library)
+    if stream is not None:
+        return GivenTable(stream, name, rereadable=False)
+    found = name if library in TABLE_LIBRARIES else a_kind(given)
     raise SourceError(f"input: found {found}; expected {EXPECTED}.")
+
+
+def _table_of(given: Any, library: str) -> pa.Table | None:
+    """An Arrow table with the rows of what is in memory; None for what is not."""
+    if library == "pandas":
+        return _pandas_table(given)
+    if isinstance(given, pa.RecordBatch):
+        return pa.Table.from_batches([given])
+    if isinstance(given, pa.Table):
+        return given
+    return given.to_arrow() if library == "polars" else None
+
+
+def _stream_of(given: Any, library: str) -> pa.RecordBatchReader | None:
+    """An Arrow stream of what is read once; None for what gives none."""
+    if library in ("duckdb", "_duckdb"):
+        return given.to_arrow_reader()
+    if isinstance(given, pa.RecordBatchReader):
+        return given
+    if hasattr(given, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(given)
+    if hasattr(given, "to_reader"):
+        return given.to_reader()
+    if hasattr(given, "to_batches") and hasattr(given, "schema"):
+        return pa.RecordBatchReader.from_batches(given.schema, given.to_batches())
+    return None
 
 
 def _pandas_table(frame: Any) -> pa.Table:

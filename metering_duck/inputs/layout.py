@@ -223,10 +223,15 @@ class Layout:
             return self.property_sql(name)
         return self.json.property_sql(name, properties) if self.json else ABSENT
 
-    def _fields_sql(self, source: str) -> str:
+    @property
+    def _required(self) -> dict[str, str]:
+        """Field → what a row lacks without it, of the fields that may be missing."""
         required = {"id": "id", "workspace_id": "workspace", "universe_id": "universe", "subject": "subject"}
         required |= {"event_id": "source-event", "unit": "unit"} if self.is_records else {"type": "type"}
-        required = {name: what for name, what in required.items() if not self.is_present(name)}
+        return {name: what for name, what in required.items() if not self.is_present(name)}
+
+    def _field_faults(self, required: Mapping[str, str]) -> list[Fault]:
+        """What makes a row unusable, once its fields have one name each."""
         faults = [Fault(f"coalesce({name}, '') = ''", f"{what}-missing", name) for name, what in required.items()]
         if not self.time.is_ordinary:
             faults += [
@@ -240,6 +245,12 @@ class Layout:
             ]
         if not self.metered.is_ordinary:
             faults.append(Fault("metered_given AND metered_at IS NULL", "metered-at-invalid", "metered_text"))
+        return faults
+
+    def _fields_sql(self, source: str) -> str:
+        """What makes a row unusable, whether it has a key, and its content in one canonical text."""
+        required = self._required
+        faults = self._field_faults(required)
         keyless = [f"early_reason = {literal(fault.reason)}" for fault in self.keyless]
         keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id") if name in required]
         content = {"type": "type", "subject": "subject", "time": "coalesce(time_text(recorded_at), time_text)"}

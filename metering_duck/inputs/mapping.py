@@ -23,17 +23,22 @@ OPTIONAL = {
 }
 SHOWN_COLUMNS = 12
 EXAMPLES = {"workspace_id": "'acme'", "universe_id": "'production'", "type": "'api.request'", "unit": "'tokens'"}
-Names = Mapping[str, tuple[str, ...]]
+# Field → what it may be called.
+Spellings = Mapping[str, tuple[str, ...]]
 
 
 class FieldMap:
-    """A mapping as it was given, checked and sorted: `columns`, `constants`, and `properties` (name → column)."""
+    """A mapping as it was given, checked and sorted: `columns`, `constants`, and `properties` (name → column).
 
-    def __init__(self, given: Mapping[str, Any] | None, names: Names) -> None:
+    `names` are the fields that there are, each with its spellings.
+    """
+
+    def __init__(self, given: Mapping[str, Any] | None, names: Spellings) -> None:
         self.columns: dict[str, str] = {}
         self.constants: dict[str, str] = {}
         self.properties: dict[str, str] = {}
         self.lists_properties = False
+        self.names = names
         self.bag = "dimensions" if "dimensions" in names else "properties"
         fields = {alias: name for name, aliases in names.items() for alias in (name, *aliases)}
         if "time" in names:
@@ -41,7 +46,7 @@ class FieldMap:
         for key, value in (given or {}).items():
             self._add(key, value, fields, names)
 
-    def _add(self, key: str, value: Any, fields: Mapping[str, str], names: Names) -> None:
+    def _add(self, key: str, value: Any, fields: Mapping[str, str], names: Spellings) -> None:
         for text in (key, *([value] if isinstance(value, str) else [])):
             check_text(text, "map")
         head, _, rest = key.partition(".")
@@ -88,6 +93,10 @@ class FieldMap:
             raise SchemaError(where, repr(wanted), found="no such column", expected=f"the column of {name}", hint=hint)
         return wanted
 
+    def spellings(self, name: str) -> tuple[str, ...]:
+        """What a field may be called: as mapped, else its own name in any spelling."""
+        return (self.columns[name],) if name in self.columns else (*self.names[name], name)
+
     def check_properties(self, found: Iterable[str], where: str) -> None:
         """Every column that is listed as a property must be there."""
         columns = list(found)
@@ -106,7 +115,7 @@ def may_lack(name: str, found: Iterable[str], *, generates_ids: bool) -> bool:
     return name in ("quantity", "unit") and bool({"measurement", "observations"} & set(found))
 
 
-def raise_missing(missing: Sequence[str], where: str, found: Sequence[str], names: Names) -> NoReturn:
+def raise_missing(missing: Sequence[str], where: str, found: Sequence[str], names: Spellings) -> NoReturn:
     """One SchemaError for all missing fields; its hint mends every one."""
     maps = " ".join(
         f'--map "{name}={EXAMPLES[name]}"' if name in EXAMPLES else f"--map {name}=COLUMN" for name in missing

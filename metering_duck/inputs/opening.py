@@ -9,16 +9,16 @@ from typing import Any
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SchemaError
 from metering_duck.inputs.fields import ABSENT, FILE_COLUMN, NO_PROPERTIES, field_names
-from metering_duck.inputs.file_checks import check_plain_columns, check_spellings, check_types, columns_of_files
+from metering_duck.inputs.file_checks import check_files
 from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, Shape, check_wrapped
 from metering_duck.inputs.from_columns import columns_layout, is_scalar
 from metering_duck.inputs.from_json import objects_layout
-from metering_duck.inputs.input import Files, Input
+from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.proofs import proven_columns
-from metering_duck.inputs.relations import PLACE_COLUMN, first_keys, relation_of
-from metering_duck.statements.quote import identifier, literal
+from metering_duck.inputs.relations import Relation, first_keys
+from metering_duck.statements.quote import identifier
 from metering_duck.statements.select import select
 
 
@@ -43,57 +43,61 @@ def open_source(
     Raises: SchemaError for a column that is missing or of a wrong type; SourceError for what cannot be read.
     """
     mapping = FieldMap(map, field_names(records=records))
-    if isinstance(found, Files) and found.format == "parquet" and (len(found.paths) > 1 or read_by):
-        engine.keep("file_columns", columns_of_files(engine, found.paths))
-        check_types(engine)
-        check_spellings(engine)
-        if shape is None:
-            check_plain_columns(engine, found, mapping)
+    check_files(engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None)
     if read_by is not None:
         found = read_by(engine, found)
-    relation, is_json = relation_of(engine, found)
-    if shape and shape.is_wrapped and not is_json:
-        relation, is_json = _events_of(engine, found, relation, shape), True
-        shape = None
-    if shape and is_json:
+    relation = found.relation(engine)
+    if shape and shape.is_wrapped and not relation.is_json:
+        events = _events_of(engine, relation.sql, found.name, shape)
+        relation, shape = replace(relation, sql=events, is_json=True), None
+    if shape and relation.is_json:
         shape.add_constants(mapping)
-        relation = shape.unwrapped(relation)
-    layout = Layout(relation, {}, NO_PROPERTIES, zone=zone, is_records=records, generates_ids=generate_ids)
-    if numbers_rows and isinstance(found, Files):
-        numbered, row_sql = _numbered(found, relation)
-        layout = replace(layout, relation=numbered, row_sql=row_sql)
-    label = found.label if isinstance(found, Files) else None
-    file_sql = literal(label) if label else FILE_COLUMN
-    if is_json:
-        layout = replace(layout, file_sql=file_sql)
-        if shape:
-            return _shaped_objects(engine, layout, found.name, mapping, shape)
-        return objects_layout(layout, first_keys(engine, relation), found.name, mapping)
-    types = engine.describe(relation)
+        relation = replace(relation, sql=shape.unwrapped(relation.sql))
+    sql, row_sql = relation.numbered() if numbers_rows else (relation.sql, "")
+    layout = Layout(sql, {}, NO_PROPERTIES, zone=zone, is_records=records, generates_ids=generate_ids, row_sql=row_sql)
+    if relation.is_json:
+        layout = replace(layout, file_sql=relation.file_sql)
+        return _objects(engine, layout, relation, found.name, mapping, shape)
+    return _columns(engine, layout, relation, found, mapping, shape)
+
+
+def _objects(
+    engine: Engine, layout: Layout, relation: Relation, where: str, mapping: FieldMap, shape: Shape | None
+) -> Layout:
+    """The layout of JSON objects."""
+    if shape:
+        return _shaped_objects(engine, layout, where, mapping, shape)
+    return objects_layout(layout, first_keys(engine, relation.sql), where, mapping)
+
+
+def _columns(
+    engine: Engine, layout: Layout, relation: Relation, found: Input, mapping: FieldMap, shape: Shape | None
+) -> Layout:
+    """The layout of typed columns."""
+    types = engine.describe(relation.sql)
     if types.pop(FILE_COLUMN, None):
-        layout = replace(layout, file_sql=file_sql)
-    _take_plain_column(engine, relation, types, mapping)
+        layout = replace(layout, file_sql=relation.file_sql)
+    _take_plain_column(engine, relation.sql, types, mapping)
+    sql = relation.sql
     if shape:
         shape.add_constants(mapping, types)
-        relation = shape.as_columns(relation, types, found.name, mapping, generates_ids=generate_ids)
-        layout, types = replace(layout, relation=relation), engine.describe(relation)
+        sql = shape.as_columns(relation.sql, types, found.name, mapping, generates_ids=layout.generates_ids)
+        layout, types = replace(layout, relation=sql), engine.describe(sql)
         types.pop(FILE_COLUMN, None)
-    structs = [name for name, kind in types.items() if kind.startswith("STRUCT") and not kind.endswith("]")]
-    fields = {name: engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})") for name in structs}
-    if types.get("observations", "").startswith("STRUCT") and types["observations"].endswith(")[]"):
+    fields = _struct_types(engine, sql, types)
+    return columns_layout(layout, types, found.name, mapping, fields, proven_columns(engine, found.footers))
+
+
+def _struct_types(engine: Engine, relation: str, types: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """The types of the fields of each column that is a STRUCT, or a list of observations."""
+    fields: dict[str, Mapping[str, str]] = {}
+    for name, kind in types.items():
+        if kind.startswith("STRUCT") and not kind.endswith("]"):
+            fields[name] = engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})")
+    observations = types.get("observations", "")
+    if observations.startswith("STRUCT") and observations.endswith(")[]"):
         fields["observations"] = engine.describe(f"(SELECT UNNEST(observations[1]) FROM {relation})")
-    proven = proven_columns(engine, found) if isinstance(found, Files) and found.format == "parquet" else {}
-    return columns_layout(layout, types, found.name, mapping, fields, proven)
-
-
-def _numbered(found: Files, relation: str) -> tuple[str, str]:
-    """A relation and what numbers the rows of each file: Parquet knows; of other formats they are counted in order."""
-    if found.format == "parquet":
-        return relation, "file_row_number + 1"
-    counted = select({"row_of_all": "row_number() OVER ()"}, relation, star="*")
-    first = f"min(row_of_all) OVER (PARTITION BY {FILE_COLUMN})"
-    rows = select({PLACE_COLUMN: f"row_of_all - {first} + 1"}, f"(\n{counted}\n)", star="* EXCLUDE (row_of_all)")
-    return f"(\n{rows}\n)", PLACE_COLUMN
+    return fields
 
 
 def _shaped_objects(engine: Engine, layout: Layout, where: str, mapping: FieldMap, shape: Shape) -> Layout:
@@ -106,7 +110,7 @@ def _shaped_objects(engine: Engine, layout: Layout, where: str, mapping: FieldMa
     return objects_layout(layout, keys, where, mapping, shape, inner)
 
 
-def _events_of(engine: Engine, found: Input, relation: str, shape: Shape) -> str:
+def _events_of(engine: Engine, relation: str, where: str, shape: Shape) -> str:
     """Tables whose column has whole events as JSON text: as lines of it.
 
     Raises: SchemaError for a column that is missing or no text.
@@ -114,10 +118,10 @@ def _events_of(engine: Engine, found: Input, relation: str, shape: Shape) -> str
     types = engine.describe(relation)
     kind = types.get(shape.wrapper)
     if kind is None:
-        shape.refuse([shape.wrapper], found.name, [name for name in types if name != FILE_COLUMN])
+        shape.refuse([shape.wrapper], where, [name for name in types if name != FILE_COLUMN])
     if kind not in ("VARCHAR", "JSON"):
         hint = "write it as JSON text, which keeps every digit"
-        raise SchemaError(found.name, shape.wrapper, found=kind, expected="each event as JSON text", hint=hint)
+        raise SchemaError(where, shape.wrapper, found=kind, expected="each event as JSON text", hint=hint)
     file = FILE_COLUMN if FILE_COLUMN in types else ABSENT
     return f"({select({'line': f'CAST({identifier(shape.wrapper)} AS VARCHAR)', FILE_COLUMN: file}, relation)})"
 

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
-import pyarrow as pa
-
+from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError, SourceError
-from metering_duck.inputs.files import parquet_schema
-from metering_duck.inputs.input import Files, Input
-from metering_duck.inputs.lake_days import TableDays
-from metering_duck.inputs.lakes import LakeTable
-from metering_duck.inputs.mapping import FieldMap, Names
 from metering_duck.statements.quote import identifier
 
 # What Hive calls the partition of rows that have no value.
@@ -50,70 +44,98 @@ class TimePartition:
         return f"coalesce({moment} < {start} OR {moment} >= {start} + {length}, FALSE)"
 
 
-def prune(found: Input, column: str, first: datetime | None, last: datetime | None) -> tuple[Files, TimePartition]:
+# --- the columns that folders are ------------------------------------------------------------------------------------
+
+
+def partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
+    """The keys of `key=value` folders that all paths have; none of them may have another.
+
+    Raises: SourceError.
+    """
+    _check_folders(paths)
+    keys = {path: _keys_of(path) for path in paths}
+    for path, found in keys.items():
+        if len(set(found)) < len(found):
+            raise SourceError(f"{shown(path)}: found a partition twice in its path; expected it once.")
+    first = paths[0]
+    for path, found in keys.items():
+        if set(found) != set(keys[first]):
+            here, there = (f"{', '.join(keys[one]) or 'none'} ({one})" for one in (first, path))
+            raise SourceError(
+                f"input: found the partitions {here} and {there}; expected the same in every path. "
+                "hint: read the trees apart"
+            )
+    return tuple(keys[first])
+
+
+def _keys_of(path: str) -> list[str]:
+    """The keys of a path's `key=value` folders, in their order."""
+    return [part.partition("=")[0] for part in Path(path).parent.parts if "=" in part]
+
+
+def _check_folders(paths: Sequence[str]) -> None:
+    """Refuse folders that DuckDB reads otherwise: with two =, or with marks of a pattern.
+
+    Raises: SourceError.
+    """
+    folders = [part for path in paths for part in Path(path).parent.parts]
+    odd = next((folder for folder in folders if "=" in folder.partition("=")[2].strip("=")), None)
+    if odd:
+        raise SourceError(f"input: found the folder {odd}; expected one = in it. hint: a = within a value is %3D")
+    pattern = next((folder for folder in folders if re.search(r"=.*[*?\[]", folder)), None)
+    if pattern:
+        hint = "hint: write them as %2A, %3F and %5B"
+        raise SourceError(f"input: found the folder {pattern}; expected no *, ? or [ in a partition. {hint}")
+
+
+# --- which files are needed ------------------------------------------------------------------------------------------
+
+
+def not_partitioned(where: str, keys: Sequence[str], column: str) -> ConfigError:
+    """What is said of an input that has no partitions of that column."""
+    found = f"the partitions {', '.join(keys)}" if keys else "no partitions"
+    return ConfigError(
+        f"time-partition: found {found} in {where}; expected folders {column}=DATE. "
+        "hint: leave it out to read every file"
+    )
+
+
+def paths_of_times(
+    paths: tuple[str, ...],
+    keys: Sequence[str],
+    where: str,
+    column: str,
+    first: datetime | None,
+    last: datetime | None,
+) -> tuple[tuple[str, ...], TimePartition]:
     """The files whose partition may hold events of `[first, last)`, both naive UTC, an open bound None; at least one.
 
-    Raises: ConfigError for an input without such partitions; SourceError for a value that is no date.
+    Raises: ConfigError for files without such partitions; SourceError for a value that is no date.
     """
-    if not isinstance(found, Files) or column not in found.keys:
-        keys = f"the partitions {', '.join(found.keys)}" if isinstance(found, Files) and found.keys else "no partitions"
-        raise ConfigError(
-            f"time-partition: found {keys} in {found.name}; expected folders {column}=DATE. "
-            "hint: leave it out to read every file"
-        )
+    if column not in keys:
+        raise not_partitioned(where, keys, column)
     kept, units = [], set()
-    for path in found.paths:
+    for path in paths:
         value = _value(path, column)
-        if value != NO_VALUE:
-            unit, start, end = _extent(value, path)
-            units.add(unit)
-            if (last is not None and start >= last) or (first is not None and end <= first):
-                continue
-        kept.append(path)
+        if value == NO_VALUE:
+            kept.append(path)
+            continue
+        unit, start, end = _extent(value, path)
+        units.add(unit)
+        is_early = first is not None and end <= first
+        is_late = last is not None and start >= last
+        if not is_early and not is_late:
+            kept.append(path)
     if len(units) > 1:
-        shown = " and ".join(f"{unit}s" for unit in FORMS if unit in units)
-        raise ConfigError(f"time-partition: found {shown} in {column}; expected dates of one form.")
-    return replace(found, paths=tuple(kept) or found.paths[:1]), TimePartition(column, next(iter(units), "day"))
+        forms = " and ".join(f"{unit}s" for unit in FORMS if unit in units)
+        raise ConfigError(f"time-partition: found {forms} in {column}; expected dates of one form.")
+    return tuple(kept) or paths[:1], TimePartition(column, next(iter(units), "day"))
 
 
-def prune_names(found: Files, wanted: Mapping[str, Sequence[str]]) -> Files:
+def paths_of_texts(paths: tuple[str, ...], wanted: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     """The files in whose partitions the columns have one of the texts that are wanted; at least one."""
-    asked = {column: set(texts) for column, texts in wanted.items() if texts and column in found.keys}
-    kept = [path for path in found.paths if all(_value(path, column) in texts for column, texts in asked.items())]
-    return replace(found, paths=tuple(kept) or found.paths[:1])
-
-
-def of_tenants(found: Input, wanted: Mapping[str, Sequence[str]], fields: Names, mapping: FieldMap) -> Input:
-    """Without what its folders, or a table's statistics, say is of tenants not asked for (field → texts)."""
-    asked = {name: texts for name, texts in wanted.items() if texts and name not in mapping.constants}
-    if isinstance(found, LakeTable | TableDays):
-        columns = {name: mapping.column_of(name, fields[name], found.schema.names, found.name) for name in asked}
-        return found.where({column: asked[name] for name, column in columns.items() if column})
-    if not isinstance(found, Files) or found.format != "parquet" or not found.keys or not asked:
-        return found
-    spelled = {name: (mapping.columns[name],) if name in mapping.columns else (*fields[name], name) for name in asked}
-    keys = {name: next((one for one in spelled[name] if one in found.keys), "") for name in asked}
-    pruned = prune_names(found, {column: asked[name] for name, column in keys.items()})
-    columns_there = [*parquet_schema(pruned.paths[0]).names, *found.keys]
-    is_so = all(key in ("", mapping.column_of(name, fields[name], columns_there, "")) for name, key in keys.items())
-    return pruned if is_so else found
-
-
-def of_times(
-    found: LakeTable, column: str, first: datetime | None, last: datetime | None, fields: Names, mapping: FieldMap
-) -> LakeTable:
-    """A table without the rows that the window does not need, told by the column of their times.
-
-    Raises: ConfigError for a column that is not the moment of each event.
-    """
-    time = mapping.column_of("time", fields["time"], found.schema.names, found.name)
-    kind = found.schema.field(column).type if column in found.schema.names else None
-    if column != time or kind is None or not pa.types.is_timestamp(kind) or kind.tz is None:
-        raise ConfigError(
-            f"time-partition: found {column} ({kind or 'no such column'}) in {found.name}; expected the column of the "
-            f"events' times, as a timestamp with a zone. hint: --time-partition {time or 'time'}, or leave it out"
-        )
-    return found.between({column: (first, last)})
+    kept = [path for path in paths if all(_value(path, column) in texts for column, texts in wanted.items())]
+    return tuple(kept) or paths[:1]
 
 
 def _value(path: str, column: str) -> str:

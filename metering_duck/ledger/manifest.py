@@ -20,8 +20,8 @@ from metering_duck.engine.remote import shown
 from metering_duck.errors import LedgerError, SourceError
 from metering_duck.inputs.fields import HAS_TIME
 from metering_duck.inputs.files import expand, is_pipe
-from metering_duck.inputs.lake_days import parts_of
 from metering_duck.inputs.source import Source
+from metering_duck.inputs.table_days import parts_of
 from metering_duck.judging.arrivals import arrivals_stages, key_hashes_query
 from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
 from metering_duck.ledger.periods import utc

@@ -13,8 +13,8 @@ from typing import Any
 
 from metering_duck.engine.remote import filesystem_of, open_url, reading, scheme_of
 from metering_duck.errors import SourceError
-from metering_duck.inputs.lake_days import parts_of
-from metering_duck.inputs.lakes import LakeTable, find_lake
+from metering_duck.inputs.lakes import find_snapshot
+from metering_duck.inputs.table_days import parts_of
 
 # What file systems call the moment when an object was written.
 MODIFIED = ("LastModified", "last_modified", "updated", "mtime")
@@ -92,8 +92,8 @@ def _table_stamp(name: str) -> Stamp | None:
 @lru_cache(maxsize=256)
 def table_id(name: str) -> str:
     """The id of a table at a version: asked once, since neither changes."""
-    found = find_lake(name)
-    return found.identity if isinstance(found, LakeTable) else ""
+    found = find_snapshot(name)
+    return found.identity if found else ""
 
 
 def sha256_of_file(path: str) -> str:

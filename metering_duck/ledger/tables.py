@@ -13,9 +13,10 @@ from datetime import datetime
 
 from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import LedgerError
-from metering_duck.inputs.lake_days import ALL, day_name, parts_of
-from metering_duck.inputs.lakes import LakeTable, find_lake, is_lake
+from metering_duck.inputs.lake_snapshot import LakeSnapshot
+from metering_duck.inputs.lakes import find_snapshot, is_lake
 from metering_duck.inputs.source import Source
+from metering_duck.inputs.table_days import ALL, day_name, parts_of
 from metering_duck.judging.arrivals import arrivals_stages
 from metering_duck.ledger.configs import digest
 from metering_duck.ledger.manifest import Found, SourceFile, open_files
@@ -35,8 +36,8 @@ def look_at_table(
 
     Raises: SourceError, LedgerError for what is no table with versions.
     """
-    table = find_lake(url)
-    if not isinstance(table, LakeTable):
+    table = find_snapshot(url)
+    if table is None:
         raise LedgerError(
             f"{shown(url)}: found a table without versions; expected a Delta or an Iceberg table, which can be read "
             "again as it was. hint: metering-duck aggregate reads it as it is"
@@ -60,13 +61,13 @@ def look_at_table(
 
 def contents_of(name: str, first_seen_at: datetime, source: Source, machine: Machine) -> Mapping[str, str]:
     """Day → digest of a table at a version."""
-    table = find_lake(name)
-    if not isinstance(table, LakeTable):
+    table = find_snapshot(name)
+    if table is None:
         return {}
     return {day: content for day, (content, _) in _contents(table, first_seen_at, source, machine).items()}
 
 
-def _is_at(file: SourceFile, table: LakeTable) -> bool:
+def _is_at(file: SourceFile, table: LakeSnapshot) -> bool:
     """Whether a day is of this version already, and of this table."""
     return (parts_of(file.path) or ("",))[0] == table.name and file.stamp.etag == table.identity
 
@@ -77,7 +78,7 @@ def _day(file: SourceFile) -> str:
 
 
 def _contents(
-    table: LakeTable, first_seen_at: datetime, source: Source, machine: Machine
+    table: LakeSnapshot, first_seen_at: datetime, source: Source, machine: Machine
 ) -> dict[str, tuple[str, int]]:
     """Day → the digest of its rows, in any order, and how many bytes they have."""
     whole = SourceFile(0, day_name(table.name, ALL), "", first_seen_at, Stamp(0, 0), first_seen_at=first_seen_at)

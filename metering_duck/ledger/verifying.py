@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from metering_duck.errors import MeteringError, SourceError
-from metering_duck.inputs.lake_days import day_name, parts_of
+from metering_duck.inputs.table_days import day_name, parts_of
 from metering_duck.ledger import configs
 from metering_duck.ledger.exporting import readings
 from metering_duck.ledger.manifest import SourceFile, files_of

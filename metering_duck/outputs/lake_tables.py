@@ -15,7 +15,8 @@ import pyarrow as pa
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import READS_AND_WRITES, delta_options, explained, scheme_of, shown
 from metering_duck.errors import ConfigError, MeteringError, SourceError
-from metering_duck.inputs.lakes import EXAMPLES, LakeTable
+from metering_duck.inputs.delta import DELTA, DeltaSnapshot
+from metering_duck.inputs.iceberg import ICEBERG
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.stages import Query
 
@@ -99,7 +100,7 @@ def table_parts(target: str) -> tuple[str, str]:
     if scheme not in LIBRARIES:
         raise ConfigError(
             f"{shown(target)}: found the scheme {scheme}://; expected a table that can be written. "
-            f"hint: {EXAMPLES['delta'].partition('?')[0]} or {EXAMPLES['iceberg']}"
+            f"hint: {DELTA.example.partition('?')[0]} or {ICEBERG.example}"
         )
     place, mark, _ = target.removeprefix(f"{scheme}://").partition("?")
     if mark:
@@ -173,7 +174,7 @@ class _DeltaTarget:
         return f"{self.where}?version={self._table.version()}"
 
     def rows(self, columns: Sequence[str]) -> Any:  # noqa: ARG002 - DuckDB takes the columns that it needs
-        return LakeTable(self.where, self.schema, "delta", self._table).opened()[0]
+        return DeltaSnapshot(self.where, self.schema, self._table).opened()[0]
 
     def create(self, batches: Batches, partition_by: Sequence[str]) -> None:
         from deltalake import DeltaTable
@@ -234,7 +235,7 @@ class _IcebergTarget:
         self.conflict: type[Exception] = CommitFailedException
         catalog, _, self._id = place.partition("/")
         if not catalog or "." not in self._id.strip("."):
-            raise SourceError(f"{where}: found no table; expected {EXAMPLES['iceberg']}.")
+            raise SourceError(f"{where}: found no table; expected {ICEBERG.example}.")
         self._table: Any = None
         try:
             self._catalog = load_catalog(catalog)

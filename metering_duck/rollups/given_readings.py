@@ -19,7 +19,7 @@ from metering_duck.inputs.from_columns import ENTRIES, TIME_TYPES, is_scalar
 from metering_duck.inputs.from_json import object_faults
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Json
-from metering_duck.inputs.relations import first_keys, relation_of
+from metering_duck.inputs.relations import first_keys
 from metering_duck.statements.quote import identifier, literal, literal_list
 from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Query, Stage
@@ -93,7 +93,8 @@ def open_finer(engine: Engine, found: Input, dropped: Sequence[str]) -> Finer:
 
     Raises: SchemaError for a column that is missing or of a wrong type; ConfigError for bundled readings.
     """
-    relation, is_json = relation_of(engine, found, "readings_given")
+    given = found.relation(engine, "readings_given")
+    relation, is_json = given.sql, given.is_json
     stages = [Stage("input", "the readings as they lie", select({}, relation, star="*"))]
     faults: dict[str, tuple[str, str]] = {}
     if is_json:

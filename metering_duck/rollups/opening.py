@@ -10,10 +10,9 @@ from typing import Any
 from metering_duck.contract.times import format_time
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError
-from metering_duck.inputs.files import extensions_of, paths_of
 from metering_duck.inputs.given import find_input
 from metering_duck.inputs.in_shell import InShell
-from metering_duck.inputs.input import Input
+from metering_duck.inputs.input import Input, extensions_of, paths_of
 from metering_duck.rollups.given_readings import Finer, open_finer
 from metering_duck.rollups.refusals import Checks
 from metering_duck.runs.machine import Machine

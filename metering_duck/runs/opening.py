@@ -15,19 +15,17 @@ from typing import Any
 import pyarrow as pa
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.errors import ConfigError, SchemaError
+from metering_duck.errors import SchemaError
 from metering_duck.inputs.dry_run import Reads, reads_of
 from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, field_names
-from metering_duck.inputs.files import extensions_of, paths_of, stamp_of
+from metering_duck.inputs.files import stamp_of
 from metering_duck.inputs.given import find_input
-from metering_duck.inputs.in_shell import InShell, in_shell
-from metering_duck.inputs.input import Input
-from metering_duck.inputs.lake_days import TableDays, check_moments
-from metering_duck.inputs.lakes import LakeTable, has_version
+from metering_duck.inputs.in_shell import InShell
+from metering_duck.inputs.input import Input, Needed, NeededTimes, extensions_of, paths_of
 from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.opening import open_source
-from metering_duck.inputs.partitions import TimePartition, of_tenants, of_times, prune
+from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.source import Source
 from metering_duck.judging.arrivals import Selection
 from metering_duck.runs.history import History
@@ -143,7 +141,7 @@ def open_input(
             stamps,
             remarks,
             partial(reads_of, whole, needed),
-            partial(in_shell, needed),
+            needed.in_shell,
             history,
         )
 
@@ -177,32 +175,12 @@ def _narrowed(
     engine: Engine, whole: Input, source: Source, selection: Selection, windows: Windows, reach: Reach
 ) -> tuple[Input, TimePartition | None, tuple[str, ...]]:
     """The input without what it says itself that it is not asked for, how it is partitioned by time, and remarks."""
-    fields = field_names(records=source.is_records)
-    mapping = FieldMap(source.map, fields)
-    needed, partition = whole, None
+    mapping = FieldMap(source.map, field_names(records=source.is_records))
+    times = None
     if source.time_partition is not None:
-        first, last = _bounds(engine, windows, reach)
-        if isinstance(whole, LakeTable):
-            _check_not_wrapped(source)
-            needed = of_times(whole, source.time_partition, first, last, fields, mapping)
-        else:
-            needed, partition = prune(whole, source.time_partition, first, last)
-    remarks = [f"input: {needed.name}, as it is at this version."] if has_version(needed) else []
-    if isinstance(needed, TableDays):
-        column = mapping.column_of("time", fields["time"], needed.schema.names, needed.name)
-        needed = replace(needed, time=check_moments(needed.schema, column, needed.name))
-        remarks += [f"input: {table.name}, as it is at this version." for table, _ in needed.parts]
-    needed = of_tenants(needed, _tenants(source, selection), fields, mapping)
-    return needed, partition, tuple(remarks)
-
-
-def _check_not_wrapped(source: Source) -> None:
-    """Refuse a column of times beside events that have theirs within."""
-    if source.shape is not None and source.shape.is_wrapped:
-        raise ConfigError(
-            f"time-partition: found it beside --from {source.shape.name}, whose times are within each event; "
-            "expected one of the two. hint: leave --time-partition out"
-        )
+        times = NeededTimes(source.time_partition, *_bounds(engine, windows, reach))
+    needed, partition = whole.narrowed(Needed(_tenants(source, selection), mapping, times, source.shape))
+    return needed, partition, tuple(f"input: {name}, as it is at this version." for name in whole.versions)
 
 
 def _tenants(source: Source, selection: Selection) -> dict[str, tuple[str, ...]]:

@@ -17,7 +17,8 @@ from metering_duck.contract.schemas import CONFLICT_SCHEMA
 from metering_duck.engine.duckdb import Engine
 from metering_duck.inputs.fields import Reach
 from metering_duck.inputs.file_checks import old_times
-from metering_duck.inputs.input import Input, Rows
+from metering_duck.inputs.given_table import GivenTable
+from metering_duck.inputs.input import Input
 from metering_duck.inputs.source import Source
 from metering_duck.judging.events import Compiler
 from metering_duck.readings.counters import counted_query
@@ -49,7 +50,7 @@ def open_on_cluster(
     """An input that a cluster reads, its layout learnt here, and the columns that its rows have there."""
     schemas: list[pa.Schema] = []
 
-    def read_by(engine: Engine, found: Input) -> Rows:
+    def read_by(engine: Engine, found: Input) -> GivenTable:
         rows = cluster.opened(found, old_times(engine))
         schemas.append(rows.data.schema)
         return rows

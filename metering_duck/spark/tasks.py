@@ -23,7 +23,8 @@ import pyarrow as pa
 from metering_duck import errors
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import MeteringError
-from metering_duck.inputs.input import Input, Rows
+from metering_duck.inputs.given_table import GivenTable
+from metering_duck.inputs.input import Input
 from metering_duck.judging.arrivals import key_hashes_query, settled_query
 from metering_duck.judging.events import Compiler
 from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
@@ -83,7 +84,7 @@ class Cluster(Protocol):
     def buckets(self) -> int:
         """How many buckets it spreads keys over."""
 
-    def opened(self, found: Input, old_times: Sequence[str]) -> Rows:
+    def opened(self, found: Input, old_times: Sequence[str]) -> GivenTable:
         """Rows like those of the input, of which the layout is learnt: its columns, and a few rows at most.
 
         The times of the columns `old_times` have no zone, whatever the engine makes of their type (INT96).

@@ -18,7 +18,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, SchemaError
 from metering_duck.inputs.fields import FILE_COLUMN, json_pointer
 from metering_duck.inputs.input import Input
-from metering_duck.inputs.relations import first_keys, relation_of
+from metering_duck.inputs.relations import first_keys
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage
@@ -80,7 +80,8 @@ class Schedule:
 
     def _texts_sql(self, engine: Engine) -> str:
         """The table with one column for each field: its text, and, where it is a time, what kind of time."""
-        relation, is_json = relation_of(engine, self.found, self.kind)
+        given = self.found.relation(engine, self.kind)
+        relation, is_json = given.sql, given.is_json
         known = SUBSCRIPTION if self.kind == "subscriptions" else LISTED
         if is_json:
             keys = first_keys(engine, relation)

@@ -22,9 +22,9 @@ from metering_duck.cli.main import cli
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.extensions import CLOSED, can_load, load, missing
 from metering_duck.engine.httpfs import CHOICE, prepare
-from metering_duck.inputs.files import extensions_of, paths_of
+from metering_duck.inputs.ducklake import DuckLakeSnapshot
 from metering_duck.inputs.given import find_input
-from metering_duck.inputs.lakes import Attached
+from metering_duck.inputs.input import extensions_of, paths_of
 from tests.worlds import CLOCK
 
 HAS_DUCKLAKE = can_load("ducklake")
@@ -222,7 +222,7 @@ def test_only_the_files_of_the_table_can_be_opened(folder: Path, states: dict[in
             connection.execute(sql)
         connection.execute("CREATE VIEW lake.recent_elsewhere AS SELECT * FROM read_text('/etc/hostname')")
     found = find_input(f"ducklake://{folder}/hostile.ducklake?table=events", folder)
-    assert isinstance(found, Attached)
+    assert isinstance(found, DuckLakeSnapshot)
     with Engine() as engine:
         engine.lock_down(paths_of(found), extensions=extensions_of(found))
         relation = engine.attach(found.attach_sql, found.table, found.name)
@@ -243,7 +243,7 @@ def test_rows_on_s3_are_read_by_httpfs(bucket: Any, tmp_path: Path, choice: str,
     url = f"ducklake://{tmp_path}/far.ducklake?table=events"
     assert outcome(states[7]) == outcome(url)
     found = find_input(f"{url}&version=1", tmp_path)
-    assert isinstance(found, Attached)
+    assert isinstance(found, DuckLakeSnapshot)
     with Engine() as engine:
         engine.lock_down(paths_of(found), extensions=extensions_of(found))
         engine.attach(found.attach_sql, found.table, found.name)

@@ -20,7 +20,7 @@ from pyiceberg.utils.config import Config
 
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.errors import ConfigError, LedgerError, SchemaError, SourceError
-from metering_duck.inputs.lake_days import SCANS_MAX, spans_of
+from metering_duck.inputs.table_days import SCANS_MAX, spans_of
 from metering_duck.ledger import store
 from metering_duck.ledger.ledger import Ledger
 from tests import ledger_worlds

@@ -18,7 +18,8 @@ import metering_duck
 from metering_duck.calls import metering
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.errors import Interrupted, MeteringError, QuantityOverflow
-from metering_duck.inputs.input import Input, Rows
+from metering_duck.inputs.given_table import GivenTable
+from metering_duck.inputs.input import Input
 from metering_duck.spark.parts import PARTS_SCHEMA, Part
 from metering_duck.spark.tasks import run_task
 from metering_duck.spark.work import Work
@@ -37,8 +38,8 @@ class Lists:
         self.slices = [events.slice(n * length, length) for n in range(tasks)]
         self.ran: list[str] = []
 
-    def opened(self, found: Input, old_times: Sequence[str]) -> Rows:
-        return Rows(self.slices[0].schema.empty_table().to_reader(), "lists", rereadable=False)
+    def opened(self, found: Input, old_times: Sequence[str]) -> GivenTable:
+        return GivenTable(self.slices[0].schema.empty_table().to_reader(), "lists", rereadable=False)
 
     def close(self) -> None:
         self.ran.append("close")

@@ -10,18 +10,30 @@ rows lie in: a table that was compacted has the same days as before.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, SourceError, first_few
-from metering_duck.inputs.lakes import LakeTable, find_lake
+from metering_duck.inputs.fields import FILE_COLUMN
+from metering_duck.inputs.file_sizes import sizes_of_existing
+from metering_duck.inputs.footers import NO_FOOTERS, Footers
+from metering_duck.inputs.given_table import GivenTable
+from metering_duck.inputs.in_shell import InShell
+from metering_duck.inputs.input import OF_THIS_MACHINE, Input, Needed, OtherEngine
+from metering_duck.inputs.lake_snapshot import LakeSnapshot, columns_of_tenants, plain_rows
+from metering_duck.inputs.lakes import BY_DAYS, find_snapshot
+from metering_duck.inputs.partitions import TimePartition
+from metering_duck.inputs.relations import Relation
 from metering_duck.statements.quote import identifier, literal
+from metering_duck.statements.select import select
 
 ALL = "*"
-_NAME = re.compile(r"((?:delta|iceberg)://.*\?(?:version|snapshot)=\w+)#(\S*)", re.DOTALL)
+_NAME = re.compile(rf"((?:{'|'.join(BY_DAYS)})://.*\?(?:version|snapshot)=\w+)#(\S*)", re.DOTALL)
 # Days that are far apart are read by so many scans at most; what lies between is then read, too, and left out.
 SCANS_MAX = 8
 DAY = timedelta(days=1)
@@ -31,39 +43,82 @@ DAY = timedelta(days=1)
 class TableDays:
     """Days of a table, at one of its versions or at several; `time` is the column that says which day a row is of."""
 
-    parts: tuple[tuple[LakeTable, tuple[str, ...]], ...]
+    parts: tuple[tuple[LakeSnapshot, tuple[str, ...]], ...]
     time: str = ""
+    extensions: ClassVar[Sequence[str]] = ()
+    footers: ClassVar[Footers] = NO_FOOTERS
 
     @property
     def name(self) -> str:
         """What a message calls them."""
-        return first_few(table.name for table, _ in self.parts)
+        return first_few(self.versions)
 
     @property
     def schema(self) -> pa.Schema:
         """The columns of the table, at the first of the versions."""
         return self.parts[0][0].schema
 
-    def where(self, texts: Mapping[str, Sequence[str]]) -> TableDays:
-        """Only the rows whose columns have one of the texts."""
-        return replace(self, parts=tuple((table.where(texts), days) for table, days in self.parts))
+    @property
+    def paths(self) -> Sequence[str]:
+        """The files that DuckDB opens itself, of all versions."""
+        return [path for table, _ in self.parts for path in table.paths]
 
-    def scans(self) -> Iterator[tuple[LakeTable, str]]:
+    @property
+    def versions(self) -> Sequence[str]:
+        """The table at each of them."""
+        return [table.name for table, _ in self.parts]
+
+    def relation(self, engine: Engine, name: str = "input") -> Relation:
+        """The rows by the names of their columns, each with its day in place of a file."""
+        scans = []
+        for n, (table, where) in enumerate(self.scans()):
+            rows = plain_rows(engine, table)
+            if not rows:
+                data, rereadable = table.opened()
+                rows = GivenTable(data, table.name, rereadable).relation(engine, f"{name}_{n}").sql
+            scans.append(select({FILE_COLUMN: self.day_sql(table)}, rows, star="*", where=[where] if where else []))
+        return Relation(f"({' UNION ALL BY NAME '.join(scans)})")
+
+    def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
+        """The rows of the tenants that are needed, of days that are told by the column of the events' times.
+
+        Raises: ConfigError where that column has no moments; SchemaError for a column that is not there.
+        """
+        needed.check_no_times(self.name)
+        spellings = needed.mapping.names["time"]
+        time = needed.mapping.column_of("time", spellings, self.schema.names, self.name)
+        time = check_moments(self.schema, time, self.name)
+        tenants = columns_of_tenants(needed, self.schema, self.name)
+        return replace(self, time=time, parts=tuple((table.where(tenants), days) for table, days in self.parts)), None
+
+    def in_shell(self) -> InShell:
+        """Not at all: a shell knows of no days."""
+        return InShell()
+
+    def file_sizes(self) -> list[int]:
+        """The bytes of the files that DuckDB opens itself."""
+        return sizes_of_existing(self.paths)
+
+    def read_by(self, engine: OtherEngine) -> Any:
+        """Read by DuckDB alone."""
+        engine.refuse(self.name, OF_THIS_MACHINE)
+
+    def scans(self) -> Iterator[tuple[LakeSnapshot, str]]:
         """Tables that are each scanned once, and SQL for which of their rows are meant, "" for all."""
         for table, days in self.parts:
             spans = [] if ALL in days else spans_of(days)
             if not spans:
                 yield table, "" if ALL in days else self._is_of_sql(table, days)
             for first, last, is_whole in spans:
-                part = table.between({self.time: (first, last)})
+                part = table.between(self.time, (first, last))
                 yield part, "" if is_whole else self._is_of_sql(table, days)
 
-    def day_sql(self, table: LakeTable) -> str:
+    def day_sql(self, table: LakeSnapshot) -> str:
         """The name of a row's day; one without a time is of a day without a name."""
         day = f"CAST(CAST({identifier(self.time)} AS DATE) AS VARCHAR)"
         return f"{literal(table.name)} || '#' || coalesce({day}, '')"
 
-    def _is_of_sql(self, table: LakeTable, days: Iterable[str]) -> str:
+    def _is_of_sql(self, table: LakeSnapshot, days: Iterable[str]) -> str:
         return f"{self.day_sql(table)} IN ({', '.join(literal(day_name(table.name, day)) for day in days)})"
 
 
@@ -87,7 +142,7 @@ def find_days(names: Iterable[str]) -> TableDays:
     for name in names:
         table, day = parts_of(name) or (name, "")
         by_table.setdefault(table, []).append(day)
-    found = [(lake, tuple(days)) for name, days in by_table.items() if isinstance(lake := find_lake(name), LakeTable)]
+    found = [(lake, tuple(days)) for name, days in by_table.items() if (lake := find_snapshot(name))]
     known: dict[str, tuple[pa.DataType, str]] = {}
     for lake, _ in found:
         for column in lake.schema:

@@ -1,0 +1,82 @@
+"""Tables and views of a DuckDB file, attached where it lies.
+
+duckdb://usage.duckdb?table=events
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from metering_duck.engine.duckdb import Engine
+from metering_duck.errors import SourceError
+from metering_duck.inputs.file_sizes import sizes_of_existing
+from metering_duck.inputs.footers import NO_FOOTERS, Footers
+from metering_duck.inputs.in_shell import InShell
+from metering_duck.inputs.input import OF_THIS_MACHINE, Input, Needed, OtherEngine
+from metering_duck.inputs.lake_schemes import LakeScheme, Options
+from metering_duck.inputs.partitions import TimePartition
+from metering_duck.inputs.relations import Relation
+from metering_duck.statements.quote import literal
+
+
+@dataclass(frozen=True)
+class DuckDBTable:
+    """A table of a DuckDB file."""
+
+    path: str
+    table: str
+    name: str
+    extensions: ClassVar[Sequence[str]] = ()
+    versions: ClassVar[Sequence[str]] = ()
+    footers: ClassVar[Footers] = NO_FOOTERS
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The file, and what was written since its last checkpoint."""
+        return self.path, f"{self.path}.wal"
+
+    @property
+    def attach_sql(self) -> str:
+        """What stands behind ATTACH."""
+        return f"{literal(self.path)} AS the_input (READ_ONLY)"
+
+    def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for it
+        """The table, attached."""
+        return Relation(engine.attach(self.attach_sql, self.table, self.name))
+
+    def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
+        """All of it."""
+        needed.check_no_times(self.name)
+        return self, None
+
+    def in_shell(self) -> InShell:
+        """Attached there, too."""
+        return InShell(f"ATTACH IF NOT EXISTS {self.attach_sql};")
+
+    def file_sizes(self) -> list[int]:
+        """The bytes of the file, and of what was written since its last checkpoint."""
+        return sizes_of_existing(self.paths)
+
+    def read_by(self, engine: OtherEngine) -> Any:
+        """Read by DuckDB alone."""
+        engine.refuse(self.name, OF_THIS_MACHINE)
+
+
+def find_duckdb(place: str, options: Options) -> DuckDBTable:
+    """A table or view of a DuckDB file.
+
+    Raises: SourceError for a file that is not there.
+    """
+    table = options.get("table")
+    if not table:
+        raise SourceError(f"duckdb://{place}: found no table's name; expected {DUCKDB.example}.")
+    if not Path(place).is_file():
+        raise SourceError(f"duckdb://{place}: found no such file; expected a DuckDB database.")
+    return DuckDBTable(os.path.abspath(place), table, f"duckdb://{place}?table={table}")
+
+
+DUCKDB = LakeScheme("duckdb", ("table",), "duckdb://usage.duckdb?table=events", find_duckdb)

@@ -1,0 +1,23 @@
+"""A file format: its name, how its files are told, and the kind of input that they are; listed in inputs/formats.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from metering_duck.inputs.file_set import FileSet
+from metering_duck.inputs.input import Input
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """`suffixes` name its files; `begins` says whether a file's first bytes look like it, `opened` is the kind.
+
+    `has_partitions` says that Hive folders above its files are columns.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    opened: Callable[[FileSet], Input]
+    begins: Callable[[bytes], bool]
+    has_partitions: bool = False

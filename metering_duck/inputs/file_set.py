@@ -1,0 +1,56 @@
+"""File sets: files of one format that are read together, and the partitions that their folders are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from metering_duck.engine.remote import shown
+from metering_duck.errors import first_few
+from metering_duck.inputs.fields import FILE_COLUMN
+from metering_duck.inputs.file_sizes import size_of
+from metering_duck.inputs.partitions import TimePartition, paths_of_texts, paths_of_times
+from metering_duck.statements.quote import literal, path_list
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """Files; `keys` are the Hive partition columns in their paths, `label` is what a pipe is called instead."""
+
+    paths: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a message calls them."""
+        return self.label or first_few(shown(path) for path in self.paths)
+
+    @property
+    def file_sql(self) -> str:
+        """What the file of a row is called."""
+        return literal(self.label) if self.label else FILE_COLUMN
+
+    def reader_sql(self, function: str, **options: str) -> str:
+        """A table function over the files, with their path in a column of its own and Hive partitions as text."""
+        hive = "hive_partitioning = true, hive_types_autocast = false" if self.keys else "hive_partitioning = false"
+        given = ", ".join(f"{name} = {value}" for name, value in options.items())
+        return f"{function}({path_list(self.paths)}, {given}, {hive}, filename = {literal(FILE_COLUMN)})"
+
+    def sizes(self) -> list[int]:
+        """The bytes of each file."""
+        return [size_of(path) for path in self.paths]
+
+    def of_times(self, column: str, first: datetime | None, last: datetime | None) -> tuple[FileSet, TimePartition]:
+        """The files whose partition may hold events of `[first, last)`, both naive UTC; at least one.
+
+        Raises: ConfigError for files without such partitions; SourceError for a value that is no date.
+        """
+        paths, partition = paths_of_times(self.paths, self.keys, self.name, column, first, last)
+        return replace(self, paths=paths), partition
+
+    def of_texts(self, wanted: Mapping[str, Sequence[str]]) -> FileSet:
+        """The files in whose partitions the columns have one of the texts that are wanted; at least one."""
+        asked = {column: set(texts) for column, texts in wanted.items() if texts and column in self.keys}
+        return replace(self, paths=paths_of_texts(self.paths, asked))

@@ -1,0 +1,37 @@
+"""Footers: where Parquet files say what columns they have; asked by inputs/file_checks.py and inputs/proofs.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from metering_duck.engine.remote import open_url, reading, scheme_of, shown
+from metering_duck.errors import SourceError
+
+
+@dataclass(frozen=True)
+class Footers:
+    """The footers of an input's Parquet files; `keys` are the columns that are in the names of their folders."""
+
+    paths: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+# Of an input that is no Parquet files.
+NO_FOOTERS = Footers()
+
+
+def parquet_schema(path: str) -> pa.Schema:
+    """A Parquet file's columns."""
+    from pyarrow import parquet
+
+    try:
+        if scheme_of(path):
+            with reading(path), open_url(path) as file:
+                return parquet.read_schema(file)
+        return parquet.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(
+            f"{shown(path)}: cannot be read ({str(error).splitlines()[0].rstrip('.')}); expected a Parquet file."
+        ) from None

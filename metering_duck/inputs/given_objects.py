@@ -1,0 +1,51 @@
+"""Given objects: dicts that this process has, as lines of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from metering_duck.engine.duckdb import Engine
+from metering_duck.inputs.fields import ABSENT, FILE_COLUMN
+from metering_duck.inputs.footers import NO_FOOTERS, Footers
+from metering_duck.inputs.in_shell import InShell
+from metering_duck.inputs.input import OF_THIS_MACHINE, Input, Needed, OtherEngine
+from metering_duck.inputs.partitions import TimePartition
+from metering_duck.inputs.relations import Relation
+
+
+@dataclass(frozen=True)
+class GivenObjects:
+    """JSON objects as one Arrow column `line`."""
+
+    table: pa.Table
+    name: str
+    paths: ClassVar[Sequence[str]] = ()
+    extensions: ClassVar[Sequence[str]] = ()
+    versions: ClassVar[Sequence[str]] = ()
+    footers: ClassVar[Footers] = NO_FOOTERS
+
+    def relation(self, engine: Engine, name: str = "input") -> Relation:
+        """The lines, in no file."""
+        engine.connection.register(f"{name}_lines", self.table)
+        return Relation(f"(SELECT line, {ABSENT} AS {FILE_COLUMN} FROM {name}_lines)", is_json=True)
+
+    def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
+        """All of them."""
+        needed.check_no_times(self.name)
+        return self, None
+
+    def in_shell(self) -> InShell:
+        """A shell has none of them."""
+        return InShell("-- It reads input_lines, which is to be there: the objects that were given, as JSON text.")
+
+    def file_sizes(self) -> list[int]:
+        """They are in memory."""
+        return []
+
+    def read_by(self, engine: OtherEngine) -> Any:
+        """Read by DuckDB alone."""
+        engine.refuse(self.name, OF_THIS_MACHINE)

@@ -1,0 +1,207 @@
+"""Iceberg tables at a snapshot, by pyiceberg, read by their files where these are all there is to the rows.
+
+iceberg://CATALOG/NAMESPACE.TABLE?snapshot=ID    iceberg://CATALOG/NAMESPACE.TABLE?timestamp=2024-05-01
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from metering_duck.contract.times import parse_time
+from metering_duck.engine.duckdb import Engine
+from metering_duck.errors import SourceError
+from metering_duck.inputs.footers import NO_FOOTERS, Footers
+from metering_duck.inputs.in_shell import InShell, load_sql
+from metering_duck.inputs.input import Input, Needed, OtherEngine
+from metering_duck.inputs.lake_schemes import LakeScheme, Options, asked_of, number_of
+from metering_duck.inputs.lake_snapshot import (
+    PlainFiles,
+    local_paths,
+    narrowed_snapshot,
+    place_and_number,
+    rows_of,
+    texts_of,
+)
+from metering_duck.inputs.partitions import TimePartition
+from metering_duck.inputs.relations import Relation
+from metering_duck.inputs.wanted_rows import Between, WantedRows
+from metering_duck.statements.quote import literal
+
+# What an Iceberg table is at before anything is written to it.
+NO_SNAPSHOT = "none"
+
+
+@dataclass(frozen=True)
+class IcebergSnapshot:
+    """A table at a snapshot: its columns, and `scan`, which pyiceberg makes of it; `name` says the snapshot.
+
+    `metadata` is the file that says what the table is.
+    """
+
+    name: str
+    schema: pa.Schema
+    scan: Any
+    metadata: str
+    wanted: WantedRows = field(default_factory=WantedRows)
+    extensions: ClassVar[Sequence[str]] = ()
+    footers: ClassVar[Footers] = NO_FOOTERS
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The files that DuckDB opens itself."""
+        return local_paths(self)
+
+    @property
+    def versions(self) -> Sequence[str]:
+        """This one."""
+        return (self.name,)
+
+    @property
+    def identity(self) -> str:
+        """The UUID in the table's metadata."""
+        return str(self.scan.table_metadata.table_uuid)
+
+    @cached_property
+    def plain_files(self) -> PlainFiles | None:
+        """The files of the snapshot, by the names that its columns have always had."""
+        tasks = list(self._filtered_scan().plan_files())
+        names: dict[int, set[str]] = {}
+        for schema in self.scan.table_metadata.schemas:
+            for column in schema.fields:
+                names.setdefault(column.field_id, set()).add(column.name)
+        if any(task.delete_files for task in tasks) or any(len(spelled) > 1 for spelled in names.values()):
+            return None
+        return PlainFiles(tuple(sorted(str(task.file.file_path).removeprefix("file://") for task in tasks)))
+
+    def _filtered_scan(self) -> Any:
+        """The scan of the rows that are asked for."""
+        from pyiceberg.expressions import GreaterThanOrEqual, In, LessThan
+
+        scan = self.scan
+        for column, texts in self.wanted.texts.items():
+            scan = scan.filter(In(column, list(texts)))
+        fields = scan.projection().as_arrow()
+        for column, (first, last) in self.wanted.times.items():
+            zone = "+00:00" if fields.field(column).type.tz else ""
+            if first:
+                scan = scan.filter(GreaterThanOrEqual(column, first.isoformat() + zone))
+            if last:
+                scan = scan.filter(LessThan(column, last.isoformat() + zone))
+        return scan
+
+    def where(self, texts: Mapping[str, Sequence[str]]) -> IcebergSnapshot:
+        """Only the rows whose columns have one of the texts, where the columns are texts."""
+        told = texts_of(self.schema, texts)
+        return replace(self, wanted=self.wanted.with_texts(told)) if told else self
+
+    def between(self, column: str, bounds: Between) -> IcebergSnapshot:
+        """Only the rows whose column is within the bounds."""
+        return replace(self, wanted=self.wanted.between(column, bounds))
+
+    def opened(self) -> tuple[Any, bool]:
+        """Its rows as a stream, which is read once."""
+        return self._filtered_scan().to_arrow_batch_reader(), False
+
+    def relation(self, engine: Engine, name: str = "input") -> Relation:
+        """Its rows."""
+        return Relation(rows_of(engine, self, name))
+
+    def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
+        """The rows that are needed, told by the statistics in its manifests."""
+        return narrowed_snapshot(self, needed)
+
+    def in_shell(self) -> InShell:
+        """By its files, where they are all there is to it; else by DuckDB's extension."""
+        plain = self.plain_files
+        if plain and plain.paths:
+            return InShell(relation=plain.sql)
+        _, snapshot = place_and_number(self.name)
+        chosen = "" if snapshot == NO_SNAPSHOT else f", snapshot_from_id => {snapshot}"
+        return InShell(load_sql("iceberg"), f"iceberg_scan({literal(self.metadata)}{chosen})")
+
+    def file_sizes(self) -> list[int]:
+        """The bytes of each file that may have rows of what is asked for, as its manifests say."""
+        return [int(task.file.file_size_in_bytes) for task in self._filtered_scan().plan_files()]
+
+    def read_by(self, engine: OtherEngine) -> Any:
+        """By its name in the catalog and its snapshot."""
+        place, snapshot = place_and_number(self.name)
+        return engine.read_iceberg(place, snapshot, self.wanted)
+
+
+# --- finding a table -------------------------------------------------------------------------------------------------
+
+
+def find_iceberg(place: str, options: Options) -> IcebergSnapshot:
+    """An Iceberg table, its catalog by pyiceberg's own configuration (.pyiceberg.yaml, PYICEBERG_CATALOG__…).
+
+    Raises: SourceError for a catalog, a table or a snapshot that is not there.
+    """
+    where = f"iceberg://{place}"
+    table = _load_table(place, where)
+    if options.get("snapshot") == NO_SNAPSHOT:
+        return _before_all_snapshots(table, where)
+    snapshot = _find_snapshot(table, options, where)
+    if snapshot is None and (options or table.snapshots()):
+        known = ", ".join(str(one.snapshot_id) for one in table.snapshots()[-3:])
+        raise SourceError(
+            f"{where}: found no such snapshot ({asked_of(options)}); expected one of the table's, such as {known}."
+        )
+    chosen = None if snapshot is None else snapshot.snapshot_id
+    # What is not asked for by its snapshot has the names of now, which may be newer than its rows.
+    scan = table.scan(snapshot_id=chosen if options else None)
+    return _snapshot_of(table, scan, f"{where}?snapshot={chosen or NO_SNAPSHOT}")
+
+
+def _load_table(place: str, where: str) -> Any:
+    """The table that a catalog has.
+
+    Raises: SourceError.
+    """
+    from pyiceberg.catalog import load_catalog
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+    catalog, _, name = place.partition("/")
+    if not catalog or "." not in name:
+        raise SourceError(f"{where}: found no table; expected {ICEBERG.example}.")
+    try:
+        return load_catalog(catalog).load_table(name)
+    except (NoSuchTableError, NoSuchNamespaceError):
+        raise SourceError(f"{where}: found no such table in the catalog; expected one that exists.") from None
+    except ImportError:
+        raise
+    except Exception as error:
+        raise SourceError(
+            f"{where}: the catalog {catalog} cannot be opened ({type(error).__name__}); expected one that pyiceberg "
+            f"knows. hint: PYICEBERG_CATALOG__{catalog.upper()}__URI, or .pyiceberg.yaml"
+        ) from None
+
+
+def _find_snapshot(table: Any, options: Options, where: str) -> Any:
+    """The snapshot by its number or as of a moment, else the latest; None where there is none."""
+    number = number_of(options, "snapshot", where)
+    if "timestamp" in options:
+        moment = parse_time(options["timestamp"], f"{where}: timestamp")
+        return table.snapshot_as_of_timestamp(int(moment.timestamp() * 1000))
+    return table.current_snapshot() if number is None else table.snapshot_by_id(number)
+
+
+def _before_all_snapshots(table: Any, where: str) -> IcebergSnapshot:
+    """A table as it was before anything was written to it: no row, in the columns of now."""
+    from pyiceberg.expressions import AlwaysFalse
+
+    return _snapshot_of(table, table.scan(row_filter=AlwaysFalse()), f"{where}?snapshot={NO_SNAPSHOT}")
+
+
+def _snapshot_of(table: Any, scan: Any, name: str) -> IcebergSnapshot:
+    return IcebergSnapshot(name, scan.projection().as_arrow(), scan, table.metadata_location)
+
+
+ICEBERG = LakeScheme(
+    "iceberg", ("snapshot", "timestamp"), "iceberg://CATALOG/NAMESPACE.TABLE", find_iceberg, "pyiceberg"
+)

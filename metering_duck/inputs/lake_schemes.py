@@ -1,0 +1,45 @@
+"""A scheme of URLs that name tables: its options, an example, how a table is found; listed in inputs/lakes.py.
+
+scheme://PLACE?OPTION=TEXT&OPTION=TEXT
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from metering_duck.errors import SourceError
+from metering_duck.inputs.input import Input
+
+Found = TypeVar("Found", bound=Input, covariant=True)
+Options = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class LakeScheme(Generic[Found]):
+    """`find` is given a place and options; `library` is the Python library that it needs, "" for none."""
+
+    name: str
+    options: tuple[str, ...]
+    example: str
+    find: Callable[[str, Options], Found]
+    library: str = ""
+
+
+def number_of(options: Options, name: str, where: str) -> int | None:
+    """An option as a whole number; None where it is not there.
+
+    Raises: SourceError.
+    """
+    text = options.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or not text.isascii():
+        raise SourceError(f"{where}: found {name}={text}; expected a whole number.")
+    return int(text)
+
+
+def asked_of(options: Options) -> str:
+    """Options as a message tells them."""
+    return ", ".join(f"{name} {text}" for name, text in options.items())

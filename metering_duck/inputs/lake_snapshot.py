@@ -1,0 +1,174 @@
+"""Lake snapshots: what Delta and Iceberg tables at a version have in common, for what reads them by rows or days.
+
+inputs/delta.py and inputs/iceberg.py say how each of them is found and opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.remote import scheme_of
+from metering_duck.errors import ConfigError
+from metering_duck.inputs.from_columns import check_names
+from metering_duck.inputs.given_table import keep_rows, register_rows
+from metering_duck.inputs.input import Input, Needed, NeededTimes
+from metering_duck.inputs.mapping import FieldMap
+from metering_duck.inputs.partitions import TimePartition
+from metering_duck.inputs.relations import SAMPLE_ROWS
+from metering_duck.inputs.wanted_rows import Between, WantedRows
+from metering_duck.statements.quote import literal, path_list
+from metering_duck.statements.select import select
+from metering_duck.statements.stages import Query, Stage
+
+
+@dataclass(frozen=True)
+class PlainFiles:
+    """Parquet files, and the SQL types of the columns that are in the names of their folders only."""
+
+    paths: tuple[str, ...]
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def are_here(self) -> bool:
+        """Whether all of them are on this machine."""
+        return bool(self.paths) and not any(scheme_of(path) for path in self.paths)
+
+    @property
+    def sql(self) -> str:
+        """The rows of all of them, by the names of their columns."""
+        listed = ", ".join(f"{literal(name)}: {kind}" for name, kind in self.types.items())
+        hive = f"hive_partitioning = true, hive_types = {{{listed}}}" if self.types else "hive_partitioning = false"
+        return f"read_parquet({path_list(self.paths)}, union_by_name = true, {hive})"
+
+
+class LakeSnapshot(Input, Protocol):
+    """A table at a version; its name says which version that is."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the table at the version."""
+
+    @property
+    def identity(self) -> str:
+        """What the table is known by, whatever is done to it; another one in its place has another."""
+
+    @property
+    def wanted(self) -> WantedRows:
+        """Which rows are asked for."""
+
+    @property
+    def plain_files(self) -> PlainFiles | None:
+        """The Parquet files that may have rows of what is asked for, where they are all there is to the rows.
+
+        None where rows of them are deleted, or columns have other names there.
+        """
+
+    def where(self, texts: Mapping[str, Sequence[str]]) -> LakeSnapshot:
+        """Only the rows whose columns have one of the texts, where the columns are texts."""
+
+    def between(self, column: str, bounds: Between) -> LakeSnapshot:
+        """Only the rows whose column is within the bounds."""
+
+    def opened(self) -> tuple[Any, bool]:
+        """Its rows as something that Arrow can stream, and whether that can be scanned more than once."""
+
+
+def place_and_number(name: str) -> tuple[str, str]:
+    """The place, and the version or snapshot, in a snapshot's name."""
+    place, _, version = name.partition("://")[2].rpartition("?")
+    return place, version.partition("=")[2]
+
+
+def local_paths(found: LakeSnapshot) -> tuple[str, ...]:
+    """The files that DuckDB opens for a table: those that are all there is to its rows, and on this machine."""
+    plain = found.plain_files
+    return plain.paths if plain and plain.are_here else ()
+
+
+def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> str:
+    """A table's rows; where its reader only streams, its first rows until the others are asked for."""
+    plain = plain_rows(engine, found)
+    if plain:
+        return plain
+    data, rereadable = found.opened()
+    if rereadable:
+        return register_rows(engine, data, found.name, name)
+    check_names(data.schema, found.name)
+    spooled = f"{name}_spooled"
+    engine.connection.register(f"{name}_rows", data)
+    first = select({}, f"(FROM {name}_rows LIMIT {SAMPLE_ROWS})", star="*")
+    engine.fill(Query(spooled, (Stage("first_rows", "what tells how rows lie", first),)))
+    engine.connection.unregister(f"{name}_rows")
+    engine.postpone(lambda: keep_rows(engine, found.opened()[0], found.name, name))
+    return spooled
+
+
+def plain_rows(engine: Engine, found: LakeSnapshot) -> str:
+    """A table by its files, which DuckDB reads faster than any library can hand rows to it; "" where it may not be.
+
+    A file may have a column in another type than the table says, such as times without a zone.
+    """
+    plain = found.plain_files
+    if plain is None or not plain.are_here:
+        return ""
+    engine.connection.register("lake_columns", found.schema.empty_table())
+    expected = engine.describe("lake_columns")
+    engine.connection.unregister("lake_columns")
+    if engine.describe(plain.sql) != expected:
+        return ""
+    return f"({select({}, plain.sql, star='*', where=found.wanted.conditions)})"
+
+
+def narrowed_snapshot(found: LakeSnapshot, needed: Needed) -> tuple[Input, TimePartition | None]:
+    """The rows of the times and the tenants that are needed, told by the table's own statistics.
+
+    Raises: ConfigError for a column that is not the moment of each event; SchemaError for one that is not there.
+    """
+    if needed.times is not None:
+        if needed.shape is not None and needed.shape.is_wrapped:
+            raise ConfigError(
+                f"time-partition: found it beside --from {needed.shape.name}, whose times are within each event; "
+                "expected one of the two. hint: leave --time-partition out"
+            )
+        found = _of_times(found, needed.times, needed.mapping)
+    return found.where(columns_of_tenants(needed, found.schema, found.name)), None
+
+
+def columns_of_tenants(needed: Needed, schema: pa.Schema, where: str) -> dict[str, Sequence[str]]:
+    """Column → the texts of the tenants that are asked for, of the columns that a table has.
+
+    Raises: SchemaError for a column that is not there.
+    """
+    found = {}
+    for name, texts in needed.tenants_in_rows.items():
+        column = needed.mapping.column_of(name, needed.mapping.names[name], schema.names, where)
+        if column:
+            found[column] = texts
+    return found
+
+
+def texts_of(schema: pa.Schema, texts: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Those of the texts whose columns are texts."""
+    kinds = {column: schema.field(column).type for column in texts}
+    return {c: texts[c] for c, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)}
+
+
+def _of_times(found: LakeSnapshot, times: NeededTimes, mapping: FieldMap) -> LakeSnapshot:
+    """A table without the rows that the window does not need, told by the column of their times.
+
+    Raises: ConfigError for a column that is not the moment of each event.
+    """
+    column = times.column
+    time = mapping.column_of("time", mapping.names["time"], found.schema.names, found.name)
+    kind = found.schema.field(column).type if column in found.schema.names else None
+    if column != time or kind is None or not pa.types.is_timestamp(kind) or kind.tz is None:
+        raise ConfigError(
+            f"time-partition: found {column} ({kind or 'no such column'}) in {found.name}; expected the column of the "
+            f"events' times, as a timestamp with a zone. hint: --time-partition {time or 'time'}, or leave it out"
+        )
+    return found.between(column, (times.first, times.last))

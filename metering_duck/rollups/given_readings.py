@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metering_duck.contract.aggregations import AVERAGE, GAUGES, INTEGRALS, KNOWN_AVERAGE
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, SchemaError, did_you_mean
 from metering_duck.inputs.fields import ABSENT, NO_PROPERTIES, Column, TimeColumn, json_pointer
@@ -20,12 +19,11 @@ from metering_duck.inputs.from_json import object_faults
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Json
 from metering_duck.inputs.relations import first_keys, relation_of
+from metering_duck.rollups.rules import IS_GAUGE, IS_OF_ONE_RECORD, IS_OVER_KNOWN_TIME, IS_QUOTIENT
 from metering_duck.statements.quote import identifier, literal, literal_list
 from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Query, Stage
 
-QUOTIENTS = ("avg", AVERAGE, KNOWN_AVERAGE, *INTEGRALS)
-PLACED = ("latest", "first", "final-state")
 ALL = "*"
 BUNDLES = ("computedValues", "computed_values")
 APPROXIMATE = ("DOUBLE", "FLOAT")
@@ -244,34 +242,28 @@ def _map_sql(name: str, type: str, where: str) -> str:
 
 def _finer_sql(dropped: Sequence[str]) -> str:
     """`finer`: keys, windows and exact state. What --fill made says nothing, but where its window is."""
-    is_gauge, is_quotient = f"aggregation IN ({_listed(GAUGES)})", f"aggregation IN ({_listed(QUOTIENTS)})"
-    filled = f"record_count = 0 AND NOT ({is_gauge} AND coalesce(carried, FALSE))"
+    filled = f"record_count = 0 AND NOT ({IS_GAUGE} AND coalesce(carried, FALSE))"
     lacks = {
-        f"{is_quotient} AND numerator IS NULL": "numerator",
-        f"aggregation = {literal(KNOWN_AVERAGE)} AND divisor_us IS NULL": "divisor_us",
+        f"{IS_QUOTIENT} AND numerator IS NULL": "numerator",
+        f"{IS_OVER_KNOWN_TIME} AND divisor_us IS NULL": "divisor_us",
         **{
-            f"aggregation IN ({_listed(PLACED)}) AND {name} IS NULL": name
+            f"{IS_OF_ONE_RECORD} AND {name} IS NULL": name
             for name in ("last_recorded_at", "last_metered_at", "last_event_id")
         },
         "max_metered_at IS NULL": "max_metered_at",
     }
     lacking = case((f"NOT ({filled}) AND {condition}", literal(name)) for condition, name in lacks.items())
-    kept = "dimensions"
-    if dropped:
-        stays = f"lambda e: NOT list_contains({literal_list(dropped)}, e.key)"
-        some = f"map_from_entries(list_filter(map_entries(dimensions), {stays}))"
-        kept = NO_PROPERTIES if ALL in dropped else some
     columns = {
         "fault": f"coalesce(fault, {lacking})",
         "fault_text": "fault_text",
         **names(("workspace_id", "universe_id", "subject", "unit", "aggregation")),
         "dimensions": _dimensions_text_sql("dimensions"),
-        "kept_dimensions": _dimensions_text_sql(kept),
+        "kept_dimensions": _dimensions_text_sql(_kept_dimensions_sql(dropped)),
         "finer_start": "window_start",
         "finer_end": "window_end",
-        "exact_text": case({is_quotient: "numerator"}, "coalesce(numerator, quantity)"),
-        "keeps_numerator": f"numerator IS NOT NULL AND NOT {is_quotient}",
-        "is_gauge": is_gauge,
+        "exact_text": case({IS_QUOTIENT: "numerator"}, "coalesce(numerator, quantity)"),
+        "keeps_numerator": f"numerator IS NOT NULL AND NOT {IS_QUOTIENT}",
+        "is_gauge": IS_GAUGE,
         "filled": filled,
         "carried": "coalesce(carried, FALSE)",
         "prorated": "coalesce(prorated, FALSE)",
@@ -281,9 +273,15 @@ def _finer_sql(dropped: Sequence[str]) -> str:
     return select(columns, "typed")
 
 
+def _kept_dimensions_sql(dropped: Sequence[str]) -> str:
+    """The dimensions that a roll-up does not add up over, as a MAP."""
+    if not dropped:
+        return "dimensions"
+    if ALL in dropped:
+        return NO_PROPERTIES
+    stays = f"lambda e: NOT list_contains({literal_list(dropped)}, e.key)"
+    return f"map_from_entries(list_filter(map_entries(dimensions), {stays}))"
+
+
 def _dimensions_text_sql(dimensions: str) -> str:
     return case({f"cardinality({dimensions}) > 0": f"CAST(to_json({dimensions}) AS VARCHAR)"})
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return ", ".join(literal(text) for text in texts)

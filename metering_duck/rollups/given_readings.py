@@ -135,40 +135,61 @@ def _find(engine: Engine, relation: str, types: Types, where: str) -> dict[str, 
 
     Raises: SchemaError.
     """
-    structs = [name for name, kind in types.items() if kind.startswith("STRUCT(") and not kind.endswith("]")]
-    members = {
-        name: engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})")
-        for name in structs
-        if name in ("measurement", "window", "state")
-    }
+    members = _members(engine, relation, types)
     columns = {}
     for name, field in FIELDS.items():
-        places = [Column(identifier(p[0]), types[p[0]]) for p in field.places if len(p) == 1 and p[0] in types]
-        nested = [(p[0], p[1]) for p in field.places if len(p) == 2 and p[1] in members.get(p[0], {})]
-        places += [Column(f"{identifier(outer)}.{identifier(inner)}", members[outer][inner]) for outer, inner in nested]
-        if not places and field.required:
+        found = _place(field, types, members)
+        if found is None and field.required:
             hint = did_you_mean(name, types)
             raise SchemaError(where, name, found="no such column", expected="one, as readings have", hint=hint)
-        columns[name] = _checked(name, field.kind, places[0] if places else Column(ABSENT), where)
+        columns[name] = _checked(name, field.kind, found or Column(ABSENT), where)
     return columns
+
+
+def _members(engine: Engine, relation: str, types: Types) -> dict[str, Types]:
+    """STRUCT column → the types of its members, of the columns that can hold fields of readings."""
+    members: dict[str, Types] = {}
+    for name in ("measurement", "window", "state"):
+        kind = types.get(name, "")
+        if kind.startswith("STRUCT(") and not kind.endswith("]"):
+            members[name] = engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})")
+    return members
+
+
+def _place(field: Field, types: Types, members: Mapping[str, Types]) -> Column | None:
+    """The column that a field is in: one of its own before a member of a STRUCT."""
+    for place in field.places:
+        if len(place) == 1 and place[0] in types:
+            return Column(identifier(place[0]), types[place[0]])
+    for place in field.places:
+        if len(place) == 2 and place[1] in members.get(place[0], {}):
+            outer, inner = place
+            return Column(f"{identifier(outer)}.{identifier(inner)}", members[outer][inner])
+    return None
 
 
 def _checked(name: str, kind: str, column: Column, where: str) -> Column:
     """A field's column if its type can be used; one that only ever holds NULL can."""
     if column.type == '"NULL"' or (column.type == "STRUCT" and kind == "map"):
         return Column(ABSENT)
-    hint = "write them with metering-duck aggregate, as Parquet, Arrow, NDJSON or CSV"
-    if kind == "map":
-        if is_scalar(column.type) and column.type not in ("VARCHAR", "JSON"):
-            raise SchemaError(where, name, found=column.type, expected="a MAP or JSON text", hint=hint)
-        return column
-    expected = "TIMESTAMP, TIMESTAMPTZ or RFC 3339 text" if kind == "time" else EXPECTED[kind]
-    usable = column.type in TIME_TYPES if kind == "time" else is_scalar(column.type)
-    if kind == "number" and column.type in APPROXIMATE:
-        usable, expected = False, "DECIMAL or text, which keep every digit"
-    if not usable:
+    expected = _expected(kind, column.type)
+    if expected is not None:
+        hint = "write them with metering-duck aggregate, as Parquet, Arrow, NDJSON or CSV"
         raise SchemaError(where, name, found=column.type, expected=expected, hint=hint)
-    return Column(f"CAST({column.sql} AS VARCHAR)") if column.type in ("JSON", "UUID") else column
+    if kind != "map" and column.type in ("JSON", "UUID"):
+        return Column(f"CAST({column.sql} AS VARCHAR)")
+    return column
+
+
+def _expected(kind: str, type: str) -> str | None:
+    """What a kind of field is expected to have instead of values of a type; None where the type can be used."""
+    if kind == "map":
+        return "a MAP or JSON text" if is_scalar(type) and type not in ("VARCHAR", "JSON") else None
+    if kind == "time":
+        return None if type in TIME_TYPES else "TIMESTAMP, TIMESTAMPTZ or RFC 3339 text"
+    if kind == "number" and type in APPROXIMATE:
+        return "DECIMAL or text, which keep every digit"
+    return None if is_scalar(type) else EXPECTED[kind]
 
 
 def _plain(column: Column) -> str:

@@ -1,8 +1,17 @@
 -- why: the readings of each new window as one: what is added, which one counts, and what it is divided by (R20)
--- reads: exact_parts(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, window_index BIGINT, length_us BIGINT, scale INTEGER, high HUGEINT, low HUGEINT, keeps_numerator BOOLEAN, record_count BIGINT, divisor_us BIGINT, carried BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR)
+-- reads: exact_parts(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, window_index BIGINT, length_us BIGINT, scale INTEGER, high HUGEINT, low HUGEINT, keeps_numerator BOOLEAN, record_count BIGINT, divisor_us BIGINT, carried BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR), rules(aggregation VARCHAR, combines VARCHAR, divided_by VARCHAR, divisor BIGINT)
 -- yields: workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, window_index BIGINT, scale INTEGER, high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, keeps_numerator BOOLEAN, record_count BIGINT, carried BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR
 -- params:
-WITH gathered AS (
+WITH ruled AS (
+    SELECT
+        exact_parts.*,
+        rules.combines AS combines,
+        rules.divided_by AS divided_by,
+        rules.divisor AS fixed_divisor
+    FROM exact_parts
+    JOIN rules USING (aggregation)
+),
+gathered AS (
     SELECT
         workspace_id,
         universe_id,
@@ -13,14 +22,16 @@ WITH gathered AS (
         window_index,
         any_value(scale) AS scale,
         any_value(length_us) AS length_us,
-        max({'high': high, 'low': low}) FILTER (aggregation IN ('max', 'peak-state')) AS greatest_value,
-        min({'high': high, 'low': low}) FILTER (aggregation IN ('min', 'min-state')) AS least_value,
+        any_value(divided_by) AS divided_by,
+        any_value(fixed_divisor) AS fixed_divisor,
+        max({'high': high, 'low': low}) FILTER (combines = 'greatest') AS greatest_value,
+        min({'high': high, 'low': low}) FILTER (combines = 'least') AS least_value,
         max({
             'recorded_at': last_recorded_at, 'metered_at': last_metered_at, 'id': last_event_id, 'high': high, 'low': low
-        }) FILTER (aggregation IN ('latest', 'final-state')) AS last_one,
+        }) FILTER (combines = 'last') AS last_one,
         min({
             'recorded_at': last_recorded_at, 'metered_at': last_metered_at, 'id': last_event_id, 'high': high, 'low': low
-        }) FILTER (aggregation = 'first') AS first_one,
+        }) FILTER (combines = 'first') AS first_one,
         sum(high) AS high_sum,
         sum(low) AS low_sum,
         bool_or(keeps_numerator) AS keeps_numerator,
@@ -28,7 +39,7 @@ WITH gathered AS (
         sum(divisor_us) AS known_us,
         bool_or(carried) AS carried,
         max(max_metered_at) AS max_metered_at
-    FROM exact_parts
+    FROM ruled
     GROUP BY
         workspace_id,
         universe_id,
@@ -67,13 +78,11 @@ SELECT
     rest + CASE WHEN whole > 0 AND rest < 0 THEN base WHEN whole < 0 AND rest > 0 THEN -base ELSE 0 END AS low,
     base,
     CAST(
-        CASE aggregation
-            WHEN 'avg' THEN record_count
-            WHEN 'time-weighted-avg' THEN length_us
-            WHEN 'time-weighted-avg-known' THEN known_us
-            WHEN 'integral' THEN 1000000
-            WHEN 'integral-hours' THEN 3600000000
-            ELSE 1
+        CASE divided_by
+            WHEN 'records' THEN record_count
+            WHEN 'window' THEN length_us
+            WHEN 'known-time' THEN known_us
+            ELSE fixed_divisor
         END AS HUGEINT
     ) AS divisor,
     keeps_numerator,

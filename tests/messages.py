@@ -15,6 +15,7 @@ from metering_duck import (
     aggregate,
     meter,
 )
+from metering_duck.contract.definitions import COUNTERS, GAUGES, NAMES
 from tests.worlds import Event
 
 ONE: Event = {
@@ -40,10 +41,9 @@ RECORD: Event = {
 M = {"sourceProperty": "q", "unit": "x", "aggregation": "sum"}
 CONFIG = {"measurements": [M]}
 WINDOW = {"start": "2024-01-01", "end": "2024-02-01"}
-AGGREGATIONS = (
-    "sum, max, min, latest, first, count, avg, unique-count, time-weighted-avg, time-weighted-avg-known, peak-state, "
-    "min-state, final-state, integral, integral-hours"
-)
+AGGREGATIONS = ", ".join((*COUNTERS, *GAUGES))
+# Did-you-mean cuts its list at five.
+FIRST_AGGREGATIONS = f"known: {', '.join(NAMES[:5])}, and {len(NAMES) - 5} more."
 SUFFIXES = ".parquet, .pq, .ndjson, .jsonl, .json, .csv, .tsv, .arrow, .feather, .ipc"
 ALL_MAPS = (
     "--map \"workspace_id='acme'\" --map \"universe_id='production'\" --map id=COLUMN --map \"type='api.request'\" "

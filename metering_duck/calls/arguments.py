@@ -12,6 +12,7 @@ from typing import Any
 
 from metering_duck.contract import aggregations
 from metering_duck.contract.config import ConfigLike, MeteringConfig, check_text, load_config
+from metering_duck.contract.definitions import COUNTERS, GAUGES
 from metering_duck.contract.intervals import check_zone
 from metering_duck.contract.times import parse_time
 from metering_duck.decimals.columns import DIGITS_MAX
@@ -210,7 +211,7 @@ def check_aggregations(config: MeteringConfig, chosen: str | None) -> None:
     """Every measurement must have an aggregation, its own or the call's."""
     lacking = [path for path, measurement in config.measurements if not (chosen or measurement.aggregation)]
     if lacking:
-        known = ", ".join((*aggregations.COUNTERS, *aggregations.GAUGES))
+        known = ", ".join((*COUNTERS, *GAUGES))
         fault = f"aggregation: found none; expected one of {known}. hint: --aggregation sum"
         raise ConfigError([f"{path}.{fault}" for path in lacking])
     for path, measurement in config.measurements:

@@ -1,39 +1,33 @@
-"""The aggregations by name, which kind each is, and the text that says one whole.
+"""Aggregations as people write them: the text that says one whole, and what it says.
 
-A *counter* looks at the records inside a window (R12). A *gauge* looks at levels, each held until the next, and so
-also at the record before the window (R14, R19). A percentile ranks the records of a window. Of two levels, the inner
-function makes one value of each inner window or inner dimension, the outer function one of those. How each is computed
-is said elsewhere; this file only names them.
+An aggregation is one row of the table in contract/definitions.py, or two of them. Of two levels, the inner function
+makes one value of each inner window or inner dimension, the outer function one value of those.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import cached_property
 
+from metering_duck.contract.definitions import (
+    DEFINITIONS,
+    GAUGES,
+    NAMES,
+    OTHER_NAMES,
+    OUTER,
+    PRORATED_NAMES,
+    Definition,
+    Percentile,
+    definition_of,
+    looks_like_percentile,
+    percentile_of,
+    plain_name,
+)
 from metering_duck.contract.intervals import parse_interval
 from metering_duck.errors import ConfigError, a_kind, did_you_mean
 
-AVERAGE, KNOWN_AVERAGE = "time-weighted-avg", "time-weighted-avg-known"
-COUNTERS = ("sum", "max", "min", "latest", "first", "count", "avg", "unique-count")
-INTEGRALS = {"integral": 1_000_000, "integral-hours": 3_600_000_000}
-GAUGES = (AVERAGE, KNOWN_AVERAGE, "peak-state", "min-state", "final-state", *INTEGRALS)
-OTHER_NAMES = {
-    "sum-events": "sum",
-    "max-event": "max",
-    "min-event": "min",
-    "latest-event": "latest",
-    "integral-seconds": "integral",
-    "median": "p50-interpolated",
-}
-PERCENTILES = ("p50", "p90", "p95", "p99", "p95-interpolated")
-OUTER = ("sum", "max", "min", "avg", "count")
-NAMES = (*COUNTERS, *GAUGES, *PERCENTILES, *OTHER_NAMES)
-_PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)(-interpolated)?", re.ASCII)
 _OF_DELTAS = "-of-deltas"
-_PRORATED = "prorated-sum"
 
 
 @dataclass(frozen=True)
@@ -59,56 +53,46 @@ class Aggregation:
     @property
     def text(self) -> str:
         """All of it, as records carry it and `parse` reads it."""
-        function = _PRORATED if self.prorated else self.function + (_OF_DELTAS if self.deltas else "")
+        if self.prorated:
+            function = self.definition.prorated_name
+        else:
+            function = self.function + (_OF_DELTAS if self.deltas else "")
         whole = f"{self.outer}-of-{function}" if self.outer else function
-        return whole + (f" per {self.per}" if self.per else "") + (f" by {self.by}" if self.by else "")
+        if self.per:
+            whole += f" per {self.per}"
+        if self.by:
+            whole += f" by {self.by}"
+        return whole
 
     @property
     def inner(self) -> Aggregation:
         """The inner one of two levels."""
         return replace(self, outer=None, per=None, by=None)
 
+    @cached_property
+    def definition(self) -> Definition:
+        """The row of its function, of two levels the inner one's."""
+        return definition_of(self.function)
+
+    @cached_property
+    def outermost(self) -> Definition:
+        """The row of the function that gives its value: of two levels the outer one's."""
+        return definition_of(self.outer or self.function)
+
     @property
     def is_gauge(self) -> bool:
         """Whether its function sees levels (R14, R19)."""
-        return self.function in GAUGES
-
-    @property
-    def divides(self) -> bool:
-        """Whether it is a sum of level × time, by itself or divided."""
-        return self.function in (AVERAGE, KNOWN_AVERAGE, *INTEGRALS)
+        return self.definition.kind == "gauge"
 
     @property
     def is_counter(self) -> bool:
-        """Whether it is one of COUNTERS, of one level, each record whole."""
-        return self.outer is None and self.function in COUNTERS and not self.prorated
+        """Whether it is a counter of one level, each record whole."""
+        return self.outer is None and self.definition.kind == "counter" and not self.prorated
 
-    @cached_property
+    @property
     def percentile(self) -> Percentile | None:
-        """The percentile that its outermost function is, if it is one."""
-        return percentile_of(self.outer or self.function)
-
-
-@dataclass(frozen=True)
-class Percentile:
-    """`parts` of `whole`, both whole numbers: 95 of 100 for p95, 999 of 1000 for p99.9.
-
-    Nearest rank is the smallest value such that at least so many of all are not above it; interpolated is linear
-    between the two closest ranks (Hyndman and Fan, Sample quantiles, 1996: definitions 1 and 7).
-    """
-
-    parts: int
-    whole: int
-    interpolated: bool
-
-
-def percentile_of(name: str) -> Percentile | None:
-    """The percentile that a name says: p95, p99.9, p95-interpolated; None for another name."""
-    match = _PERCENTILE.fullmatch(name)
-    if match is None or not 0 < Decimal(match[1]) <= 100:
-        return None
-    parts, whole = (Decimal(match[1]) / 100).as_integer_ratio()
-    return Percentile(parts, whole, bool(match[2]))
+        """The percentile that gives its value, if one does."""
+        return percentile_of(self.outermost.name)
 
 
 def canonical(name: str, where: str) -> str:
@@ -144,7 +128,7 @@ def parse(text: str, where: str) -> Aggregation:
 
 def _expected(text: str) -> str:
     """What would have been an aggregation, to someone who nearly wrote one."""
-    if _PERCENTILE.fullmatch(text):
+    if looks_like_percentile(text):
         return "expected a percentile above 0 and at most 100, such as p99.9."
     outer, of, inner = text.split(" ")[0].partition("-of-")
     if of and _parse_function(inner) is not None:
@@ -167,6 +151,7 @@ def check_inner(aggregation: Aggregation, where: str) -> None:
 
 
 def _parse_name(name: str) -> Aggregation | None:
+    """An aggregation of one level or of two, from the part of its text before `per` and `by`."""
     one_level = _parse_function(name)
     if one_level is not None:
         return one_level
@@ -175,22 +160,18 @@ def _parse_name(name: str) -> Aggregation | None:
     inner = _parse_function(inner_name)
     if inner is None or not (outer in OUTER or percentile_of(outer)):
         return None
-    return replace(inner, outer=_plain(outer))
+    return replace(inner, outer=plain_name(outer))
 
 
 def _parse_function(name: str) -> Aggregation | None:
-    known = OTHER_NAMES.get(name, name)
-    if known == _PRORATED:
-        return Aggregation("sum", prorated=True)
-    base = known.removesuffix(_OF_DELTAS)
-    base = OTHER_NAMES.get(base, base)
-    if known.endswith(_OF_DELTAS):
-        return Aggregation(base, deltas=True) if base in GAUGES else None
-    known = base
-    return Aggregation(_plain(known)) if known in COUNTERS or known in GAUGES or percentile_of(known) else None
-
-
-def _plain(name: str) -> str:
-    """A percentile without zeros that say nothing."""
-    match = _PERCENTILE.fullmatch(name)
-    return f"p{Decimal(match[1]).normalize():f}{match[2] or ''}" if match else name
+    """One function: an aggregation's own name or another name of it, of deltas, or of split spans."""
+    if name in PRORATED_NAMES:
+        return Aggregation(PRORATED_NAMES[name], prorated=True)
+    of_deltas = name.endswith(_OF_DELTAS)
+    base = name.removesuffix(_OF_DELTAS)
+    function = OTHER_NAMES.get(base, base)
+    if of_deltas:
+        return Aggregation(function, deltas=True) if function in GAUGES else None
+    if function in DEFINITIONS or percentile_of(function):
+        return Aggregation(plain_name(function))
+    return None

@@ -242,7 +242,7 @@ class Measurement(Model):
             raise ValueError(f'found {key} with {found.name}; expected two levels, such as "sum-of-max"')
         if self.values == "deltas" and not found.is_gauge:
             raise ValueError(f"found deltas with {found.name}; expected a gauge, such as time-weighted-avg")
-        if self.divisor == "known" and found.function != aggregations.KNOWN_AVERAGE:
+        if self.divisor == "known" and found.definition.divided_by != "known-time":
             raise ValueError(f"found the divisor known with {found.name}; expected time-weighted-avg")
         if self.proration == "by-time" and not found.prorated:
             raise ValueError(f"found proration by-time with {found.name}; expected sum")
@@ -256,9 +256,9 @@ class Measurement(Model):
         found = aggregations.parse(text, "aggregation")
         if found.is_gauge and self.values == "deltas":
             found = replace(found, deltas=True)
-        if found.function == aggregations.AVERAGE and self.divisor == "known":
-            found = replace(found, function=aggregations.KNOWN_AVERAGE)
-        if found.function == "sum" and self.proration == "by-time":
+        if found.definition.known_name and self.divisor == "known":
+            found = replace(found, function=found.definition.known_name)
+        if found.definition.prorated_name and self.proration == "by-time":
             found = replace(found, prorated=True)
         if found.outer and not (found.per or found.by):
             found = replace(found, per=self.inner_window, by=self.inner_dimension)

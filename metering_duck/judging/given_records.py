@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from metering_duck.contract import aggregations
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.config import MeteringConfig
+from metering_duck.contract.definitions import COUNTERS, GAUGES, OTHER_NAMES
 from metering_duck.contract.measurements import Measurement
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, SCALE_DEFAULT, DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError, first_few
@@ -75,7 +76,7 @@ class RecordCompiler:
         """The aggregation of a record: the call's, else its own, else its unit's in the config."""
         if self.aggregation:
             return case(self._as_chosen(), literal(self.aggregation), of="aggregation")
-        other_names = [(literal(name), literal(known)) for name, known in aggregations.OTHER_NAMES.items()]
+        other_names = [(literal(name), literal(known)) for name, known in OTHER_NAMES.items()]
         own = case(other_names, "nullif(aggregation, '')", of="aggregation")
         of_unit = [
             (literal(unit), literal(found[0].text))
@@ -173,13 +174,10 @@ class RecordCompiler:
         chosen = aggregations.parse(str(self.aggregation), "aggregation")
         if chosen.is_gauge and not chosen.deltas:
             deltas = literal(replace(chosen, deltas=True).text)
-            names = [
-                replace(chosen, function=name, deltas=True, outer=None, per=None, by=None).text
-                for name in aggregations.GAUGES
-            ]
+            names = [replace(chosen, function=name, deltas=True, outer=None, per=None, by=None).text for name in GAUGES]
             return [(literal(name), deltas) for name in names]
-        if chosen.function == "sum" and not chosen.prorated:
-            return [(literal("prorated-sum"), literal(replace(chosen, prorated=True).text))]
+        if chosen.definition.prorated_name and not chosen.prorated:
+            return [(literal(chosen.definition.prorated_name), literal(replace(chosen, prorated=True).text))]
         return []
 
     def aggregations_query(self) -> Query:
@@ -202,7 +200,7 @@ class RecordCompiler:
         if lacking:
             raise ConfigError(
                 f"records: found no aggregation for the unit {first_few(map(repr, lacking))}; expected one of "
-                f"{', '.join((*aggregations.COUNTERS, *aggregations.GAUGES))}. hint: --aggregation sum"
+                f"{', '.join((*COUNTERS, *GAUGES))}. hint: --aggregation sum"
             )
         found = tuple(aggregations.canonical(str(name), f"records of {unit!r}: aggregation") for name, unit in rows)
         for text in found:

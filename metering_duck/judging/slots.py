@@ -50,7 +50,7 @@ class Slot:
     @property
     def counts_texts(self) -> bool:
         """Whether its texts are told apart and are no quantities."""
-        return self.aggregation is not None and self.aggregation.function == "unique-count"
+        return self.aggregation is not None and self.aggregation.definition.takes_texts
 
     @property
     def is_prorated(self) -> bool:
@@ -124,7 +124,7 @@ def _check_slot(slot: Slot, measurement: Measurement, entry: Entry, path: str) -
 def _slot(measurement: Measurement, chosen: str | None) -> Slot:
     """What a measurement needs of its slot."""
     aggregation = measurement.aggregated(chosen)
-    counts_texts = aggregation is not None and aggregation.function == "unique-count"
+    counts_texts = aggregation is not None and aggregation.definition.takes_texts
     decimal = DecimalType(measurement.integer_digits, measurement.scale)
     return Slot(
         -1,

@@ -30,17 +30,20 @@ READING = (
     *("id", "workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end"),
     *("dimensions", "quantity", "record_count", "numerator", "divisor_us", "carried"),
 )
-# What the total of the shown rows is, in SQL over `traced`; `exact` is a quantity as a DECIMAL.
-TOTALS = {
+# State of a counter, and of a gauge → what the shown rows come to, in SQL over `traced`; `exact` is a quantity as a
+# DECIMAL. What is made of other states has no total.
+COUNTED = {
     "sum": "sum(exact)",
-    "max": "max(exact)",
-    "min": "min(exact)",
+    "greatest": "max(exact)",
+    "least": "min(exact)",
     "count": "CAST(count(*) AS DECIMAL(38, 0))",
-    "latest": "arg_max(exact, place)",
+    "last": "arg_max(exact, place)",
     "first": "arg_min(exact, place)",
-    "peak-state": "max(exact) FILTER (held_us > 0)",
-    "min-state": "min(exact) FILTER (held_us > 0)",
-    "final-state": "arg_max(exact, place)",
+}
+HELD = {
+    "greatest": "max(exact) FILTER (held_us > 0)",
+    "least": "min(exact) FILTER (held_us > 0)",
+    "last": "arg_max(exact, place)",
 }
 
 
@@ -177,7 +180,7 @@ def _fill(engine: Engine, reading: dict[str, Any], function: Aggregation, start:
 def _totals(engine: Engine, reading: dict[str, Any], function: Aggregation) -> dict[str, Any]:
     counts = engine.rows("SELECT count(*), count(*) FILTER (carried_in) FROM traced")[0]
     totals: dict[str, Any] = {"rows": counts[0], "carried_in": counts[1]}
-    if is_gauge(reading) and function.divides:
+    if is_gauge(reading) and function.definition.weighs:
         # A product of more than 38 digits is not shown; the reading has been metered again all the same.
         try:
             ((whole, numerator),) = engine.rows(
@@ -189,13 +192,20 @@ def _totals(engine: Engine, reading: dict[str, Any], function: Aggregation) -> d
             return totals | {"divisor_us": reading["divisor_us"]}
         exact = numerator == reading["numerator"]
         return totals | {"numerator": numerator, "divisor_us": reading["divisor_us"], "is_numerator": exact}
-    sql = None if function.outer or function.prorated else TOTALS.get(function.function)
+    sql = _total_sql(function)
     if sql:
         ((total,),) = engine.rows(f"SELECT plain_text({sql}) FROM traced")
-        totals["total"] = total
-    if function.function == "avg" and not function.outer:
-        totals |= {"sum": engine.rows("SELECT plain_text(sum(exact)) FROM traced")[0][0]}
+        # An average is not shown as it is rounded, but as what is divided by the number of rows.
+        totals["total" if function.definition.divided_by is None else "sum"] = total
     return totals
+
+
+def _total_sql(function: Aggregation) -> str | None:
+    """What the shown rows come to, before it is divided, where one value tells it."""
+    definition = function.definition
+    states = HELD if definition.kind == "gauge" else COUNTED
+    is_told = not function.outer and not function.prorated and set(definition.keeps) <= set(states)
+    return definition.value_sql(states) if is_told else None
 
 
 def traced_query(reading: dict[str, Any]) -> Query:

@@ -7,6 +7,7 @@ Counting what became of every event costs nothing more that way. Only `counter_N
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metering_duck.decimals.columns import from_unscaled_sql
@@ -18,12 +19,49 @@ from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Query, Stage
 
 if TYPE_CHECKING:
+    from metering_duck.contract.aggregations import Aggregation
     from metering_duck.readings.series import Series, Totals
 
-SUMMED = ("sum", "avg")
-# The counters whose parts come together exactly (R20).
-COMBINED = (*SUMMED, "min", "max", "latest", "first", "count")
-PLACED_RECORDS = {"latest": "max", "first": "min"}
+
+@dataclass(frozen=True)
+class State:
+    """What a counter keeps of a slot's quantities (contract/definitions.py names its states).
+
+    `scanned` is the aggregate of the scan over a `{quantity}`, `{record}` or `{text}` of the rows that count. `merged`
+    brings such aggregates of several parts together; None where they do not come together exactly (R20).
+    """
+
+    scanned: str
+    merged: str | None
+
+
+STATES = {
+    "sum": State("sum({quantity})", "sum"),
+    "greatest": State("max({quantity})", "max"),
+    "least": State("min({quantity})", "min"),
+    "last": State("max({record})", "max"),
+    "first": State("min({record})", "min"),
+    "texts": State("count(DISTINCT {text})", None),
+}
+# Where the records of several slots are compared, the function that takes the one of a state out of a list.
+OF_RECORDS = {"last": "list_max", "first": "list_min"}
+# A slot's first state is in its column x_N, the second in y_N. How many quantities it has is in n_N for every counter.
+COLUMNS = "xyz"
+ADDED = "CAST(sum({column}) AS BIGINT)"
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A column of `counted`: its SQL in the scan, and what makes one `{column}` of those of several parts."""
+
+    scanned: str
+    merged: str = ADDED
+
+
+def is_counted_in_parts(aggregation: Aggregation) -> bool:
+    """Whether parts of a window can be counted apart and come together exactly (R20)."""
+    states = [STATES[name] for name in aggregation.definition.keeps if name in STATES]
+    return aggregation.is_counter and all(state.merged is not None for state in states)
 
 
 def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
@@ -38,7 +76,7 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
     )
     # Where a row makes a reading its status is known: it is not grouped by a text then.
     columns = {"used": "used", "status": case({"NOT used": "status"}), **_key_columns(totals, [s for s, _ in slots])}
-    aggregates = _aggregates(totals)
+    aggregates = {name: aggregate.scanned for name, aggregate in _aggregates(totals).items()}
     positions = [str(place + 1) for place, name in enumerate(columns) if name not in totals.constants]
     why = "one scan: what became of every event, and the counters of each subject and window"
     counted = Stage("counted", why, select(columns | aggregates, "windowed", group_by=positions))
@@ -46,40 +84,29 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
 
 
 def merged_query(totals: Totals, parts: str) -> Query:
-    """`counted`, from `parts` that were counted apart, their sums in two parts: the exact state of a counter (R20)."""
+    """`counted`, from `parts` that were counted apart, their sums in two parts: the exact state of a counter (R20).
+
+    All counters must be such as `is_counted_in_parts`.
+    """
     keys = ["used", "status", *_key_columns(totals, [slot for series in totals.counters for slot in series.slots])]
-    functions = {slot.index: series.aggregation.function for series in totals.counters for slot in series.slots}
-    aggregates = {}
-    for name in _aggregates(totals):
-        what, _, number = name.rpartition("_")
-        if what in ("high", "low"):
-            aggregates[name] = f"sum({name})"
-        elif what == "x":
-            function = functions[int(number)]
-            aggregates[name] = f"{PLACED_RECORDS.get(function, function)}({name})"
-        elif what in ("metered", "widest"):
-            aggregates[name] = f"max({name})"
-        elif name == "unscheduled_subject":
-            aggregates[name] = f"min({name})"
-        else:
-            aggregates[name] = f"CAST(sum({name}) AS BIGINT)"
+    aggregates = {name: aggregate.merged.format(column=name) for name, aggregate in _aggregates(totals).items()}
     merged = select(names(keys) | aggregates, parts, group_by=[str(place + 1) for place in range(len(keys))])
     return Query("counted", (Stage("counted", "what was counted apart, together", merged),))
 
 
-def _aggregates(totals: Totals) -> dict[str, str]:
+def _aggregates(totals: Totals) -> dict[str, Aggregate]:
     """What is counted of each key: how many events, and the aggregates of each slot."""
     aggregates = {
-        "events": "count(*)",
-        "times_cut": _count_where(totals, "time_cut"),
-        "times_naive": _count_where(totals, "time_naive"),
+        "events": Aggregate("count(*)"),
+        "times_cut": Aggregate(_count_where(totals, "time_cut")),
+        "times_naive": Aggregate(_count_where(totals, "time_naive")),
     }
     if totals.windows.by_subject:
-        aggregates |= {
-            "unscheduled": "count(*) FILTER (NOT scheduled AND status = 'metered')",
-            "unscheduled_subject": "min(subject) FILTER (NOT scheduled AND status = 'metered')",
-        }
-    aggregates |= {f"widest_{slot.index}": f"max(abs(v_{slot.index}))" for slot, _ in totals.weighed}
+        unscheduled = "FILTER (NOT scheduled AND status = 'metered')"
+        aggregates["unscheduled"] = Aggregate(f"count(*) {unscheduled}")
+        aggregates["unscheduled_subject"] = Aggregate(f"min(subject) {unscheduled}", "min({column})")
+    for slot, _ in totals.weighed:
+        aggregates[f"widest_{slot.index}"] = Aggregate(f"max(abs(v_{slot.index}))", "max({column})")
     for series in totals.counters:
         for slot in series.slots:
             aggregates |= _slot_aggregates(slot, series, exact=totals.exact)
@@ -114,31 +141,45 @@ def _count_where(totals: Totals, condition: str) -> str:
     return "CAST(0 AS BIGINT)" if totals.constants.get(condition) == "FALSE" else f"count(*) FILTER ({condition})"
 
 
-def _slot_aggregates(slot: Slot, series: Series, *, exact: bool) -> dict[str, str]:
-    n, value, function = slot.index, f"v_{slot.index}", series.aggregation.function
+def _slot_aggregates(slot: Slot, series: Series, *, exact: bool) -> dict[str, Aggregate]:
+    """What is counted of a slot: how many quantities, when the last of them entered, and the states of its counter."""
+    n, value = slot.index, f"v_{slot.index}"
     present = f"used AND {value} IS NOT NULL"
-    columns = {
-        f"n_{n}": f"count({_where_used(value)})",
-        f"metered_{n}": f"max(CASE WHEN {present} THEN metered_at END)",
-    }
     if slot.is_in_all:
-        columns = {
-            f"n_{n}": case({"used": "count(*)"}, "0"),
-            f"metered_{n}": f"max({_where_used('metered_at')})",
-        }
-    if function in SUMMED and exact:
-        high, low = series.decimal.parts_sql(f"CAST({_where_used(value)} AS {series.decimal.wide_sql})")
-        columns |= {f"high_{n}": f"sum({high})", f"low_{n}": f"sum({low})"}
-    elif function in (*SUMMED, "min", "max"):
-        columns[f"x_{n}"] = f"{'sum' if function in SUMMED else function}({_where_used(value)})"
-    elif function in PLACED_RECORDS:
-        record = struct({"recorded_at": "recorded_at", "metered_at": "metered_at", "id": "event_id", "quantity": value})
-        columns[f"x_{n}"] = f"{PLACED_RECORDS[function]}(CASE WHEN {present} THEN {record} END)"
-    elif function == "unique-count":
-        distinct = f"DISTINCT CASE WHEN {present} THEN {slot.text_sql} END"
-        alone = len(series.slots) == 1
-        columns[f"x_{n}"] = f"count({distinct})" if alone else f"list({distinct}) FILTER ({present})"
-    return columns
+        count, metered = case({"used": "count(*)"}, "0"), _where_used("metered_at")
+    else:
+        count, metered = f"count({_where_used(value)})", f"CASE WHEN {present} THEN metered_at END"
+    aggregates = {f"n_{n}": Aggregate(count), f"metered_{n}": Aggregate(f"max({metered})", "max({column})")}
+    for name, column in _columns_of(series).items():
+        if name == "sum" and exact:
+            high, low = series.decimal.parts_sql(f"CAST({_where_used(value)} AS {series.decimal.wide_sql})")
+            aggregates[f"high_{n}"] = Aggregate(f"sum({high})", "sum({column})")
+            aggregates[f"low_{n}"] = Aggregate(f"sum({low})", "sum({column})")
+        else:
+            aggregates[f"{column}_{n}"] = _state_aggregate(slot, series, STATES[name], present)
+    return aggregates
+
+
+def _state_aggregate(slot: Slot, series: Series, state: State, present: str) -> Aggregate:
+    """One state of a slot's quantities."""
+    value = f"v_{slot.index}"
+    record = struct({"recorded_at": "recorded_at", "metered_at": "metered_at", "id": "event_id", "quantity": value})
+    scanned = state.scanned
+    if slot.counts_texts and len(series.slots) > 1:
+        # The same text may be in several slots: they are told apart once all slots are together.
+        scanned = "list(DISTINCT {text}) FILTER ({present})"
+    sql = scanned.format(
+        quantity=_where_used(value),
+        record=f"CASE WHEN {present} THEN {record} END",
+        text=f"CASE WHEN {present} THEN {slot.text_sql} END",
+        present=present,
+    )
+    return Aggregate(sql, f"{state.merged}({{column}})" if state.merged else "")
+
+
+def _columns_of(series: Series) -> dict[str, str]:
+    """State → the column that each slot of a counter has it in, without the slot's number."""
+    return dict(zip((name for name in series.aggregation.definition.keeps if name in STATES), COLUMNS, strict=False))
 
 
 def counter_stages(totals: Totals) -> list[Stage]:
@@ -149,7 +190,7 @@ def counter_stages(totals: Totals) -> list[Stage]:
 def _counter_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
     why = f"the {series.aggregation.name} of {series.unit_shown}"
     count = _count_sql(series)
-    if series.aggregation.function != "avg":
+    if series.aggregation.definition.divided_by is None:
         source = f"{totals.prefix}counted"
         return [Stage(f"counter_{n}", why, _counter_sql(totals, series, source, where=["used", f"{count} > 0"]))]
     counted = f"(SELECT * FROM {totals.prefix}counted WHERE used AND {count} > 0)"
@@ -163,14 +204,14 @@ def _count_sql(series: Series) -> str:
 
 
 def _counter_sql(totals: Totals, series: Series, source: str, *, where: Sequence[str]) -> str:
-    numbers = [slot.index for slot in series.slots]
-    function, rounding = series.aggregation.function, totals.rounding(series)
-    if function == "avg":
+    definition, rounding = series.aggregation.definition, totals.rounding(series)
+    if definition.divided_by == "records":
         quantity, numerator = rounding.average_sql, numerator_text_sql(series.decimal)
     else:
-        value = _value_sql(totals, series, numbers)
-        scale = 0 if function in ("count", "unique-count") else series.decimal.scale
+        scale = 0 if definition.is_whole else series.decimal.scale
+        value = definition.value_sql(_states_sql(totals, series))
         quantity, numerator = rounding.quantity_sql(value, scale), rounding.exact_text_sql(value, scale)
+    deciding = next((_record_sql(series, name) for name in definition.keeps if name in OF_RECORDS), None)
     columns = {
         **{name: totals.constants.get(name, name) for name in KEY},
         "unit": series.unit_sql,
@@ -182,33 +223,52 @@ def _counter_sql(totals: Totals, series: Series, source: str, *, where: Sequence
         "record_count": _count_sql(series),
         "carried": "FALSE",
         "prorated": "FALSE",
-        "max_metered_at": _one_of("greatest", [f"metered_{n}" for n in numbers]),
-        **last_columns(_record_sql(series, numbers) if function in PLACED_RECORDS else None),
+        "max_metered_at": _one_of("greatest", [f"metered_{slot.index}" for slot in series.slots]),
+        **last_columns(deciding),
     }
     return select(columns, source, where=where)
 
 
-def _value_sql(totals: Totals, series: Series, numbers: Sequence[int]) -> str:
-    """The counter's value as DECIMAL(38, scale), whatever slots a key has."""
-    wide = series.decimal.wide_sql
-    values = [f"CAST(x_{n} AS {wide})" for n in numbers]
-    match series.aggregation.function:
+def _states_sql(totals: Totals, series: Series) -> dict[str, str]:
+    """Each state that a counter keeps, whatever slots a key has: a DECIMAL(38, scale), a number of things without a
+    scale."""
+    return {name: _state_sql(totals, series, name) for name in series.aggregation.definition.keeps}
+
+
+def _state_sql(totals: Totals, series: Series, name: str) -> str:
+    """One state of all slots of a counter together."""
+    match name:
         case "count":
             return f"CAST({_count_sql(series)} AS DECIMAL(38, 0))"
-        case "unique-count":
-            lists = ", ".join(f"coalesce(x_{n}, [])" for n in numbers)
-            distinct = f"x_{numbers[0]}" if len(numbers) == 1 else f"len(list_distinct(flatten([{lists}])))"
-            return f"CAST({distinct} AS DECIMAL(38, 0))"
+        case "texts":
+            return f"CAST({_distinct_sql(series)} AS DECIMAL(38, 0))"
         case "sum" if totals.exact:
             high, low = _sum_parts(totals, series)
             whole = f"sum_of_parts({high}, {low}, power_of_ten({series.decimal.low_digits}))"
             return from_unscaled_sql(whole, series.decimal.scale)
         case "sum":
+            values = _values_sql(series, name)
             return values[0] if len(values) == 1 else " + ".join(f"coalesce({value}, 0)" for value in values)
-        case "min" | "max" as extreme:
-            return _one_of("least" if extreme == "min" else "greatest", values)
+        case "last" | "first":
+            return f"({_record_sql(series, name)}).quantity"
         case _:
-            return f"({_record_sql(series, numbers)}).quantity"
+            # DuckDB has functions of the names of the other states: greatest and least.
+            return _one_of(name, _values_sql(series, name))
+
+
+def _values_sql(series: Series, name: str) -> list[str]:
+    """A state of each slot, as one DECIMAL."""
+    column = _columns_of(series)[name]
+    return [f"CAST({column}_{slot.index} AS {series.decimal.wide_sql})" for slot in series.slots]
+
+
+def _distinct_sql(series: Series) -> str:
+    """How many different texts there are in all slots."""
+    column = _columns_of(series)["texts"]
+    if len(series.slots) == 1:
+        return f"{column}_{series.slots[0].index}"
+    lists = ", ".join(f"coalesce({column}_{slot.index}, [])" for slot in series.slots)
+    return f"len(list_distinct(flatten([{lists}])))"
 
 
 def _sum_parts(totals: Totals, series: Series) -> tuple[str, str]:
@@ -216,21 +276,23 @@ def _sum_parts(totals: Totals, series: Series) -> tuple[str, str]:
     numbers = [slot.index for slot in series.slots]
     low_sql, base = series.decimal.low_sql, f"power_of_ten({series.decimal.low_digits})"
     if totals.exact:
-        high = " + ".join(f"coalesce(CAST(high_{n} AS HUGEINT), 0)" for n in numbers)
-        return f"({high})", f"({' + '.join(f'coalesce(unscaled(CAST(low_{n} AS {low_sql})), 0)' for n in numbers)})"
-    wholes = [f"unscaled(coalesce(CAST(x_{n} AS {series.decimal.wide_sql}), 0))" for n in numbers]
-    return (
-        f"({' + '.join(f'{whole} // {base}' for whole in wholes)})",
-        f"({' + '.join(f'{w} % {base}' for w in wholes)})",
-    )
+        highs = [f"coalesce(CAST(high_{n} AS HUGEINT), 0)" for n in numbers]
+        lows = [f"coalesce(unscaled(CAST(low_{n} AS {low_sql})), 0)" for n in numbers]
+    else:
+        wholes = [f"unscaled(coalesce({value}, 0))" for value in _values_sql(series, "sum")]
+        highs = [f"{whole} // {base}" for whole in wholes]
+        lows = [f"{whole} % {base}" for whole in wholes]
+    return f"({' + '.join(highs)})", f"({' + '.join(lows)})"
 
 
-def _record_sql(series: Series, numbers: Sequence[int]) -> str:
+def _record_sql(series: Series, name: str) -> str:
     """The last, or first, of the slots' last, or first, records in the order of R13."""
+    column = _columns_of(series)[name]
     record = f"STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity {series.decimal.wide_sql})"
-    casts = [f"CAST(x_{n} AS {record})" for n in numbers]
-    return casts[0] if len(casts) == 1 else f"list_{PLACED_RECORDS[series.aggregation.function]}([{', '.join(casts)}])"
+    casts = [f"CAST({column}_{slot.index} AS {record})" for slot in series.slots]
+    return casts[0] if len(casts) == 1 else f"{OF_RECORDS[name]}([{', '.join(casts)}])"
 
 
 def _one_of(function: str, values: Sequence[str]) -> str:
+    """The one value, or the function of several."""
     return values[0] if len(values) == 1 else f"{function}({', '.join(values)})"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metering_duck.contract.aggregations import AVERAGE, INTEGRALS
+from metering_duck.readings.gauges import WEIGHED, divisor_sql
 from metering_duck.readings.series import KEY
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select
@@ -41,8 +41,9 @@ def dense_sql(totals: Totals) -> str:
     windows = by_subject if totals.windows.by_subject else f"CROSS JOIN {totals.windows.name}"
     there = "totals.window_index IS NOT NULL"
     zero = "'0'" if totals.digits is not None else "0"
-    divisors = {literal(AVERAGE): "epoch_us(window_end) - epoch_us(window_start)"}
-    divisors |= {literal(name): str(divisor) for name, divisor in INTEGRALS.items()}
+    # Where there was no level no time is known, and nothing to divide by it.
+    divided = [definition for definition in WEIGHED if definition.divided_by != "known-time"]
+    divisors = {literal(definition.name): divisor_sql(definition) for definition in divided}
 
     def kept(column: str, otherwise: str) -> str:
         before = f"last_value(totals.{column} IGNORE NULLS) OVER so_far"

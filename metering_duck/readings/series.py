@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -45,24 +46,37 @@ class Series:
 
 
 def _series(unit: str, slots: tuple[Slot, ...]) -> Series:
-    """Slots of one unit and of aggregations of one name, if they mean the same."""
+    """Slots of one unit and of aggregations of one name, if they mean the same.
+
+    Raises: ConfigError where they do not.
+    """
+    aggregation, rounding = _common_aggregation(unit, slots), _common_rounding(unit, slots)
+    decimal = common_type((slot.decimal for slot in slots), f"the unit {unit}")
+    if aggregation.outer:
+        # Inner readings are values of the widest scale that a reading has.
+        scale = max(decimal.scale, SCALE_DEFAULT)
+        decimal = DecimalType(DIGITS_MAX - scale, scale)
+    return Series(unit, aggregation, slots, decimal, rounding)
+
+
+def _common_aggregation(unit: str, slots: Sequence[Slot]) -> Aggregation:
+    """The aggregation of all slots; where some split their spans by time and some do not, the one that splits."""
     made = sorted({slot.aggregation for slot in slots if slot.aggregation}, key=lambda a: a.text)
     if len({replace(aggregation, prorated=False) for aggregation in made}) > 1:
         found = " and ".join(f'"{aggregation.text}"' for aggregation in made)
         raise ConfigError(f"the unit {unit}: found {found}; expected one of them. hint: give each a unit of its own")
+    return next((aggregation for aggregation in made if aggregation.prorated), made[0])
+
+
+def _common_rounding(unit: str, slots: Sequence[Slot]) -> str:
+    """How the results of all slots are rounded."""
     roundings = sorted({slot.rounding for slot in slots})
     if len(roundings) > 1:
         raise ConfigError(
             f"the unit {unit}: found the roundings {' and '.join(roundings)}; expected one. "
             "hint: give each a unit of its own"
         )
-    decimal = common_type((slot.decimal for slot in slots), f"the unit {unit}")
-    if made[-1].outer:
-        # Inner readings are values of the widest scale that a reading has.
-        scale = max(decimal.scale, SCALE_DEFAULT)
-        decimal = DecimalType(DIGITS_MAX - scale, scale)
-    prorated = next((aggregation for aggregation in made if aggregation.prorated), made[0])
-    return Series(unit, prorated, slots, decimal, roundings[0])
+    return roundings[0]
 
 
 @dataclass(frozen=True)
@@ -128,8 +142,9 @@ class Totals:
     @property
     def weighed(self) -> list[tuple[Slot, Series]]:
         """The slots whose levels are multiplied by times, as they were sent."""
-        found = [(slot, s) for group in self.gauges for s in group if s.aggregation.divides for slot in s.slots]
-        return [(slot, series) for slot, series in found if not series.aggregation.deltas]
+        gauges = [series for group in self.gauges for series in group]
+        weighed = [s for s in gauges if s.aggregation.definition.weighs and not s.aggregation.deltas]
+        return [(slot, series) for series in weighed for slot in series.slots]
 
     @property
     def valued(self) -> list[Series]:
@@ -192,15 +207,11 @@ class Totals:
         number = self.valued.index(series)
         prefix = f"{self.prefix}inner_{number}_"
         aggregation, by = series.aggregation, series.slots[0].inner_column
-        slots = tuple(
-            replace(
-                s, aggregation=s.aggregation.inner if s.aggregation else None, result_scale=None, rounding=HALF_EVEN
-            )
-            for s in series.slots
-        )
-        windows = (
-            self.windows if aggregation.by else inner_windows(self.windows, str(aggregation.per), f"{prefix}windows")
-        )
+        slots = tuple(_inner_slot(slot) for slot in series.slots)
+        if aggregation.by:
+            windows = self.windows
+        else:
+            windows = inner_windows(self.windows, str(aggregation.per), f"{prefix}windows")
         return replace(
             self,
             slots=slots,
@@ -218,6 +229,12 @@ class Totals:
         """Text and inner interval of each aggregation that has one."""
         made = [series.aggregation for series in self.valued if series.aggregation.per]
         return [(found.text, parse_interval(found.per, "aggregation")) for found in made]
+
+
+def _inner_slot(slot: Slot) -> Slot:
+    """A slot under the inner aggregation of its two; inner readings are rounded to 18 digits, half to even."""
+    inner = slot.aggregation.inner if slot.aggregation else None
+    return replace(slot, aggregation=inner, result_scale=None, rounding=HALF_EVEN)
 
 
 def inner_windows(outer: Windows, per: str, name: str) -> Windows:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metering_duck.contract.aggregations import Percentile
+from metering_duck.contract.definitions import Percentile
 from metering_duck.decimals.columns import from_unscaled_sql
 from metering_duck.decimals.quotients import Quotient
 from metering_duck.judging.slots import Slot
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from metering_duck.readings.series import Series, Totals
 
 SEEN = (*KEY, "unit", "window_index")
+# State of the function that gives a value → its aggregate of values that are exact already.
+STATES = {"greatest": "max(quantity)", "least": "min(quantity)", "count": "count(*)"}
 
 
 def valued_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
@@ -100,19 +102,17 @@ def _percentile_columns(series: Series, percentile: Percentile) -> dict[str, str
 
 
 def _plain_columns(series: Series) -> dict[str, str]:
-    function, base = (
-        series.aggregation.outer or series.aggregation.function,
-        f"power_of_ten({series.decimal.low_digits})",
-    )
-    if function in ("sum", "avg"):
-        # A value that does not fit is NULL, and then so is what is made of it (R18).
-        whole = "count(quantity) = count(*)"
-        parts = {
-            "high": case({whole: f"sum(unscaled(quantity) // {base})"}),
-            "low": case({whole: f"sum(unscaled(quantity) % {base})"}),
-        }
-        return parts | {"divisor": "count(*)"}
-    return {"value": "count(*)" if function == "count" else f"{function}(quantity)"}
+    """A sum in two parts, and what it may be divided by; any other function as one value."""
+    outermost, base = series.aggregation.outermost, f"power_of_ten({series.decimal.low_digits})"
+    if "sum" not in outermost.keeps:
+        return {"value": outermost.value_sql(STATES)}
+    # A value that does not fit is NULL, and then so is what is made of it (R18).
+    whole = "count(quantity) = count(*)"
+    return {
+        "high": case({whole: f"sum(unscaled(quantity) // {base})"}),
+        "low": case({whole: f"sum(unscaled(quantity) % {base})"}),
+        "divisor": "count(*)",
+    }
 
 
 def value_stages(totals: Totals) -> list[Stage]:
@@ -121,26 +121,16 @@ def value_stages(totals: Totals) -> list[Stage]:
 
 
 def _value_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
-    decimal, rounding, source = series.decimal, totals.rounding(series), f"{totals.prefix}valued_{n}"
-    function, percentile = series.aggregation.outer or series.aggregation.function, series.aggregation.percentile
+    rounding, source = totals.rounding(series), f"{totals.prefix}valued_{n}"
     stages: list[Stage] = []
     numerator = "CAST(NULL AS VARCHAR)"
-    if function == "avg" or (percentile and percentile.interpolated):
-        parts = Quotient(
-            f"(SELECT * RENAME (high AS high_sum, low AS low_sum, divisor AS divided_by) FROM {source})",
-            "high_sum",
-            "low_sum",
-            "divided_by",
-        )
-        stages = parts.stages(f"of_value_{n}", decimal, rounding)
+    if _is_quotient(series):
+        renamed = f"(SELECT * RENAME (high AS high_sum, low AS low_sum, divisor AS divided_by) FROM {source})"
+        parts = Quotient(renamed, "high_sum", "low_sum", "divided_by")
+        stages = parts.stages(f"of_value_{n}", series.decimal, rounding)
         source, quantity = stages[-1].name, rounding.average_sql
     else:
-        scale = 0 if function == "count" else decimal.scale
-        value = f"CAST(value AS DECIMAL(38, {scale}))"
-        if function == "sum":
-            value = from_unscaled_sql(
-                f"sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten({decimal.low_digits}))", scale
-            )
+        value, scale = _value_sql(series)
         quantity, numerator = rounding.quantity_sql(value, scale), rounding.exact_text_sql(value, scale)
     columns = {
         **names(KEY),
@@ -155,6 +145,25 @@ def _value_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
     }
     why = f"the {series.aggregation.name} of {series.unit_shown}"
     return [*stages, Stage(f"value_{n}", why, select(columns, source))]
+
+
+def _is_quotient(series: Series) -> bool:
+    """Whether its value is a sum that is divided."""
+    percentile = series.aggregation.percentile
+    if percentile is not None:
+        return percentile.interpolated
+    return series.aggregation.outermost.divided_by is not None
+
+
+def _value_sql(series: Series) -> tuple[str, int]:
+    """A value that is not divided, as DECIMAL(38, scale), and the scale."""
+    outermost, decimal = series.aggregation.outermost, series.decimal
+    if "sum" in outermost.keeps:
+        base = f"power_of_ten({decimal.low_digits})"
+        whole = f"sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), {base})"
+        return from_unscaled_sql(whole, decimal.scale), decimal.scale
+    scale = 0 if outermost.is_whole else decimal.scale
+    return f"CAST(value AS DECIMAL(38, {scale}))", scale
 
 
 # --- two levels ------------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from metering_duck.engine.duckdb import Overflow, Progress
 from metering_duck.errors import QuantityOverflow
 from metering_duck.readings.assembling import reading_rows
 from metering_duck.readings.series import KEY
-from metering_duck.rollups.given_readings import QUOTIENTS
 from metering_duck.rollups.opening import SERIES_SCALES, OpenedReadings, open_readings
+from metering_duck.rollups.rules import IS_OVER_TIME, IS_QUOTIENT, IS_WHOLE, rules_stage
 from metering_duck.runs.books import Accounting, counted_noun
 from metering_duck.runs.computing import Filled
 from metering_duck.runs.machine import Machine, Moment
@@ -152,6 +152,7 @@ class CombinedReadings:
             self.opened.placed(),
             Stage("rekeyed", "each under its new key, without what is dropped", rekeyed),
             load_stage("exact_parts"),
+            rules_stage(),
             load_stage("combined"),
             Stage(
                 "numerators",
@@ -178,11 +179,9 @@ class CombinedReadings:
         return given if given > max(SCALE_DEFAULT, self._widest) else SCALE_DEFAULT
 
     def _totals_sql(self, source: str) -> str:
-        is_quotient = f"aggregation IN ({', '.join(literal(name) for name in QUOTIENTS)})"
-        divided_by_time = f"{is_quotient} AND aggregation <> 'avg'"
         text = f"parts_text(high, low, {PART_DIGITS}, scale)"
         if self.asked.digits is not None:
-            quantity = case({is_quotient: "significant"}, text)
+            quantity = case({IS_QUOTIENT: "significant"}, text)
         else:
             column_scale = self.asked.scale if self.asked.scale is not None else max(self._scale_floor, self._widest)
             whole = f"rounded * power_of_ten({column_scale} - result_scale)"
@@ -191,8 +190,8 @@ class CombinedReadings:
         columns = {
             **names((*KEY, "unit", "aggregation", "window_index")),
             "quantity": quantity,
-            "numerator": case({f"{is_quotient} OR {self._loses_sql()}": text}),
-            "divisor_us": case({divided_by_time: "CAST(divisor AS BIGINT)"}),
+            "numerator": case({f"{IS_QUOTIENT} OR {self._loses_sql()}": text}),
+            "divisor_us": case({IS_OVER_TIME: "CAST(divisor AS BIGINT)"}),
             **names(("record_count", "carried")),
             "prorated": "FALSE",
             "max_metered_at": "max_metered_at",
@@ -213,4 +212,4 @@ class CombinedReadings:
         known = f"greatest(scale, {SCALE_DEFAULT})"
         if least is not None and least < SCALE_DEFAULT:
             known = case({"keeps_numerator": known}, str(least))
-        return f"(aggregation <> 'count' AND {self.asked.scale} < {known})"
+        return f"(NOT {IS_WHOLE} AND {self.asked.scale} < {known})"

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metering_duck.contract.aggregations import AVERAGE, GAUGES, INTEGRALS, KNOWN_AVERAGE
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, SchemaError, did_you_mean
 from metering_duck.inputs.fields import ABSENT, NO_PROPERTIES, Column, TimeColumn, json_pointer
@@ -20,12 +19,11 @@ from metering_duck.inputs.from_json import object_faults
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Json
 from metering_duck.inputs.relations import first_keys
+from metering_duck.rollups.rules import IS_GAUGE, IS_OF_ONE_RECORD, IS_OVER_KNOWN_TIME, IS_QUOTIENT
 from metering_duck.statements.quote import identifier, literal, literal_list
 from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Query, Stage
 
-QUOTIENTS = ("avg", AVERAGE, KNOWN_AVERAGE, *INTEGRALS)
-PLACED = ("latest", "first", "final-state")
 ALL = "*"
 BUNDLES = ("computedValues", "computed_values")
 APPROXIMATE = ("DOUBLE", "FLOAT")
@@ -138,40 +136,61 @@ def _find(engine: Engine, relation: str, types: Types, where: str) -> dict[str, 
 
     Raises: SchemaError.
     """
-    structs = [name for name, kind in types.items() if kind.startswith("STRUCT(") and not kind.endswith("]")]
-    members = {
-        name: engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})")
-        for name in structs
-        if name in ("measurement", "window", "state")
-    }
+    members = _members(engine, relation, types)
     columns = {}
     for name, field in FIELDS.items():
-        places = [Column(identifier(p[0]), types[p[0]]) for p in field.places if len(p) == 1 and p[0] in types]
-        nested = [(p[0], p[1]) for p in field.places if len(p) == 2 and p[1] in members.get(p[0], {})]
-        places += [Column(f"{identifier(outer)}.{identifier(inner)}", members[outer][inner]) for outer, inner in nested]
-        if not places and field.required:
+        found = _place(field, types, members)
+        if found is None and field.required:
             hint = did_you_mean(name, types)
             raise SchemaError(where, name, found="no such column", expected="one, as readings have", hint=hint)
-        columns[name] = _checked(name, field.kind, places[0] if places else Column(ABSENT), where)
+        columns[name] = _checked(name, field.kind, found or Column(ABSENT), where)
     return columns
+
+
+def _members(engine: Engine, relation: str, types: Types) -> dict[str, Types]:
+    """STRUCT column → the types of its members, of the columns that can hold fields of readings."""
+    members: dict[str, Types] = {}
+    for name in ("measurement", "window", "state"):
+        kind = types.get(name, "")
+        if kind.startswith("STRUCT(") and not kind.endswith("]"):
+            members[name] = engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})")
+    return members
+
+
+def _place(field: Field, types: Types, members: Mapping[str, Types]) -> Column | None:
+    """The column that a field is in: one of its own before a member of a STRUCT."""
+    for place in field.places:
+        if len(place) == 1 and place[0] in types:
+            return Column(identifier(place[0]), types[place[0]])
+    for place in field.places:
+        if len(place) == 2 and place[1] in members.get(place[0], {}):
+            outer, inner = place
+            return Column(f"{identifier(outer)}.{identifier(inner)}", members[outer][inner])
+    return None
 
 
 def _checked(name: str, kind: str, column: Column, where: str) -> Column:
     """A field's column if its type can be used; one that only ever holds NULL can."""
     if column.type == '"NULL"' or (column.type == "STRUCT" and kind == "map"):
         return Column(ABSENT)
-    hint = "write them with metering-duck aggregate, as Parquet, Arrow, NDJSON or CSV"
-    if kind == "map":
-        if is_scalar(column.type) and column.type not in ("VARCHAR", "JSON"):
-            raise SchemaError(where, name, found=column.type, expected="a MAP or JSON text", hint=hint)
-        return column
-    expected = "TIMESTAMP, TIMESTAMPTZ or RFC 3339 text" if kind == "time" else EXPECTED[kind]
-    usable = column.type in TIME_TYPES if kind == "time" else is_scalar(column.type)
-    if kind == "number" and column.type in APPROXIMATE:
-        usable, expected = False, "DECIMAL or text, which keep every digit"
-    if not usable:
+    expected = _expected(kind, column.type)
+    if expected is not None:
+        hint = "write them with metering-duck aggregate, as Parquet, Arrow, NDJSON or CSV"
         raise SchemaError(where, name, found=column.type, expected=expected, hint=hint)
-    return Column(f"CAST({column.sql} AS VARCHAR)") if column.type in ("JSON", "UUID") else column
+    if kind != "map" and column.type in ("JSON", "UUID"):
+        return Column(f"CAST({column.sql} AS VARCHAR)")
+    return column
+
+
+def _expected(kind: str, type: str) -> str | None:
+    """What a kind of field is expected to have instead of values of a type; None where the type can be used."""
+    if kind == "map":
+        return "a MAP or JSON text" if is_scalar(type) and type not in ("VARCHAR", "JSON") else None
+    if kind == "time":
+        return None if type in TIME_TYPES else "TIMESTAMP, TIMESTAMPTZ or RFC 3339 text"
+    if kind == "number" and type in APPROXIMATE:
+        return "DECIMAL or text, which keep every digit"
+    return None if is_scalar(type) else EXPECTED[kind]
 
 
 def _plain(column: Column) -> str:
@@ -245,34 +264,28 @@ def _map_sql(name: str, type: str, where: str) -> str:
 
 def _finer_sql(dropped: Sequence[str]) -> str:
     """`finer`: keys, windows and exact state. What --fill made says nothing, but where its window is."""
-    is_gauge, is_quotient = f"aggregation IN ({_listed(GAUGES)})", f"aggregation IN ({_listed(QUOTIENTS)})"
-    filled = f"record_count = 0 AND NOT ({is_gauge} AND coalesce(carried, FALSE))"
+    filled = f"record_count = 0 AND NOT ({IS_GAUGE} AND coalesce(carried, FALSE))"
     lacks = {
-        f"{is_quotient} AND numerator IS NULL": "numerator",
-        f"aggregation = {literal(KNOWN_AVERAGE)} AND divisor_us IS NULL": "divisor_us",
+        f"{IS_QUOTIENT} AND numerator IS NULL": "numerator",
+        f"{IS_OVER_KNOWN_TIME} AND divisor_us IS NULL": "divisor_us",
         **{
-            f"aggregation IN ({_listed(PLACED)}) AND {name} IS NULL": name
+            f"{IS_OF_ONE_RECORD} AND {name} IS NULL": name
             for name in ("last_recorded_at", "last_metered_at", "last_event_id")
         },
         "max_metered_at IS NULL": "max_metered_at",
     }
     lacking = case((f"NOT ({filled}) AND {condition}", literal(name)) for condition, name in lacks.items())
-    kept = "dimensions"
-    if dropped:
-        stays = f"lambda e: NOT list_contains({literal_list(dropped)}, e.key)"
-        some = f"map_from_entries(list_filter(map_entries(dimensions), {stays}))"
-        kept = NO_PROPERTIES if ALL in dropped else some
     columns = {
         "fault": f"coalesce(fault, {lacking})",
         "fault_text": "fault_text",
         **names(("workspace_id", "universe_id", "subject", "unit", "aggregation")),
         "dimensions": _dimensions_text_sql("dimensions"),
-        "kept_dimensions": _dimensions_text_sql(kept),
+        "kept_dimensions": _dimensions_text_sql(_kept_dimensions_sql(dropped)),
         "finer_start": "window_start",
         "finer_end": "window_end",
-        "exact_text": case({is_quotient: "numerator"}, "coalesce(numerator, quantity)"),
-        "keeps_numerator": f"numerator IS NOT NULL AND NOT {is_quotient}",
-        "is_gauge": is_gauge,
+        "exact_text": case({IS_QUOTIENT: "numerator"}, "coalesce(numerator, quantity)"),
+        "keeps_numerator": f"numerator IS NOT NULL AND NOT {IS_QUOTIENT}",
+        "is_gauge": IS_GAUGE,
         "filled": filled,
         "carried": "coalesce(carried, FALSE)",
         "prorated": "coalesce(prorated, FALSE)",
@@ -282,9 +295,15 @@ def _finer_sql(dropped: Sequence[str]) -> str:
     return select(columns, "typed")
 
 
+def _kept_dimensions_sql(dropped: Sequence[str]) -> str:
+    """The dimensions that a roll-up does not add up over, as a MAP."""
+    if not dropped:
+        return "dimensions"
+    if ALL in dropped:
+        return NO_PROPERTIES
+    stays = f"lambda e: NOT list_contains({literal_list(dropped)}, e.key)"
+    return f"map_from_entries(list_filter(map_entries(dimensions), {stays}))"
+
+
 def _dimensions_text_sql(dimensions: str) -> str:
     return case({f"cardinality({dimensions}) > 0": f"CAST(to_json({dimensions}) AS VARCHAR)"})
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return ", ".join(literal(text) for text in texts)

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from metering_duck.contract.aggregations import COUNTERS, GAUGES, parse
+from metering_duck.contract.aggregations import parse
 from metering_duck.contract.times import format_time
 from metering_duck.decimals.columns import DIGITS_MAX, PART_DIGITS
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, did_you_mean, first_few
 from metering_duck.rollups.given_readings import ALL, EXPECTED, FIELDS
+from metering_duck.rollups.rules import COMBINED
 from metering_duck.statements.select import names, select
 from metering_duck.statements.stages import Query, Stage, load_stage
 
-COMBINED = tuple(name for name in (*COUNTERS, *GAUGES) if name != "unique-count")
 AGAIN = "hint: aggregate the events again, with the {} you want"
 DIGITS_IN_PARTS = DIGITS_MAX + PART_DIGITS
 Row = dict[str, Any]
@@ -150,10 +150,8 @@ def _refusal(name: str) -> str:
         return f"{found}; expected one of {', '.join(COMBINED)}. hint: {did_you_mean(name, COMBINED)}"
     if parsed.outer:
         return f"{found}, of two levels, whose inner values a reading does not keep; expected one level. {again}"
-    if parsed.percentile:
-        return f"{found}, whose values a reading does not keep; expected what adds up. {again}"
-    if parsed.function == "unique-count":
-        return f"{found}, of texts that may occur in several windows; expected what adds up. {again}"
+    if parsed.definition.refusal:
+        return f"{found}, {parsed.definition.refusal}; expected what adds up. {again}"
     return f'{found}; expected its own name "{parsed.name}". hint: known: {first_few(COMBINED)}.'
 
 

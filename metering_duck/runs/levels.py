@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from metering_duck.readings.gauges import gauged_queries, gauges_of
+from metering_duck.readings.gauges import gauged_queries
+from metering_duck.readings.levels import levels_of
 from metering_duck.runs.history import LEVELS_SCHEMA
 from metering_duck.runs.local import LocalReadings
 from metering_duck.statements.stages import Query
@@ -17,7 +18,7 @@ def levels_at_end(readings: LocalReadings) -> pa.Table:
     """The level of each gauge when the window ends (LEVELS_SCHEMA), in the order of their keys."""
     judged = readings.judged
     tables = []
-    for found in gauges_of(readings.totals):
+    for found in levels_of(readings.totals):
         query = Query("levels_at_end", (*judged, *found.levels_at_end()))
         tables.append(readings.opened.table(query).cast(LEVELS_SCHEMA))
     order = [(name, "ascending") for name in LEVELS_SCHEMA.names]

@@ -15,7 +15,7 @@ from metering_duck.engine.duckdb import Engine, Overflow
 from metering_duck.errors import ConfigError, QuantityOverflow
 from metering_duck.readings.assembling import readings_queries, totals_queries
 from metering_duck.readings.counters import counted_query
-from metering_duck.readings.gauges import widest_levels
+from metering_duck.readings.levels import widest_levels
 from metering_duck.readings.series import Totals
 from metering_duck.runs.history import widest_before_sql
 from metering_duck.runs.opening import Opened

@@ -15,7 +15,7 @@ from metering_duck.inputs.source import Source
 from metering_duck.judging.events import Compiler
 from metering_duck.judging.repeated_hashes import Hashes
 from metering_duck.judging.slots import Slot
-from metering_duck.readings.counters import COMBINED
+from metering_duck.readings.counters import is_counted_in_parts
 from metering_duck.readings.series import Totals
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.question import Question
@@ -64,7 +64,7 @@ class Work:
     def counts_in_parts(self) -> bool:
         """Whether the counters are counted where their rows lie, whatever the subject."""
         counters = self.totals.counters
-        all_combine = all(series.aggregation.function in COMBINED for series in counters)
+        all_combine = all(is_counted_in_parts(series.aggregation) for series in counters)
         return bool(counters) and all_combine and self.totals.fill == "none"
 
     @cached_property

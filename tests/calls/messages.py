@@ -22,6 +22,7 @@ from metering_duck.calls.allocating import allocate_column
 from tests.messages import (
     AGGREGATIONS,
     CONFIG,
+    FIRST_AGGREGATIONS,
     ONE,
     RECORD,
     WINDOW,
@@ -92,7 +93,7 @@ OPTIONS: dict[str, tuple[Event, str]] = {
     ),
     "aggregation far off": (
         {"aggregation": "xyz"},
-        'aggregation: found "xyz"; expected an aggregation. hint: known: sum, max, min, latest, first, and 21 more.',
+        f'aggregation: found "xyz"; expected an aggregation. hint: {FIRST_AGGREGATIONS}',
     ),
     "scale": ({"scale": 39}, "scale: found 39; expected 0 to 38 fraction digits."),
     "digits": ({"digits": 35}, "digits: found 35; expected 1 to 34 significant digits."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.messages import Event, M, config_of, entries_of, file
+from tests.messages import FIRST_AGGREGATIONS, Event, M, config_of, entries_of, file
 
 CONFIGS: dict[str, tuple[Any, str]] = {
     "no such file": (
@@ -116,9 +116,7 @@ CONFIGS: dict[str, tuple[Any, str]] = {
     ),
     "an empty aggregation": (
         lambda: config_of(aggregation=""),
-        "config: measurements[0].aggregation: found nothing; expected an aggregation. hint: known: sum, max, "
-        "min, latest, "
-        "first, and 21 more.",
+        f"config: measurements[0].aggregation: found nothing; expected an aggregation. hint: {FIRST_AGGREGATIONS}",
     ),
     "too much precision": (
         lambda: config_of(precision=39),

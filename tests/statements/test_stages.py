@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering_duck import compile_sql
+from metering_duck.rollups.rules import rules_stage
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.stages import load_header, load_stage, load_text, parameter_names
 
@@ -321,6 +322,7 @@ def test_combined_adds_picks_and_divides(sql: duckdb.DuckDBPyConnection) -> None
         for high, low, count, day in ((0, 3, 2, 1), (-2 if kind == "avg" else 0, -8 if kind == "avg" else -3, 3, 2))
     )
     fill(sql, "exact_parts", "combined", values)
+    sql.execute(f"CREATE TABLE rules AS {rules_stage().sql}")
     query = f"SELECT aggregation, high, low, divisor, last_event_id FROM ({load_stage('combined').sql}) ORDER BY 1"
     assert sql.sql(query).fetchall() == [
         ("avg", -2, -5, 5, None),

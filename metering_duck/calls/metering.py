@@ -28,7 +28,7 @@ from metering_duck.calls.arguments import (
 )
 from metering_duck.contract.config import ConfigLike, MeteringConfig
 from metering_duck.contract.schemas import EVENT_SCHEMA
-from metering_duck.engine.duckdb import Progress
+from metering_duck.engine.progress import Progress
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.foreign_shapes import shape_of
 from metering_duck.inputs.input import Rows as GivenRows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from metering_duck.engine.remote import filesystem_of, reading, scheme_of
+from metering_duck.engine.remote import explaining_reads, filesystem_of, scheme_of
 from metering_duck.inputs.files import paths_of
 from metering_duck.inputs.input import Files, Input
 from metering_duck.inputs.lakes import LakeTable
@@ -49,5 +49,5 @@ def _extent(found: Input) -> tuple[int, int]:
 def _size(path: str) -> int:
     if not scheme_of(path):
         return os.path.getsize(path)
-    with reading(path):
+    with explaining_reads(path):
         return int(filesystem_of(path).info(path)["size"] or 0)

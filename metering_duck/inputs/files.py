@@ -27,8 +27,8 @@ from metering_duck.engine.remote import (
     check_no_delta,
     etag_of,
     expand_url,
+    explaining_reads,
     open_url,
-    reading,
     scheme_of,
     shown,
 )
@@ -236,7 +236,7 @@ def parquet_schema(path: str) -> pa.Schema:
 
     try:
         if scheme_of(path):
-            with reading(path), open_url(path) as file:
+            with explaining_reads(path), open_url(path) as file:
                 return parquet.read_schema(file)
         return parquet.read_schema(path)
     except (OSError, pa.ArrowException) as error:

@@ -273,6 +273,7 @@ def test_answers_are_exact_and_have_the_same_columns(tmp_path: Path) -> None:
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_alternates_and_its_answers_are_equal(data: Path) -> None:
     """Each round asks every contestant once, the next one first; small answers of all of them are equal."""
     said: list[str] = []

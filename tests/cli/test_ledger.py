@@ -158,6 +158,7 @@ def test_a_trace_leads_from_a_number_to_its_rows() -> None:
     assert "they come to: 120.5" in good("trace", wanted["id"], "--format", "table")
 
 
+@pytest.mark.slow
 def test_another_config_changes_what_it_touches_only() -> None:
     """diff of a run under another config shows the measurement with the filter, and the config as the cause."""
     backfilled()
@@ -183,6 +184,7 @@ def test_a_simulation_leaves_what_counts_as_it_is() -> None:
     assert before == good("ledger", "export", "readings", "--format", "ndjson")
 
 
+@pytest.mark.slow
 def test_all_periods_are_simulated_at_once() -> None:
     """Without a period, simulate takes all of the ledger, or those between two moments; it names its runs."""
     backfilled()

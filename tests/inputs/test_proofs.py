@@ -185,7 +185,7 @@ CASES: dict[str, Files] = {
 }  # fmt: skip
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("case", CASES)
 def test_statistics_change_no_answer(case: str, tmp_path: Path) -> None:
     """Records, readings, rejects, conflicts and books of Parquet files are those of the same rows in one table."""
@@ -248,6 +248,7 @@ def test_files_of_lines_say_the_same(case: str, tmp_path: Path) -> None:
     assert {name: expected[name] for name in shown} == {name: found[name] for name in shown}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("key", ["subject", "Subject", "WORKSPACE_ID"])
 def test_a_partition_stands_in_place_of_the_column_of_its_name(key: str, tmp_path: Path) -> None:
     """What the files' statistics say of a column is not said of the partition that hides it, in any case of letters."""

@@ -307,6 +307,7 @@ def sums(ledger: Ledger) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.slow
 def test_objects_are_files_of_a_ledger(bucket: s3fs.S3FileSystem, tmp_path: Path) -> None:
     """A new object changes its own period; what is unchanged is not metered again; every byte can be verified."""
     options = {"start": "2024-01-01", "end": "2024-03-01", "every": "month"}

@@ -202,6 +202,7 @@ def test_of_equal_moments_the_last_id_is_last(events: list[Event], values: str, 
     expect_readings(events, measuring(*LEVELS, values=values), **WINDOW, **cut)
 
 
+@pytest.mark.slow
 @examples(3)
 @given(tied_worlds_strategy(), st.sampled_from(("levels", "deltas")))
 def test_of_one_events_quantities_the_greater_is_last(events: list[Event], values: str) -> None:
@@ -261,6 +262,7 @@ def test_duplicates_make_no_tie() -> None:
     expect_readings(again, config, **WINDOW)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(CUTS), st.sampled_from(("levels", "deltas")))
 def test_aggregations_of_the_same_levels_are_what_each_is_alone(
@@ -276,6 +278,7 @@ def test_aggregations_of_the_same_levels_are_what_each_is_alone(
     assert by_key(alone) == by_key(together)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES, properties={"r": st.sampled_from(("1", "2.25", "-3"))}), st.sampled_from(CUTS))
 def test_levels_are_shared_by_equals_only(events: list[Event], cut: dict[str, str]) -> None:
@@ -303,6 +306,7 @@ def test_levels_are_shared_by_equals_only(events: list[Event], cut: dict[str, st
     expect_readings(events, config, **WINDOW, **cut)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES, properties={"r": st.sampled_from(("1", "2.25", "-3"))}), st.sampled_from(CUTS))
 def test_records_of_several_units_are_levels_of_each(events: list[Event], cut: dict[str, str]) -> None:

@@ -81,6 +81,7 @@ def test_finer_windows_roll_up_to_coarser_ones(fine: str, coarse: str | None, da
         assert direct == rolled(finer.to_arrow(), every=coarse, **options)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(("month", "P1M", "quarter")), st.sampled_from(("UTC", "Europe/Berlin")))
 def test_days_roll_up_to_anchored_periods(events: list[Event], every: str, zone: str) -> None:
@@ -131,6 +132,7 @@ def test_rounded_readings_roll_up_from_what_is_exact(events: list[Event], scale:
         assert expected == {name: row[name] for name in expected}
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES))
 def test_a_roll_up_of_roll_ups_is_one(events: list[Event]) -> None:
@@ -141,6 +143,7 @@ def test_a_roll_up_of_roll_ups_is_one(events: list[Event]) -> None:
     assert readings_of(events, config, **WINDOW) == rolled(weeks, **WINDOW)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES))
 def test_listed_windows_roll_up(events: list[Event]) -> None:
@@ -275,6 +278,7 @@ def test_without_bounds_all_readings_roll_up() -> None:
     assert direct == rolled(days, every="week")
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from((0, 3, 20)))
 def test_a_roll_up_may_be_rounded(events: list[Event], scale: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from metering_duck import SourceError, aggregate, compile_sql, meter
-from tests.worlds import CLOCK
+from tests.worlds import CLOCK, columns
 
 WINDOW = {"start": "2024-01-02", "end": "2024-01-09", "clock": CLOCK}
 CONFIG = {
@@ -38,22 +38,18 @@ MICROSECONDS = pa.timestamp("us", "UTC")
 Files = list[tuple[str, pa.Table, dict[str, Any]]]
 
 
-def rows(first: int, count: int, **columns: Any) -> pa.Table:
+def rows(first: int, count: int, **changed: Any) -> pa.Table:
     """Events of consecutive days; a column is a text for all, a list, an array, or None, which leaves it out."""
     numbers = range(first, first + count)
+    times = [datetime(2024, 1, 1, 12, tzinfo=UTC) + timedelta(days=n) for n in numbers]
     base = {
         "id": [f"e{n}" for n in numbers],
-        "workspace_id": "w",
-        "universe_id": "u",
-        "type": "t",
         "subject": "customer:a",
-        "time": pa.array([datetime(2024, 1, 1, 12, tzinfo=UTC) + timedelta(days=n) for n in numbers], MICROSECONDS),
+        "time": pa.array(times, MICROSECONDS),
         "region": [("eu", "us")[n % 2] for n in numbers],
         "q": [str(n) for n in numbers],
     }
-    found = {name: value for name, value in {**base, **columns}.items() if value is not None}
-    arrays = {name: [value] * count if isinstance(value, str) else value for name, value in found.items()}
-    return pa.table({name: pa.array(v) if isinstance(v, list) else v for name, v in arrays.items()})
+    return columns(count, **base | changed)
 
 
 def written(folder: Path, files: Files) -> str:

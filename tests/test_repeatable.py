@@ -146,6 +146,7 @@ def test_a_replay_changes_nothing() -> None:
         assert twice.accounting.balances
 
 
+@pytest.mark.slow
 def test_several_threads_may_aggregate_at_once(layouts: dict[str, Any], expected: dict[str, bytes]) -> None:
     """Calls in several threads of one process do not see each other."""
 

@@ -71,6 +71,7 @@ def metered(values: pa.Array, precision: int, scale: int, *, copies: int = 1) ->
     return [next(iter(found[f"{n:05}"])) if f"{n:05}" in found else None for n in numbers]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("precision", "scale"), TYPES, ids=str)
 @pytest.mark.parametrize("copies", [1, 3])
 def test_nasty_texts_are_what_python_makes_of_them(precision: int, scale: int, copies: int) -> None:

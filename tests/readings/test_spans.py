@@ -53,6 +53,7 @@ def test_prorated_readings_equal_the_oracle(span: dict[str, str], events: list[E
     expect_readings(events, spanned(span, proration="by-time"), **WINDOW, **cut)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(spanning_strategy(), st.sampled_from(SPANS[:2]))
 def test_prorated_readings_of_windows_with_gaps_equal_the_oracle(events: list[Event], span: dict[str, str]) -> None:
@@ -164,7 +165,7 @@ def test_spans_may_be_in_epochs(times: str) -> None:
     assert (first, first + timedelta(hours=3)) == (record["window_start"], record["window_end"])
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("bundled", [False, True], ids=["flat", "bundled"])
 @examples(2)
 @given(events=spanning_strategy())

@@ -104,6 +104,7 @@ def test_dimensions_that_are_dropped(events: list[Event], kept: tuple[str, ...],
     assert direct == rolled(finer, every=every, drop=[name for name in both if name not in kept], **WINDOW)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(("region", None)))
 def test_workspaces_that_are_joined(events: list[Event], group_by: str | None) -> None:
@@ -117,6 +118,7 @@ def test_workspaces_that_are_joined(events: list[Event], group_by: str | None) -
     )
 
 
+@pytest.mark.slow
 @examples(2)
 @given(
     worlds_strategy(TIMES), st.sampled_from((0, 2, -2)), st.sampled_from(("half-even", "half-up", "ceiling", "floor"))
@@ -290,6 +292,7 @@ def test_a_roll_up_may_be_rounded(events: list[Event], scale: int) -> None:
     )
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES, size=5), st.sampled_from(("zero", "carry")))
 def test_filled_readings_say_nothing(events: list[Event], fill: str) -> None:

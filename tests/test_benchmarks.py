@@ -34,6 +34,9 @@ from benchmarks.servers import need, spark_cluster
 from benchmarks.tasks import ASKED, STEPS, Found, Step, TaskReport, fill_page, steps_of, tasks_markdown, write_tasks
 from benchmarks.trial import Outcome, TrialFailed, find_contestant, measured, run_trial
 
+# Not part of the product; .ci/run asks every question of a million events, too.
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parent.parent
 FOLDER = PROJECT / "benchmarks" / "questions"
 MIXED = Shape(20_000, 10, duplicates=0.05, conflicts=0.02, late=0.03, bad=0.04)
@@ -178,7 +181,6 @@ def test_a_contestant_holds_only_its_own_library() -> None:
     assert "[]\n" == done.stdout
 
 
-@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["states", "time_weighted_by_hour", "time_weighted_by_month"])
 def test_variants_without_ties_answer_the_same(name: str, data: Path) -> None:
     """In data without ties the order by time alone gives the answer of the full order, and the notes say so."""

@@ -113,7 +113,7 @@ MACHINES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("layout", "machine"), MACHINES, ids=str)
 def test_order_files_threads_and_memory_change_no_byte(
     layout: str, machine: dict[str, Any], layouts: dict[str, Any], expected: dict[str, bytes]
@@ -146,6 +146,7 @@ def test_a_replay_changes_nothing() -> None:
         assert twice.accounting.balances
 
 
+@pytest.mark.slow
 def test_several_threads_may_aggregate_at_once(layouts: dict[str, Any], expected: dict[str, bytes]) -> None:
     """Calls in several threads of one process do not see each other."""
 

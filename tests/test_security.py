@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -24,6 +24,7 @@ from metering_duck import ConfigError, MeteringError, aggregate, check, compile_
 from metering_duck.cli.main import cli
 from metering_duck.engine.duckdb import Engine
 from metering_duck.statements.stages import Query, Stage
+from tests.selection import examples
 from tests.worlds import Event, row
 
 WINDOW = {"start": "2024-01-01", "end": "2024-02-01", "clock": "2024-06-01"}
@@ -143,7 +144,7 @@ def test_compiled_sql_is_one_script_of_the_same_statements(text: str) -> None:
     assert statements("harmless") == statements(text)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20))
 def test_any_text_of_any_plane_survives(text: str) -> None:
     """Property: whatever Unicode text a property key, unit and subject are, they come out as they went in."""

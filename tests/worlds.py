@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,15 @@ def as_row(event: Event) -> Event:
 def table(rows: Iterable[Event], schema: pa.Schema = EVENT_SCHEMA) -> pa.Table:
     """Events of columns as Arrow: properties as a MAP."""
     return pa.Table.from_pylist([{**one, "properties": list(one["properties"].items())} for one in rows], schema)
+
+
+def columns(count: int, **changed: Any) -> pa.Table:
+    """So many events in plain columns, a day apart; a text is that of all rows, and None leaves a column out."""
+    first = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    own = {"id": [f"e{n}" for n in range(count)], "time": [first + timedelta(days=n) for n in range(count)]}
+    plain = row("", None) | own | changed
+    arrays = {name: [value] * count if isinstance(value, str) else value for name, value in plain.items()}
+    return pa.table({name: value for name, value in arrays.items() if value is not None})
 
 
 def write_table(path: Path, rows: Iterable[Event], **options: Any) -> Path:

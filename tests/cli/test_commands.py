@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from metering_duck.contract.schemas import MODELS
+from tests import resident
 from tests.cli.running import CLOCK, ENVIRONMENT, WINDOW, good, run
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -127,7 +128,7 @@ def test_the_demo_runs_twice_and_its_advice_works(folder: Path) -> None:
     """demo writes a folder, shows tables and the next commands, which run as printed; a second time it is content."""
     first, second = good("demo"), good("demo")
     commands = re.findall(r"^  (metering-duck .+)$", first, re.MULTILINE)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{ENVIRONMENT['PATH']}"
+    path = f"{resident.folder()}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{ENVIRONMENT['PATH']}"
 
     assert first == second
     assert ["config.json", "events.parquet"] == sorted(os.listdir("metering-duck-demo"))

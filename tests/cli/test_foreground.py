@@ -55,7 +55,7 @@ def wait_for(folder: Path, pattern: str, seconds: float = 20) -> None:
 INTERRUPTED = b"error: run: was interrupted; nothing was written.\n"
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("after", [0.0, 1.0])
 def test_ctrl_c_stops_a_busy_run(signal_number: int, after: float, large: Path, folder: Path) -> None:
@@ -86,6 +86,7 @@ def test_ctrl_c_stops_a_wait_for_standard_input(folder: Path) -> None:
     assert seconds < 1.5
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_rows_are_written_leaves_no_file(large: Path, folder: Path) -> None:
     """Ctrl-C while the output file grows removes what was written so far."""
     before = sorted(os.listdir())

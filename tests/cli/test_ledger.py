@@ -138,6 +138,7 @@ def test_finance_restates_a_month() -> None:
     assert ["0.01"] == [row["delta"] for row in objects("ledger", "export", "restatements")]
 
 
+@pytest.mark.slow
 def test_a_trace_leads_from_a_number_to_its_rows() -> None:
     """The rows of a reading, with file, place and id, come to its quantity; other formats have the rows alone."""
     backfilled()
@@ -158,6 +159,7 @@ def test_a_trace_leads_from_a_number_to_its_rows() -> None:
     assert "they come to: 120.5" in good("trace", wanted["id"], "--format", "table")
 
 
+@pytest.mark.slow
 def test_another_config_changes_what_it_touches_only() -> None:
     """diff of a run under another config shows the measurement with the filter, and the config as the cause."""
     backfilled()
@@ -169,6 +171,7 @@ def test_another_config_changes_what_it_touches_only() -> None:
     assert [[]] == [row["causes"] for row in objects("diff", "1", "3", "--no-causes")]
 
 
+@pytest.mark.slow
 def test_a_simulation_leaves_what_counts_as_it_is() -> None:
     """simulate shows the difference under the name of the universe, and that the readings that count are unchanged."""
     backfilled()
@@ -183,6 +186,7 @@ def test_a_simulation_leaves_what_counts_as_it_is() -> None:
     assert before == good("ledger", "export", "readings", "--format", "ndjson")
 
 
+@pytest.mark.slow
 def test_all_periods_are_simulated_at_once() -> None:
     """Without a period, simulate takes all of the ledger, or those between two moments; it names its runs."""
     backfilled()
@@ -201,6 +205,7 @@ def test_all_periods_are_simulated_at_once() -> None:
     assert (1, expected) == (wrong.exit_code, wrong.stderr)
 
 
+@pytest.mark.slow
 def test_a_day_of_a_metered_month_can_be_metered_alone() -> None:
     """A part of a period is metered as the whole was, and counts for nothing."""
     backfilled()

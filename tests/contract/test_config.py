@@ -237,6 +237,7 @@ def test_dimensions_leave_out_what_any_measurement_of_the_entry_measures() -> No
         assert [{"tier": "silver", "z": "6"}] == [r["dimensions"] for r in records.to_dicts()]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("shape", "text", "found"),
     [
@@ -276,7 +277,7 @@ def test_a_result_scale_rounds_what_a_reading_shows() -> None:
     assert {"levels": "1.12", "things": "2.25", "as it is": "2.25"} == found
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_of_an_aggregation_is_one(name: str) -> None:
     """Each name, and each other name, works in a config and in a call, and the reading has the one name (R19)."""

@@ -11,13 +11,14 @@ from typing import Any
 import jsonschema
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metering_duck import ConfigError, Filter, check, compile_sql, json_schema, load_config, meter
 from metering_duck.cli.main import cli
 from tests import oracle_filters as oracle
 from tests import worlds
+from tests.selection import examples
 from tests.worlds import CLOCK, Event
 
 SIXTY = "123456789012345678901234567890.123456789012345678901234567890"
@@ -139,6 +140,7 @@ HUGE = ["1e9223372036854775807", "-.1e99999999999999999999", "1.5e-9223372036854
 NOT_NUMBERS = ["", "1_000", " 7", "NaN", "inf", "1e", ".", "0x10", "١", "1.5\n"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("operator", ["gt", "gte", "lt", "lte"])
 def test_numbers_are_compared_exactly(operator: str) -> None:
     """Any two numbers compare as their exact values do, however they are spelled; what is no number never passes."""
@@ -223,7 +225,7 @@ filters = st.recursive(
 bags = st.dictionaries(st.sampled_from(PROPERTIES), texts)
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(
     st.lists(filters, min_size=1, max_size=6),
     st.lists(st.tuples(bags, some_texts, some_texts), min_size=1, max_size=6),

@@ -240,6 +240,7 @@ def test_what_happens_to_an_object_while_it_is_read_is_said(
     assert SECRET not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_throttled_request_is_tried_again(lake: s3fs.S3FileSystem, reader: str, monkeypatch: Any) -> None:
     """The server says SlowDown three times, and then answers."""
     left, told = [3], 0

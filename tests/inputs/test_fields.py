@@ -52,6 +52,7 @@ def test_struct_fields_of_every_type_are_taken_as_their_text(tmp_path: Path) -> 
     assert [SCALAR_TEXTS] == dimensions(path)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("value", "quantity"),
     [
@@ -79,6 +80,7 @@ def test_a_quantity_of_any_type_is_exact_or_rejected(value: str, quantity: str |
     )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "number",
     [
@@ -214,6 +216,7 @@ TIMES = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("sql", "in_utc", "in_berlin"), TIMES)
 def test_a_time_of_every_type_becomes_utc_microseconds(sql: str, in_utc: datetime, in_berlin: datetime) -> None:
     """Timestamps with and without a zone, of any unit, and RFC 3339 texts; a naive one is read in the zone that is

@@ -71,6 +71,7 @@ def metered(values: pa.Array, precision: int, scale: int, *, copies: int = 1) ->
     return [next(iter(found[f"{n:05}"])) if f"{n:05}" in found else None for n in numbers]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("precision", "scale"), TYPES, ids=str)
 @pytest.mark.parametrize("copies", [1, 3])
 def test_nasty_texts_are_what_python_makes_of_them(precision: int, scale: int, copies: int) -> None:
@@ -156,6 +157,7 @@ def as_texts(values: pa.Array) -> pa.Array:
     return pa.array([text(value) for value in values.to_pylist()], pa.string())
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("kind", MAKE)
 @pytest.mark.parametrize(("precision", "scale"), [(38, 18), (9, 2), (20, 0)], ids=str)
 def test_numbers_are_what_their_texts_are(kind: str, precision: int, scale: int) -> None:

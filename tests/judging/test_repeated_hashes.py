@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from metering_duck import aggregate, compile_sql
 from metering_duck.judging.repeated_hashes import RepeatedHashes
+from tests.worlds import columns
 
 LAST = 2**64 - 1
 HASHES = st.one_of(
@@ -103,17 +104,13 @@ def test_the_runs_of_two_searches_do_not_meet(tmp_path: Path) -> None:
 def events(count: int, **changed: Any) -> pa.Table:
     """So many events of one subject, a microsecond apart; every tenth has the id, every seventh the time, of the one
     before it."""
-    numbers = range(count)
-    columns = {
-        "id": [f"e{n - (n % 10 == 9)}" for n in numbers],
-        "workspace_id": ["w"] * count,
-        "universe_id": ["u"] * count,
-        "type": ["t"] * count,
-        "subject": ["c"] * count,
-        "time": pa.array([1_704_153_600_000_000 + n - (n % 7 == 6) for n in numbers], pa.timestamp("us", "UTC")),
-        "q": [str(n % 5) for n in numbers],
+    times = [1_704_153_600_000_000 + n - (n % 7 == 6) for n in range(count)]
+    repeated = {
+        "id": [f"e{n - (n % 10 == 9)}" for n in range(count)],
+        "time": pa.array(times, pa.timestamp("us", "UTC")),
+        "q": [str(n % 5) for n in range(count)],
     }
-    return pa.table(columns | changed)
+    return columns(count, **repeated | changed)
 
 
 def test_the_script_finds_what_the_run_finds() -> None:

@@ -28,6 +28,9 @@ from tests.ledger_worlds import CLOCK, MONTHS, NARROW, event, exported, statuses
 from tests.worlds import table as table_of
 from tests.worlds import written
 
+# The same ledger as over files, over tables that take their time.
+pytestmark = pytest.mark.slow
+
 LATER = "2024-07-01T00:00:00Z"
 LATEST = "2024-08-01T00:00:00Z"
 SUMS = {"measurements": [{"sourceProperty": "tokens", "unit": "tokens", "aggregation": "sum"}]}
@@ -89,7 +92,6 @@ def bytes_of(ledger: Ledger, run: int) -> bytes:
     return written(ledger.export("readings", run=run))
 
 
-@pytest.mark.slow
 def test_periods_are_what_all_events_of_the_table_at_once_are(table: Table, tmp_path: Path) -> None:
     """After each commit, rows appended, some of them late, one deleted, all compacted: every column, and the books."""
     events = ledger_worlds.world(3, entered=True)
@@ -124,7 +126,6 @@ def two_versions(table: Table, folder: Path) -> Ledger:
     return ledger
 
 
-@pytest.mark.sampled(2)
 def test_only_periods_whose_days_changed_are_metered_again(table: Table, tmp_path: Path) -> None:
     """A commit to a day of January leaves February as it is, and status says so before anything runs."""
     ledger = two_versions(table, tmp_path)
@@ -137,7 +138,6 @@ def test_only_periods_whose_days_changed_are_metered_again(table: Table, tmp_pat
     assert ["done", "unchanged"] == statuses(again)
 
 
-@pytest.mark.sampled(2)
 def test_a_rerun_reads_the_version_of_then(table: Table, tmp_path: Path) -> None:
     """As of a moment before a commit, and as it was: the same bytes, and the version is in the run's files."""
     ledger = two_versions(table, tmp_path)
@@ -176,7 +176,6 @@ def test_what_was_metered_stays_when_the_table_cannot_be_read_any_more(tmp_path:
         ledger.backfill(config=SUMS, start="2024-01-01", end="2024-02-01", every="month", clock=LATEST)
 
 
-@pytest.mark.sampled(2)
 def test_an_empty_table_is_said_to_be_empty(table: Table, tmp_path: Path) -> None:
     """Before the first row there is nothing to meter."""
     if table.url.startswith("delta"):
@@ -185,7 +184,6 @@ def test_an_empty_table_is_said_to_be_empty(table: Table, tmp_path: Path) -> Non
         Ledger.init(tmp_path / "l.duckdb").backfill(table.url, config=SUMS, start="2024-01-01", end="2024-02-01")
 
 
-@pytest.mark.sampled(2)
 def test_a_closed_month_is_restated_with_the_event_that_came_late(table: Table, tmp_path: Path) -> None:
     """The difference names the event and the day of the table that it is in; nobody else's reading changes."""
     ledger = two_versions(table, tmp_path)
@@ -200,7 +198,6 @@ def test_a_closed_month_is_restated_with_the_event_that_came_late(table: Table, 
     ]
 
 
-@pytest.mark.sampled(2)
 def test_a_simulation_of_a_run_reads_the_days_of_then(table: Table, tmp_path: Path) -> None:
     """Under its own config a run before a commit is simulated to no difference."""
     ledger = two_versions(table, tmp_path)
@@ -211,7 +208,6 @@ def test_a_simulation_of_a_run_reads_the_days_of_then(table: Table, tmp_path: Pa
         assert [] == rows.to_dicts()
 
 
-@pytest.mark.sampled(2)
 def test_a_trace_names_the_day_of_the_table(table: Table, tmp_path: Path) -> None:
     """Events are found by their id; a table has no rows by number."""
     ledger = two_versions(table, tmp_path)

@@ -200,6 +200,7 @@ def test_a_month_can_come_before_the_months_before_it(tmp_path: Path) -> None:
 # --- files that come later -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_order_in_which_files_come_tells_nothing(tmp_path: Path) -> None:
     """However files come in, one at a time with a backfill after each, the readings are those of all events at once;
     and as of each moment between they are what they were."""
@@ -379,6 +380,7 @@ def test_a_simulation_leaves_production_as_it_is(two_months: Ledger) -> None:
         two_months.simulate("2024-01", config=other, universe="production")
 
 
+@pytest.mark.slow
 def test_a_result_scale_of_zero_is_kept(tmp_path: Path) -> None:
     """A scale of 0 is not the same as none: it is asked for again by a rerun, and asked for anew it is another run."""
     config = {"measurements": [{"sourceProperty": "seats", "unit": "s", "aggregation": "avg"}]}
@@ -393,6 +395,7 @@ def test_a_result_scale_of_zero_is_kept(tmp_path: Path) -> None:
     assert ["2", "1.666666666666666667"] == quantities
 
 
+@pytest.mark.slow
 def test_quantities_of_38_digits_are_restated_and_verified(tmp_path: Path) -> None:
     """Quantities beyond DECIMAL(38, 18) are compared, booked and verified like any other."""
     config = {"measurements": [{"sourceProperty": "seats", "unit": "s", "aggregation": "sum", "scale": 0}]}
@@ -562,6 +565,7 @@ def test_a_traced_level_from_before_is_marked(two_months: Ledger) -> None:
     assert day(31) == reading["window_start"].astimezone(UTC)
 
 
+@pytest.mark.slow
 def test_a_trace_shows_its_own_window_only(tmp_path: Path) -> None:
     """Where all events are read, a trace still shows those of its window, and of a gauge the level that holds when it
     begins."""
@@ -612,6 +616,7 @@ def test_a_folder_that_moves_takes_its_files_along(tmp_path: Path) -> None:
     assert "reproduced" == ledger.rerun("2024-01", clock=LATER).status
 
 
+@pytest.mark.slow
 def test_what_had_been_seen_decides_as_of_a_moment(tmp_path: Path) -> None:
     """A file that had been seen counts whole, whatever its events say; before the first file, it is what they say."""
     entered = [datetime(2024, 1, 10, tzinfo=UTC), datetime(2024, 9, 1, tzinfo=UTC)]

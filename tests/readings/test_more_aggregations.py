@@ -282,6 +282,7 @@ def core(rows: list[oracle.Row]) -> list[oracle.Row]:
     )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("fill", ["zero", "carry"])
 @examples(4)
 @given(data=st.data())

@@ -81,6 +81,7 @@ def test_finer_windows_roll_up_to_coarser_ones(fine: str, coarse: str | None, da
         assert direct == rolled(finer.to_arrow(), every=coarse, **options)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(("month", "P1M", "quarter")), st.sampled_from(("UTC", "Europe/Berlin")))
 def test_days_roll_up_to_anchored_periods(events: list[Event], every: str, zone: str) -> None:
@@ -103,6 +104,7 @@ def test_dimensions_that_are_dropped(events: list[Event], kept: tuple[str, ...],
     assert direct == rolled(finer, every=every, drop=[name for name in both if name not in kept], **WINDOW)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(("region", None)))
 def test_workspaces_that_are_joined(events: list[Event], group_by: str | None) -> None:
@@ -116,6 +118,7 @@ def test_workspaces_that_are_joined(events: list[Event], group_by: str | None) -
     )
 
 
+@pytest.mark.slow
 @examples(2)
 @given(
     worlds_strategy(TIMES), st.sampled_from((0, 2, -2)), st.sampled_from(("half-even", "half-up", "ceiling", "floor"))
@@ -131,6 +134,7 @@ def test_rounded_readings_roll_up_from_what_is_exact(events: list[Event], scale:
         assert expected == {name: row[name] for name in expected}
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES))
 def test_a_roll_up_of_roll_ups_is_one(events: list[Event]) -> None:
@@ -141,6 +145,7 @@ def test_a_roll_up_of_roll_ups_is_one(events: list[Event]) -> None:
     assert readings_of(events, config, **WINDOW) == rolled(weeks, **WINDOW)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES))
 def test_listed_windows_roll_up(events: list[Event]) -> None:
@@ -275,6 +280,7 @@ def test_without_bounds_all_readings_roll_up() -> None:
     assert direct == rolled(days, every="week")
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from((0, 3, 20)))
 def test_a_roll_up_may_be_rounded(events: list[Event], scale: int) -> None:
@@ -286,6 +292,7 @@ def test_a_roll_up_may_be_rounded(events: list[Event], scale: int) -> None:
     )
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES, size=5), st.sampled_from(("zero", "carry")))
 def test_filled_readings_say_nothing(events: list[Event], fill: str) -> None:

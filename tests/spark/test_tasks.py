@@ -164,7 +164,7 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("name", "options"), CASES, ids=lambda case: case if isinstance(case, str) else ", ".join(case) or "plain"
 )
@@ -177,6 +177,7 @@ def test_parts_together_are_what_one_machine_says(name: str, options: dict[str, 
     assert min(expected["accounting"][kind] for kind in ("duplicates", "conflicts", "rejected", "unmatched")) > 0
 
 
+@pytest.mark.slow
 def test_any_number_of_tasks_gives_the_same(in_parts: Any) -> None:
     """One task, many tasks, and more tasks than some buckets have rows."""
     events, config = world(7, 40), CONFIGS["a sum and a gauge"]

@@ -16,7 +16,7 @@ from metering_duck.contract.definitions import COUNTERS, GAUGES
 from metering_duck.contract.intervals import check_zone
 from metering_duck.contract.times import parse_time
 from metering_duck.decimals.columns import DIGITS_MAX
-from metering_duck.engine.duckdb import pattern_faults
+from metering_duck.engine.patterns import pattern_faults
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.fields import Reach
 from metering_duck.inputs.foreign_shapes import shape_of

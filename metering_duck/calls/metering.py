@@ -32,7 +32,7 @@ from metering_duck.calls.engines import (
 )
 from metering_duck.contract.config import ConfigLike
 from metering_duck.contract.schemas import EVENT_SCHEMA
-from metering_duck.engine.duckdb import Progress
+from metering_duck.engine.progress import Progress
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.foreign_shapes import shape_of
 from metering_duck.inputs.given_table import GivenTable

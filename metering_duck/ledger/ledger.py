@@ -17,7 +17,7 @@ from metering_duck.calls.arguments import checked_config
 from metering_duck.calls.forking import forked
 from metering_duck.contract.config import ConfigLike
 from metering_duck.contract.times import format_time
-from metering_duck.engine.duckdb import Progress
+from metering_duck.engine.progress import Progress
 from metering_duck.errors import ConfigError, LedgerError, RejectedEvents, SchemaError, SourceError
 from metering_duck.ledger import configs, runs
 from metering_duck.ledger.configs import KnownConfig

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -33,7 +34,7 @@ class StoreEngine(Engine):
     """An engine in which a ledger's tables are, under their own names."""
 
     def __init__(self, path: Path, *, writes: bool) -> None:
-        super().__init__()
+        super().__init__(explain=partial(_failure, path))
         self.path = path
         try:
             self.rows(f"ATTACH {literal(str(path))} AS the_ledger{'' if writes else ' (READ_ONLY)'}")
@@ -42,24 +43,35 @@ class StoreEngine(Engine):
             self.close()
             raise
 
-    def failure(self, text: str) -> MeteringError:
-        """What DuckDB says, in a person's words."""
-        first = text.splitlines()[0].rstrip(".")
-        if any(sign in text for sign in BUSY):
-            return LedgerError(
-                f"{self.path}: is in use by another process, or by rows that this one has not closed; expected it to "
-                "be free. hint: try again"
-            )
-        if any(sign in text for sign in FULL):
-            return LedgerError(
-                f"{self.path}: cannot be written ({first.rpartition(': ')[2]}); expected room on its disk. "
-                "hint: what was committed before is safe; make room and run the same command again"
-            )
-        if any(sign in text for sign in FOREIGN):
-            return LedgerError(
-                f"{self.path}: is no ledger ({first}); expected a file made by metering-duck ledger init."
-            )
-        return LedgerError(f"{self.path}: cannot be used ({first}); expected a ledger that can be read to its end.")
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what is done inside, or nothing."""
+        self.rows("BEGIN TRANSACTION")
+        try:
+            yield
+            self.rows("COMMIT")
+        except BaseException:
+            with contextlib.suppress(MeteringError):
+                self.rows("ROLLBACK")
+            raise
+
+
+def _failure(path: Path, text: str) -> MeteringError:
+    """What DuckDB says of a ledger's file, in a person's words."""
+    first = text.splitlines()[0].rstrip(".")
+    if any(sign in text for sign in BUSY):
+        return LedgerError(
+            f"{path}: is in use by another process, or by rows that this one has not closed; expected it to "
+            "be free. hint: try again"
+        )
+    if any(sign in text for sign in FULL):
+        return LedgerError(
+            f"{path}: cannot be written ({first.rpartition(': ')[2]}); expected room on its disk. "
+            "hint: what was committed before is safe; make room and run the same command again"
+        )
+    if any(sign in text for sign in FOREIGN):
+        return LedgerError(f"{path}: is no ledger ({first}); expected a file made by metering-duck ledger init.")
+    return LedgerError(f"{path}: cannot be used ({first}); expected a ledger that can be read to its end.")
 
 
 class Store:

@@ -13,7 +13,8 @@ from metering_duck.contract import aggregations
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.times import format_time
 from metering_duck.decimals.columns import last_digit_sql
-from metering_duck.engine.duckdb import Engine, Overflow
+from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.failures import Overflow
 from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.ledger import configs
 from metering_duck.ledger.meterer import Meterer

@@ -14,7 +14,8 @@ from typing import Any
 from metering_duck.calls.arguments import Names, check_result_shape, moment_of, names_of, periods_of
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, PART_DIGITS, SCALE_DEFAULT, from_unscaled_sql
 from metering_duck.decimals.quotients import steps_sql
-from metering_duck.engine.duckdb import Overflow, Progress
+from metering_duck.engine.failures import Overflow
+from metering_duck.engine.progress import Progress
 from metering_duck.errors import QuantityOverflow
 from metering_duck.readings.assembling import reading_rows
 from metering_duck.readings.series import KEY

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike
 
-from metering_duck.engine.duckdb import Engine, Progress
+from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.progress import Progress
 
 Moment = str | datetime | None
 HASHES_AT_ONCE = 1 << 20

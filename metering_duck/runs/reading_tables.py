@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metering_duck.decimals.columns import DIGITS_MAX
-from metering_duck.engine.duckdb import Engine, Overflow
+from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.failures import Overflow
 from metering_duck.errors import ConfigError, QuantityOverflow
 from metering_duck.readings.assembling import readings_queries, totals_queries
 from metering_duck.readings.counters import counted_query

@@ -1,0 +1,89 @@
+"""Connections: one in-memory DuckDB, its settings, the remote files that it reads, and its lock-down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import duckdb
+
+from metering_duck.engine.extensions import CLOSED, load
+from metering_duck.engine.failures import RemoteInputs, first_line
+from metering_duck.engine.httpfs import prepare, why_fsspec
+from metering_duck.engine.remote import filesystems_of, listed, scheme_of
+from metering_duck.errors import ConfigError
+from metering_duck.statements.quote import literal, literal_list, pattern_of
+
+_SIZE = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|bytes|%)", re.IGNORECASE)
+
+
+def check_settings(threads: object, memory_limit: object, temp_dir: str | Path | None) -> None:
+    """Refuse settings that DuckDB would refuse in words of its own, or take for others.
+
+    Raises: ConfigError.
+    """
+    if temp_dir is not None and not Path(temp_dir).is_dir():
+        raise ConfigError(f"temp-dir: found no directory {temp_dir}; expected one that exists.")
+    if memory_limit is not None and not _SIZE.fullmatch(str(memory_limit)):
+        raise ConfigError(f"memory-limit: found {memory_limit!r}; expected a size such as 4GB.")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise ConfigError(f"threads: found {threads!r}; expected a whole number above 0.")
+
+
+def connect(directory: Path, threads: int | None, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
+    """A connection that spills to a directory and fetches no extension.
+
+    Raises: ConfigError for a setting that DuckDB refuses.
+    """
+    connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false", **CLOSED})
+    try:
+        _set(connection, "TimeZone", "'UTC'")
+        _set(connection, "temp_directory", literal(str(directory)))
+        _set(connection, "enable_progress_bar", "true")
+        _set(connection, "enable_progress_bar_print", "false")
+        if threads is not None:
+            _set(connection, "threads", str(threads))
+        if memory_limit is not None:
+            _set(connection, "memory_limit", literal(memory_limit))
+    except ConfigError:
+        connection.close()
+        raise
+    return connection
+
+
+def open_inputs(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[str], extensions: Collection[str]
+) -> RemoteInputs:
+    """Make a connection read these paths, those that are URLs by httpfs or by fsspec; the settings are still open."""
+    for name in extensions:
+        load(connection, name)
+    urls = [path for path in paths if scheme_of(path)]
+    # What a DuckLake has written it does not write again.
+    seen = {} if extensions else listed(urls)
+    if urls and ("httpfs" in extensions or why_fsspec(urls) is None):
+        prepare(connection, urls)
+    else:
+        for files in filesystems_of(urls, seen):
+            connection.register_filesystem(files)
+    return RemoteInputs(urls, seen)
+
+
+def lock_down(connection: duckdb.DuckDBPyConnection, directory: Path, paths: Sequence[str]) -> None:
+    """Allow these files and the directory, forbid the rest of the world, and lock the settings."""
+    _set(connection, "allowed_directories", literal_list([str(directory)]))
+    # A path is asked for as a pattern of itself first.
+    _set(connection, "allowed_paths", literal_list(dict.fromkeys([*paths, *map(pattern_of, paths)])))
+    _set(connection, "enable_external_access", "false")
+    _set(connection, "lock_configuration", "true")
+
+
+def _set(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
+    """Change a setting; `value` is SQL."""
+    try:
+        connection.execute(f"SET {name} = {value}")
+    except duckdb.Error as error:
+        option = name.replace("_", "-")
+        raise ConfigError(
+            f"{option}: found {value}; {first_line(error)}. hint: --threads 2 --memory-limit 4GB"
+        ) from None

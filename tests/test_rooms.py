@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import metering_duck
+
 PROJECT = Path(__file__).parent.parent
 PACKAGE = PROJECT / "metering_duck"
 ROOMS = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
@@ -54,3 +56,10 @@ def test_imports_between_packages_run_one_way() -> None:
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
 
     assert (0, True) == (done.returncode, "Imports run one way KEPT" in done.stdout), done.stdout
+
+
+@pytest.mark.parametrize("name", metering_duck.__all__)
+def test_every_public_name_is_where_the_package_looks_for_it(name: str) -> None:
+    """Each public name can be imported, though its module is loaded only when it is asked for."""
+    assert name in dir(metering_duck)
+    assert getattr(metering_duck, name) is not None

@@ -14,7 +14,7 @@ from metering_duck.errors import visible
 from metering_duck.runs.books import counted_noun
 
 if TYPE_CHECKING:
-    from metering_duck.ledger.ledger import Outcome
+    from metering_duck.ledger.outcomes import Outcome
     from metering_duck.ledger.status import Status
     from metering_duck.ledger.tracing import Trace
     from metering_duck.ledger.verifying import Finding

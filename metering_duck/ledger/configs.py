@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from metering_duck.contract.config import MeteringConfig, load_config
+from metering_duck.calls.arguments import checked_config
+from metering_duck.contract.config import ConfigLike, MeteringConfig, load_config
 from metering_duck.errors import LedgerError
 from metering_duck.ledger.store import StoreEngine
 
@@ -36,8 +37,20 @@ class KnownConfig:
     sha256: str
 
 
-def known(config: MeteringConfig) -> KnownConfig:
-    """A config with its text and digest."""
+def config_or_none(given: ConfigLike | None) -> KnownConfig | None:
+    """A config as it is given, if one is.
+
+    Raises: ConfigError.
+    """
+    return None if given is None else known_config(given)
+
+
+def known_config(given: ConfigLike) -> KnownConfig:
+    """A config as it is given, checked, with its text and digest.
+
+    Raises: ConfigError.
+    """
+    config = checked_config(given)
     text = config_text(config)
     return KnownConfig(config, text, hashlib.sha256(text.encode()).hexdigest())
 

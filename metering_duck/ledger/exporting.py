@@ -8,7 +8,7 @@ from metering_duck.contract.json_shapes import JSON_SQL
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, READING_SCHEMA, REJECT_SCHEMA
 from metering_duck.errors import ConfigError, LedgerError, did_you_mean
 from metering_duck.ledger.runs import find_runs
-from metering_duck.ledger.store import StoreEngine
+from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.readings.series import READING_ORDER
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.select import names, select
@@ -32,6 +32,19 @@ PLAIN: dict[str, tuple[dict[str, str], str, tuple[str, ...]]] = {
 }
 OF_RUNS = {"rejects": REJECT_SCHEMA, "conflicts": CONFLICT_SCHEMA}
 TABLES = ("readings", "rejects", "conflicts", *PLAIN)
+
+
+def export_table(store: Store, table: str, run: int | None) -> Rows:
+    """The rows of a table, with an engine of their own.
+
+    Raises: ConfigError for an unknown table; LedgerError for an unknown run.
+    """
+    engine = store.open_to_read()
+    try:
+        return export(engine, table, run)
+    except BaseException:
+        engine.close()
+        raise
 
 
 def export(engine: StoreEngine, table: str, run: int | None = None) -> Rows:

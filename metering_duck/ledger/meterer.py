@@ -27,6 +27,8 @@ from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig
 from metering_duck.ledger.counting import make_current
+from metering_duck.ledger.discovering import discover
+from metering_duck.ledger.looking import look
 from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.periods import Period, utc
 from metering_duck.ledger.plans import (
@@ -172,7 +174,7 @@ class Meterer:
 
     def _keep_found(self, found: Found, patterns: Sequence[str], source: Source, clock: datetime) -> None:
         """Read what is new, and bring the manifest up to date where anything is."""
-        learnt = manifest.discover(found, source, self.machine) if found.new else None
+        learnt = discover(found, source, self.machine) if found.new else None
         if not (learnt or found.moved or found.lost or patterns):
             return
         with self.store.transaction() as engine:
@@ -329,7 +331,7 @@ def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime, sou
     table = table_of([*known, *patterns])
     if table:
         return look_at_table(files, table, now, source, machine)
-    return manifest.look(files, patterns, known, now)
+    return look(files, patterns, known, now)
 
 
 def add_patterns(engine: StoreEngine, patterns: Iterable[str], now: datetime) -> None:

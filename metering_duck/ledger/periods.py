@@ -159,6 +159,11 @@ def moment_of(value: Any, where: str) -> datetime | None:
     return None if value is None else parse_time(value, where)
 
 
+def clock_of(value: Any) -> datetime:
+    """The clock of a run: the moment that is given, or now."""
+    return moment_of(value, "clock") or datetime.now(UTC)
+
+
 def utc(moment: datetime) -> datetime:
     """A moment out of the ledger, in UTC."""
     return moment.astimezone(UTC)

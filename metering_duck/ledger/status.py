@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -12,11 +12,14 @@ import pyarrow as pa
 from metering_duck.contract.times import format_time
 from metering_duck.errors import SchemaError, SourceError
 from metering_duck.inputs.source import Source
-from metering_duck.ledger.manifest import Found, SourceFile, times_of
+from metering_duck.ledger.discovering import times_of
+from metering_duck.ledger.manifest import Found, SourceFile, files_of
+from metering_duck.ledger.meterer import Meterer, ledger_source, look_around, patterns_of
 from metering_duck.ledger.periods import utc
 from metering_duck.ledger.plans import history_sha256, visible_files, whole_sha256
 from metering_duck.ledger.runs import has_history
 from metering_duck.ledger.store import StoreEngine
+from metering_duck.ledger.stored import PLAIN
 from metering_duck.runs.machine import Machine
 from metering_duck.statements.stages import load_stage
 
@@ -64,6 +67,24 @@ class Status:
     def to_dict(self) -> dict[str, Any]:
         """As a plain dict."""
         return asdict(self)
+
+
+def look_at_status(meterer: Meterer, events: Any) -> Status:
+    """The status of a ledger; `events` are places to look at beside those that it knows. Writes nothing.
+
+    Raises: SourceError, SchemaError for `events`; what the ledger knows and cannot be read is a problem of the status.
+    """
+    with meterer.store.reading() as engine:
+        source = ledger_source(engine) or PLAIN
+        problems = []
+        try:
+            found = look_around(engine, patterns_of(events), datetime.now(UTC), source, meterer.machine)
+        except (SourceError, SchemaError) as error:
+            if events is not None:
+                raise
+            found = Found(known=tuple(files_of(engine)))
+            problems = [f"what is there now cannot be read: {error}"]
+        return status_of(engine, found, source, meterer.machine, problems)
 
 
 def status_of(

@@ -8,7 +8,6 @@ to a table is trusted not to look for rows with equal sums.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from metering_duck.engine.remote import scheme_of, shown
@@ -19,7 +18,8 @@ from metering_duck.inputs.source import Source
 from metering_duck.inputs.table_days import ALL, day_name, parts_of
 from metering_duck.judging.arrivals import arrivals_stages
 from metering_duck.ledger.configs import digest
-from metering_duck.ledger.manifest import Found, SourceFile, open_files
+from metering_duck.ledger.discovering import open_files
+from metering_duck.ledger.manifest import Found, SourceFile
 from metering_duck.ledger.places import Stamp
 from metering_duck.runs.machine import Machine
 from metering_duck.statements.select import select, struct
@@ -51,8 +51,7 @@ def look_at_table(
         stamp, was = Stamp(size, 0, table.identity), before.get(day)
         now = SourceFile(0, day_name(table.name, day), content, entered_at, stamp, first_seen_at=first_seen_at)
         if was and was.sha256 == content:
-            kept = {name: getattr(was, name) for name in ("file_id", "entered_at", "last_metered_at")}
-            moved.append(replace(now, **kept))
+            moved.append(now.moved_from(was))
             del before[day]
         else:
             new.append(now)

@@ -1,0 +1,158 @@
+"""Discovering: what new event files have in them: how many events of which hours, and which keys occur more than once.
+
+Each new file is read once; and the keys of all files, since one event counts once over all history (R8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from metering_duck.contract.schemas import REJECT_SCHEMA
+from metering_duck.inputs.fields import HAS_TIME
+from metering_duck.inputs.source import Source
+from metering_duck.judging.arrivals import arrivals_stages, key_hashes_query
+from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
+from metering_duck.ledger.manifest import Discovery, Found, SourceFile, history_of
+from metering_duck.runs.machine import HASHES_AT_ONCE, Machine
+from metering_duck.runs.opening import Opened, open_input
+from metering_duck.runs.question import Question
+from metering_duck.statements.select import case, names, select
+from metering_duck.statements.stages import Query, Stage
+
+
+def discover(found: Found, source: Source, machine: Machine) -> Discovery:
+    """Read what is new: when its events were, and which keys occur more than once in all files.
+
+    Raises: SourceError and SchemaError for files that cannot be read together.
+    """
+    hours, totals, rejects = _times(found.new, source, machine)
+    files = _manifest_rows(found, totals)
+    unique = source.assume_unique or source.generate_ids
+    repeated = REPEATED_SCHEMA.empty_table() if unique else _repeated(found.present, source, machine)
+    return Discovery(files, hours, repeated, rejects)
+
+
+REPEATED_SCHEMA = pa.schema([("key_hash", pa.uint64()), ("file", pa.string()), ("recorded_at", pa.timestamp("us"))])
+
+
+def open_files(files: Sequence[SourceFile], source: Source, machine: Machine) -> Opened:
+    """Whole files, open in an engine."""
+    history = history_of(files)
+    return open_input(machine, history.paths, source, Question(), history=history)
+
+
+def times_of(files: Sequence[SourceFile], source: Source, machine: Machine) -> pa.Table:
+    """How many events of each hour new files have."""
+    return _times(files, source, machine)[0]
+
+
+def _times(
+    files: Sequence[SourceFile], source: Source, machine: Machine
+) -> tuple[pa.Table, list[dict[str, Any]], pa.Table]:
+    """By hour and by file, and the events without a time."""
+    opened = open_files(files, source, machine)
+    with opened.engine as engine:
+        arrivals = arrivals_stages(opened.layout, (), opened.selection)
+        engine.fill(opened.query(Query("source_hours", (*arrivals, _by_hour()))))
+        hours = engine.table(Query("hours", (_with_time(),)))
+        totals = engine.table(Query("files", (_by_file(),))).to_pylist()
+        if not any(row["rows_without_time"] for row in totals):
+            return hours, totals, REJECT_SCHEMA.empty_table()
+        return hours, totals, engine.table(opened.query(Query("timeless", (*arrivals, _timeless()))))
+
+
+def _by_hour() -> Stage:
+    columns = {
+        "file": "file",
+        "hour": case({HAS_TIME: "date_trunc('hour', recorded_at)"}),
+        "events": "count(*)",
+        "first_recorded_at": "min(recorded_at)",
+        "last_recorded_at": "max(recorded_at)",
+        "last_metered_at": "max(metered_at)",
+    }
+    return Stage(
+        "by_hour", "how many events of each hour each file has", select(columns, "arrivals", group_by=["1", "2"])
+    )
+
+
+def _with_time() -> Stage:
+    columns = names(("file", "hour", "events", "first_recorded_at", "last_recorded_at"))
+    sql = select(columns, "source_hours", where=["hour IS NOT NULL"], order_by=["file", "hour"])
+    return Stage("hours", "those with a time", sql)
+
+
+def _by_file() -> Stage:
+    columns = {
+        "file": "file",
+        "rows": "CAST(sum(events) AS BIGINT)",
+        "rows_without_time": "CAST(coalesce(sum(events) FILTER (hour IS NULL), 0) AS BIGINT)",
+        "first_recorded_at": "min(first_recorded_at) FILTER (hour IS NOT NULL)",
+        "last_recorded_at": "max(last_recorded_at) FILTER (hour IS NOT NULL)",
+        "last_metered_at": "max(last_metered_at)",
+    }
+    return Stage("files", "each file", select(columns, "source_hours", group_by=["file"]))
+
+
+def _timeless() -> Stage:
+    columns = names(("workspace_id", "universe_id", "id", "type", "subject", "file"))
+    columns |= {"time": "time_text", "text": "reason_text", "reason": "coalesce(reason, 'time-invalid')"}
+    order = ["file", "workspace_id", "universe_id", "id", "text"]
+    sql = select(columns, "arrivals", where=[f"({HAS_TIME}) IS NOT TRUE"], order_by=order)
+    return Stage("timeless", "events without a time", sql)
+
+
+def _manifest_rows(found: Found, totals: list[dict[str, Any]]) -> pa.Table:
+    """The new files as rows of source_files, but for their numbers."""
+    by_path = {row["file"]: row for row in totals}
+    nothing = {"rows": 0, "rows_without_time": 0}
+    rows = []
+    for file in found.new:
+        learnt = by_path.get(file.path, nothing)
+        own = {"path": file.path, "sha256": file.sha256, "entered_at": file.entered_at, **asdict(file.stamp)}
+        last = learnt.get("last_metered_at") or file.entered_at
+        if file.first_seen_at and _aware(last) == file.first_seen_at:
+            # None of its events says itself when it entered.
+            last = file.entered_at
+        rows.append(own | {name: learnt.get(name) for name in FILE_COUNTS} | {"last_metered_at": last})
+    return pa.Table.from_pylist([{**row, **{n: _aware(row[n]) for n in FILE_TIMES}} for row in rows], FILE_SCHEMA)
+
+
+FILE_COUNTS = ("rows", "rows_without_time", "first_recorded_at", "last_recorded_at")
+FILE_TIMES = ("first_recorded_at", "last_recorded_at", "last_metered_at")
+FILE_SCHEMA = pa.schema(
+    [("path", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64()), ("sha256", pa.string())]
+    + [("etag", pa.string())]
+    + [("rows", pa.int64()), ("rows_without_time", pa.int64())]
+    + [(name, pa.timestamp("us", tz="UTC")) for name in (*FILE_TIMES, "entered_at")]
+)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _repeated(files: Sequence[SourceFile], source: Source, machine: Machine) -> pa.Table:
+    """Every row of a key whose hash occurs more than once."""
+    opened = open_files(files, source, machine)
+    with opened.engine as engine:
+        hashes = RepeatedHashes(engine.directory, "repeated_keys")
+        keys = key_hashes_query(arrivals_stages(opened.layout, (), opened.selection), keys=True, moments=False)
+        with engine.watched(keys.name):
+            for batch in engine.stream(opened.query(keys), HASHES_AT_ONCE):
+                hashes.add(as_numpy(batch.column(0)))
+        found = hashes.found()
+        if not len(found):
+            return REPEATED_SCHEMA.empty_table()
+        engine.keep("repeated_keys", pa.table({"key_hash": as_column(found)}))
+        columns = {"key_hash": "hash(workspace_id, universe_id, id)", **names(("file", "recorded_at"))}
+        rows = select(columns, "arrivals", where=["NOT keyless"])
+        suspects = arrivals_stages(opened.layout, (), opened.selection, suspects=True)
+        why = "where the keys are that may occur more than once"
+        return engine.table(opened.query(Query("repeated_rows", (*suspects, Stage("repeated_rows", why, rows))))).cast(
+            REPEATED_SCHEMA
+        )

@@ -1,0 +1,31 @@
+"""Forking: the events of one universe under the name of another, out of the files that a ledger knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from metering_duck.calls.forking import forked
+from metering_duck.errors import LedgerError
+from metering_duck.ledger.manifest import history_of
+from metering_duck.ledger.meterer import Meterer, ledger_source
+from metering_duck.ledger.plans import check_readable, visible_files
+from metering_duck.ledger.stored import PLAIN
+from metering_duck.runs.question import Question
+from metering_duck.runs.rows import Rows
+
+
+def fork_out_of_ledger(meterer: Meterer, source: str, target: str, *, as_of: datetime | None) -> Rows:
+    """The events of `source` that had entered by a moment, as events of `target`; writes nothing.
+
+    Raises: LedgerError where there is no file.
+    """
+    with meterer.store.reading() as engine:
+        read = ledger_source(engine) or PLAIN
+        visible = visible_files(engine, as_of)
+    check_readable(visible)
+    if not visible:
+        raise LedgerError("fork-universe: found no file; expected some. hint: name EVENTS, or backfill first")
+    # A universe is forked under the name that it has in the files.
+    read = replace(read, universes={})
+    return forked(None, read, source, target, Question(as_of=as_of), meterer.machine, history_of(visible))

@@ -1,0 +1,77 @@
+"""Outcomes: what became of each period that a ledger was asked to meter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from metering_duck.errors import RejectedEvents
+from metering_duck.ledger.periods import Period
+from metering_duck.ledger.runs import RunRow
+
+# The books of a run that an outcome shows: read is the sum of the others (R9).
+SHOWN_BOOKS = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one period: `status` is done, unchanged, closed, reproduced, changed, same or new.
+
+    Shape:  the five of R9 are those of the run; `is_stale` says of a closed period that its files are others by now;
+            `notices` are what the run took for granted.
+    """
+
+    period: str
+    status: str
+    run_id: int
+    read: int
+    metered: int
+    unmatched: int
+    duplicates: int
+    conflicts: int
+    rejected: int
+    readings: int
+    readings_sha256: str
+    seconds: float
+    is_stale: bool = False
+    notices: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a plain dict."""
+        return asdict(self)
+
+
+# Told of each period that is done, and how many there are.
+Report = Callable[[Outcome, int], None]
+
+
+def outcome_of(period: Period, status: str, run: RunRow, began: datetime, *, is_stale: bool = False) -> Outcome:
+    """The outcome of a period whose readings are those of `run`; `began` is when the work on it did."""
+    books = {name: run.books[name] for name in SHOWN_BOOKS}
+    return Outcome(
+        period.name,
+        status,
+        run.run_id,
+        **books,
+        readings=run.readings,
+        readings_sha256=run.readings_sha256,
+        seconds=round((datetime.now(UTC) - began).total_seconds(), 3),
+        is_stale=is_stale,
+        notices=run.notices,
+    )
+
+
+def refuse_rejects(outcomes: Sequence[Outcome]) -> None:
+    """What `strict` does about periods that were metered before.
+
+    Raises: RejectedEvents.
+    """
+    for outcome in outcomes:
+        if outcome.rejected or outcome.conflicts:
+            raise RejectedEvents(
+                f"strict: found {outcome.rejected:,} rejected and {outcome.conflicts:,} in conflict in "
+                f"{outcome.period}; expected none. hint: metering-duck ledger export rejects",
+                outcomes,
+            )

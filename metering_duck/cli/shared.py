@@ -52,10 +52,10 @@ def inputs_of(paths: tuple[str, ...], what: str = "EVENTS") -> list[str]:
 
 def input_options(given: Mapping[str, Any]) -> dict[str, Any]:
     chosen = ("from_", "workspace", "universe", "event_type", "as_of")
-    return reading_options(given) | {key: given[key] for key in chosen}
+    return file_options(given) | {key: given[key] for key in chosen}
 
 
-def reading_options(given: Mapping[str, Any]) -> dict[str, Any]:
+def file_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """How event files are read."""
     universes = map_of(given["map_universe"], "--map-universe", "OLD=NEW")
     flags = {key: given[key] for key in ("assume_timezone", "generate_ids", "assume_unique")}

@@ -22,7 +22,8 @@ from metering_duck.cli.ledger_options import (
     sums_of,
 )
 from metering_duck.cli.options import CLOCK, EVENTS, FORMAT, MACHINE, QUIET, options
-from metering_duck.cli.shared import NO_FILES, check_targets, columns_of, kind_of, opened_output, run_command, write
+from metering_duck.cli.shared import columns_of, run_command, write
+from metering_duck.cli.targets import NO_FILES, check_targets, format_of_rows, opened_output
 
 if TYPE_CHECKING:
     from metering_duck.runs.rows import Rows
@@ -101,11 +102,11 @@ def trace(reading: str, **given: Any) -> None:
         with found.events as events:
             if given["sql"]:
                 click.echo(found.sql, nl=False)
-            elif kind_of(given) == "json":
+            elif format_of_rows(given) == "json":
                 text = json.dumps(found.to_dict(given["limit"]), indent=2, ensure_ascii=False, default=str)
                 with opened_output(given) as file:
                     file.write(text.encode() + b"\n")
-            elif kind_of(given) == "table":
+            elif format_of_rows(given) == "table":
                 print_trace(found, given["limit"], given)
             else:
                 shown = events if given["limit"] is None else found.first(given["limit"])

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from metering_duck.cli.ledger_options import LEDGER, OUTCOME_FORMAT, is_json, open_ledger
+from metering_duck.cli.ledger_options import LEDGER, OUTCOME_FORMAT, open_ledger
 from metering_duck.cli.options import EVENTS, FORMAT, QUIET
-from metering_duck.cli.shared import EXIT_FAILED, EXIT_STRICT, NO_FILES, check_targets, run_command, write
+from metering_duck.cli.shared import EXIT_FAILED, EXIT_STRICT, run_command, write
+from metering_duck.cli.targets import NO_FILES, check_targets, wants_json
 
 
 @click.group("ledger", short_help="Make, look at, check and export a ledger.")
@@ -56,7 +57,7 @@ def status(events: tuple[str, ...], **given: Any) -> None:
         from metering_duck.cli.ledger_reports import print_status
 
         found.append(open_ledger(given, progress).status(list(events)))
-        if is_json(given):
+        if wants_json(given["format_"]):
             click.echo(json.dumps(found[0].to_dict(), indent=2, ensure_ascii=False))
         else:
             print_status(found[0])
@@ -80,7 +81,7 @@ def verify(**given: Any) -> None:
 
         findings = open_ledger(given, progress).verify(files=given["files"])
         problems.extend(finding for finding in findings if finding.problem)
-        if is_json(given):
+        if wants_json(given["format_"]):
             click.echo(json.dumps([finding.to_dict() for finding in findings], indent=2, ensure_ascii=False))
         else:
             print_findings(findings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from metering_duck.cli.options import (
     WORKSPACE,
     options,
 )
+from metering_duck.cli.targets import wants_json
 
 if TYPE_CHECKING:
     from metering_duck.ledger.ledger import Ledger
@@ -88,10 +88,6 @@ def chosen_of(given: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: given[name] for name in names}
 
 
-def is_json(given: dict[str, Any]) -> bool:
-    return given["format_"] == "json" or (given["format_"] is None and not sys.stdout.isatty())
-
-
 def show_outcomes(outcomes: Sequence[Outcome], given: dict[str, Any]) -> None:
     """The notes, then what became of each period."""
     for note in dict.fromkeys(notice for outcome in outcomes for notice in outcome.notices):
@@ -102,7 +98,7 @@ def show_outcomes(outcomes: Sequence[Outcome], given: dict[str, Any]) -> None:
             say(given, f"note: {outcome.period} is closed, and its files are others by now. hint: {hint}")
     from metering_duck.cli.ledger_reports import print_outcomes
 
-    if is_json(given):
+    if wants_json(given["format_"]):
         click.echo(json.dumps([outcome.to_dict() for outcome in outcomes], indent=2, ensure_ascii=False))
     else:
         print_outcomes(outcomes)

@@ -6,7 +6,6 @@ Heavy modules are imported by the command that needs them. The ledger's commands
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,6 @@ from metering_duck.cli.options import (
     options,
 )
 from metering_duck.cli.shared import (
-    NO_FILES,
-    check_targets,
     config_first,
     config_of,
     finish,
@@ -41,6 +38,7 @@ from metering_duck.cli.shared import (
     run_options,
     write,
 )
+from metering_duck.cli.targets import NO_FILES, check_targets, wants_json
 from metering_duck.errors import ConfigError, RejectedEvents
 from metering_duck.version import __version__
 
@@ -182,7 +180,7 @@ def check(config_and_events: tuple[str, ...], **given: Any) -> None:
 
         inputs = list(events) if events else None
         report = run(config, inputs, **(run_options(given, progress) if inputs else {}))
-        if given["format_"] == "json" or (given["format_"] is None and not sys.stdout.isatty()):
+        if wants_json(given["format_"]):
             click.echo(json.dumps(report, indent=2, ensure_ascii=False))
         else:
             print_check(report)
@@ -244,7 +242,7 @@ def doctor(format_: str | None) -> None:
         from metering_duck.cli.doctor import examine
 
         rows = examine()
-        if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
+        if wants_json(format_):
             click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
             return
         from metering_duck.cli.screen import console, make_table

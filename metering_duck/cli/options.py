@@ -7,7 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
-FORMATS = ("table", "json", "ndjson", "csv", "parquet", "arrow", "xlsx")
+from metering_duck.outputs.formats import OUTPUT_FORMATS
+
+# A table is for people, and only on the command line.
+SHOWN_FORMATS = ("table", *OUTPUT_FORMATS)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -67,7 +70,7 @@ FORMAT = options(
     click.option(
         "--format",
         "format_",
-        type=click.Choice(FORMATS),
+        type=click.Choice(SHOWN_FORMATS),
         envvar="METERING_DUCK_FORMAT",
         help="Default: the suffix of -o; else table on a terminal, ndjson when piped.",
     ),

@@ -10,32 +10,11 @@ from pathlib import Path
 from typing import IO
 
 from metering_duck.engine.remote import filesystem_of, scheme_of, shown, written_url
-from metering_duck.errors import ConfigError, SourceError, did_you_mean
+from metering_duck.errors import ConfigError, SourceError
 from metering_duck.inputs.lakes import is_lake
+from metering_duck.outputs.formats import format_of_path
 
-FORMATS = {
-    "json": (".json",),
-    "ndjson": (".ndjson", ".jsonl"),
-    "csv": (".csv",),
-    "parquet": (".parquet", ".pq"),
-    "arrow": (".arrow", ".feather", ".ipc"),
-    "xlsx": (".xlsx",),
-}
 _partial_files: set[str] = set()
-
-
-def format_of_path(path: Path) -> str:
-    """The format that a file's suffix names.
-
-    Raises: ConfigError for a suffix that names none.
-    """
-    for kind, suffixes in FORMATS.items():
-        if path.suffix.lower() in suffixes:
-            return kind
-    known = [suffix for suffixes in FORMATS.values() for suffix in suffixes]
-    raise ConfigError(
-        f"{path}: found the suffix {path.suffix!r}; expected a format. hint: {did_you_mean(path.suffix, known)}"
-    )
 
 
 def path_or_url(target: str) -> Path | str:

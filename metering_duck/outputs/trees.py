@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import PART_BYTES, filesystem_of, scheme_of, writing
 from metering_duck.errors import ConfigError, SourceError, did_you_mean
-from metering_duck.outputs.formats import ROW_GROUP_ROWS
 from metering_duck.outputs.texts import limited, on_top
+from metering_duck.outputs.writing import ROW_GROUP_ROWS
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query

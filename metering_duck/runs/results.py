@@ -18,7 +18,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, RejectedEvents
 from metering_duck.inputs.dry_run import Reads
 from metering_duck.outputs.files import path_or_url
-from metering_duck.outputs.formats import write_query
+from metering_duck.outputs.writing import write_query
 from metering_duck.runs.books import Accounting, notices_of
 from metering_duck.runs.computing import Computing, Filled
 from metering_duck.runs.opening import Opened

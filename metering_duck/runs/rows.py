@@ -1,6 +1,6 @@
 """Rows: one query's rows, as Arrow, DataFrames, dicts and files.
 
-They own their engine and close it when they are closed or forgotten. outputs/formats.py puts them into files.
+They own their engine and close it when they are closed or forgotten. outputs/writing.py puts them into files.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.lakes import is_lake
-from metering_duck.outputs.files import format_of_path, path_or_url, written_whole
-from metering_duck.outputs.formats import write_rows
+from metering_duck.outputs.files import path_or_url, written_whole
+from metering_duck.outputs.formats import format_of_path
 from metering_duck.outputs.texts import as_texts, counted, limited
 from metering_duck.outputs.trees import write_tree
+from metering_duck.outputs.writing import write_rows
 from metering_duck.statements.stages import Query
 
 if TYPE_CHECKING:

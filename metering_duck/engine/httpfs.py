@@ -16,7 +16,7 @@ from urllib.request import getproxies
 import duckdb
 
 from metering_duck.engine.extensions import CLOSED, load, missing
-from metering_duck.engine.remote import S3_RETRIES, S3_SCHEMES, bucket_of, reading, scheme_of
+from metering_duck.engine.remote import S3_RETRIES, S3_SCHEMES, bucket_of, explaining_reads, scheme_of
 
 SCHEMES = {*S3_SCHEMES, "http", "https"}
 # "0" keeps to fsspec.
@@ -86,7 +86,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, urls: Sequence[str]) -> None:
     _set(connection)
     objects = [url for url in urls if scheme_of(url) in S3_SCHEMES]
     if objects:
-        with reading(objects[0]):
+        with explaining_reads(objects[0]):
             authority, options = s3_options({bucket_of(url) for url in objects})
             connection.execute("SET ca_cert_file = $path", {"path": authority})
             names = ", ".join(f"{name} ${name}" for name in options)

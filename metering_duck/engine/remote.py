@@ -35,6 +35,8 @@ UNEXPLAINED = "cannot be read"
 BLOCK_BYTES = 1 << 20
 # What is written goes out in parts of this size, which S3 wants to be at least 5 MB.
 PART_BYTES = 16 << 20
+# Of how many files the ETag is asked again, to say which of them has changed.
+ASKED_AT_MOST = 100
 S3_RETRIES = {"max_attempts": 8, "mode": "standard"}
 READS_AND_WRITES = {
     "permission to read it": "permission to write it",
@@ -102,35 +104,43 @@ def listed(urls: Sequence[str]) -> dict[str, dict[str, Any]]:
     found = {}
     for url in urls:
         if LIBRARIES[scheme_of(url)][0] in ("s3fs", "aiohttp"):
-            with reading(url):
+            with explaining_reads(url):
                 found[url] = filesystem_of(url).info(url)
     return found
 
 
 def etag_of(url: str) -> str | None:
     """The ETag of what is at a URL now, where it has one."""
-    with reading(url):
+    with explaining_reads(url):
         tag: str | None = filesystem_of(url, skip_instance_cache=True).info(url).get("ETag")
         return tag
 
 
 def changed(found: Mapping[str, Mapping[str, Any]], urls: Iterable[str]) -> list[str]:
-    """Which of some files, the first hundred, have another ETag than when they were listed."""
+    """Which files have another ETag than when they were listed; only the first ASKED_AT_MOST are asked."""
+    with_etag = [url for url in urls if "ETag" in found.get(url, ())]
     others = []
-    for url in [url for url in urls if "ETag" in found.get(url, ())][:100]:
+    for url in with_etag[:ASKED_AT_MOST]:
         with contextlib.suppress(SourceError):
-            others += [url] if etag_of(url) != found[url]["ETag"] else []
+            if etag_of(url) != found[url]["ETag"]:
+                others.append(url)
     return others
 
 
 def filesystems_of(urls: Sequence[str], found: Mapping[str, Mapping[str, Any]]) -> list[Any]:
     """The file systems that read these URLs, S3's as it was `found` listed: each read asks for the ETag of then."""
-    by_library = {LIBRARIES[scheme_of(url)][0]: url for url in urls if filesystem_of(url)}
-    files = {library: filesystem_of(url, skip_instance_cache=True) for library, url in by_library.items()}
-    for url in found if "s3fs" in files else ():
-        if scheme_of(url) in S3_SCHEMES:
-            folder = found[url]["name"].rpartition("/")[0]
-            files["s3fs"].dircache.setdefault(folder, []).append(found[url])
+    files: dict[str, Any] = {}
+    for url in urls:
+        # Whatever was listed before, none is opened that has credentials in it.
+        filesystem_of(url)
+        library = LIBRARIES[scheme_of(url)][0]
+        if library not in files:
+            files[library] = filesystem_of(url, skip_instance_cache=True)
+    if "s3fs" in files:
+        for url, info in found.items():
+            if scheme_of(url) in S3_SCHEMES:
+                folder = info["name"].rpartition("/")[0]
+                files["s3fs"].dircache.setdefault(folder, []).append(info)
     for one in files.values():
         one.modified = partial(_modified, one.modified)
     return list(files.values())
@@ -152,29 +162,43 @@ def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]
     # What Hadoop calls s3a:// is s3://, and the same object must not go by two names.
     url = re.sub("^s3a://", "s3://", url, flags=re.IGNORECASE)
     files = filesystem_of(url)
-    scheme = scheme_of(url)
-    with reading(url):
+    with explaining_reads(url):
         _forget(files, url)
-        if scheme in ("http", "https"):
+        if scheme_of(url) in ("http", "https"):
             # Whether it is there, and not only whether somebody says so.
             files.info(url)
             return [url]
         if any(mark in url for mark in "*?["):
-            folder = re.split(r"[*?[]", url)[0].rpartition("/")[0]
-            check_no_delta(url, [f"{folder}/{DELTA_LOG}/"] if files.exists(f"{folder}/{DELTA_LOG}") else [])
-            matches = files.glob(url, detail=True).items()
-            found = [path for path, info in matches if info["type"] == "file" and not _is_hidden(path, url)]
+            found = _matching(files, url)
         elif url.endswith("/") or not files.isfile(url):
-            below = files.find(url)
-            check_no_delta(url, below)
-            found = [path for path in below if _is_data(path, url, tuple(suffixes))]
+            found = _below(files, url, tuple(suffixes))
         else:
             found = [url]
         if not found:
+            # A bucket that is not there, or may not be listed, is said to be that.
             files.ls(bucket_of(url), detail=False)
     if not found:
         raise SourceError(f"{shown(url)}: found no such object; expected one, a folder, or a glob of some.")
-    return [path if scheme_of(path) else f"{scheme}://{path}" for path in sorted(found)]
+    return [path if scheme_of(path) else f"{scheme_of(url)}://{path}" for path in sorted(found)]
+
+
+def _matching(files: Any, url: str) -> list[str]:
+    """The files that a glob names; a folder of a Delta table is refused."""
+    folder = re.split(r"[*?[]", url)[0].rpartition("/")[0]
+    if files.exists(f"{folder}/{DELTA_LOG}"):
+        check_no_delta(url, [f"{folder}/{DELTA_LOG}/"])
+    found = []
+    for path, info in files.glob(url, detail=True).items():
+        if info["type"] == "file" and not _is_hidden(path, url):
+            found.append(path)
+    return found
+
+
+def _below(files: Any, url: str, suffixes: tuple[str, ...]) -> list[str]:
+    """The files with events below a folder; a folder of a Delta table is refused."""
+    below = files.find(url)
+    check_no_delta(url, below)
+    return [path for path in below if _is_data(path, url, suffixes)]
 
 
 def _forget(files: Any, url: str) -> None:
@@ -234,7 +258,7 @@ def delta_options(place: str) -> dict[str, str] | None:
         with contextlib.suppress(ImportError):
             from botocore.session import Session
 
-            with reading(place):
+            with explaining_reads(place):
                 keys = Session().get_credentials().get_frozen_credentials()
             found |= {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
             found |= {"aws_session_token": keys.token} if keys.token else {}
@@ -246,14 +270,14 @@ def open_url(url: str) -> IO[bytes]:
 
     Raises: SourceError.
     """
-    with reading(url):
+    with explaining_reads(url):
         opened: IO[bytes] = filesystem_of(url).open(url, "rb")
         return opened
 
 
 @contextlib.contextmanager
-def reading(url: str) -> Iterator[None]:
-    """What a library says of a remote file that cannot be read, in our words; its own may hold secrets."""
+def explaining_reads(url: str) -> Iterator[None]:
+    """Raise what a library says inside of a remote file that it cannot read in our words: its own may hold secrets."""
     try:
         yield
     except (MeteringError, KeyboardInterrupt):
@@ -263,8 +287,8 @@ def reading(url: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(url: str) -> Iterator[None]:
-    """What a library says of a place that cannot be written, in our words."""
+def explaining_writes(url: str) -> Iterator[None]:
+    """Raise what a library says inside of a place that it cannot write to in our words."""
     try:
         yield
     except (MeteringError, KeyboardInterrupt):
@@ -283,7 +307,7 @@ def written_url(url: str) -> Iterator[IO[bytes]]:
     Raises: SourceError.
     """
     files = filesystem_of(url)
-    with writing(url), files.transaction, files.open(url, "wb", block_size=PART_BYTES) as file:
+    with explaining_writes(url), files.transaction, files.open(url, "wb", block_size=PART_BYTES) as file:
         yield file
 
 

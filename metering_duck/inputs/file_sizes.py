@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from metering_duck.engine.remote import filesystem_of, reading, scheme_of
+from metering_duck.engine.remote import filesystem_of, explaining_reads, scheme_of
 
 
 def size_of(path: str) -> int:
@@ -15,7 +15,7 @@ def size_of(path: str) -> int:
     """
     if not scheme_of(path):
         return os.path.getsize(path)
-    with reading(path):
+    with explaining_reads(path):
         return int(filesystem_of(path).info(path)["size"] or 0)
 
 

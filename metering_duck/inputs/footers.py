@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from metering_duck.engine.remote import open_url, reading, scheme_of, shown
+from metering_duck.engine.remote import open_url, explaining_reads, scheme_of, shown
 from metering_duck.errors import SourceError
 
 
@@ -28,7 +28,7 @@ def parquet_schema(path: str) -> pa.Schema:
 
     try:
         if scheme_of(path):
-            with reading(path), open_url(path) as file:
+            with explaining_reads(path), open_url(path) as file:
                 return parquet.read_schema(file)
         return parquet.read_schema(path)
     except (OSError, pa.ArrowException) as error:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from metering_duck.engine.remote import filesystem_of, open_url, reading, scheme_of
+from metering_duck.engine.remote import explaining_reads, filesystem_of, open_url, scheme_of
 from metering_duck.errors import SourceError
 from metering_duck.inputs.lakes import find_snapshot
 from metering_duck.inputs.table_days import parts_of
@@ -60,7 +60,7 @@ def _file_stamp(path: str) -> Stamp | None:
 def _object_stamp(path: str, listed: dict[str, dict[str, Any]]) -> Stamp | None:
     """An object as the listing of its folder has it, which is made once; a file on the web as it says itself."""
     files = filesystem_of(path)
-    with reading(path):
+    with explaining_reads(path):
         if scheme_of(path) in ("http", "https"):
             return stamp_of_info(files.info(path)) if files.exists(path) else None
         folder = path.rpartition("/")[0]

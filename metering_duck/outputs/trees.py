@@ -19,7 +19,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.engine.remote import PART_BYTES, filesystem_of, scheme_of, writing
+from metering_duck.engine.remote import PART_BYTES, explaining_writes, filesystem_of, scheme_of
 from metering_duck.errors import ConfigError, SourceError, did_you_mean
 from metering_duck.outputs.texts import limited, on_top
 from metering_duck.outputs.writing import ROW_GROUP_ROWS
@@ -141,7 +141,7 @@ def _publish(stage: Path, made: Sequence[Path], target: str) -> None:
     """Put the finished files where they are seen."""
     if scheme_of(target):
         files = filesystem_of(target)
-        with writing(target), files.transaction:
+        with explaining_writes(target), files.transaction:
             for path in made:
                 final = f"{target.rstrip('/')}/{path.as_posix()}"
                 with open(stage / path, "rb") as file, files.open(final, "wb", block_size=PART_BYTES) as to:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from metering_duck.calls.metering import aggregate, meter
-from metering_duck.cli.screen import console, make_table, print_rows
+from metering_duck.cli.screen import console, make_grid, print_rows
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.errors import SourceError
 from metering_duck.outputs.files import written_beside
@@ -121,9 +121,9 @@ def run_demo(folder: Path) -> None:
         out.print(f"\nmeter: {records.accounting}\n", soft_wrap=True)
         print_rows(records, 3)
         out.print("\nRejected, and why:")
-        out.print(make_table(records.rejects.to_pylist(), ("id", "measurement", "text", "reason")))
+        out.print(make_grid(records.rejects.to_pylist(), ("id", "measurement", "text", "reason")))
         out.print("\nIn conflict (the first to enter counts):")
-        out.print(make_table(records.conflicts.to_pylist(), ("id", "kept_content", "lost_content")))
+        out.print(make_grid(records.conflicts.to_pylist(), ("id", "kept_content", "lost_content")))
     with aggregate(str(events), config, start=START, end="2024-02-01", clock=CLOCK) as readings:
         out.print("\naggregate: January, each measurement by its own aggregation\n")
         print_rows(readings, 20)

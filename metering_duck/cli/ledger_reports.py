@@ -1,4 +1,4 @@
-"""Reports: what a ledger says, as tables for people."""
+"""Reports: what a ledger says, for people: outcomes, status, findings, traces and differences."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from rich.table import Table
 from rich.text import Text
 
-from metering_duck.cli.screen import console, make_table
+from metering_duck.cli.screen import console, make_grid
 from metering_duck.errors import visible
 from metering_duck.runs.books import counted_noun
 
 if TYPE_CHECKING:
     from metering_duck.ledger.outcomes import Outcome
-    from metering_duck.ledger.status import Status
+    from metering_duck.ledger.status import PeriodStatus, Status
     from metering_duck.ledger.tracing import Trace
     from metering_duck.ledger.verifying import Finding
     from metering_duck.runs.rows import Rows
@@ -25,6 +26,8 @@ OUTCOME_COLUMNS = ("period", "status", "run_id", *BOOKS, "readings", "seconds")
 OUTCOME_NUMBERS = ("run_id", *BOOKS, "readings", "seconds")
 PERIOD_COLUMNS = ("period", "timezone", "status", "run_id", "read", "readings", "rejected", "stale", "because")
 TRACE_ROWS = 50
+# What is said of the reading that is traced.
+TRACED = ("subject", "unit", "aggregation", "window_start", "window_end", "dimensions", "quantity")
 TOTALS = {
     "rows": "rows",
     "carried_in": "of these levels carried in",
@@ -43,11 +46,12 @@ TRACE_COLUMNS = (
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     """What became of each period."""
-    rows = [
-        {name: f"{value:,}" if isinstance(value, int) else value for name, value in outcome.to_dict().items()}
-        for outcome in outcomes
-    ]
-    console().print(make_table(rows, OUTCOME_COLUMNS, OUTCOME_NUMBERS))
+    rows = []
+    for outcome in outcomes:
+        row = outcome.to_dict()
+        counts = {name: f"{value:,}" for name, value in row.items() if isinstance(value, int)}
+        rows.append(row | counts)
+    console().print(make_grid(rows, OUTCOME_COLUMNS, OUTCOME_NUMBERS))
 
 
 def print_status(status: Status) -> None:
@@ -69,16 +73,18 @@ def print_status(status: Status) -> None:
     if not status.periods:
         out.print("no period is metered yet. hint: metering-duck backfill")
         return
-    rows = [
-        {
-            **vars(period),
-            "status": f"closed by {period.closed_by}" if period.closed_by else period.status,
-            "stale": "stale" if period.is_stale else "",
-            "because": "; ".join(period.because),
-        }
-        for period in status.periods
-    ]
-    out.print(make_table(rows, PERIOD_COLUMNS, ("run_id", "read", "readings", "rejected")))
+    rows = [_period_row(period) for period in status.periods]
+    out.print(make_grid(rows, PERIOD_COLUMNS, ("run_id", "read", "readings", "rejected")))
+
+
+def _period_row(period: PeriodStatus) -> dict[str, Any]:
+    """A period as a row for people."""
+    row = {**vars(period), "stale": "", "because": "; ".join(period.because)}
+    if period.closed_by:
+        row["status"] = f"closed by {period.closed_by}"
+    if period.is_stale:
+        row["stale"] = "stale"
+    return row
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
@@ -100,30 +106,47 @@ def print_findings(findings: Sequence[Finding]) -> None:
 def print_trace(trace: Trace, limit: int | None, given: dict[str, Any]) -> None:
     """The reading, its events, and what they come to."""
     out = console()
-    for name in ("subject", "unit", "aggregation", "window_start", "window_end", "dimensions", "quantity"):
+    for name in TRACED:
         value = trace.reading[name]
         if value not in (None, {}):
             out.print(Text(f"{name}: {visible(str(value))}"))
     shown = trace.events.head(TRACE_ROWS if limit is None else limit)
     if shown:
-        rows = [{**row, "file": _short(row["file"])} for row in shown]
-        columns = [name for name in TRACE_COLUMNS if any(row.get(name) not in (None, "false", False) for row in rows)]
-        out.print(make_table(rows, columns, ("file_row", "quantity", "held_us", "level_us")))
+        out.print(_traced_grid(shown))
     rest = trace.totals["rows"] - len(shown)
     if rest > 0:
         out.print(f"… and {rest:,} more. hint: --limit {trace.totals['rows']}, or -o FILE")
-    if given.get("output"):
-        return
-    for name, words in TOTALS.items():
-        value = trace.totals.get(name)
-        if value is not None:
-            out.print(Text(f"{words}: {'yes' if value is True else 'NO' if value is False else value}"))
+    if not given.get("output"):
+        for name, words in TOTALS.items():
+            value = trace.totals.get(name)
+            if value is not None:
+                out.print(Text(f"{words}: {_said(value)}"))
+
+
+def _traced_grid(events: Sequence[dict[str, Any]]) -> Table:
+    """The events behind a reading; columns that say nothing of any of them are left out."""
+    columns = []
+    for name in TRACE_COLUMNS:
+        if any(event.get(name) not in (None, "false", False) for event in events):
+            columns.append(name)
+    rows = [{**event, "file": _short(event["file"])} for event in events]
+    return make_grid(rows, columns, ("file_row", "quantity", "held_us", "level_us"))
+
+
+def _said(value: object) -> object:
+    """A total as a person reads it."""
+    if value is True:
+        return "yes"
+    if value is False:
+        return "NO"
+    return value
 
 
 def _short(path: str | None) -> str | None:
     """A path as it is called from here, where it lies below."""
-    below = path is not None and Path(path).is_relative_to(Path.cwd())
-    return str(Path(path).relative_to(Path.cwd())) if path is not None and below else path
+    if path is None or not Path(path).is_relative_to(Path.cwd()):
+        return path
+    return str(Path(path).relative_to(Path.cwd()))
 
 
 def sums_text(rows: Rows) -> str:
@@ -134,5 +157,6 @@ def sums_text(rows: Rows) -> str:
     shown = ", ".join(
         f"{row['aggregation']} of {row['unit']} {row['delta_sum'].normalize():+f}" for row in sums.to_pylist()
     )
-    differ = f"{counted_noun(table.num_rows, 'reading')} {'differs' if table.num_rows == 1 else 'differ'}"
+    verb = "differs" if table.num_rows == 1 else "differ"
+    differ = f"{counted_noun(table.num_rows, 'reading')} {verb}"
     return f"{differ}: {shown}" if shown else differ

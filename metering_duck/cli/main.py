@@ -245,10 +245,10 @@ def doctor(format_: str | None) -> None:
         if wants_json(format_):
             click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
             return
-        from metering_duck.cli.screen import console, make_table
+        from metering_duck.cli.screen import console, make_grid
 
         shown = [{**row, "works": "yes" if row["works"] else "no"} for row in rows]
-        console().print(make_table(shown, ("what", "works", "found", "hint")))
+        console().print(make_grid(shown, ("what", "works", "found", "hint")))
 
     run_command(work, {"quiet": True})
 

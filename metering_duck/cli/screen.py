@@ -1,4 +1,7 @@
-"""Tables for people: records, readings and check reports on a terminal, by rich."""
+"""The screen: records, readings and check reports for people, as grids on a terminal, by rich.
+
+A grid is what a person sees; a table is what data lies in.
+"""
 
 from __future__ import annotations
 
@@ -75,54 +78,67 @@ NUMBERS = ("quantity", "record_count", "count", "events", "window_index", "hours
 def console(width: int | None = None) -> Console:
     """Standard output; wide when piped, so that nothing is folded."""
     plain = Console(highlight=False)
-    return plain if plain.is_terminal and width is None else Console(highlight=False, width=width or PIPED_WIDTH)
+    if plain.is_terminal and width is None:
+        return plain
+    return Console(highlight=False, width=width or PIPED_WIDTH)
 
 
 def print_rows(rows: Rows, count: int) -> None:
     """The first rows, and how many more there are."""
     out = console()
-    out.print(_rows_table(rows, count))
+    out.print(_rows_grid(rows, count))
     total = rows.count()
     if total > count:
         out.print(f"… and {total - count:,} more rows. hint: -o FILE writes all of them")
 
 
-def table_text(rows: Rows) -> str:
-    """The whole table as text."""
+def grid_text(rows: Rows) -> str:
+    """All rows as text."""
     out = Console(highlight=False, width=PIPED_WIDTH, color_system=None, force_terminal=False)
     with out.capture() as captured:
-        out.print(_rows_table(rows, FILE_ROWS))
+        out.print(_rows_grid(rows, FILE_ROWS))
     return captured.get()
 
 
-def _rows_table(rows: Rows, count: int) -> Table:
+def _rows_grid(rows: Rows, count: int) -> Table:
     """The columns that a person looks at first; of a shape that is not known here, all."""
     first = rows.head(count)
     if rows.shape not in SHOWN:
-        schema = rows.schema
-        return make_table(first, schema.names, [field.name for field in schema if _is_number(field.type)])
-    columns = SHOWN[rows.shape]
-    if not any(row.get("dimensions") not in (None, "{}") for row in first):
-        columns = tuple(name for name in columns if name != "dimensions")
-    if not any(row.get("why") for row in first):
-        columns = tuple(name for name in columns if name != "why")
-    if rows.shape == "period" and not any(row["subject"] for row in first):
-        columns = tuple(name for name in columns if name not in ("universe_id", "subject"))
-    return make_table(first, columns)
+        numbers = [field.name for field in rows.schema if _is_number(field.type)]
+        return make_grid(first, rows.schema.names, numbers)
+    left_out = _empty_columns(rows.shape, first)
+    return make_grid(first, [name for name in SHOWN[rows.shape] if name not in left_out])
+
+
+def _empty_columns(shape: str, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Which columns say nothing in any of these rows, of those that often do not."""
+    empty = set()
+    if all(row.get("dimensions") in (None, "{}") for row in rows):
+        empty.add("dimensions")
+    if not any(row.get("why") for row in rows):
+        empty.add("why")
+    if shape == "period" and not any(row["subject"] for row in rows):
+        empty |= {"universe_id", "subject"}
+    return empty
 
 
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_decimal(kind) or pa.types.is_integer(kind))
 
 
-def make_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], numbers: Collection[str] = NUMBERS) -> Table:
-    """A plain table; what comes from data is text, never markup."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
+def make_grid(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], numbers: Collection[str] = NUMBERS) -> Table:
+    """A grid without lines; what comes from data is text, never markup."""
+    grid = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+        grid.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if row[name] is None else visible(str(row[name]))) for name in columns))
-    return table
+        grid.add_row(*(_cell(row[name]) for name in columns))
+    return grid
+
+
+def _cell(value: object) -> Text:
+    """A value as text; nothing for None."""
+    return Text("" if value is None else visible(str(value)))
 
 
 def print_check(report: Mapping[str, Any]) -> None:
@@ -130,9 +146,8 @@ def print_check(report: Mapping[str, Any]) -> None:
     out = console()
     if report["problems"]:
         return
-    out.print(
-        f"config: {report['measurements']} measurement{'s' if report['measurements'] != 1 else ''}, no problem found"
-    )
+    noun = "measurement" if report["measurements"] == 1 else "measurements"
+    out.print(f"config: {report['measurements']} {noun}, no problem found")
     for warning in report["warnings"]:
         out.print(Text(f"warning: {visible(warning)}"))
     if "accounting" not in report:
@@ -143,9 +158,9 @@ def print_check(report: Mapping[str, Any]) -> None:
     for notice in report["notices"]:
         out.print(Text(f"note: {notice}"))
     out.print()
-    out.print(make_table(report["types"], ("type", "status", "events")))
+    out.print(make_grid(report["types"], ("type", "status", "events")))
     if report["rejects"]:
         out.print("\nwould be rejected:")
         out.print(
-            make_table(report["rejects"], ("reason", "measurement", "count", "meaning", "example_text", "example_id"))
+            make_grid(report["rejects"], ("reason", "measurement", "count", "meaning", "example_text", "example_id"))
         )

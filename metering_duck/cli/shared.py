@@ -123,7 +123,7 @@ def _write_summary(result: Result, target: str) -> None:
 
 def _print_dry_run(result: Result, given: Mapping[str, Any]) -> None:
     """What would be read, left out and written."""
-    from metering_duck.cli.screen import console, make_table
+    from metering_duck.cli.screen import console, make_grid
     from metering_duck.engine.remote import scheme_of, shown
 
     reads, writes = result.reads, []
@@ -140,7 +140,7 @@ def _print_dry_run(result: Result, given: Mapping[str, Any]) -> None:
     for written in writes:
         what = "overwrite" if written["exists"] else "write"
         rows.append({"what": what, "files": None, "bytes": None, "where": written["path"]})
-    console().print(make_table(rows, ("what", "files", "bytes", "where"), ("files", "bytes")))
+    console().print(make_grid(rows, ("what", "files", "bytes", "where"), ("files", "bytes")))
 
 
 def write(rows: Rows, given: Mapping[str, Any]) -> None:
@@ -162,13 +162,13 @@ def write(rows: Rows, given: Mapping[str, Any]) -> None:
 
 def _write_as_table(rows: Rows, given: Mapping[str, Any]) -> None:
     """A table for people: the first rows on a terminal, all of them in a file."""
-    from metering_duck.cli.screen import print_rows, table_text
+    from metering_duck.cli.screen import grid_text, print_rows
 
     if not has_file(given):
         print_rows(rows, TABLE_ROWS)
         return
     with opened_output(given) as file:
-        file.write(table_text(rows).encode())
+        file.write(grid_text(rows).encode())
 
 
 def run_command(work: Callable[[Any], None], given: Mapping[str, Any], *, kept: str = "nothing was written.") -> None:

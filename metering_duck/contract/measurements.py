@@ -230,23 +230,28 @@ class Measurement(Model):
     @model_validator(mode="after")
     def _aggregation_is_whole(self) -> Measurement:
         """Keys that say more of the aggregation must fit it, when there is one."""
-        if self.aggregation is None:
-            return self
-        found = self.aggregated()
-        if found is None:
-            return self
+        found = None if self.aggregation is None else self.aggregated()
+        if found is not None:
+            self._check_levels(found)
+            self._check_kind(found)
+        return self
+
+    def _check_levels(self, found: aggregations.Aggregation) -> None:
+        """An aggregation of two levels says what the inner one is of; one of one level does not."""
         if found.outer and not (found.per or found.by):
             raise ValueError(f"found {found.name} alone; expected innerWindow or innerDimension beside it")
         if (self.inner_window or self.inner_dimension) and not found.outer:
             key = "innerWindow" if self.inner_window else "innerDimension"
             raise ValueError(f'found {key} with {found.name}; expected two levels, such as "sum-of-max"')
+
+    def _check_kind(self, found: aggregations.Aggregation) -> None:
+        """Keys that only some aggregations have a use for."""
         if self.values == "deltas" and not found.is_gauge:
             raise ValueError(f"found deltas with {found.name}; expected a gauge, such as time-weighted-avg")
         if self.divisor == "known" and found.definition.divided_by != "known-time":
             raise ValueError(f"found the divisor known with {found.name}; expected time-weighted-avg")
         if self.proration == "by-time" and not found.prorated:
             raise ValueError(f"found proration by-time with {found.name}; expected sum")
-        return self
 
     def aggregated(self, chosen: str | None = None) -> aggregations.Aggregation | None:
         """The whole aggregation: the call's or its own, with what this measurement says of its quantities."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from metering_duck.engine.remote import filesystem_of, explaining_reads, scheme_of
+from metering_duck.engine.remote import explaining_reads, filesystem_of, scheme_of
 
 
 def size_of(path: str) -> int:

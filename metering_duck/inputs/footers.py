@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from metering_duck.engine.remote import open_url, explaining_reads, scheme_of, shown
+from metering_duck.engine.remote import explaining_reads, open_url, scheme_of, shown
 from metering_duck.errors import SourceError
 
 

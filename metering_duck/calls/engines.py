@@ -1,10 +1,11 @@
-"""Engines: what computes readings: this machine, or a cluster. Another cluster is one more name in `cluster_of`."""
+"""Engines: what computes readings: this machine, or a cluster. Another cluster is opened by `cluster_of`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from metering_duck.calls.arguments import prorated_notices, reach_of
+from metering_duck.calls.engine_names import ENGINES
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.source import Source
@@ -16,8 +17,6 @@ from metering_duck.runs.results import Result, result_of
 
 if TYPE_CHECKING:
     from metering_duck.spark.tasks import Cluster
-
-ENGINES = ("duckdb", "spark")
 
 
 def cluster_of(engine: str, master: str | None, events: Any, source: Source) -> Cluster | None:

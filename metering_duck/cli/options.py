@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from metering_duck.calls.engine_names import ENGINES
 from metering_duck.outputs.formats import OUTPUT_FORMATS
 
 # A table is for people, and only on the command line.
@@ -106,7 +107,7 @@ MACHINE = options(
 CLUSTER = options(
     click.option(
         "--engine",
-        type=click.Choice(("duckdb", "spark")),
+        type=click.Choice(ENGINES),
         default="duckdb",
         help="What computes: this machine, or Spark.",
     ),

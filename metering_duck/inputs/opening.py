@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SchemaError
@@ -18,6 +17,7 @@ from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.proofs import proven_columns
 from metering_duck.inputs.relations import Relation, first_keys
+from metering_duck.inputs.source import Source
 from metering_duck.statements.quote import identifier
 from metering_duck.statements.select import select
 
@@ -25,24 +25,21 @@ from metering_duck.statements.select import select
 def open_source(
     engine: Engine,
     found: Input,
+    source: Source,
     *,
-    records: bool = False,
-    map: Mapping[str, Any] | None = None,
-    zone: str = "UTC",
-    generate_ids: bool = False,
     numbers_rows: bool = False,
-    shape: Shape | None = None,
     read_by: Callable[[Engine, Input], Input] | None = None,
 ) -> Layout:
     """The layout of an input. The engine must already be allowed to read its files.
 
     Where something else reads it, `read_by` gives rows like those that it has; files are held against each other here.
-    With `numbers_rows`, each row knows its place in its file, counted from 1. With a `shape`, its events have other
-    names and places.
+    With `numbers_rows`, each row knows its place in its file, counted from 1. Where the `source` has a shape, events
+    have other names and places.
 
     Raises: SchemaError for a column that is missing or of a wrong type; SourceError for what cannot be read.
     """
-    mapping = FieldMap(map, field_names(records=records))
+    mapping = FieldMap(source.map, field_names(records=source.is_records))
+    shape = source.shape
     check_files(engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None)
     if read_by is not None:
         found = read_by(engine, found)
@@ -54,7 +51,15 @@ def open_source(
         shape.add_constants(mapping)
         relation = replace(relation, sql=shape.unwrapped(relation.sql))
     sql, row_sql = relation.numbered() if numbers_rows else (relation.sql, "")
-    layout = Layout(sql, {}, NO_PROPERTIES, zone=zone, is_records=records, generates_ids=generate_ids, row_sql=row_sql)
+    layout = Layout(
+        sql,
+        {},
+        NO_PROPERTIES,
+        zone=source.zone,
+        is_records=source.is_records,
+        generates_ids=source.generate_ids,
+        row_sql=row_sql,
+    )
     if relation.is_json:
         layout = replace(layout, file_sql=relation.file_sql)
         return _objects(engine, layout, relation, found.name, mapping, shape)

@@ -211,17 +211,8 @@ def _learn_layout(
     read_by: ReadBy | None,
 ) -> Layout:
     """Where the input's fields are, its universes under their other names; which of its files count, if not all do."""
-    learnt = open_source(
-        engine,
-        needed,
-        records=source.is_records,
-        map=source.map,
-        zone=source.zone,
-        generate_ids=source.generate_ids,
-        numbers_rows=history is not None and history.numbers_rows,
-        shape=source.shape,
-        read_by=read_by,
-    )
+    numbers_rows = history is not None and history.numbers_rows
+    learnt = open_source(engine, needed, source, numbers_rows=numbers_rows, read_by=read_by)
     layout = replace(learnt, partition=partition).with_universes(source.universes)
     if history is None:
         return layout

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 import metering_duck
 from metering_duck import ConfigError, QuantityOverflow, SchemaError
 from metering_duck.cli.main import cli
+from metering_duck.contract.schemas import READING_SCHEMA
 from tests.comparing import event, readings_of
 from tests.worlds import CLOCK, measuring
 
@@ -98,7 +99,7 @@ def test_times_of_any_offset_and_spelling_are_read() -> None:
 
 def test_no_readings_give_none() -> None:
     """A day on which nobody used anything rolls up to nothing."""
-    table = metering_duck.contract.READING_SCHEMA.empty_table()
+    table = READING_SCHEMA.empty_table()
     assert rolled(table) == []
     assert rolled(table, every="month", **MONTH) == []
     assert rolled([], drop=["region"]) == []

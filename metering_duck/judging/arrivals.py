@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, reach_conditions
 from metering_duck.inputs.layout import Layout
+from metering_duck.statements.layout import shown_name
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage, load_stage
@@ -48,8 +49,22 @@ def arrivals_stages(
 ) -> list[Stage]:
     """From the input to `arrivals`; of keys that may occur more than once, the `suspects`, also those out of reach."""
     reach: Reach = "all" if suspects else selection.reach
-    stages = layout.stages(properties, suspects=suspects, reach=reach)
+    stages = [
+        replace(stage, legend=_properties_legend(properties)) if stage.name == "named" else stage
+        for stage in layout.stages(properties, suspects=suspects, reach=reach)
+    ]
     return [*stages, arrivals_stage(replace(selection, reach=reach))]
+
+
+def _properties_legend(properties: Sequence[str]) -> tuple[str, ...]:
+    """What is in the columns p_N."""
+    listed = ", ".join(f"{n} is {shown_name(name)}" for n, name in enumerate(properties))
+    return (f"p_N is the text of property N: {listed}.",) if properties else ()
+
+
+def reads_all(layout: Layout, selection: Selection) -> bool:
+    """Whether a repeated key can only be among the arrivals: nothing is out of reach, and no file is only compared."""
+    return selection.reach == "all" and not layout.only_files
 
 
 def arrivals_stage(selection: Selection) -> Stage:

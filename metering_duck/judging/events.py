@@ -21,7 +21,7 @@ from metering_duck.inputs.layout import Layout
 from metering_duck.judging.arrivals import Selection, accepted_stage, arrivals_stages, renamed_stages
 from metering_duck.judging.quantities import Parsed, quantified_stages
 from metering_duck.judging.rejects import rejects_query
-from metering_duck.judging.slots import Placed, Slot, place
+from metering_duck.judging.slots import Placed, Slot, place, slots_legend
 from metering_duck.judging.spans import Conversion, conversion_stages, span_stages, unreadable_sql
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
@@ -97,12 +97,19 @@ class Compiler:
             *renamed_stages(self.selection),
             Stage("matched", "which entry of the config an event matches (R1)", self._matched_sql()),
             Stage(
-                "projected", "each measurement's text where it applies: its filter first (R2)", self._projected_sql()
+                "projected",
+                "each measurement's text where it applies: its filter first (R2)",
+                self._projected_sql(),
+                self._legend,
             ),
             *quantified_stages(self._parsed),
             *self.converted,
             Stage("judged", "an event is metered, unmatched or rejected as a whole (R3, R9)", self._judged_sql()),
         ]
+
+    @cached_property
+    def _legend(self) -> tuple[str, ...]:
+        return slots_legend(self.placed)
 
     def _matched_sql(self) -> str:
         whens = [(entry_condition_sql(entry), str(number)) for number, entry in enumerate(self.config.entries)]

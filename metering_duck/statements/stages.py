@@ -24,11 +24,12 @@ _COLUMN = re.compile(r"\w+ (?:[^,()]|\((?:[^()]|\([^()]*\))*\))+")
 
 @dataclass(frozen=True)
 class Stage:
-    """One SELECT, its name, and one sentence why it is there."""
+    """One SELECT, its name, one sentence why it is there, and what its short names stand for, a sentence each."""
 
     name: str
     why: str
     sql: str
+    legend: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,24 +120,30 @@ def load_text(name: str) -> str:
 
 @cache
 def functions() -> dict[str, str]:
-    """Name → CREATE statement of every function in sql/functions.sql, in its order."""
-    statement = re.compile(r"^CREATE OR REPLACE TEMP MACRO (\w+)\(.*?;$", re.MULTILINE | re.DOTALL)
+    """Name → CREATE statement of every function in sql/functions.sql with its comment, in its order."""
+    statement = re.compile(r"^(?:--[^\n]*\n)*CREATE OR REPLACE TEMP MACRO (\w+)\(.*?;$", re.MULTILINE | re.DOTALL)
     return {match.group(1): match.group(0) for match in statement.finditer(load_text("functions"))}
 
 
 def functions_of(sql: str) -> list[str]:
     """The names of ours that SQL calls, those that they call before them."""
     known = functions()
+    pattern = re.compile(rf"\b({'|'.join(known)})\(")
     found: dict[str, None] = {}
 
     def add(text: str, within: str = "") -> None:
-        for name in re.findall(rf"\b({'|'.join(known)})\(", text):
+        for name in pattern.findall(_TOKEN.sub(_unquoted, text)):
             if name != within and name not in found:
                 add(known[name], name)
                 found[name] = None
 
     add(sql)
     return list(found)
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    """A token of SQL, what is quoted or a comment left out."""
+    return match.group() if match.group(4) else "''"
 
 
 def load_header(name: str) -> Header:

@@ -65,11 +65,13 @@ def _indented(sql: str) -> str:
     return "    " + "".join([*pieces, sql[end:].replace("\n", "\n    ")])
 
 
-def reading(stage: Stage, relations: Mapping[str, str], name: str | None = None) -> Stage:
-    """A stage that reads other relations than it says, each in place of another, under another name if one is given."""
-    sql = stage.sql
-    for was, source in relations.items():
-        sql = re.sub(rf"\b(FROM|JOIN) {was}\b", lambda match, s=source: f"{match.group(1)} {s}", sql)  # type: ignore[misc]
+def over(stage: Stage, relations: Mapping[str, str], name: str | None = None) -> Stage:
+    """A stage over other relations than its text names: each is SELECTed in WITH, under the name that the text has."""
+    ctes = ",\n".join(f"{known} AS (\n{_indented(sql)}\n)" for known, sql in relations.items())
+    if stage.sql.startswith("WITH "):
+        sql = f"WITH {ctes},\n{stage.sql.removeprefix('WITH ')}"
+    else:
+        sql = f"WITH {ctes}\n{stage.sql}"
     return replace(stage, name=name or stage.name, sql=sql)
 
 

@@ -237,10 +237,7 @@ periods AS (
         boundary AS period_start,
         lead(boundary) OVER (PARTITION BY calendar_index ORDER BY number) AS period_end
     FROM (
-        SELECT
-            * REPLACE (
-                greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary
-            )
+        SELECT * REPLACE (greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary)
         FROM boundaries
     )
 ),
@@ -413,12 +410,10 @@ WHERE coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') <= TIMESTAMP '2024-0
 -- which event keys may occur more than once (R8): 64-bit hashes seen twice, so few rows need the exact comparison
 -- What runs takes the hashes out of one pass over the events and sorts them outside of SQL: it finds the same.
 CREATE OR REPLACE TEMP TABLE repeated_keys AS
-SELECT
-    hash(workspace_id, universe_id, id) AS key_hash
+SELECT hash(workspace_id, universe_id, id) AS key_hash
 FROM arrivals
 WHERE NOT keyless
-GROUP BY key_hash
-HAVING count(*) > 1;
+GROUP BY key_hash HAVING count(*) > 1;
 
 -- the rows of keys that may occur more than once, and their content in one canonical text
 CREATE OR REPLACE TEMP VIEW suspects AS
@@ -455,11 +450,9 @@ WINDOW
 -- What runs finds these in the pass that looks for repeated keys. Where there are none, it orders levels by their times alone: where no
 -- moment has two events that is the same order.
 CREATE OR REPLACE TEMP TABLE tied_moments AS
-SELECT
-    hash(subject, recorded_at, metered_at) AS moment_hash
+SELECT hash(subject, recorded_at, metered_at) AS moment_hash
 FROM arrivals
-GROUP BY moment_hash
-HAVING count(*) > 1;
+GROUP BY moment_hash HAVING count(*) > 1;
 
 -- every event once (R8): the keys that occur once, and the kept row of each that occurs more often
 -- Where no key occurs twice what runs leaves out the table settled: every arrival is accepted then, as here.
@@ -786,12 +779,7 @@ placed AS (
 )
 SELECT
     digest(
-        encoded(workspace_id)
-        || encoded(universe_id)
-        || encoded(subject)
-        || encoded(unit)
-        || encoded(aggregation)
-        || encoded_bounds
+        encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded(aggregation) || encoded_bounds
         || CASE
             WHEN dimensions IS NULL THEN ''
             ELSE list_aggregate(

@@ -291,12 +291,10 @@ FROM fields;
 -- which event keys may occur more than once (R8): 64-bit hashes seen twice, so few rows need the exact comparison
 -- What runs takes the hashes out of one pass over the events and sorts them outside of SQL: it finds the same.
 CREATE OR REPLACE TEMP TABLE repeated_keys AS
-SELECT
-    hash(workspace_id, universe_id, id) AS key_hash
+SELECT hash(workspace_id, universe_id, id) AS key_hash
 FROM arrivals
 WHERE NOT keyless
-GROUP BY key_hash
-HAVING count(*) > 1;
+GROUP BY key_hash HAVING count(*) > 1;
 
 -- the rows of keys that may occur more than once, and their content in one canonical text
 CREATE OR REPLACE TEMP VIEW suspects AS

@@ -166,10 +166,7 @@ periods AS (
         boundary AS period_start,
         lead(boundary) OVER (PARTITION BY calendar_index ORDER BY number) AS period_end
     FROM (
-        SELECT
-            * REPLACE (
-                greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary
-            )
+        SELECT * REPLACE (greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary)
         FROM boundaries
     )
 ),
@@ -279,12 +276,10 @@ FROM fields;
 -- which event keys may occur more than once (R8): 64-bit hashes seen twice, so few rows need the exact comparison
 -- What runs takes the hashes out of one pass over the events and sorts them outside of SQL: it finds the same.
 CREATE OR REPLACE TEMP TABLE repeated_keys AS
-SELECT
-    hash(workspace_id, universe_id, id) AS key_hash
+SELECT hash(workspace_id, universe_id, id) AS key_hash
 FROM arrivals
 WHERE NOT keyless
-GROUP BY key_hash
-HAVING count(*) > 1;
+GROUP BY key_hash HAVING count(*) > 1;
 
 -- the rows of keys that may occur more than once, and their content in one canonical text
 CREATE OR REPLACE TEMP VIEW suspects AS
@@ -529,12 +524,7 @@ placed AS (
 )
 SELECT
     digest(
-        encoded(workspace_id)
-        || encoded(universe_id)
-        || encoded(subject)
-        || encoded(unit)
-        || encoded(aggregation)
-        || encoded_bounds
+        encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded(aggregation) || encoded_bounds
         || CASE
             WHEN dimensions IS NULL THEN ''
             ELSE list_aggregate(

@@ -248,10 +248,7 @@ periods AS (
         boundary AS period_start,
         lead(boundary) OVER (PARTITION BY calendar_index ORDER BY number) AS period_end
     FROM (
-        SELECT
-            * REPLACE (
-                greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary
-            )
+        SELECT * REPLACE (greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary)
         FROM boundaries
     )
 ),
@@ -427,12 +424,10 @@ FROM fields;
 -- which event keys may occur more than once (R8): 64-bit hashes seen twice, so few rows need the exact comparison
 -- What runs takes the hashes out of one pass over the events and sorts them outside of SQL: it finds the same.
 CREATE OR REPLACE TEMP TABLE repeated_keys AS
-SELECT
-    hash(workspace_id, universe_id, id) AS key_hash
+SELECT hash(workspace_id, universe_id, id) AS key_hash
 FROM arrivals
 WHERE NOT keyless
-GROUP BY key_hash
-HAVING count(*) > 1;
+GROUP BY key_hash HAVING count(*) > 1;
 
 -- the rows of keys that may occur more than once, and their content in one canonical text
 CREATE OR REPLACE TEMP VIEW suspects AS
@@ -1136,66 +1131,78 @@ numerators_of_value_1 AS (
                 WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18)
                 WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18)
                 ELSE 0
-            END AS low
+            END AS low,
+        power_of_ten(18) AS base
     FROM carried_of_value_1
 ),
 -- numerator / divisor in whole numbers, where the numerator is too long for one: quotient and remainder (R15)
 divided_of_value_1 AS (
-    WITH positive AS (
+    WITH numerators AS (
+        SELECT * FROM numerators_of_value_1
+    ),
+    positive AS (
         SELECT
             *,
             high < 0 OR (high = 0 AND low < 0) AS negative,
             CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -high ELSE high END AS a,
             CASE WHEN high < 0 OR (high = 0 AND low < 0) THEN -low ELSE low END AS b
-        FROM numerators_of_value_1
+        FROM numerators
     )
     SELECT
         * EXCLUDE (a, b),
         CASE
-            WHEN a // divisor < power_of_ten(38) // power_of_ten(18)
-                THEN (a // divisor) * power_of_ten(18) + ((a % divisor) * power_of_ten(18) + b) // divisor
+            WHEN a // divisor < power_of_ten(38) // base
+                THEN (a // divisor) * base + ((a % divisor) * base + b) // divisor
         END AS quotient,
-        ((a % divisor) * power_of_ten(18) + b) % divisor AS remainder
+        ((a % divisor) * base + b) % divisor AS remainder
     FROM positive
 ),
 -- a quotient to as many digits as a result has, rounded once (R16)
 averages_of_value_1 AS (
-    WITH first_digits AS (
+    WITH divided AS (
+        SELECT *, 0 AS more_digits, power_of_ten(0) AS first_step, power_of_ten(0) AS second_step,
+            power_of_ten(0) AS dropped, power_of_ten(38) AS quotient_max, 'half-even' AS rounding
+        FROM divided_of_value_1
+    ),
+    first_digits AS (
         SELECT
             *,
-            (remainder * power_of_ten(0)) // divisor AS digits_1,
-            (remainder * power_of_ten(0)) % divisor AS remainder_1
-        FROM divided_of_value_1
+            (remainder * first_step) // divisor AS digits_1,
+            (remainder * first_step) % divisor AS remainder_1
+        FROM divided
     ),
     second_digits AS (
         SELECT
             *,
             CASE
-                WHEN quotient < power_of_ten(38) AND 0 > 0
-                    THEN (quotient * power_of_ten(0) + digits_1) * power_of_ten(0) + (remainder_1 * power_of_ten(0)) // divisor
-                WHEN 0 = 0 THEN quotient // power_of_ten(0)
+                WHEN quotient < quotient_max AND more_digits > 0
+                    THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
+                WHEN more_digits = 0 THEN quotient // dropped
             END AS floor_digits,
-            quotient % power_of_ten(0) AS dropped_digits,
-            (remainder_1 * power_of_ten(0)) % divisor AS rest
+            quotient % dropped AS dropped_digits,
+            (remainder_1 * second_step) % divisor AS rest
         FROM first_digits
     ),
     compared AS (
         SELECT
             *,
             CASE
-                WHEN power_of_ten(0) > 1 AND dropped_digits <> power_of_ten(0) // 2 THEN sign(dropped_digits - power_of_ten(0) // 2)
-                WHEN power_of_ten(0) > 1 THEN sign(rest)
+                WHEN dropped > 1 AND dropped_digits <> dropped // 2 THEN sign(dropped_digits - dropped // 2)
+                WHEN dropped > 1 THEN sign(rest)
                 ELSE sign(2 * rest - divisor)
             END AS beyond_half
         FROM second_digits
     )
     SELECT
-        * EXCLUDE (digits_1, remainder_1, floor_digits, dropped_digits, rest, beyond_half),
+        * EXCLUDE (
+            more_digits, first_step, second_step, dropped, quotient_max, rounding,
+            digits_1, remainder_1, floor_digits, dropped_digits, rest, beyond_half
+        ),
         (floor_digits + CASE
             WHEN rest = 0 AND dropped_digits = 0 THEN 0
-            WHEN 'half-even' = 'ceiling' THEN CASE WHEN negative THEN 0 ELSE 1 END
-            WHEN 'half-even' = 'floor' THEN CASE WHEN negative THEN 1 ELSE 0 END
-            WHEN beyond_half > 0 OR (beyond_half = 0 AND ('half-even' = 'half-up' OR floor_digits % 2 = 1)) THEN 1
+            WHEN rounding = 'ceiling' THEN CASE WHEN negative THEN 0 ELSE 1 END
+            WHEN rounding = 'floor' THEN CASE WHEN negative THEN 1 ELSE 0 END
+            WHEN beyond_half > 0 OR (beyond_half = 0 AND (rounding = 'half-up' OR floor_digits % 2 = 1)) THEN 1
             ELSE 0
         END)
             * CASE WHEN negative THEN -1 ELSE 1 END AS rounded
@@ -1282,12 +1289,7 @@ readings AS (
     )
     SELECT
         digest(
-            encoded(workspace_id)
-            || encoded(universe_id)
-            || encoded(subject)
-            || encoded(unit)
-            || encoded(aggregation)
-            || encoded_bounds
+            encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded(aggregation) || encoded_bounds
             || CASE
                 WHEN dimensions IS NULL THEN ''
                 ELSE list_aggregate(

@@ -283,15 +283,20 @@ def _with_plain_cases(nodes: Sequence[Node]) -> Sequence[Node]:
 
 def _to_open(nodes: Sequence[Node], indent: str) -> set[int]:
     """Which nodes are opened: those that have to be, then the largest until every line fits."""
-    too_long = [n for n, node in enumerate(nodes) if isinstance(node, Token) and not _fits(node.text, indent + STEP)]
-    opened = {n for n in too_long if isinstance(node := nodes[n], Token) and node.kind == "text"}
-    opened |= {n for n, node in enumerate(nodes) if _must_break([node])}
-    closed = [n for n, node in enumerate(nodes) if isinstance(node, Group) and node.inside and n not in opened]
-    for n in sorted(closed, key=lambda n: -len(_text_of(nodes[n]))):
+    opened = {n for n, node in enumerate(nodes) if _has_to_open(node, indent)}
+    groups = [n for n, node in enumerate(nodes) if isinstance(node, Group) and node.inside and n not in opened]
+    for n in sorted(groups, key=lambda n: -len(_text_of(nodes[n]))):
         if all(_fits(line, indent) for line in _skeleton(nodes, opened)):
             break
         opened.add(n)
     return opened
+
+
+def _has_to_open(node: Node, indent: str) -> bool:
+    """Whether it is a text too long for a line, or has a CASE in it that has to be broken."""
+    if isinstance(node, Group):
+        return _must_break([node])
+    return node.kind == "text" and not _fits(node.text, indent + STEP)
 
 
 def _skeleton(nodes: Sequence[Node], opened: set[int]) -> list[str]:

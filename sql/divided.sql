@@ -1,7 +1,7 @@
 -- why: numerator / divisor in whole numbers, where the numerator is too long for one: quotient and remainder (R15)
--- reads: numerators(high HUGEINT, low HUGEINT, divisor HUGEINT)
--- yields: high HUGEINT, low HUGEINT, divisor HUGEINT, negative BOOLEAN, quotient HUGEINT, remainder HUGEINT
--- params: base HUGEINT
+-- reads: numerators(high HUGEINT, low HUGEINT, divisor HUGEINT, base HUGEINT)
+-- yields: high HUGEINT, low HUGEINT, divisor HUGEINT, base HUGEINT, negative BOOLEAN, quotient HUGEINT, remainder HUGEINT
+-- params:
 WITH positive AS (
     SELECT
         *,
@@ -13,8 +13,8 @@ WITH positive AS (
 SELECT
     * EXCLUDE (a, b),
     CASE
-        WHEN a // divisor < power_of_ten(38) // $base
-            THEN (a // divisor) * $base + ((a % divisor) * $base + b) // divisor
+        WHEN a // divisor < power_of_ten(38) // base
+            THEN (a // divisor) * base + ((a % divisor) * base + b) // divisor
     END AS quotient,
-    ((a % divisor) * $base + b) % divisor AS remainder
+    ((a % divisor) * base + b) % divisor AS remainder
 FROM positive

@@ -22,12 +22,7 @@ placed AS (
 )
 SELECT
     digest(
-        encoded(workspace_id)
-        || encoded(universe_id)
-        || encoded(subject)
-        || encoded(unit)
-        || encoded(aggregation)
-        || encoded_bounds
+        encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded(aggregation) || encoded_bounds
         || CASE
             WHEN dimensions IS NULL THEN ''
             ELSE list_aggregate(

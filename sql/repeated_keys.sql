@@ -2,9 +2,7 @@
 -- reads: arrivals(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, keyless BOOLEAN)
 -- yields: key_hash UBIGINT
 -- params:
-SELECT
-    hash(workspace_id, universe_id, id) AS key_hash
+SELECT hash(workspace_id, universe_id, id) AS key_hash
 FROM arrivals
 WHERE NOT keyless
-GROUP BY key_hash
-HAVING count(*) > 1
+GROUP BY key_hash HAVING count(*) > 1

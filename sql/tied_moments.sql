@@ -2,8 +2,6 @@
 -- reads: arrivals(subject VARCHAR, recorded_at TIMESTAMP, metered_at TIMESTAMP)
 -- yields: moment_hash UBIGINT
 -- params:
-SELECT
-    hash(subject, recorded_at, metered_at) AS moment_hash
+SELECT hash(subject, recorded_at, metered_at) AS moment_hash
 FROM arrivals
-GROUP BY moment_hash
-HAVING count(*) > 1
+GROUP BY moment_hash HAVING count(*) > 1

@@ -51,10 +51,7 @@ periods AS (
         boundary AS period_start,
         lead(boundary) OVER (PARTITION BY calendar_index ORDER BY number) AS period_end
     FROM (
-        SELECT
-            * REPLACE (
-                greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary
-            )
+        SELECT * REPLACE (greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary)
         FROM boundaries
     )
 ),

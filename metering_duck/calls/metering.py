@@ -241,9 +241,12 @@ def compile_sql(
     events: Any = None,
     *,
     stage: str | None = None,
+    explain: bool = False,
     **options: Any,
 ) -> str:
     """The SQL that a config becomes: the whole script, or one stage of it; nothing is run.
+
+    With `explain` a page in plain words stands above it, in comments: what counts, what is left out, and why.
 
     With `start` and `end` it is the SQL of aggregate, without them that of meter. Without events, they are taken to lie
     in `events.parquet` with properties as a MAP.
@@ -260,8 +263,13 @@ def compile_sql(
         result = meter(given, config, **options)
     else:
         result = aggregate(given, config, **options)
+    page = ""
+    if explain:
+        from metering_duck.calls.explaining import comment_of
+
+        page = comment_of(config, **options)
     with result:
-        return result.sql if stage is None else result.stage_sql(stage)
+        return page + (result.sql if stage is None else result.stage_sql(stage))
 
 
 def _check_given(events: Any, config: ConfigLike | None, records: Any) -> None:

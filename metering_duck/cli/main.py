@@ -197,8 +197,9 @@ def check(config_and_events: tuple[str, ...], **given: Any) -> None:
 @click.argument("config_and_events", nargs=-1, metavar="[EVENTS...]")
 @options(CONFIG, WINDOW, INPUT)
 @click.option("--stage", metavar="NAME", help="Only this stage.")
+@click.option("--explain", is_flag=True, help="A page in plain words above it: what counts, what does not, and why.")
 @click.option("--clock", metavar="TIME", help="The run's clock.")
-def compile_(config_and_events: tuple[str, ...], stage: str | None, **given: Any) -> None:
+def compile_(config_and_events: tuple[str, ...], stage: str | None, explain: bool, **given: Any) -> None:
     """Show the SQL that a config becomes, whole or one stage of it.
 
     With --start and --end it is the SQL of aggregate, else that of meter. With EVENTS it reads them as they lie.
@@ -215,7 +216,8 @@ def compile_(config_and_events: tuple[str, ...], stage: str | None, **given: Any
 
         chosen = {key: given[key] for key in WINDOWED if given[key] not in (None, (), False, "none")}
         source = input_options(given) | {"clock": given["clock"]}
-        click.echo(compile_sql(config, list(events) or None, stage=stage, **chosen, **source), nl=False)
+        text = compile_sql(config, list(events) or None, stage=stage, explain=explain, **chosen, **source)
+        click.echo(text, nl=False)
 
     run_command(work, {"quiet": True})
 

@@ -5,12 +5,13 @@ A numerator is `high × 10^low_digits + low`, both HUGEINT, counted in units of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from metering_duck.decimals.columns import DIGITS_MAX, PART_DIGITS, DecimalType, Rounding
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
-from metering_duck.statements.stages import Stage, fixed, load_stage, reading
+from metering_duck.statements.stages import Stage, load_stage, over
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,12 @@ class Quotient:
         """`divided_NAME`, `averages_NAME` and, for significant digits, `significant_NAME`, with what they need."""
         more = rounding.scale - decimal.scale
         steps = steps_sql(max(more, 0), min(max(-more, 0), DIGITS_MAX)) | {"rounding": literal(rounding.mode)}
-        averages = reading(fixed(load_stage("averages"), steps), {"divided": f"divided_{name}"}, f"averages_{name}")
-        stages = [*self._divided(name, decimal), averages]
+        divided = _with_constants(steps, f"divided_{name}")
+        stages = [*self._divided(name, decimal), over(load_stage("averages"), {"divided": divided}, f"averages_{name}")]
         if rounding.digits is not None:
-            divided = f"(SELECT *, {decimal.scale} AS scale, {rounding.digits} AS digits FROM averages_{name})"
-            stages.append(reading(load_stage("significant"), {"divided": divided}, f"significant_{name}"))
+            digits = {"scale": str(decimal.scale), "digits": str(rounding.digits)}
+            rounded = _with_constants(digits, f"averages_{name}")
+            stages.append(over(load_stage("significant"), {"divided": rounded}, f"significant_{name}"))
         return stages
 
     def _divided(self, name: str, decimal: DecimalType) -> list[Stage]:
@@ -41,10 +43,11 @@ class Quotient:
             "low_carried": f"{self.low} % {base}",
             "divisor": f"CAST({self.divisor} AS HUGEINT)",
         }
-        over, under = "high_carried > 0 AND low_carried < 0", "high_carried < 0 AND low_carried > 0"
+        beyond, under = "high_carried > 0 AND low_carried < 0", "high_carried < 0 AND low_carried > 0"
         numerators = {
-            "high": f"high_carried + {case({over: '-1', under: '1'}, '0')}",
-            "low": f"low_carried + {case({over: base, under: f'-{base}'}, '0')}",
+            "high": f"high_carried + {case({beyond: '-1', under: '1'}, '0')}",
+            "low": f"low_carried + {case({beyond: base, under: f'-{base}'}, '0')}",
+            "base": base,
         }
         return [
             Stage(
@@ -57,10 +60,16 @@ class Quotient:
                 "the numerator as high × base + low, both of one sign (R15)",
                 select(numerators, f"carried_{name}", star="*"),
             ),
-            reading(
-                fixed(load_stage("divided"), {"base": base}), {"numerators": f"numerators_{name}"}, f"divided_{name}"
-            ),
+            over(load_stage("divided"), {"numerators": f"SELECT * FROM numerators_{name}"}, f"divided_{name}"),
         ]
+
+
+def _with_constants(constants: Mapping[str, str], source: str) -> str:
+    """A relation with the same few values beside each row, several on a line."""
+    listed = [f"{sql} AS {name}" for name, sql in constants.items()]
+    lines = [", ".join(listed[n : n + 3]) for n in range(0, len(listed), 3)]
+    columns = ",\n    ".join(lines)
+    return f"SELECT *, {columns}\nFROM {source}"
 
 
 def steps_sql(more: int | str, fewer: int | str) -> dict[str, str]:

@@ -260,7 +260,7 @@ class Layout:
             "keyless": f"({' OR '.join(keyless)}) IS TRUE" if keyless else "FALSE",
             "reason": f"coalesce(early_reason, {case((f.condition, literal(f.reason)) for f in faults)})",
             "reason_text": case(
-                {"early_reason IS NOT NULL": "early_text"}, case((f.condition, f.text) for f in faults)
+                [("early_reason IS NOT NULL", "early_text"), *((fault.condition, fault.text) for fault in faults)]
             ),
             "content_text": f"CAST(to_json({struct({**content, 'properties': 'properties'})}) AS VARCHAR)",
         }

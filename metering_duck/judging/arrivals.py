@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, reach_conditions
 from metering_duck.inputs.layout import Layout
+from metering_duck.statements.layout import shown_name
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage, load_stage
-
-SETTLED_ONLY = ("content", "verdict", "kept_content", "kept_metered_at")
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,22 @@ def arrivals_stages(
 ) -> list[Stage]:
     """From the input to `arrivals`; of keys that may occur more than once, the `suspects`, also those out of reach."""
     reach: Reach = "all" if suspects else selection.reach
-    stages = layout.stages(properties, suspects=suspects, reach=reach)
+    stages = [
+        replace(stage, legend=_properties_legend(properties)) if stage.name == "named" else stage
+        for stage in layout.stages(properties, suspects=suspects, reach=reach)
+    ]
     return [*stages, arrivals_stage(replace(selection, reach=reach))]
+
+
+def _properties_legend(properties: Sequence[str]) -> tuple[str, ...]:
+    """What is in the columns p_N."""
+    listed = ", ".join(f"{n} is {shown_name(name)}" for n, name in enumerate(properties))
+    return (f"p_N is the text of property N: {listed}.",) if properties else ()
+
+
+def reads_all(layout: Layout, selection: Selection) -> bool:
+    """Whether a repeated key can only be among the arrivals: nothing is out of reach, and no file is only compared."""
+    return selection.reach == "all" and not layout.only_files
 
 
 def arrivals_stage(selection: Selection) -> Stage:
@@ -70,20 +83,16 @@ def accepted_stage(*, repeated: bool) -> Stage:
     """`accepted`: one row per key (R8); where no key is repeated that is every row."""
     if not repeated:
         return Stage("accepted", "every event once (R8): no key occurs twice", select({}, "arrivals", star="*"))
-    key_once = "hash(workspace_id, universe_id, id) NOT IN (SELECT key_hash FROM repeated_keys)"
-    once = select({}, "arrivals", star="*", where=[f"(keyless OR {key_once})"])
-    kept = select({}, "settled", star=f"* EXCLUDE ({', '.join(SETTLED_ONLY)})", where=["verdict = 'kept'"])
-    why = "every event once (R8): the keys that occur once, and the kept row of each that occurs more often"
-    return Stage("accepted", why, f"{once}\nUNION ALL BY NAME\n{kept}")
+    return load_stage("accepted")
 
 
-def renamed_stages(selection: Selection) -> list[Stage]:
-    """`renamed`: the events under the other names of their universes, if there are any."""
+def renamed_stages(selection: Selection, source: str = "accepted", name: str = "renamed") -> list[Stage]:
+    """`renamed`: the events of `source` under the other names of their universes, if there are any."""
     if not selection.renamed:
         return []
     names_sql = case([(literal(old), literal(new)) for old, new in selection.renamed], "universe_id", of="universe_id")
-    sql = select({}, "accepted", star=f"* REPLACE ({names_sql} AS universe_id)")
-    return [Stage("renamed", "what is made of these universes has other names", sql)]
+    sql = select({}, source, star=f"* REPLACE ({names_sql} AS universe_id)")
+    return [Stage(name, "what is made of these universes has other names", sql)]
 
 
 def key_hashes_query(arrivals: Sequence[Stage], *, keys: bool, moments: bool) -> Query:
@@ -106,17 +115,7 @@ def repeated_keys_query(arrivals: Sequence[Stage]) -> Query:
 
 def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
     """`settled`: which rows of those keys count, and what became of the others; of the rows in reach."""
-    suspects = Stage(
-        "suspects",
-        "the rows of keys that may occur more than once, and their content in one canonical text",
-        select(
-            {"content": "content_text"},
-            "arrivals",
-            star="*",
-            where=["NOT keyless", "hash(workspace_id, universe_id, id) IN (SELECT key_hash FROM repeated_keys)"],
-        ),
-    )
-    stages = [*of_suspects, suspects, load_stage("verdicts")]
+    stages = [*of_suspects, load_stage("suspects"), load_stage("verdicts")]
     if reach != "all":
         within = select({}, "verdicts", star="*", where=reach_conditions(reach, "recorded_at"))
         stages.append(Stage("in_reach", "the others are of other windows", within))

@@ -9,7 +9,7 @@ column (a *slot*) when they mean the same, since an event matches one entry at m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,10 +19,11 @@ from metering_duck.decimals.columns import DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.layout import Layout
 from metering_duck.judging.arrivals import Selection, accepted_stage, arrivals_stages, renamed_stages
+from metering_duck.judging.faults import fault_columns
 from metering_duck.judging.quantities import Parsed, quantified_stages
 from metering_duck.judging.rejects import rejects_query
-from metering_duck.judging.slots import Placed, Slot, place
-from metering_duck.judging.spans import Conversion, conversion_stages, span_stages, unreadable_sql
+from metering_duck.judging.slots import Placed, Slot, place, slots_legend
+from metering_duck.judging.spans import Conversion, conversion_stages, span_stages
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage
@@ -97,12 +98,19 @@ class Compiler:
             *renamed_stages(self.selection),
             Stage("matched", "which entry of the config an event matches (R1)", self._matched_sql()),
             Stage(
-                "projected", "each measurement's text where it applies: its filter first (R2)", self._projected_sql()
+                "projected",
+                "each measurement's text where it applies: its filter first (R2)",
+                self._projected_sql(),
+                self._legend,
             ),
             *quantified_stages(self._parsed),
             *self.converted,
             Stage("judged", "an event is metered, unmatched or rejected as a whole (R3, R9)", self._judged_sql()),
         ]
+
+    @cached_property
+    def _legend(self) -> tuple[str, ...]:
+        return slots_legend(self.placed)
 
     def _matched_sql(self) -> str:
         whens = [(entry_condition_sql(entry), str(number)) for number, entry in enumerate(self.config.entries)]
@@ -196,22 +204,6 @@ class Compiler:
         ]
         return [*stages, *conversion_stages(converted, stages[-1].name if stages else "quantified")]
 
-    def _faults(self, placed: Placed) -> list[tuple[str, str, str, str]]:
-        """What can be wrong with a measurement, in order: when, with which property, which text, and the reason."""
-        slot, measurement = placed.slot, placed.measurement
-        faults = []
-        if measurement.span:
-            for name in measurement.span.properties:
-                text = self.property_sql(name)
-                faults.append((f"{text} IS NULL", name, text, "'span-missing'"))
-                faults.append((unreadable_sql(measurement.span, name, slot.index), name, text, "'span-invalid'"))
-            last = measurement.span.properties[-1]
-            faults.append((f"start_{slot.index} IS NULL", last, self.property_sql(last), "'span-invalid'"))
-        for name, text in zip(slot.added, slot.texts, strict=bool(slot.added)):
-            faults.append((f"v_{text} IS NULL", name, f"q_{text}", "CAST(NULL AS VARCHAR)"))
-        first = measurement.source_property[0]
-        return [*faults, ("TRUE", first, f"q_{slot.texts[0]}", "CAST(NULL AS VARCHAR)")]
-
     def _judged_sql(self) -> str:
         faults = []
         for n, p in enumerate(self.placed):
@@ -228,26 +220,7 @@ class Compiler:
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected event: who it was, which measurement, the offending text, and why (R3)."""
-
-        def of_fault(values: Iterable[str]) -> str:
-            return case(((str(n), value) for n, value in enumerate(values)), of="faulty")
-
-        found = [self._faults(p) for p in self.placed]
-
-        def first_of(place: int) -> list[str]:
-            values = [[(f[0], literal(f[1]) if place == 1 else f[place]) for f in faults] for faults in found]
-            return [each[0][1] if len({v for _, v in each}) == 1 else case(each) for each in values]
-
-        faults = {
-            "measurement": of_fault(literal(p.path) for p in self.placed),
-            "source_property": of_fault(first_of(1)),
-            "unit": of_fault(literal(p.measurement.unit) for p in self.placed),
-            "faulty_text": of_fault(first_of(2)),
-            "known_reason": of_fault(first_of(3)),
-            "integer_digits": of_fault(str(p.slot.decimal.integer_digits) for p in self.placed),
-            "fraction_digits": of_fault(str(p.slot.scale) for p in self.placed),
-        }
-        return rejects_query(self.judged(repeated=repeated), faults)
+        return rejects_query(self.judged(repeated=repeated), fault_columns(self.placed, self.property_sql))
 
 
 def entry_condition_sql(entry: Entry) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from metering_duck.judging.arrivals import renamed_stages
 from metering_duck.judging.events import Compiler
 from metering_duck.statements.select import names, select
-from metering_duck.statements.stages import Query, Stage, reading
+from metering_duck.statements.stages import Query, Stage, load_stage
 
 
 def outcomes_query(compiler: Compiler, *, repeated: bool) -> Query:
@@ -16,9 +16,8 @@ def outcomes_query(compiler: Compiler, *, repeated: bool) -> Query:
     columns |= names(("properties", "status", "file"))
     found = select(columns, "judged")
     if repeated:
-        lost = select({"status": "verdict"}, "settled", star="*", where=["verdict <> 'kept'"])
-        stages.append(Stage("lost", "the rows of repeated keys that do not count", lost))
-        renamed = [reading(stage, {"accepted": "lost"}, "lost_renamed") for stage in renamed_stages(compiler.selection)]
+        stages.append(load_stage("lost"))
+        renamed = renamed_stages(compiler.selection, "lost", "lost_renamed")
         stages += renamed
         found += f"\nUNION ALL\n{select(columns, renamed[-1].name if renamed else 'lost')}"
     return Query("outcomes", (*stages, Stage("outcomes", "every event read, and what became of it", found)))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from metering_duck.statements.quote import literal
-from metering_duck.statements.select import case, names, select
-from metering_duck.statements.stages import Query, Stage
+from metering_duck.statements.select import names, select
+from metering_duck.statements.stages import Query, Stage, load_stage
 
 REJECT_IDENTITY = ("workspace_id", "universe_id", "id", "type", "subject")
 
@@ -23,20 +22,12 @@ def rejects_query(judged: Sequence[Stage], faults: Mapping[str, str]) -> Query:
         "judged",
         where=["status = 'rejected'"],
     )
-    fault = "coalesce(quantity_fault(faulty_text, integer_digits, fraction_digits), 'quantity-too-large')"
-    why = f"coalesce(known_reason, {case({'faulty_text IS NULL': literal('source-missing')}, fault)})"
-    columns = names((*REJECT_IDENTITY, '"time"', "measurement", "source_property", "unit"))
-    columns |= {
-        "text": case({"reason IS NOT NULL": "reason_text"}, "faulty_text"),
-        "reason": f"coalesce(reason, {why})",
-    }
-    order = ("workspace_id", "universe_id", "id", '"time"', "measurement", '"text"', "rejects.reason", "file")
     return Query(
         "rejects",
         (
             *judged,
             Stage("rejected", "every rejected event, and what was at fault", rejected),
-            Stage("rejects", "and why", select({**columns, "file": "file"}, "rejected")),
-            Stage("rejects_in_order", "in a fixed order", select({}, "rejects", star="*", order_by=order)),
+            load_stage("rejects"),
+            load_stage("rejects_in_order"),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -10,6 +11,7 @@ from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.measurements import Measurement, Span
 from metering_duck.decimals.columns import HALF_EVEN, DecimalType
 from metering_duck.errors import ConfigError
+from metering_duck.statements.layout import shown_name
 from metering_duck.statements.quote import literal
 
 UNIT_COLUMN = "unit"
@@ -102,6 +104,21 @@ def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed
             taken.add(slot.index)
             placed.append(Placed(slot, number, path, measurement))
     return placed
+
+
+def slots_legend(placed: Sequence[Placed]) -> tuple[str, ...]:
+    """What each slot is, a sentence each: what is measured, its unit, its aggregation, and its place in the config."""
+    measured: dict[Slot, list[Placed]] = {}
+    for p in placed:
+        measured.setdefault(p.slot, []).append(p)
+    sentences = []
+    for slot, found in sorted(measured.items(), key=lambda item: item[0].index):
+        measurement = found[0].measurement
+        source = " + ".join(shown_name(name) for name in measurement.source_property)
+        aggregation = f", {slot.aggregation.text}" if slot.aggregation else ""
+        paths = ", ".join(p.path for p in found)
+        sentences.append(f"Slot {slot.index} is {source} in {shown_name(measurement.unit)}{aggregation}: {paths}.")
+    return tuple(sentences)
 
 
 def _check_slot(slot: Slot, measurement: Measurement, entry: Entry, path: str) -> None:

@@ -19,7 +19,7 @@ from metering_duck.readings.series import READING_ORDER
 from metering_duck.runs.machine import Machine
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select, struct
-from metering_duck.statements.stages import Query, Stage, fixed, load_stage
+from metering_duck.statements.stages import Query, Stage, load_stage
 
 KEY = ("workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end", "dimensions")
 CHANGE = ("reading_id", *KEY, "old", "new", "delta")
@@ -69,7 +69,7 @@ def fill_changes(engine: Engine, old: Side, new: Side) -> int:
     engine.keep("new_readings", new.readings)
     both = "(SELECT quantity FROM old_readings UNION ALL SELECT quantity FROM new_readings)"
     ((digits,),) = engine.rows(f"SELECT coalesce(max(length(split_part(quantity, '.', 2))), 0) FROM {both}")
-    engine.fill(Query("changes", (fixed(load_stage("ledger/changes"), {"digits": str(digits)}),)))
+    engine.fill(Query("changes", (load_stage("ledger/changes"),), {"digits": int(digits)}))
     return int(digits)
 
 
@@ -102,8 +102,8 @@ def fill_causes(
     _keep(engine, "new_rejects", new.rejects, new)
     _keep(engine, "new_conflicts", new.conflicts, new)
     engine.keep("old_files", pa.table({"file": pa.array(old_files, pa.string())}))
-    same = "TRUE" if old.run.config_sha256 == new.run.config_sha256 else "FALSE"
-    engine.fill(Query("causes", (fixed(load_stage("ledger/causes"), {"same_config": same}),)))
+    same = old.run.config_sha256 == new.run.config_sha256
+    engine.fill(Query("causes", (load_stage("ledger/causes"),), {"same_config": same}))
 
 
 def _keep(engine: Engine, name: str, table: pa.Table, side: Side) -> None:

@@ -18,7 +18,7 @@ from metering_duck.readings.gauges import gauged_queries, gauges_of
 from metering_duck.readings.series import DIMENSIONS_ORDER, READING_ORDER, SCOPE_ORDER, Series, Totals
 from metering_duck.readings.values import value_stages, valued_queries
 from metering_duck.statements.select import names, select, struct
-from metering_duck.statements.stages import Query, Stage, load_stage, reading
+from metering_duck.statements.stages import Query, Stage, load_stage, over
 
 
 def totals_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
@@ -63,7 +63,7 @@ def readings_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
     keys = Stage("filled_keys", "every key that has a record", keys_sql(totals))
     return [
         Query("filled_keys", (*judged, keys)),
-        Query("readings", (*totals_stages(totals), dense, reading(identified, {"totals": "dense"}))),
+        Query("readings", (*totals_stages(totals), dense, over(identified, {"totals": "SELECT * FROM dense"}))),
     ]
 
 

@@ -30,7 +30,7 @@ from metering_duck.runs.reading_tables import check_overflow
 from metering_duck.runs.results import Description, Result
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select
-from metering_duck.statements.stages import Query, Stage, fixed, load_stage, reading
+from metering_duck.statements.stages import Query, Stage, load_stage, over
 
 
 def rollup(
@@ -158,14 +158,14 @@ class CombinedReadings:
             Stage(
                 "numerators",
                 "the numerators whose quotients have at most 38 digits, and how they are rounded",
-                select(parts | rounding, "combined", star=f"* EXCLUDE ({', '.join(parts)})"),
+                select(parts | rounding | steps_sql(*STEPS), "combined", star=f"* EXCLUDE ({', '.join(parts)})"),
             ),
-            fixed(load_stage("divided"), {"base": "base"}),
-            fixed(load_stage("averages"), steps_sql(*STEPS) | {"rounding": "rounding"}),
+            load_stage("divided"),
+            load_stage("averages"),
         ]
         if self.asked.digits is not None:
-            divided = f"(SELECT *, {self.asked.digits} AS digits FROM averages)"
-            stages.append(reading(load_stage("significant"), {"divided": divided}))
+            digits = select({"digits": str(self.asked.digits)}, "averages", star="*")
+            stages.append(over(load_stage("significant"), {"divided": digits}))
         totals = Stage("totals", "every reading without its identity", self._totals_sql(stages[-1].name))
         return Query("readings", (*stages, totals, load_stage("readings")))
 

@@ -13,7 +13,13 @@ import pyarrow as pa
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SourceError
-from metering_duck.judging.arrivals import key_hashes_query, repeated_keys_query, settled_query, tied_moments_query
+from metering_duck.judging.arrivals import (
+    key_hashes_query,
+    reads_all,
+    repeated_keys_query,
+    settled_query,
+    tied_moments_query,
+)
 from metering_duck.judging.events import Compiler
 from metering_duck.judging.given_records import RecordCompiler
 from metering_duck.judging.repeated_hashes import Hashes, RepeatedHashes, as_column, as_numpy
@@ -72,7 +78,8 @@ def deduplication_queries(opened: Opened, judge: Judge, *, has_levels: bool) -> 
     arrivals = judge.arrivals()
     queries = []
     if not opened.source.assume_unique:
-        queries = [repeated_keys_query(arrivals), settled_query(judge.arrivals(suspects=True))]
+        suspects = judge.arrivals(suspects=not reads_all(opened.layout, opened.selection))
+        queries = [repeated_keys_query(arrivals), settled_query(suspects)]
     if has_levels:
         queries.append(tied_moments_query(arrivals))
     return queries

@@ -23,6 +23,7 @@ from metering_duck.runs.books import Accounting, notices_of
 from metering_duck.runs.computing import Computing, Filled
 from metering_duck.runs.opening import Opened
 from metering_duck.runs.rows import Rows
+from metering_duck.runs.script import stage_text
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
 
@@ -112,14 +113,7 @@ class Result(Rows):
 
         Raises: ConfigError for a stage that there is not, with those that there are.
         """
-        queries = self._computing.queries()
-        for query in queries:
-            if query.name == name:
-                return query.sql + "\n"
-        stages = {stage.name: stage for query in queries for stage in query.stages}
-        if name not in stages:
-            raise ConfigError(f"stage: found {name!r}; expected one of {', '.join(stages)}.")
-        return f"-- {stages[name].why}\n{stages[name].sql}\n"
+        return stage_text(self._computing.queries(), name)
 
     def _rows(self) -> Query:
         """The query of the rows, everything before it computed."""

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+# GROUP BY and ORDER BY stand on one line when it is no longer than this.
+LINE = 110
+# Conditions, and one column beside a star, when it is no longer than this.
+SHORT_LINE = 90
+
 
 def select(
     columns: Mapping[str, str],
@@ -20,12 +25,16 @@ def select(
     """A SELECT of `columns` (alias → SQL) behind an optional `star` ("*", "* EXCLUDE (…)")."""
     listed = [star] if star else []
     listed += [sql if sql == alias else f"{sql} AS {alias}" for alias, sql in columns.items()]
-    clauses = ["SELECT", _lines(listed), f"FROM {source}"]
+    one_line = f"SELECT {', '.join(listed)}"
+    is_short = star is not None and len(columns) <= 1 and len(one_line) <= SHORT_LINE and "\n" not in one_line
+    clauses = [*([one_line] if is_short or listed == [star] else ["SELECT", _lines(listed)]), f"FROM {source}"]
     if where:
-        clauses.append("WHERE " + "\n    AND ".join(where))
+        one_line = " AND ".join(["WHERE " + where[0], *where[1:]])
+        clauses.append(one_line if len(one_line) <= SHORT_LINE else "WHERE " + "\n    AND ".join(where))
     for keyword, names in (("GROUP BY", group_by), ("ORDER BY", order_by)):
         if names:
-            clauses += [keyword, _lines(names)]
+            one_line = f"{keyword} {', '.join(names)}"
+            clauses += [one_line] if len(one_line) <= LINE else [keyword, _lines(names)]
     return "\n".join(clauses)
 
 

@@ -24,11 +24,12 @@ _COLUMN = re.compile(r"\w+ (?:[^,()]|\((?:[^()]|\([^()]*\))*\))+")
 
 @dataclass(frozen=True)
 class Stage:
-    """One SELECT, its name, and one sentence why it is there."""
+    """One SELECT, its name, one sentence why it is there, and what its short names stand for, a sentence each."""
 
     name: str
     why: str
     sql: str
+    legend: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,13 @@ def _indented(sql: str) -> str:
     return "    " + "".join([*pieces, sql[end:].replace("\n", "\n    ")])
 
 
-def reading(stage: Stage, relations: Mapping[str, str], name: str | None = None) -> Stage:
-    """A stage that reads other relations than it says, each in place of another, under another name if one is given."""
-    sql = stage.sql
-    for was, source in relations.items():
-        sql = re.sub(rf"\b(FROM|JOIN) {was}\b", lambda match, s=source: f"{match.group(1)} {s}", sql)  # type: ignore[misc]
+def over(stage: Stage, relations: Mapping[str, str], name: str | None = None) -> Stage:
+    """A stage over other relations than its text names: each is SELECTed in WITH, under the name that the text has."""
+    ctes = ",\n".join(f"{known} AS (\n{_indented(sql)}\n)" for known, sql in relations.items())
+    if stage.sql.startswith("WITH "):
+        sql = f"WITH {ctes},\n{stage.sql.removeprefix('WITH ')}"
+    else:
+        sql = f"WITH {ctes}\n{stage.sql}"
     return replace(stage, name=name or stage.name, sql=sql)
 
 
@@ -119,24 +122,30 @@ def load_text(name: str) -> str:
 
 @cache
 def functions() -> dict[str, str]:
-    """Name → CREATE statement of every function in sql/functions.sql, in its order."""
-    statement = re.compile(r"^CREATE OR REPLACE TEMP MACRO (\w+)\(.*?;$", re.MULTILINE | re.DOTALL)
+    """Name → CREATE statement of every function in sql/functions.sql with its comment, in its order."""
+    statement = re.compile(r"^(?:--[^\n]*\n)*CREATE OR REPLACE TEMP MACRO (\w+)\(.*?;$", re.MULTILINE | re.DOTALL)
     return {match.group(1): match.group(0) for match in statement.finditer(load_text("functions"))}
 
 
 def functions_of(sql: str) -> list[str]:
     """The names of ours that SQL calls, those that they call before them."""
     known = functions()
+    pattern = re.compile(rf"\b({'|'.join(known)})\(")
     found: dict[str, None] = {}
 
     def add(text: str, within: str = "") -> None:
-        for name in re.findall(rf"\b({'|'.join(known)})\(", text):
+        for name in pattern.findall(_TOKEN.sub(_unquoted, text)):
             if name != within and name not in found:
                 add(known[name], name)
                 found[name] = None
 
     add(sql)
     return list(found)
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    """A token of SQL, what is quoted or a comment left out."""
+    return match.group() if match.group(4) else "''"
 
 
 def load_header(name: str) -> Header:

@@ -16,7 +16,7 @@ from metering_duck.contract.times import Local, format_time, parse_local
 from metering_duck.errors import ConfigError
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
-from metering_duck.statements.stages import Query, Stage, load_stage, reading
+from metering_duck.statements.stages import Query, Stage, load_stage, over
 
 WINDOWS_MAX = 10_000_000
 UNBOUNDED = "CAST(NULL AS TIMESTAMP)"
@@ -129,9 +129,17 @@ class Windows:
         made = Query(self.name, (calendars, load_stage("windows")))
         if self.is_arithmetic:
             return [made]
-        tables = {table: self._named(table) for table in ("windows", "window_grid")}
-        looked_up = ("window_grid", "window_cells")
-        return [made, *(Query(self._named(table), (reading(load_stage(table), tables),)) for table in looked_up)]
+        return [
+            made,
+            self._looked_up("window_grid", "windows"),
+            self._looked_up("window_cells", "windows", "window_grid"),
+        ]
+
+    def _looked_up(self, table: str, *read: str) -> Query:
+        """A table to look windows up in, made of tables of these windows."""
+        stage = load_stage(table)
+        others = {name: f"SELECT * FROM {self._named(name)}" for name in read if self._named(name) != name}
+        return Query(self._named(table), (over(stage, others) if others else stage,))
 
     def _named(self, table: str) -> str:
         """A table of these windows: those of inner windows have names of their own."""

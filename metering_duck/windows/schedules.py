@@ -30,6 +30,7 @@ SUBSCRIPTION = (
 )
 LISTED = SUBJECT | {"starts": ("start", "window_start"), "ends": ("end", "window_end"), "zone": ("zone",)}
 REQUIRED = {"subscriptions": ("universe_id", "subject"), "windows": ("starts", "ends")}
+TIMES = ("anchor", "starts", "ends")
 INTERVALS_MAX = 1_000
 CLOCKS = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS")
 
@@ -90,16 +91,17 @@ class Schedule:
             found = engine.describe(relation)
             types = {identifier(name): (name, kind) for name, kind in found.items() if name != FILE_COLUMN}
         self._check_near_misses([name for name, _ in types.values()], known)
-        columns = {}
-        for field, spellings in known.items():
-            sql, kind = next(((s, k) for s, (name, k) in types.items() if name in spellings), ("NULL", "VARCHAR"))
-            if sql == "NULL" and field in REQUIRED[self.kind]:
-                self._miss(spellings[0], [name for name, _ in types.values()])
-            columns[field] = (
-                _text_sql(sql, kind) if field in ("anchor", "starts", "ends") else f"CAST({sql} AS VARCHAR)"
-            )
-        texts = {name: sql if name in SUBJECT else f"trim({sql})" for name, sql in columns.items()}
-        return select({name: f"nullif({sql}, '')" for name, sql in texts.items()}, relation)
+        texts = {field: self._field_sql(field, spellings, types) for field, spellings in known.items()}
+        return select({field: f"nullif({sql}, '')" for field, sql in texts.items()}, relation)
+
+    def _field_sql(self, field: str, spellings: Sequence[str], types: Mapping[str, tuple[str, str]]) -> str:
+        """The text of one field, whichever of its spellings the table has."""
+        found = next(((sql, kind) for sql, (name, kind) in types.items() if name in spellings), None)
+        if found is None and field in REQUIRED[self.kind]:
+            self._miss(spellings[0], [name for name, _ in types.values()])
+        sql, kind = found or ("NULL", "VARCHAR")
+        text = _text_sql(sql, kind) if field in TIMES else f"CAST({sql} AS VARCHAR)"
+        return text if field in SUBJECT else f"trim({text})"
 
     def _check_near_misses(self, names: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
         """A column that is almost one of ours would be left out without a word."""

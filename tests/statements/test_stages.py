@@ -114,6 +114,7 @@ def test_a_stage_runs_alone(sql: duckdb.DuckDBPyConnection, stage: str) -> None:
     rows = sql.execute(load_stage(stage).sql, values_of(stage)).fetchall()
     expected = {
         "conflicts": 0,
+        "suspects": 0,
         "repeated_keys": 0,
         "tied_moments": 0,
         "observations": 2 * ROWS,

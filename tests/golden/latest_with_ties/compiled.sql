@@ -1,16 +1,103 @@
 -- what is last among equal times: R13, by metered_at, then event id, then the greater quantity
--- Made by metering-duck. Runs as it stands in the DuckDB shell.
+-- Made by metering-duck. Runs as it stands in the DuckDB shell. What runs is each table, and the query at the end, as one statement, its
+-- stages in WITH; here each stage stands once, as a view: the rows are the same.
 SET TimeZone = 'UTC';
 
--- why: the small functions that stages share: reading quantities and times from text, exact JSON, ids, plain text
--- reads:
--- yields:
--- params:
-
--- R4: what a quantity may look like.
-CREATE OR REPLACE TEMP MACRO is_quantity(text) AS
-    regexp_full_match(text, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?');
-
+-- What the clocks of a zone show at a moment in UTC.
+CREATE OR REPLACE TEMP MACRO local_clock(moment, zone) AS
+    CASE WHEN zone = 'UTC' THEN moment ELSE (moment AT TIME ZONE 'UTC') AT TIME ZONE zone END;
+-- A local time as a moment by the offset that held a day before.
+CREATE OR REPLACE TEMP MACRO moment_by_offset_before(local, zone) AS
+    local - (
+        local_clock((local AT TIME ZONE zone) AT TIME ZONE 'UTC' - to_days(1), zone)
+        - ((local AT TIME ZONE zone) AT TIME ZONE 'UTC' - to_days(1))
+    );
+-- The moment at which clocks show a local time: the first of two, and where clocks skip it, by the offset before.
+CREATE OR REPLACE TEMP MACRO moment_of(local, zone) AS
+    CASE
+        WHEN zone = 'UTC' THEN local
+        WHEN local_clock(moment_by_offset_before(local, zone), zone) = local THEN moment_by_offset_before(local, zone)
+        ELSE (local AT TIME ZONE zone) AT TIME ZONE 'UTC'
+    END;
+-- Whether JSON text may hold a number that a parser would change: DuckDB reads one with a fraction, an exponent or
+-- more than 15 digits as a DOUBLE, and -0 as 0. May say so of a number inside a string, which costs time and no truth.
+CREATE OR REPLACE TEMP MACRO has_fragile_number(json) AS
+    regexp_matches(json, '[:\[,]\s*-?([0-9]+[.eE]|[0-9]{16})|[:\[,]\s*-0');
+-- The mark of a number: two Unicode noncharacters, one before and one behind. JSON that holds one already and a
+-- fragile number as well cannot be read exactly, and is rejected.
+CREATE OR REPLACE TEMP MACRO has_number_mark(json) AS
+    contains(json, chr(64976)) OR contains(json, chr(64977));
+-- JSON with each number as a marked string, every digit kept. A string is matched whole, first, so that nothing
+-- inside one is taken for a number; what the pattern marks behind a string is empty, and goes again.
+CREATE OR REPLACE TEMP MACRO marked_numbers(json) AS
+    replace(replace(replace(
+        regexp_replace(
+            json,
+            '("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)',
+            '\1' || chr(64976) || '\2' || chr(64977),
+            'g'
+        ),
+        chr(64976) || chr(64977), ''),
+        chr(64976), '"' || chr(64976)),
+        chr(64977), chr(64977) || '"');
+-- A value taken out of marked JSON, as its sender wrote it.
+CREATE OR REPLACE TEMP MACRO unmarked(value) AS
+    replace(replace(replace(replace(value,
+        '"' || chr(64976), ''), chr(64977) || '"', ''), chr(64976), ''), chr(64977), '');
+-- The texts at some paths of a JSON object, every digit kept; NULL where there is none.
+CREATE OR REPLACE TEMP MACRO json_texts(json, paths) AS
+    CASE
+        WHEN has_fragile_number(json) AND NOT has_number_mark(json)
+            THEN list_transform(json_extract_string(marked_numbers(json), paths), lambda value: unmarked(value))
+        ELSE json_extract_string(json, paths)
+    END;
+-- RFC 3339, the offset optional, a blank for the T allowed.
+CREATE OR REPLACE TEMP MACRO is_time(text) AS
+    regexp_full_match(
+        text,
+        '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?'
+    );
+-- The date and time of day, without the offset.
+CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS
+    TRY_CAST(
+        substr(text, 1, 10) || ' ' || substr(text, 12, 8) || left(regexp_extract(text, '\.[0-9]+'), 7) AS TIMESTAMP
+    );
+-- The offset's length, without its sign.
+CREATE OR REPLACE TEMP MACRO offset_of_text(text) AS
+    to_hours(CAST(substr(text, strlen(text) - 4, 2) AS BIGINT)) + to_minutes(CAST(right(text, 2) AS BIGINT));
+-- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
+-- Without an offset it is in UTC.
+CREATE OR REPLACE TEMP MACRO utc_of_text(text) AS
+    CASE
+        WHEN NOT is_time(text) THEN NULL
+        WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
+        WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)
+        ELSE clock_of_text(text)
+    END;
+-- Whether digits finer than a microsecond were cut.
+CREATE OR REPLACE TEMP MACRO time_is_cut(text) AS
+    regexp_matches(text, '\.[0-9]{6}[0-9]*[1-9]');
+-- Whether a text names no offset.
+CREATE OR REPLACE TEMP MACRO time_is_naive(text) AS
+    NOT regexp_matches(text, '([Zz]|[+-][0-9]{2}:[0-9]{2})$');
+-- Properties in the order of their names, absent ones left out.
+CREATE OR REPLACE TEMP MACRO in_order(properties) AS
+    map_from_entries(list_sort(list_filter(map_entries(properties), lambda entry: entry.value IS NOT NULL)));
+-- All of a JSON object's members as texts.
+CREATE OR REPLACE TEMP MACRO json_members(json) AS
+    CASE
+        WHEN has_fragile_number(json) AND NOT has_number_mark(json)
+            THEN map_from_entries(list_transform(
+                map_entries(CAST(CAST(marked_numbers(json) AS JSON) AS MAP(VARCHAR, VARCHAR))),
+                lambda entry: {'key': entry.key, 'value': unmarked(entry.value)}
+            ))
+        ELSE CAST(CAST(json AS JSON) AS MAP(VARCHAR, VARCHAR))
+    END;
+-- A moment as RFC 3339 text, with as many fraction digits as it has.
+CREATE OR REPLACE TEMP MACRO time_text(moment) AS
+    strftime(moment, '%Y-%m-%dT%H:%M:%S')
+    || CASE WHEN epoch_us(moment) % 1000000 = 0 THEN '' ELSE rtrim(strftime(moment, '.%f'), '0') END
+    || 'Z';
 -- Whether a cast to DECIMAL takes a text only if it is a quantity in plain digits, and rounds nothing away: without
 -- what a cast allows and R4 does not, blanks around and _ between the digits, and without an exponent. Cheaper than a
 -- regular expression; a text that this refuses is looked at again.
@@ -25,15 +112,22 @@ CREATE OR REPLACE TEMP MACRO is_plain_number(text, fraction_digits) AS
     AND NOT contains(text, '_')
     AND NOT contains(text, 'e')
     AND NOT contains(text, 'E');
-
+-- R4: what a quantity may look like.
+CREATE OR REPLACE TEMP MACRO is_quantity(text) AS
+    regexp_full_match(text, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?');
 -- The sign, digits and exponent of a quantity.
 CREATE OR REPLACE TEMP MACRO quantity_parts(text) AS
     regexp_extract(text, '^([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?$', ['sign', 'whole', 'fraction', 'exponent']);
-
 -- The digits that count: none for zero.
 CREATE OR REPLACE TEMP MACRO quantity_digits(text) AS
     trim(quantity_parts(text).whole || quantity_parts(text).fraction, '0');
-
+-- The sign of a quantity: -1, 0 or 1.
+CREATE OR REPLACE TEMP MACRO quantity_sign(text) AS
+    CASE
+        WHEN quantity_digits(text) = '' THEN 0
+        WHEN quantity_parts(text).sign = '-' THEN -1
+        ELSE 1
+    END;
 -- How many digits the decimal point stands after the first digit that counts. An exponent beyond INTEGER
 -- is as good as any number beyond every DECIMAL and every filter.
 CREATE OR REPLACE TEMP MACRO quantity_point(text) AS
@@ -47,42 +141,10 @@ CREATE OR REPLACE TEMP MACRO quantity_point(text) AS
     + strlen(quantity_parts(text).whole)
     - strlen(quantity_parts(text).whole || quantity_parts(text).fraction)
     + strlen(ltrim(quantity_parts(text).whole || quantity_parts(text).fraction, '0'));
-
--- The sign of a quantity: -1, 0 or 1.
-CREATE OR REPLACE TEMP MACRO quantity_sign(text) AS
-    CASE WHEN quantity_digits(text) = '' THEN 0 WHEN quantity_parts(text).sign = '-' THEN -1 ELSE 1 END;
-
--- A quantity as a key that sorts as its value does, whatever its number of digits; those of a negative one turned round.
-CREATE OR REPLACE TEMP MACRO quantity_key(text) AS
-    {
-        'sign': quantity_sign(text),
-        'point': quantity_sign(text) * quantity_point(text),
-        'digits': CASE
-            WHEN quantity_sign(text) < 0 THEN translate(quantity_digits(text), '0123456789', '9876543210') || '~'
-            ELSE quantity_digits(text)
-        END
-    };
-
--- Whether a text is a quantity in plain digits that DECIMAL(38, 18) holds.
-CREATE OR REPLACE TEMP MACRO is_short(text) AS
-    regexp_full_match(text, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?');
-
 -- A quantity's sign, digits and point, read once: whatever is made of them names each several times, and DuckDB plans
 -- every time anew.
 CREATE OR REPLACE TEMP MACRO quantity_read(text) AS
     {'sign': quantity_sign(text), 'digits': quantity_digits(text), 'point': quantity_point(text)};
-
--- R5: why a text is no DECIMAL of so many digits before and after its point; NULL when it is one.
-CREATE OR REPLACE TEMP MACRO quantity_fault(text, integer_digits, fraction_digits) AS
-    CASE
-        WHEN NOT is_quantity(text) THEN 'quantity-syntax'
-        WHEN text IS NOT NULL THEN list_transform([quantity_read(text)], lambda quantity: CASE
-            WHEN quantity.digits = '' THEN NULL
-            WHEN quantity.point > integer_digits THEN 'quantity-too-large'
-            WHEN strlen(quantity.digits) - quantity.point > fraction_digits THEN 'quantity-too-fine'
-        END)[1]
-    END;
-
 -- R17: a quantity as it was read, as plain text: no exponent, no zeros that say nothing, no "-0".
 CREATE OR REPLACE TEMP MACRO plain_of(quantity) AS
     CASE WHEN quantity.sign < 0 THEN '-' ELSE '' END
@@ -93,11 +155,6 @@ CREATE OR REPLACE TEMP MACRO plain_of(quantity) AS
             THEN quantity.digits || repeat('0', quantity.point - strlen(quantity.digits))
         ELSE left(quantity.digits, quantity.point) || '.' || substr(quantity.digits, quantity.point + 1)
     END;
-
--- A quantity's text as plain text.
-CREATE OR REPLACE TEMP MACRO quantity_plain(text) AS
-    list_transform([quantity_read(text)], lambda quantity: plain_of(quantity))[1];
-
 -- R4: a quantity in plain digits; NULL for a text that is none, and for one that no DECIMAL could hold.
 CREATE OR REPLACE TEMP MACRO quantity_respelled(text) AS
     CASE
@@ -105,511 +162,269 @@ CREATE OR REPLACE TEMP MACRO quantity_respelled(text) AS
             WHEN quantity.digits = '' OR quantity.point BETWEEN -40 AND 40 THEN plain_of(quantity)
         END)[1]
     END;
-
--- A number without zeros at the end of its fraction.
-CREATE OR REPLACE TEMP MACRO without_idle_zeros(text) AS
-    CASE WHEN contains(text, '.') THEN rtrim(rtrim(text, '0'), '.') ELSE text END;
-
--- R17 for a DECIMAL or HUGEINT; DuckDB writes no zero before the point of a DECIMAL that has no digit there.
-CREATE OR REPLACE TEMP MACRO plain_text(number) AS
-    CASE
-        WHEN starts_with(CAST(number AS VARCHAR), '.') THEN without_idle_zeros('0' || CAST(number AS VARCHAR))
-        WHEN starts_with(CAST(number AS VARCHAR), '-.')
-            THEN '-0' || substr(without_idle_zeros(CAST(number AS VARCHAR)), 2)
-        ELSE without_idle_zeros(CAST(number AS VARCHAR))
-    END;
-
--- Digits with zeros before them, so that one stands before the point of `scale` digits.
-CREATE OR REPLACE TEMP MACRO padded(digits, scale) AS
-    lpad(digits, CAST(greatest(strlen(digits), scale + 1) AS INTEGER), '0');
-
--- Digits with a point before the last `scale` of them, as plain text.
-CREATE OR REPLACE TEMP MACRO point_text(digits, scale) AS
-    CASE
-        WHEN scale = 0 THEN digits
-        ELSE rtrim(rtrim(left(padded(digits, scale), -scale) || '.' || right(padded(digits, scale), scale), '0'), '.')
-    END;
-
--- high × 10^low_digits + low, both of one sign, counted in units of 10^-scale: as plain text (R15, R17).
-CREATE OR REPLACE TEMP MACRO parts_text(high, low, low_digits, scale) AS
-    CASE WHEN high < 0 OR low < 0 THEN '-' ELSE '' END
-    || point_text(
-        CASE
-            WHEN high = 0 THEN CAST(abs(low) AS VARCHAR)
-            WHEN low_digits = 0 THEN CAST(abs(high) AS VARCHAR)
-            ELSE CAST(abs(high) AS VARCHAR) || lpad(CAST(abs(low) AS VARCHAR), low_digits, '0')
-        END,
-        scale);
-
--- high × base + low as one integer; NULL when it has more than 38 digits (R18).
-CREATE OR REPLACE TEMP MACRO sum_of_parts(high, low, base) AS
-    CASE
-        WHEN abs(high + low // base) < power_of_ten(38) // base THEN (high + low // base) * base + low % base
-    END;
-
--- R16: a DECIMAL at a smaller scale, half to even, given its cast (which rounds half away from zero), how many digits
--- go, and the last digit's worth.
-CREATE OR REPLACE TEMP MACRO half_even(number, rounded, dropped, last_digit) AS
-    CASE
-        WHEN right(CAST(number AS VARCHAR), dropped) = rpad('5', dropped, '0')
-            AND right(CAST(rounded AS VARCHAR), 1) IN ('1', '3', '5', '7', '9')
-            THEN rounded - CASE WHEN number < 0 THEN -last_digit ELSE last_digit END
-        ELSE rounded
-    END;
-
--- A DECIMAL of any scale as the integer of its digits.
-CREATE OR REPLACE TEMP MACRO unscaled(number) AS
-    CAST(replace(CAST(number AS VARCHAR), '.', '') AS HUGEINT);
-
--- 10^exponent, exactly.
-CREATE OR REPLACE TEMP MACRO power_of_ten(exponent) AS
-    CAST('1' || repeat('0', exponent) AS HUGEINT);
-
--- R16: an integer without its last `dropped` digits, rounded by its mode.
-CREATE OR REPLACE TEMP MACRO rounded_off(number, dropped, mode) AS
-    number // power_of_ten(dropped)
-    + CASE
-        WHEN number % power_of_ten(dropped) = 0 THEN 0
-        WHEN mode = 'ceiling' THEN CASE WHEN number > 0 THEN 1 ELSE 0 END
-        WHEN mode = 'floor' THEN CASE WHEN number < 0 THEN -1 ELSE 0 END
-        WHEN abs(number % power_of_ten(dropped)) > power_of_ten(dropped) // 2 THEN sign(number)
-        WHEN abs(number % power_of_ten(dropped)) < power_of_ten(dropped) // 2 THEN 0
-        WHEN mode = 'half-up' OR (number // power_of_ten(dropped)) % 2 <> 0 THEN sign(number)
-        ELSE 0
-    END;
-
--- RFC 3339, the offset optional, a blank for the T allowed.
-CREATE OR REPLACE TEMP MACRO is_time(text) AS
-    regexp_full_match(text, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?');
-
--- The date and time of day, without the offset.
-CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS
-    TRY_CAST(
-        substr(text, 1, 10) || ' ' || substr(text, 12, 8) || left(regexp_extract(text, '\.[0-9]+'), 7) AS TIMESTAMP
-    );
-
--- The offset's length, without its sign.
-CREATE OR REPLACE TEMP MACRO offset_of_text(text) AS
-    to_hours(CAST(substr(text, strlen(text) - 4, 2) AS BIGINT)) + to_minutes(CAST(right(text, 2) AS BIGINT));
-
--- What the clocks of a zone show at a moment in UTC.
-CREATE OR REPLACE TEMP MACRO local_clock(moment, zone) AS
-    CASE WHEN zone = 'UTC' THEN moment ELSE (moment AT TIME ZONE 'UTC') AT TIME ZONE zone END;
-
--- A local time as a moment by the offset that held a day before.
-CREATE OR REPLACE TEMP MACRO moment_by_offset_before(local, zone) AS
-    local - (
-        local_clock((local AT TIME ZONE zone) AT TIME ZONE 'UTC' - to_days(1), zone)
-        - ((local AT TIME ZONE zone) AT TIME ZONE 'UTC' - to_days(1))
-    );
-
--- The moment at which clocks show a local time: the first of two, and where clocks skip it, by the offset before.
-CREATE OR REPLACE TEMP MACRO moment_of(local, zone) AS
-    CASE
-        WHEN zone = 'UTC' THEN local
-        WHEN local_clock(moment_by_offset_before(local, zone), zone) = local THEN moment_by_offset_before(local, zone)
-        ELSE (local AT TIME ZONE zone) AT TIME ZONE 'UTC'
-    END;
-
--- Whether a text names no offset.
-CREATE OR REPLACE TEMP MACRO time_is_naive(text) AS
-    NOT regexp_matches(text, '([Zz]|[+-][0-9]{2}:[0-9]{2})$');
-
--- R11: the moment in UTC; digits finer than a microsecond are cut, which is toward the past. NULL when there is none.
--- Without an offset it is in UTC.
-CREATE OR REPLACE TEMP MACRO utc_of_text(text) AS
-    CASE
-        WHEN NOT is_time(text) THEN NULL
-        WHEN text[-6] = '+' THEN clock_of_text(text) - offset_of_text(text)
-        WHEN text[-6] = '-' THEN clock_of_text(text) + offset_of_text(text)
-        ELSE clock_of_text(text)
-    END;
-
--- The same, and without an offset what the clocks of a zone show.
-CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
-    CASE
-        WHEN NOT is_time(text) THEN NULL
-        WHEN time_is_naive(text) THEN moment_of(clock_of_text(text), zone)
-        ELSE utc_of_text(text)
-    END;
-
--- A bare date is its midnight.
-CREATE OR REPLACE TEMP MACRO with_clock(text) AS
-    CASE WHEN regexp_full_match(text, '[0-9]{4}-[0-9]{2}-[0-9]{2}') THEN text || 'T00:00:00' ELSE text END;
-
--- What the clocks of a zone show at a time that people wrote; NULL when there is none.
-CREATE OR REPLACE TEMP MACRO clock_in_zone(text, zone) AS
-    CASE
-        WHEN NOT is_time(with_clock(text)) THEN NULL
-        WHEN time_is_naive(with_clock(text)) THEN clock_of_text(with_clock(text))
-        ELSE local_clock(utc_of_text(with_clock(text)), zone)
-    END;
-
--- A quantity's text, counted in units of so many microseconds, as whole microseconds, finer ones cut toward the past.
-CREATE OR REPLACE TEMP MACRO whole_us(text, unit_us) AS
-    CASE
-        WHEN text IS NOT NULL
-            THEN TRY_CAST(floor(TRY(
-                CAST(list_transform([text], lambda one: quantity_respelled(one))[1] AS DECIMAL(38, 15))
-                * CAST(unit_us AS DECIMAL(12, 0))
-            )) AS BIGINT)
-    END;
-
--- The moment so many microseconds after 1970 began; NULL outside of the years 1 to 9999.
-CREATE OR REPLACE TEMP MACRO moment_since_1970(us) AS
-    CASE WHEN us BETWEEN -62135596800000000 AND 253402300799999999 THEN make_timestamp(us) END;
-
--- Whether digits finer than a microsecond were cut.
-CREATE OR REPLACE TEMP MACRO time_is_cut(text) AS
-    regexp_matches(text, '\.[0-9]{6}[0-9]*[1-9]');
-
--- A moment as RFC 3339 text, with as many fraction digits as it has.
-CREATE OR REPLACE TEMP MACRO time_text(moment) AS
-    strftime(moment, '%Y-%m-%dT%H:%M:%S')
-    || CASE WHEN epoch_us(moment) % 1000000 = 0 THEN '' ELSE rtrim(strftime(moment, '.%f'), '0') END
-    || 'Z';
-
--- What the clocks of a zone show at a moment, as RFC 3339 text with the offset.
-CREATE OR REPLACE TEMP MACRO clock_text(moment, zone) AS
-    rtrim(time_text(local_clock(moment, zone)), 'Z')
-    || CASE WHEN local_clock(moment, zone) < moment THEN '-' ELSE '+' END
-    || strftime(
-        TIMESTAMP '2000-01-01' + to_microseconds(abs(epoch_us(local_clock(moment, zone)) - epoch_us(moment))),
-        '%H:%M'
-    );
-
--- Whether JSON text may hold a number that a parser would change: DuckDB reads one with a fraction, an exponent or
--- more than 15 digits as a DOUBLE, and -0 as 0. May say so of a number inside a string, which costs time and no truth.
-CREATE OR REPLACE TEMP MACRO has_fragile_number(json) AS
-    regexp_matches(json, '[:\[,]\s*-?([0-9]+[.eE]|[0-9]{16})|[:\[,]\s*-0');
-
--- The mark of a number: two Unicode noncharacters, one before and one behind. JSON that holds one already and a
--- fragile number as well cannot be read exactly, and is rejected.
-CREATE OR REPLACE TEMP MACRO has_number_mark(json) AS
-    contains(json, chr(64976)) OR contains(json, chr(64977));
-
--- JSON with each number as a marked string, every digit kept. A string is matched whole, first, so that nothing
--- inside one is taken for a number; what the pattern marks behind a string is empty, and goes again.
-CREATE OR REPLACE TEMP MACRO marked_numbers(json) AS
-    replace(replace(replace(
-        regexp_replace(
-            json,
-            '("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)',
-            '\1' || chr(64976) || '\2' || chr(64977),
-            'g'
-        ),
-        chr(64976) || chr(64977), ''),
-        chr(64976), '"' || chr(64976)),
-        chr(64977), chr(64977) || '"');
-
--- A value taken out of marked JSON, as its sender wrote it.
-CREATE OR REPLACE TEMP MACRO unmarked(value) AS
-    replace(replace(replace(replace(value,
-        '"' || chr(64976), ''), chr(64977) || '"', ''), chr(64976), ''), chr(64977), '');
-
--- The texts at some paths of a JSON object, every digit kept; NULL where there is none.
-CREATE OR REPLACE TEMP MACRO json_texts(json, paths) AS
-    CASE
-        WHEN has_fragile_number(json) AND NOT has_number_mark(json)
-            THEN list_transform(json_extract_string(marked_numbers(json), paths), lambda value: unmarked(value))
-        ELSE json_extract_string(json, paths)
-    END;
-
--- All of a JSON object's members as texts.
-CREATE OR REPLACE TEMP MACRO json_members(json) AS
-    CASE
-        WHEN has_fragile_number(json) AND NOT has_number_mark(json)
-            THEN map_from_entries(list_transform(
-                map_entries(CAST(CAST(marked_numbers(json) AS JSON) AS MAP(VARCHAR, VARCHAR))),
-                lambda entry: {'key': entry.key, 'value': unmarked(entry.value)}
-            ))
-        ELSE CAST(CAST(json AS JSON) AS MAP(VARCHAR, VARCHAR))
-    END;
-
--- Properties in the order of their names, absent ones left out.
-CREATE OR REPLACE TEMP MACRO in_order(properties) AS
-    map_from_entries(list_sort(list_filter(map_entries(properties), lambda entry: entry.value IS NOT NULL)));
-
 -- One part of an unambiguous encoding: its length in bytes, a colon, itself; "-" for an absent one (R7, R21).
 CREATE OR REPLACE TEMP MACRO encoded(text) AS
     coalesce(strlen(text) || ':' || text, '-');
-
 -- The first 16 bytes of SHA-256, in hex (R21).
 CREATE OR REPLACE TEMP MACRO digest(text) AS
     left(sha256(text), 32);
 
--- A plain decimal text, or none for 0, as a whole number of its last of so many fraction digits: of any length.
-CREATE OR REPLACE TEMP MACRO units_of(number, digits) AS
-    CAST(split_part(coalesce(number, '0'), '.', 1) || rpad(split_part(coalesce(number, '0'), '.', 2), digits, '0') AS BIGNUM);
-
--- Its digits without the sign, zeros before them so that one stands before the point.
-CREATE OR REPLACE TEMP MACRO after_zeros(units, digits) AS
-    lpad(ltrim(units, '-'), CAST(greatest(length(ltrim(units, '-')), digits + 1) AS INTEGER), '0');
-
--- And back, from its text.
-CREATE OR REPLACE TEMP MACRO text_of_units(units, digits) AS
-    plain_text(
-        CASE WHEN starts_with(units, '-') THEN '-' ELSE '' END
-        || left(after_zeros(units, digits), CAST(length(after_zeros(units, digits)) - digits AS INTEGER))
-        || '.'
-        || right(after_zeros(units, digits), digits)
-    );
-
-CREATE OR REPLACE TEMP TABLE windows AS
-WITH
 -- how the windows are cut, and between which moments
-calendars AS (
-    SELECT
-        CAST(NULL AS VARCHAR) AS universe_id,
-        CAST(NULL AS VARCHAR) AS subject,
-        CAST(NULL AS BIGINT) AS outer_index,
-        'UTC' AS zone,
-        'all' AS unit,
-        CAST(1 AS BIGINT) AS step,
-        CAST(NULL AS TIMESTAMP) AS origin,
-        CAST(NULL AS TIMESTAMP) AS starts,
-        CAST(NULL AS TIMESTAMP) AS ends,
-        TIMESTAMP '2024-01-01 00:00:00' AS first_at,
-        TIMESTAMP '2024-02-01 00:00:00' AS last_at,
-        FALSE AS whole
-    FROM (VALUES (0)) AS once(n)
-),
+CREATE OR REPLACE TEMP VIEW calendars AS
+SELECT
+    CAST(NULL AS VARCHAR) AS universe_id,
+    CAST(NULL AS VARCHAR) AS subject,
+    CAST(NULL AS BIGINT) AS outer_index,
+    'UTC' AS zone,
+    'all' AS unit,
+    CAST(1 AS BIGINT) AS step,
+    CAST(NULL AS TIMESTAMP) AS origin,
+    CAST(NULL AS TIMESTAMP) AS starts,
+    CAST(NULL AS TIMESTAMP) AS ends,
+    TIMESTAMP '2024-01-01 00:00:00' AS first_at,
+    TIMESTAMP '2024-02-01 00:00:00' AS last_at,
+    FALSE AS whole
+FROM (VALUES (0)) AS once(n);
+
 -- the windows of each calendar: boundary n is always so many steps from the origin, never from the boundary before it
-windows AS (
-    WITH bounded AS (
-        SELECT
-            *,
-            row_number() OVER () AS calendar_index,
-            greatest(starts, first_at) AS from_at,
-            least(ends, last_at) AS until_at
-        FROM calendars
-    ),
-    guessed AS (
-        SELECT
-            *,
-            CASE unit
-                WHEN 'month' THEN date_diff('month', origin, local_clock(from_at, zone)) // step
-                WHEN 'day' THEN date_diff('day', origin, local_clock(from_at, zone)) // step
-                WHEN 'microsecond' THEN (epoch_us(from_at) - epoch_us(origin)) // step
-                ELSE 0
-            END AS first_number,
-            CASE unit
-                WHEN 'month' THEN date_diff('month', origin, local_clock(until_at, zone)) // step
-                WHEN 'day' THEN date_diff('day', origin, local_clock(until_at, zone)) // step
-                WHEN 'microsecond' THEN (epoch_us(until_at) - epoch_us(origin)) // step
-                ELSE 0
-            END AS last_number
-        FROM bounded
-        WHERE from_at < until_at
-    ),
-    numbered AS (
-        SELECT
-            *,
-            unnest(range(CAST(first_number AS BIGINT) - 2, CAST(last_number AS BIGINT) + 3)) AS number
-        FROM guessed
-    ),
-    boundaries AS (
-        SELECT
-            *,
-            CASE unit
-                WHEN 'month' THEN moment_of(origin + to_months(CAST(number * step AS INTEGER)), zone)
-                WHEN 'day' THEN moment_of(origin + to_days(CAST(number * step AS INTEGER)), zone)
-                WHEN 'microsecond' THEN origin + to_microseconds(number * step)
-                WHEN 'all' THEN CASE WHEN number <= 0 THEN coalesce(starts, first_at) ELSE coalesce(ends, last_at) END
-            END AS boundary
-        FROM numbered
-    ),
-    periods AS (
-        SELECT
-            *,
-            boundary AS period_start,
-            lead(boundary) OVER (PARTITION BY calendar_index ORDER BY number) AS period_end
-        FROM (
-            SELECT
-                * REPLACE (
-                    greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary
-                )
-            FROM boundaries
-        )
-    ),
-    clipped AS (
-        SELECT
-            universe_id,
-            subject,
-            outer_index,
-            zone,
-            whole,
-            first_at,
-            last_at,
-            greatest(period_start, starts, CASE WHEN NOT whole THEN first_at END) AS window_start,
-            least(period_end, ends, CASE WHEN NOT whole THEN last_at END) AS window_end
-        FROM periods
-        WHERE period_end IS NOT NULL
-    )
+CREATE OR REPLACE TEMP TABLE windows AS
+WITH bounded AS (
     SELECT
-        row_number() OVER (ORDER BY universe_id, subject, window_start, window_end) - 1 AS window_index,
+        *,
+        row_number() OVER () AS calendar_index,
+        greatest(starts, first_at) AS from_at,
+        least(ends, last_at) AS until_at
+    FROM calendars
+),
+guessed AS (
+    SELECT
+        *,
+        CASE unit
+            WHEN 'month' THEN date_diff('month', origin, local_clock(from_at, zone)) // step
+            WHEN 'day' THEN date_diff('day', origin, local_clock(from_at, zone)) // step
+            WHEN 'microsecond' THEN (epoch_us(from_at) - epoch_us(origin)) // step
+            ELSE 0
+        END AS first_number,
+        CASE unit
+            WHEN 'month' THEN date_diff('month', origin, local_clock(until_at, zone)) // step
+            WHEN 'day' THEN date_diff('day', origin, local_clock(until_at, zone)) // step
+            WHEN 'microsecond' THEN (epoch_us(until_at) - epoch_us(origin)) // step
+            ELSE 0
+        END AS last_number
+    FROM bounded
+    WHERE from_at < until_at
+),
+numbered AS (
+    SELECT
+        *,
+        unnest(range(CAST(first_number AS BIGINT) - 2, CAST(last_number AS BIGINT) + 3)) AS number
+    FROM guessed
+),
+boundaries AS (
+    SELECT
+        *,
+        CASE unit
+            WHEN 'month' THEN moment_of(origin + to_months(CAST(number * step AS INTEGER)), zone)
+            WHEN 'day' THEN moment_of(origin + to_days(CAST(number * step AS INTEGER)), zone)
+            WHEN 'microsecond' THEN origin + to_microseconds(number * step)
+            WHEN 'all' THEN CASE WHEN number <= 0 THEN coalesce(starts, first_at) ELSE coalesce(ends, last_at) END
+        END AS boundary
+    FROM numbered
+),
+periods AS (
+    SELECT
+        *,
+        boundary AS period_start,
+        lead(boundary) OVER (PARTITION BY calendar_index ORDER BY number) AS period_end
+    FROM (
+        SELECT * REPLACE (greatest(least(boundary, TIMESTAMP '9999-12-31 23:59:59.999999'), TIMESTAMP '0001-01-01') AS boundary)
+        FROM boundaries
+    )
+),
+clipped AS (
+    SELECT
         universe_id,
         subject,
         outer_index,
         zone,
-        window_start,
-        window_end
-    FROM clipped
-    WHERE window_start < window_end
-        AND (NOT whole OR coalesce(window_start >= first_at, TRUE) AND coalesce(window_start < last_at, TRUE))
+        whole,
+        first_at,
+        last_at,
+        greatest(period_start, starts, CASE WHEN NOT whole THEN first_at END) AS window_start,
+        least(period_end, ends, CASE WHEN NOT whole THEN last_at END) AS window_end
+    FROM periods
+    WHERE period_end IS NOT NULL
 )
--- the result
-SELECT * FROM windows;
-
-CREATE OR REPLACE TEMP TABLE repeated_keys AS
-WITH
--- the input as it lies
-input AS (
-    SELECT
-        *
-    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
-),
--- the JSON that is an object
-objects AS (
-    SELECT
-        *,
-        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
-    FROM input
-),
--- its texts, every digit kept
-parsed AS (
-    SELECT
-        *,
-        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/capped', '/properties/ceiling', '/properties/level']) AS texts
-    FROM objects
-),
--- its fields under one name each, its times in UTC microseconds (R11)
-named AS (
-    SELECT
-        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
-        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
-        texts[9] AS subject,
-        texts[7] AS id,
-        texts[7] AS event_id,
-        texts[8] AS type,
-        texts[10] AS time_text,
-        coalesce(texts[10], '') <> '' AS time_given,
-        utc_of_text(texts[10]) AS recorded_at,
-        time_is_cut(texts[10]) IS TRUE AS time_cut,
-        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
-        coalesce(texts[11], texts[12]) AS metered_text,
-        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
-        metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
-        texts[13] AS p_0,
-        texts[14] AS p_1,
-        texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
-    FROM parsed
-),
--- what makes a row unusable, and its content in one canonical text
-fields AS (
-    SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
-        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
-        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
-    FROM named
-),
--- what had entered by the cut-off, of the workspaces and universes asked for (R24)
-arrivals AS (
-    SELECT
-        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
-    FROM fields
-    WHERE coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') <= TIMESTAMP '2024-02-01 00:00:00'
-)
--- which event keys may occur more than once (R8): 64-bit hashes seen twice, so few rows need the exact comparison
 SELECT
-    hash(workspace_id, universe_id, id) AS key_hash
+    row_number() OVER (ORDER BY universe_id, subject, window_start, window_end) - 1 AS window_index,
+    universe_id,
+    subject,
+    outer_index,
+    zone,
+    window_start,
+    window_end
+FROM clipped
+WHERE window_start < window_end
+    AND (NOT whole OR coalesce(window_start >= first_at, TRUE) AND coalesce(window_start < last_at, TRUE));
+
+-- the input as it lies
+CREATE OR REPLACE TEMP VIEW input AS
+SELECT *
+FROM (
+    SELECT line, metering_duck_file
+    FROM read_csv(
+        ['events.ndjson'],
+        columns = {'line': 'VARCHAR'},
+        delim = '',
+        quote = '',
+        escape = '',
+        header = false,
+        auto_detect = false,
+        max_line_size = 67108864,
+        strict_mode = false,
+        hive_partitioning = false,
+        filename = 'metering_duck_file'
+    )
+    WHERE trim(line, chr(9) || chr(13) || ' ') <> ''
+);
+
+-- the JSON that is an object
+CREATE OR REPLACE TEMP VIEW objects AS
+SELECT
+    *,
+    CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
+FROM input;
+
+-- its texts, every digit kept
+CREATE OR REPLACE TEMP VIEW parsed AS
+SELECT
+    *,
+    json_texts(
+        object,
+        [
+            '/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject',
+            '/time', '/meteredAt', '/metered_at', '/properties/capped', '/properties/ceiling', '/properties/level'
+        ]
+    ) AS texts
+FROM objects;
+
+-- its fields under one name each, its times in UTC microseconds (R11)
+-- p_N is the text of property N: 0 is capped, 1 is ceiling, 2 is level.
+CREATE OR REPLACE TEMP VIEW named AS
+SELECT
+    coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
+    coalesce(texts[4], texts[5], texts[6]) AS universe_id,
+    texts[9] AS subject,
+    texts[7] AS id,
+    texts[7] AS event_id,
+    texts[8] AS type,
+    texts[10] AS time_text,
+    coalesce(texts[10], '') <> '' AS time_given,
+    utc_of_text(texts[10]) AS recorded_at,
+    time_is_cut(texts[10]) IS TRUE AS time_cut,
+    (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
+    coalesce(texts[11], texts[12]) AS metered_text,
+    utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
+    coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
+    metering_duck_file AS file,
+    CASE
+        WHEN object IS NULL THEN 'json-invalid'
+        WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated'
+        WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact'
+        WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid'
+        WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated'
+    END AS early_reason,
+    CASE
+        WHEN object IS NULL THEN line
+        WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line
+        WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line
+        WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1]
+        WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties')))
+            THEN json_texts(object, ['/properties'])[1]
+    END AS early_text,
+    texts[13] AS p_0,
+    texts[14] AS p_1,
+    texts[15] AS p_2,
+    CASE
+        WHEN object IS NULL THEN NULL
+        WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL
+        WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL
+        WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL
+        WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL
+        ELSE CASE
+            WHEN json_type(object, '/properties') = 'OBJECT'
+                THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1]
+            ELSE MAP([]::VARCHAR[], []::VARCHAR[])
+        END
+    END AS properties
+FROM parsed;
+
+-- what makes a row unusable, and its content in one canonical text
+CREATE OR REPLACE TEMP VIEW fields AS
+SELECT
+    * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
+    (
+        early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = ''
+    ) IS TRUE AS keyless,
+    coalesce(
+        early_reason,
+        CASE
+            WHEN coalesce(id, '') = '' THEN 'id-missing'
+            WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing'
+            WHEN coalesce(universe_id, '') = '' THEN 'universe-missing'
+            WHEN coalesce(subject, '') = '' THEN 'subject-missing'
+            WHEN coalesce(type, '') = '' THEN 'type-missing'
+            WHEN NOT time_given THEN 'time-missing'
+            WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
+                THEN 'time-invalid'
+            WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing'
+            WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid'
+        END
+    ) AS reason,
+    CASE
+        WHEN early_reason IS NOT NULL THEN early_text
+        WHEN coalesce(id, '') = '' THEN id
+        WHEN coalesce(workspace_id, '') = '' THEN workspace_id
+        WHEN coalesce(universe_id, '') = '' THEN universe_id
+        WHEN coalesce(subject, '') = '' THEN subject
+        WHEN coalesce(type, '') = '' THEN type
+        WHEN NOT time_given THEN time_text
+        WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
+            THEN time_text
+        WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text
+        WHEN metered_given AND metered_at IS NULL THEN metered_text
+    END AS reason_text,
+    CAST(
+        to_json(
+            {'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}
+        ) AS VARCHAR
+    ) AS content_text
+FROM named;
+
+-- what had entered by the cut-off, of the workspaces and universes asked for (R24)
+CREATE OR REPLACE TEMP VIEW arrivals AS
+SELECT * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
+FROM fields
+WHERE coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') <= TIMESTAMP '2024-02-01 00:00:00';
+
+-- which event keys may occur more than once (R8): 64-bit hashes seen twice, so few rows need the exact comparison
+-- What runs takes the hashes out of one pass over the events and sorts them outside of SQL: it finds the same.
+CREATE OR REPLACE TEMP TABLE repeated_keys AS
+SELECT hash(workspace_id, universe_id, id) AS key_hash
 FROM arrivals
 WHERE NOT keyless
-GROUP BY key_hash
-HAVING count(*) > 1;
+GROUP BY key_hash HAVING count(*) > 1;
 
-CREATE OR REPLACE TEMP TABLE settled AS
-WITH
--- the input as it lies
-input AS (
-    SELECT
-        *
-    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
-),
--- the JSON that is an object
-objects AS (
-    SELECT
-        *,
-        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
-    FROM input
-),
--- its texts, every digit kept
-parsed AS (
-    SELECT
-        *,
-        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/capped', '/properties/ceiling', '/properties/level']) AS texts
-    FROM objects
-),
--- its fields under one name each, its times in UTC microseconds (R11)
-named AS (
-    SELECT
-        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
-        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
-        texts[9] AS subject,
-        texts[7] AS id,
-        texts[7] AS event_id,
-        texts[8] AS type,
-        texts[10] AS time_text,
-        coalesce(texts[10], '') <> '' AS time_given,
-        utc_of_text(texts[10]) AS recorded_at,
-        time_is_cut(texts[10]) IS TRUE AS time_cut,
-        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
-        coalesce(texts[11], texts[12]) AS metered_text,
-        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
-        metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
-        texts[13] AS p_0,
-        texts[14] AS p_1,
-        texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
-    FROM parsed
-    WHERE hash(coalesce(texts[1], texts[2], texts[3]), coalesce(texts[4], texts[5], texts[6]), texts[7]) IN (SELECT key_hash FROM repeated_keys)
-),
--- what makes a row unusable, and its content in one canonical text
-fields AS (
-    SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
-        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
-        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
-    FROM named
-),
--- what had entered by the cut-off, of the workspaces and universes asked for (R24)
-arrivals AS (
-    SELECT
-        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
-    FROM fields
-    WHERE coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') <= TIMESTAMP '2024-02-01 00:00:00'
-),
 -- the rows of keys that may occur more than once, and their content in one canonical text
-suspects AS (
-    SELECT
-        *,
-        content_text AS content
-    FROM arrivals
-    WHERE NOT keyless
-        AND hash(workspace_id, universe_id, id) IN (SELECT key_hash FROM repeated_keys)
-)
+CREATE OR REPLACE TEMP VIEW suspects AS
+SELECT *, content_text AS content
+FROM arrivals
+WHERE NOT keyless
+    AND hash(workspace_id, universe_id, id) IN (SELECT key_hash FROM repeated_keys);
+
 -- one event, once (R8): of the rows that share a key the first to enter is kept, equal ones are duplicates, others conflicts
+-- What runs looks at a row's key before it makes its other columns, as suspects does behind them: the same rows, sooner.
+CREATE OR REPLACE TEMP TABLE settled AS
 SELECT
     *,
     CASE
@@ -631,231 +446,128 @@ WINDOW
         ORDER BY metered_at, file
     );
 
-CREATE OR REPLACE TEMP TABLE tied_moments AS
-WITH
--- the input as it lies
-input AS (
-    SELECT
-        *
-    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
-),
--- the JSON that is an object
-objects AS (
-    SELECT
-        *,
-        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
-    FROM input
-),
--- its texts, every digit kept
-parsed AS (
-    SELECT
-        *,
-        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/capped', '/properties/ceiling', '/properties/level']) AS texts
-    FROM objects
-),
--- its fields under one name each, its times in UTC microseconds (R11)
-named AS (
-    SELECT
-        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
-        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
-        texts[9] AS subject,
-        texts[7] AS id,
-        texts[7] AS event_id,
-        texts[8] AS type,
-        texts[10] AS time_text,
-        coalesce(texts[10], '') <> '' AS time_given,
-        utc_of_text(texts[10]) AS recorded_at,
-        time_is_cut(texts[10]) IS TRUE AS time_cut,
-        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
-        coalesce(texts[11], texts[12]) AS metered_text,
-        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
-        metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
-        texts[13] AS p_0,
-        texts[14] AS p_1,
-        texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
-    FROM parsed
-),
--- what makes a row unusable, and its content in one canonical text
-fields AS (
-    SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
-        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
-        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
-    FROM named
-),
--- what had entered by the cut-off, of the workspaces and universes asked for (R24)
-arrivals AS (
-    SELECT
-        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
-    FROM fields
-    WHERE coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') <= TIMESTAMP '2024-02-01 00:00:00'
-)
 -- at which moments a subject may have several events (R13): 64-bit hashes seen twice; only there the event ids are compared
-SELECT
-    hash(subject, recorded_at, metered_at) AS moment_hash
+-- What runs finds these in the pass that looks for repeated keys. Where there are none, it orders levels by their times alone: where no
+-- moment has two events that is the same order.
+CREATE OR REPLACE TEMP TABLE tied_moments AS
+SELECT hash(subject, recorded_at, metered_at) AS moment_hash
 FROM arrivals
-GROUP BY moment_hash
-HAVING count(*) > 1;
+GROUP BY moment_hash HAVING count(*) > 1;
 
-CREATE OR REPLACE TEMP TABLE counted AS
-WITH
--- the input as it lies
-input AS (
-    SELECT
-        *
-    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
-),
--- the JSON that is an object
-objects AS (
-    SELECT
-        *,
-        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
-    FROM input
-),
--- its texts, every digit kept
-parsed AS (
-    SELECT
-        *,
-        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/capped', '/properties/ceiling', '/properties/level']) AS texts
-    FROM objects
-),
--- its fields under one name each, its times in UTC microseconds (R11)
-named AS (
-    SELECT
-        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
-        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
-        texts[9] AS subject,
-        texts[7] AS id,
-        texts[7] AS event_id,
-        texts[8] AS type,
-        texts[10] AS time_text,
-        coalesce(texts[10], '') <> '' AS time_given,
-        utc_of_text(texts[10]) AS recorded_at,
-        time_is_cut(texts[10]) IS TRUE AS time_cut,
-        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
-        coalesce(texts[11], texts[12]) AS metered_text,
-        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
-        metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
-        texts[13] AS p_0,
-        texts[14] AS p_1,
-        texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
-    FROM parsed
-),
--- what makes a row unusable, and its content in one canonical text
-fields AS (
-    SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
-        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
-        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
-    FROM named
-),
--- what had entered by the cut-off, of the workspaces and universes asked for (R24)
-arrivals AS (
-    SELECT
-        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
-    FROM fields
-    WHERE coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') <= TIMESTAMP '2024-02-01 00:00:00'
-),
 -- every event once (R8): the keys that occur once, and the kept row of each that occurs more often
-accepted AS (
-    SELECT
-        *
-    FROM arrivals
-    WHERE (keyless OR hash(workspace_id, universe_id, id) NOT IN (SELECT key_hash FROM repeated_keys))
-    UNION ALL BY NAME
-    SELECT
-        * EXCLUDE (content, verdict, kept_content, kept_metered_at)
-    FROM settled
-    WHERE verdict = 'kept'
-),
+-- Where no key occurs twice what runs leaves out the table settled: every arrival is accepted then, as here.
+CREATE OR REPLACE TEMP VIEW accepted AS
+SELECT *
+FROM arrivals
+WHERE (keyless OR hash(workspace_id, universe_id, id) NOT IN (SELECT key_hash FROM repeated_keys))
+UNION ALL BY NAME
+SELECT * EXCLUDE (content, verdict, kept_content, kept_metered_at)
+FROM settled
+WHERE verdict = 'kept';
+
 -- which entry of the config an event matches (R1)
-matched AS (
-    SELECT
-        *,
-        CASE WHEN reason IS NULL THEN 0 END AS entry
-    FROM accepted
-),
+CREATE OR REPLACE TEMP VIEW matched AS
+SELECT *, CASE WHEN reason IS NULL THEN 0 END AS entry
+FROM accepted;
+
 -- each measurement's text where it applies: its filter first (R2)
-projected AS (
-    SELECT
-        *,
-        (entry IS NOT DISTINCT FROM 0) AS a_0,
-        CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_0,
-        (entry IS NOT DISTINCT FROM 0) AS a_1,
-        CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_1,
-        (entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes') AS a_2,
-        CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes' THEN p_1 END AS q_2,
-        CASE WHEN a_0 OR a_1 THEN p_2 END AS q_of_p_2_0,
-        CAST(NULL AS VARCHAR) AS dimensions
-    FROM matched
-),
+-- Slot 0 is level in gigabytes, latest: measurements[0].
+-- Slot 1 is level in gigabytes-held, final-state: measurements[1].
+-- Slot 2 is ceiling in gigabytes, latest: measurements[2].
+-- q_of_p_N_M is the text of property N for several slots of one DECIMAL; a_N says whether slot N applies; q_N is its text, q_N_M that of
+-- its Mth property.
+CREATE OR REPLACE TEMP VIEW projected AS
+SELECT
+    *,
+    (entry IS NOT DISTINCT FROM 0) AS a_0,
+    CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_0,
+    (entry IS NOT DISTINCT FROM 0) AS a_1,
+    CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_1,
+    (entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes') AS a_2,
+    CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes' THEN p_1 END AS q_2,
+    CASE WHEN a_0 OR a_1 THEN p_2 END AS q_of_p_2_0,
+    CAST(NULL AS VARCHAR) AS dimensions
+FROM matched;
+
 -- each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits
-plain AS (
-    SELECT
-        *,
-        CASE WHEN is_plain_number(q_of_p_2_0, 18) THEN TRY_CAST(q_of_p_2_0 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
-        CASE WHEN is_plain_number(q_2, 18) THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
-    FROM projected
-),
+-- v_of_p_N_M is its value; v_N is its value as a DECIMAL, NULL where there is none.
+CREATE OR REPLACE TEMP VIEW plain AS
+SELECT
+    *,
+    CASE WHEN is_plain_number(q_of_p_2_0, 18) THEN TRY_CAST(q_of_p_2_0 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
+    CASE WHEN is_plain_number(q_2, 18) THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
+FROM projected;
+
 -- of rows with other spellings, the texts in plain digits
-respelled AS (
-    SELECT
-        *,
-        CASE WHEN (q_of_p_2_0 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2_0)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2_0, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
-    FROM plain
-),
+CREATE OR REPLACE TEMP VIEW respelled AS
+SELECT
+    *,
+    CASE
+        WHEN (q_of_p_2_0 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2_0))
+            OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2))
+            THEN list_transform([q_of_p_2_0, q_2], lambda t: quantity_respelled(t))
+        ELSE CAST([] AS VARCHAR[])
+    END AS respelled
+FROM plain;
+
 -- then those, if they fit
-parsed_once AS (
-    SELECT
-        * EXCLUDE (respelled) REPLACE (coalesce(v_of_p_2_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_of_p_2_0, coalesce(v_2, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END) AS v_2)
-    FROM respelled
-),
--- what several measurements take from one property, where they apply
-quantified AS (
-    SELECT
-        *,
-        CASE WHEN a_0 THEN v_of_p_2_0 END AS v_0,
-        CASE WHEN a_1 THEN v_of_p_2_0 END AS v_1
-    FROM parsed_once
-),
--- an event is metered, unmatched or rejected as a whole (R3, R9)
-judged AS (
-    SELECT
-        *,
-        CASE WHEN reason IS NULL THEN CASE WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0 WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1 WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2 END END AS faulty,
-        CASE WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected' WHEN entry IS NULL THEN 'unmatched-entry' WHEN NOT (a_0 OR a_1 OR a_2) THEN 'unmatched-filter' ELSE 'metered' END AS status
-    FROM quantified
-),
--- the window that each row is in, or is before
-placed AS (
-    SELECT
-        *,
-        CASE WHEN recorded_at < TIMESTAMP '2024-02-01 00:00:00' THEN CAST(CAST(0 AS BIGINT) AS BIGINT) ELSE NULL END AS window_index,
-        coalesce(recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AND recorded_at < TIMESTAMP '2024-02-01 00:00:00', FALSE) AS in_window,
-        CAST(CAST(0 AS BIGINT) AS BIGINT) AS last_index,
-        TIMESTAMP '2024-02-01 00:00:00' AS last_end
-    FROM judged
-),
--- which rows make readings: metered, of a subject that is asked for, inside a window
-windowed AS (
-    SELECT
-        *,
-        status = 'metered' AND in_window AS used
-    FROM placed
+CREATE OR REPLACE TEMP VIEW parsed_once AS
+SELECT
+* EXCLUDE (respelled) REPLACE (
+    coalesce(
+        v_of_p_2_0,
+        CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
+    ) AS v_of_p_2_0,
+    coalesce(
+        v_2,
+        CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END
+    ) AS v_2
 )
+FROM respelled;
+
+-- what several measurements take from one property, where they apply
+CREATE OR REPLACE TEMP VIEW quantified AS
+SELECT
+    *,
+    CASE WHEN a_0 THEN v_of_p_2_0 END AS v_0,
+    CASE WHEN a_1 THEN v_of_p_2_0 END AS v_1
+FROM parsed_once;
+
+-- an event is metered, unmatched or rejected as a whole (R3, R9)
+CREATE OR REPLACE TEMP VIEW judged AS
+SELECT
+    *,
+    CASE WHEN reason IS NULL THEN CASE
+        WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0
+        WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1
+        WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2
+    END END AS faulty,
+    CASE
+        WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
+        WHEN entry IS NULL THEN 'unmatched-entry'
+        WHEN NOT (a_0 OR a_1 OR a_2) THEN 'unmatched-filter'
+        ELSE 'metered'
+    END AS status
+FROM quantified;
+
+-- the window that each row is in, or is before
+CREATE OR REPLACE TEMP VIEW placed AS
+SELECT
+    *,
+    CASE WHEN recorded_at < TIMESTAMP '2024-02-01 00:00:00' THEN CAST(CAST(0 AS BIGINT) AS BIGINT) ELSE NULL END AS window_index,
+    coalesce(recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AND recorded_at < TIMESTAMP '2024-02-01 00:00:00', FALSE) AS in_window,
+    CAST(CAST(0 AS BIGINT) AS BIGINT) AS last_index,
+    TIMESTAMP '2024-02-01 00:00:00' AS last_end
+FROM judged;
+
+-- which rows make readings: metered, of a subject that is asked for, inside a window
+CREATE OR REPLACE TEMP VIEW windowed AS
+SELECT *, status = 'metered' AND in_window AS used
+FROM placed;
+
 -- one scan: what became of every event, and the counters of each subject and window
+-- n_N is how many values slot N has; metered_N when the last of them entered; x_N what they come to.
+CREATE OR REPLACE TEMP TABLE counted AS
 SELECT
     used,
     CASE WHEN NOT used THEN status END AS status,
@@ -869,369 +581,81 @@ SELECT
     count(*) FILTER (time_naive) AS times_naive,
     CASE WHEN used THEN count(*) ELSE 0 END AS n_0,
     max(CASE WHEN used THEN metered_at END) AS metered_0,
-    max(CASE WHEN used AND v_0 IS NOT NULL THEN {'recorded_at': recorded_at, 'metered_at': metered_at, 'id': event_id, 'quantity': v_0} END) AS x_0,
+    max(
+        CASE WHEN used AND v_0 IS NOT NULL THEN {'recorded_at': recorded_at, 'metered_at': metered_at, 'id': event_id, 'quantity': v_0} END
+    ) AS x_0,
     count(CASE WHEN used THEN v_2 END) AS n_2,
     max(CASE WHEN used AND v_2 IS NOT NULL THEN metered_at END) AS metered_2,
-    max(CASE WHEN used AND v_2 IS NOT NULL THEN {'recorded_at': recorded_at, 'metered_at': metered_at, 'id': event_id, 'quantity': v_2} END) AS x_2
+    max(
+        CASE WHEN used AND v_2 IS NOT NULL THEN {'recorded_at': recorded_at, 'metered_at': metered_at, 'id': event_id, 'quantity': v_2} END
+    ) AS x_2
 FROM windowed
-GROUP BY
-    1,
-    2,
-    3,
-    4,
-    5,
-    7;
+GROUP BY 1, 2, 3, 4, 5, 7;
 
-CREATE OR REPLACE TEMP TABLE series AS
-WITH
--- the input as it lies
-input AS (
-    SELECT
-        *
-    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
-),
--- the JSON that is an object
-objects AS (
-    SELECT
-        *,
-        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
-    FROM input
-),
--- its texts, every digit kept
-parsed AS (
-    SELECT
-        *,
-        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/capped', '/properties/ceiling', '/properties/level']) AS texts
-    FROM objects
-),
--- its fields under one name each, its times in UTC microseconds (R11)
-named AS (
-    SELECT
-        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
-        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
-        texts[9] AS subject,
-        texts[7] AS id,
-        texts[7] AS event_id,
-        texts[8] AS type,
-        texts[10] AS time_text,
-        coalesce(texts[10], '') <> '' AS time_given,
-        utc_of_text(texts[10]) AS recorded_at,
-        time_is_cut(texts[10]) IS TRUE AS time_cut,
-        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
-        coalesce(texts[11], texts[12]) AS metered_text,
-        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
-        metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
-        texts[13] AS p_0,
-        texts[14] AS p_1,
-        texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
-    FROM parsed
-),
--- what makes a row unusable, and its content in one canonical text
-fields AS (
-    SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
-        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
-        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
-    FROM named
-),
--- what had entered by the cut-off, of the workspaces and universes asked for (R24)
-arrivals AS (
-    SELECT
-        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
-    FROM fields
-    WHERE coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') <= TIMESTAMP '2024-02-01 00:00:00'
-),
--- every event once (R8): the keys that occur once, and the kept row of each that occurs more often
-accepted AS (
-    SELECT
-        *
-    FROM arrivals
-    WHERE (keyless OR hash(workspace_id, universe_id, id) NOT IN (SELECT key_hash FROM repeated_keys))
-    UNION ALL BY NAME
-    SELECT
-        * EXCLUDE (content, verdict, kept_content, kept_metered_at)
-    FROM settled
-    WHERE verdict = 'kept'
-),
--- which entry of the config an event matches (R1)
-matched AS (
-    SELECT
-        *,
-        CASE WHEN reason IS NULL THEN 0 END AS entry
-    FROM accepted
-),
--- each measurement's text where it applies: its filter first (R2)
-projected AS (
-    SELECT
-        *,
-        (entry IS NOT DISTINCT FROM 0) AS a_0,
-        CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_0,
-        (entry IS NOT DISTINCT FROM 0) AS a_1,
-        CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_1,
-        (entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes') AS a_2,
-        CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes' THEN p_1 END AS q_2,
-        CASE WHEN a_0 OR a_1 THEN p_2 END AS q_of_p_2_0,
-        CAST(NULL AS VARCHAR) AS dimensions
-    FROM matched
-),
--- each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits
-plain AS (
-    SELECT
-        *,
-        CASE WHEN is_plain_number(q_of_p_2_0, 18) THEN TRY_CAST(q_of_p_2_0 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
-        CASE WHEN is_plain_number(q_2, 18) THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
-    FROM projected
-),
--- of rows with other spellings, the texts in plain digits
-respelled AS (
-    SELECT
-        *,
-        CASE WHEN (q_of_p_2_0 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2_0)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2_0, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
-    FROM plain
-),
--- then those, if they fit
-parsed_once AS (
-    SELECT
-        * EXCLUDE (respelled) REPLACE (coalesce(v_of_p_2_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_of_p_2_0, coalesce(v_2, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END) AS v_2)
-    FROM respelled
-),
--- what several measurements take from one property, where they apply
-quantified AS (
-    SELECT
-        *,
-        CASE WHEN a_0 THEN v_of_p_2_0 END AS v_0,
-        CASE WHEN a_1 THEN v_of_p_2_0 END AS v_1
-    FROM parsed_once
-),
--- an event is metered, unmatched or rejected as a whole (R3, R9)
-judged AS (
-    SELECT
-        *,
-        CASE WHEN reason IS NULL THEN CASE WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0 WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1 WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2 END END AS faulty,
-        CASE WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected' WHEN entry IS NULL THEN 'unmatched-entry' WHEN NOT (a_0 OR a_1 OR a_2) THEN 'unmatched-filter' ELSE 'metered' END AS status
-    FROM quantified
-),
 -- every key that a reading may have
-keys AS (
-    SELECT
-        workspace_id AS series_workspace_id,
-        universe_id AS series_universe_id,
-        subject AS series_subject
-    FROM judged
-    GROUP BY
-        1,
-        2,
-        3
-)
--- a number for each: numbers are sorted and grouped in half the time
+CREATE OR REPLACE TEMP VIEW keys AS
 SELECT
-    *,
-    CAST(row_number() OVER () - 1 AS UINTEGER) AS series
+    workspace_id AS series_workspace_id,
+    universe_id AS series_universe_id,
+    subject AS series_subject
+FROM judged
+GROUP BY 1, 2, 3;
+
+-- a number for each: numbers are sorted and grouped in half the time
+CREATE OR REPLACE TEMP TABLE series AS
+SELECT *, CAST(row_number() OVER () - 1 AS UINTEGER) AS series
 FROM keys;
 
-CREATE OR REPLACE TEMP TABLE gauged_0 AS
-WITH
--- the input as it lies
-input AS (
-    SELECT
-        *
-    FROM (SELECT line, metering_duck_file FROM read_csv(['events.ndjson'], columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false, auto_detect = false, max_line_size = 67108864, strict_mode = false, hive_partitioning = false, filename = 'metering_duck_file') WHERE trim(line, chr(9) || chr(13) || ' ') <> '')
-),
--- the JSON that is an object
-objects AS (
-    SELECT
-        *,
-        CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS object
-    FROM input
-),
--- its texts, every digit kept
-parsed AS (
-    SELECT
-        *,
-        json_texts(object, ['/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject', '/time', '/meteredAt', '/metered_at', '/properties/capped', '/properties/ceiling', '/properties/level']) AS texts
-    FROM objects
-),
--- its fields under one name each, its times in UTC microseconds (R11)
-named AS (
-    SELECT
-        coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
-        coalesce(texts[4], texts[5], texts[6]) AS universe_id,
-        texts[9] AS subject,
-        texts[7] AS id,
-        texts[7] AS event_id,
-        texts[8] AS type,
-        texts[10] AS time_text,
-        coalesce(texts[10], '') <> '' AS time_given,
-        utc_of_text(texts[10]) AS recorded_at,
-        time_is_cut(texts[10]) IS TRUE AS time_cut,
-        (is_time(texts[10]) AND time_is_naive(texts[10])) IS TRUE AS time_naive,
-        coalesce(texts[11], texts[12]) AS metered_text,
-        utc_of_text(coalesce(texts[11], texts[12])) AS metered_at,
-        coalesce(coalesce(texts[11], texts[12]), '') <> '' AS metered_given,
-        metering_duck_file AS file,
-        CASE WHEN object IS NULL THEN 'json-invalid' WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated' WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact' WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid' WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated' END AS early_reason,
-        CASE WHEN object IS NULL THEN line WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1] WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN json_texts(object, ['/properties'])[1] END AS early_text,
-        texts[13] AS p_0,
-        texts[14] AS p_1,
-        texts[15] AS p_2,
-        CASE WHEN object IS NULL THEN NULL WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL ELSE CASE WHEN json_type(object, '/properties') = 'OBJECT' THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1] ELSE MAP([]::VARCHAR[], []::VARCHAR[]) END END AS properties
-    FROM parsed
-),
--- what makes a row unusable, and its content in one canonical text
-fields AS (
-    SELECT
-        * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
-        (early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
-        coalesce(early_reason, CASE WHEN coalesce(id, '') = '' THEN 'id-missing' WHEN coalesce(workspace_id, '') = '' THEN 'workspace-missing' WHEN coalesce(universe_id, '') = '' THEN 'universe-missing' WHEN coalesce(subject, '') = '' THEN 'subject-missing' WHEN coalesce(type, '') = '' THEN 'type-missing' WHEN NOT time_given THEN 'time-missing' WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN 'time-invalid' WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing' WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid' END) AS reason,
-        CASE WHEN early_reason IS NOT NULL THEN early_text ELSE CASE WHEN coalesce(id, '') = '' THEN id WHEN coalesce(workspace_id, '') = '' THEN workspace_id WHEN coalesce(universe_id, '') = '' THEN universe_id WHEN coalesce(subject, '') = '' THEN subject WHEN coalesce(type, '') = '' THEN type WHEN NOT time_given THEN time_text WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN time_text WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text WHEN metered_given AND metered_at IS NULL THEN metered_text END END AS reason_text,
-        CAST(to_json({'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}) AS VARCHAR) AS content_text
-    FROM named
-),
--- what had entered by the cut-off, of the workspaces and universes asked for (R24)
-arrivals AS (
-    SELECT
-        * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
-    FROM fields
-    WHERE coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') <= TIMESTAMP '2024-02-01 00:00:00'
-),
--- every event once (R8): the keys that occur once, and the kept row of each that occurs more often
-accepted AS (
-    SELECT
-        *
-    FROM arrivals
-    WHERE (keyless OR hash(workspace_id, universe_id, id) NOT IN (SELECT key_hash FROM repeated_keys))
-    UNION ALL BY NAME
-    SELECT
-        * EXCLUDE (content, verdict, kept_content, kept_metered_at)
-    FROM settled
-    WHERE verdict = 'kept'
-),
--- which entry of the config an event matches (R1)
-matched AS (
-    SELECT
-        *,
-        CASE WHEN reason IS NULL THEN 0 END AS entry
-    FROM accepted
-),
--- each measurement's text where it applies: its filter first (R2)
-projected AS (
-    SELECT
-        *,
-        (entry IS NOT DISTINCT FROM 0) AS a_0,
-        CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_0,
-        (entry IS NOT DISTINCT FROM 0) AS a_1,
-        CASE WHEN entry IS NOT DISTINCT FROM 0 THEN p_2 END AS q_1,
-        (entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes') AS a_2,
-        CASE WHEN entry IS NOT DISTINCT FROM 0 AND p_0 IS NOT DISTINCT FROM 'yes' THEN p_1 END AS q_2,
-        CASE WHEN a_0 OR a_1 THEN p_2 END AS q_of_p_2_0,
-        CAST(NULL AS VARCHAR) AS dimensions
-    FROM matched
-),
--- each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits
-plain AS (
-    SELECT
-        *,
-        CASE WHEN is_plain_number(q_of_p_2_0, 18) THEN TRY_CAST(q_of_p_2_0 AS DECIMAL(38, 18)) END AS v_of_p_2_0,
-        CASE WHEN is_plain_number(q_2, 18) THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
-    FROM projected
-),
--- of rows with other spellings, the texts in plain digits
-respelled AS (
-    SELECT
-        *,
-        CASE WHEN (q_of_p_2_0 IS NOT NULL AND v_of_p_2_0 IS NULL AND is_quantity(q_of_p_2_0)) OR (q_2 IS NOT NULL AND v_2 IS NULL AND is_quantity(q_2)) THEN list_transform([q_of_p_2_0, q_2], lambda t: quantity_respelled(t)) ELSE CAST([] AS VARCHAR[]) END AS respelled
-    FROM plain
-),
--- then those, if they fit
-parsed_once AS (
-    SELECT
-        * EXCLUDE (respelled) REPLACE (coalesce(v_of_p_2_0, CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END) AS v_of_p_2_0, coalesce(v_2, CASE WHEN regexp_full_match(respelled[2], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[2] AS DECIMAL(38, 18)) END) AS v_2)
-    FROM respelled
-),
--- what several measurements take from one property, where they apply
-quantified AS (
-    SELECT
-        *,
-        CASE WHEN a_0 THEN v_of_p_2_0 END AS v_0,
-        CASE WHEN a_1 THEN v_of_p_2_0 END AS v_1
-    FROM parsed_once
-),
--- an event is metered, unmatched or rejected as a whole (R3, R9)
-judged AS (
-    SELECT
-        *,
-        CASE WHEN reason IS NULL THEN CASE WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0 WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1 WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2 END END AS faulty,
-        CASE WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected' WHEN entry IS NULL THEN 'unmatched-entry' WHEN NOT (a_0 OR a_1 OR a_2) THEN 'unmatched-filter' ELSE 'metered' END AS status
-    FROM quantified
-),
--- the window that each row is in, or is before
-placed AS (
-    SELECT
-        *,
-        CASE WHEN recorded_at < TIMESTAMP '2024-02-01 00:00:00' THEN CAST(CAST(0 AS BIGINT) AS BIGINT) ELSE NULL END AS window_index,
-        coalesce(recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AND recorded_at < TIMESTAMP '2024-02-01 00:00:00', FALSE) AS in_window,
-        CAST(CAST(0 AS BIGINT) AS BIGINT) AS last_index,
-        TIMESTAMP '2024-02-01 00:00:00' AS last_end
-    FROM judged
-),
 -- every level a gauge was set to before the last window's end, one row each
-levels AS (
-    SELECT
-        series,
-        recorded_at,
-        metered_at,
-        event_id AS id,
-        CASE WHEN hash(subject, recorded_at, metered_at) IN (SELECT moment_hash FROM tied_moments) THEN event_id END AS tied_id,
-        CAST(v_1 AS DECIMAL(38, 18)) AS level
-    FROM placed
-    JOIN series ON workspace_id IS NOT DISTINCT FROM series_workspace_id AND universe_id IS NOT DISTINCT FROM series_universe_id AND subject IS NOT DISTINCT FROM series_subject
-    WHERE status = 'metered'
-        AND v_1 IS NOT NULL
-        AND recorded_at < TIMESTAMP '2024-02-01 00:00:00'
-),
+CREATE OR REPLACE TEMP VIEW levels AS
+SELECT
+    series,
+    recorded_at,
+    metered_at,
+    event_id AS id,
+    CASE WHEN hash(subject, recorded_at, metered_at) IN (SELECT moment_hash FROM tied_moments) THEN event_id END AS tied_id,
+    CAST(v_1 AS DECIMAL(38, 18)) AS level
+FROM placed
+JOIN series ON workspace_id IS NOT DISTINCT FROM series_workspace_id
+    AND universe_id IS NOT DISTINCT FROM series_universe_id
+    AND subject IS NOT DISTINCT FROM series_subject
+WHERE status = 'metered' AND v_1 IS NOT NULL AND recorded_at < TIMESTAMP '2024-02-01 00:00:00';
+
 -- a level holds from its time to the next record's (R14, R13)
-spans AS (
-    SELECT
-        *,
-        coalesce(lead(recorded_at) OVER by_series, TIMESTAMP '2024-02-01 00:00:00') AS held_until
-    FROM levels
-    WINDOW by_series AS (PARTITION BY series ORDER BY recorded_at, metered_at, tied_id, level)
-),
+CREATE OR REPLACE TEMP VIEW spans AS
+SELECT *, coalesce(lead(recorded_at) OVER by_series, TIMESTAMP '2024-02-01 00:00:00') AS held_until
+FROM levels
+WINDOW by_series AS (PARTITION BY series ORDER BY recorded_at, metered_at, tied_id, level);
+
 -- each span cut at the windows it touches
-pieces AS (
-    SELECT
-        *,
-        epoch_us(least(held_until, TIMESTAMP '2024-02-01 00:00:00')) - epoch_us(greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')) AS held_us,
-        recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AS begins_here,
-        held_until >= TIMESTAMP '2024-02-01 00:00:00' AND held_until > recorded_at AS holds_at_end,
-        CAST(0 AS BIGINT) AS window_index
-    FROM spans
-    WHERE held_until >= TIMESTAMP '2024-01-01 00:00:00'
-),
+CREATE OR REPLACE TEMP VIEW pieces AS
+SELECT
+    *,
+    epoch_us(least(held_until, TIMESTAMP '2024-02-01 00:00:00'))
+        - epoch_us(greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')) AS held_us,
+    recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AS begins_here,
+    held_until >= TIMESTAMP '2024-02-01 00:00:00' AND held_until > recorded_at AS holds_at_end,
+    CAST(0 AS BIGINT) AS window_index
+FROM spans
+WHERE held_until >= TIMESTAMP '2024-01-01 00:00:00';
+
 -- what each window sees of the levels: Σ level × microseconds, the extremes, the last (R15)
-weighted AS (
-    SELECT
-        series,
-        window_index,
-        CAST(sum(held_us) AS BIGINT) AS known_us,
-        CAST(NULL AS DECIMAL(38, 18)) AS peak,
-        CAST(NULL AS DECIMAL(38, 18)) AS lowest,
-        max(CASE WHEN holds_at_end THEN {'recorded_at': recorded_at, 'metered_at': metered_at, 'id': id, 'quantity': level} END) AS last,
-        count(*) FILTER (begins_here) AS record_count,
-        bool_or(NOT begins_here) AS carried,
-        max(metered_at) AS max_metered_at
-    FROM pieces
-    GROUP BY
-        series,
-        window_index
-)
+CREATE OR REPLACE TEMP VIEW weighted AS
+SELECT
+    series,
+    window_index,
+    CAST(sum(held_us) AS BIGINT) AS known_us,
+    CAST(NULL AS DECIMAL(38, 18)) AS peak,
+    CAST(NULL AS DECIMAL(38, 18)) AS lowest,
+    max(CASE WHEN holds_at_end THEN {'recorded_at': recorded_at, 'metered_at': metered_at, 'id': id, 'quantity': level} END) AS last,
+    count(*) FILTER (begins_here) AS record_count,
+    bool_or(NOT begins_here) AS carried,
+    max(metered_at) AS max_metered_at
+FROM pieces
+GROUP BY series, window_index;
+
 -- under the keys of their readings
+CREATE OR REPLACE TEMP TABLE gauged_0 AS
 SELECT
     series_workspace_id AS workspace_id,
     series_universe_id AS universe_id,
@@ -1251,130 +675,142 @@ FROM weighted
 JOIN series AS all_series ON all_series.series = weighted.series // 1
 JOIN (VALUES (0, 'gigabytes-held', 'final-state')) AS kinds(kind, kind_unit, kind_aggregation) ON kind = weighted.series % 1;
 
-CREATE OR REPLACE TEMP TABLE readings AS
-WITH
 -- the latest of 'gigabytes'
-counter_0 AS (
-    SELECT
-        workspace_id,
-        universe_id,
-        subject,
-        CAST(NULL AS VARCHAR) AS dimensions,
-        'gigabytes' AS unit,
-        'latest' AS aggregation,
-        window_index,
-        TRY_CAST((list_max([CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))), CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))])).quantity AS DECIMAL(38, 18)) AS quantity,
-        CAST(NULL AS VARCHAR) AS numerator,
-        CAST(NULL AS BIGINT) AS divisor_us,
-        n_0 + n_2 AS record_count,
-        FALSE AS carried,
-        FALSE AS prorated,
-        greatest(metered_0, metered_2) AS max_metered_at,
-        (list_max([CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))), CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))])).recorded_at AS last_recorded_at,
-        (list_max([CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))), CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))])).metered_at AS last_metered_at,
-        (list_max([CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))), CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))])).id AS last_event_id
-    FROM counted
-    WHERE used
-        AND n_0 + n_2 > 0
-),
--- the gauges of one DECIMAL, one row per reading
-gauge_0 AS (
-    SELECT
-        workspace_id,
-        universe_id,
-        subject,
-        CAST(NULL AS VARCHAR) AS dimensions,
-        unit,
-        aggregation,
-        window_index,
-        TRY_CAST(CASE aggregation WHEN 'final-state' THEN last.quantity END AS DECIMAL(38, 18)) AS quantity,
-        CAST(NULL AS VARCHAR) AS numerator,
-        CAST(NULL AS BIGINT) AS divisor_us,
-        record_count,
-        carried,
-        FALSE AS prorated,
-        max_metered_at,
-        (CASE WHEN aggregation = 'final-state' THEN last END).recorded_at AS last_recorded_at,
-        (CASE WHEN aggregation = 'final-state' THEN last END).metered_at AS last_metered_at,
-        (CASE WHEN aggregation = 'final-state' THEN last END).id AS last_event_id
-    FROM gauged_0
-    WHERE (CASE aggregation WHEN 'final-state' THEN last.quantity END IS NOT NULL)
-),
--- counters, gauges and the others, one row per reading
-totals AS (
-    SELECT * FROM counter_0
-    UNION ALL
-    SELECT * FROM gauge_0
-),
--- a reading with its identity (R21), its window, and the exact state that lets it combine with its neighbours (R20)
-readings AS (
-    WITH bounds AS (
-        SELECT
-            window_index,
-            make_timestamptz(epoch_us(window_start)) AS window_start,
-            make_timestamptz(epoch_us(window_end)) AS window_end,
-            encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
-        FROM windows
-    ),
-    placed AS (
-        SELECT
-            *,
-            CASE
-                WHEN dimensions IS NULL THEN MAP([]::VARCHAR[], []::VARCHAR[])
-                ELSE in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))
-            END AS grouped_by
-        FROM totals
-        JOIN bounds USING (window_index)
-    )
-    SELECT
-        digest(
-            encoded(workspace_id)
-            || encoded(universe_id)
-            || encoded(subject)
-            || encoded(unit)
-            || encoded(aggregation)
-            || encoded_bounds
-            || CASE
-                WHEN dimensions IS NULL THEN ''
-                ELSE list_aggregate(
-                    list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
-                    'string_agg',
-                    ''
-                )
-            END
-        ) AS id,
-        workspace_id,
-        universe_id,
-        subject,
-        unit,
-        aggregation,
-        window_start,
-        window_end,
-        grouped_by AS dimensions,
-        quantity,
-        CAST(record_count AS BIGINT) AS record_count,
-        make_timestamptz(epoch_us(max_metered_at)) AS max_metered_at,
-        TIMESTAMP '2024-06-01 00:00:00' AT TIME ZONE 'UTC' AS created_at,
-        numerator,
-        divisor_us,
-        carried,
-        make_timestamptz(epoch_us(last_recorded_at)) AS last_recorded_at,
-        make_timestamptz(epoch_us(last_metered_at)) AS last_metered_at,
-        last_event_id,
-        prorated
-    FROM placed
-)
--- the result
-SELECT * FROM readings;
-
--- the readings, in the order of their keys
+CREATE OR REPLACE TEMP VIEW counter_0 AS
 SELECT
-    *
-FROM readings
-ORDER BY
+    workspace_id,
     universe_id,
-    workspace_id NULLS FIRST,
+    subject,
+    CAST(NULL AS VARCHAR) AS dimensions,
+    'gigabytes' AS unit,
+    'latest' AS aggregation,
+    window_index,
+    TRY_CAST(
+        (
+            list_max(
+                [
+                    CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))),
+                    CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))
+                ]
+            )
+        ).quantity AS DECIMAL(38, 18)
+    ) AS quantity,
+    CAST(NULL AS VARCHAR) AS numerator,
+    CAST(NULL AS BIGINT) AS divisor_us,
+    n_0 + n_2 AS record_count,
+    FALSE AS carried,
+    FALSE AS prorated,
+    greatest(metered_0, metered_2) AS max_metered_at,
+    (
+        list_max(
+            [
+                CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))),
+                CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))
+            ]
+        )
+    ).recorded_at AS last_recorded_at,
+    (
+        list_max(
+            [
+                CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))),
+                CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))
+            ]
+        )
+    ).metered_at AS last_metered_at,
+    (
+        list_max(
+            [
+                CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))),
+                CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))
+            ]
+        )
+    ).id AS last_event_id
+FROM counted
+WHERE used AND n_0 + n_2 > 0;
+
+-- the gauges of one DECIMAL, one row per reading
+CREATE OR REPLACE TEMP VIEW gauge_0 AS
+SELECT
+    workspace_id,
+    universe_id,
+    subject,
+    CAST(NULL AS VARCHAR) AS dimensions,
+    unit,
+    aggregation,
+    window_index,
+    TRY_CAST(CASE aggregation WHEN 'final-state' THEN last.quantity END AS DECIMAL(38, 18)) AS quantity,
+    CAST(NULL AS VARCHAR) AS numerator,
+    CAST(NULL AS BIGINT) AS divisor_us,
+    record_count,
+    carried,
+    FALSE AS prorated,
+    max_metered_at,
+    (CASE WHEN aggregation = 'final-state' THEN last END).recorded_at AS last_recorded_at,
+    (CASE WHEN aggregation = 'final-state' THEN last END).metered_at AS last_metered_at,
+    (CASE WHEN aggregation = 'final-state' THEN last END).id AS last_event_id
+FROM gauged_0
+WHERE (CASE aggregation WHEN 'final-state' THEN last.quantity END IS NOT NULL);
+
+-- counters, gauges and the others, one row per reading
+CREATE OR REPLACE TEMP VIEW totals AS
+SELECT * FROM counter_0
+UNION ALL
+SELECT * FROM gauge_0;
+
+-- a reading with its identity (R21), its window, and the exact state that lets it combine with its neighbours (R20)
+CREATE OR REPLACE TEMP TABLE readings AS
+WITH bounds AS (
+    SELECT
+        window_index,
+        make_timestamptz(epoch_us(window_start)) AS window_start,
+        make_timestamptz(epoch_us(window_end)) AS window_end,
+        encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
+    FROM windows
+),
+placed AS (
+    SELECT
+        *,
+        CASE
+            WHEN dimensions IS NULL THEN MAP([]::VARCHAR[], []::VARCHAR[])
+            ELSE in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))
+        END AS grouped_by
+    FROM totals
+    JOIN bounds USING (window_index)
+)
+SELECT
+    digest(
+        encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded(aggregation) || encoded_bounds
+        || CASE
+            WHEN dimensions IS NULL THEN ''
+            ELSE list_aggregate(
+                list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
+                'string_agg',
+                ''
+            )
+        END
+    ) AS id,
+    workspace_id,
+    universe_id,
     subject,
     unit,
     aggregation,
-    window_start;
+    window_start,
+    window_end,
+    grouped_by AS dimensions,
+    quantity,
+    CAST(record_count AS BIGINT) AS record_count,
+    make_timestamptz(epoch_us(max_metered_at)) AS max_metered_at,
+    TIMESTAMP '2024-06-01 00:00:00' AT TIME ZONE 'UTC' AS created_at,
+    numerator,
+    divisor_us,
+    carried,
+    make_timestamptz(epoch_us(last_recorded_at)) AS last_recorded_at,
+    make_timestamptz(epoch_us(last_metered_at)) AS last_metered_at,
+    last_event_id,
+    prorated
+FROM placed;
+
+-- the readings, in the order of their keys
+SELECT *
+FROM readings
+ORDER BY universe_id, workspace_id NULLS FIRST, subject, unit, aggregation, window_start;

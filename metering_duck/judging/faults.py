@@ -1,0 +1,69 @@
+"""Faults: what can be wrong with what an event measures, and how a reject says it (R3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from metering_duck.judging.slots import Placed
+from metering_duck.judging.spans import unreadable_sql
+from metering_duck.statements.quote import literal
+from metering_duck.statements.select import case
+
+PropertySql = Callable[[str], str]
+# The reason is found in the quantity's text, by sql/rejects.sql.
+UNKNOWN = "CAST(NULL AS VARCHAR)"
+
+
+@dataclass(frozen=True)
+class MeasuredFault:
+    """When a measurement is at fault, with which property, which text, and the reason, each as SQL."""
+
+    when: str
+    source_property: str
+    text: str
+    reason: str = UNKNOWN
+
+
+def faults_of(placed: Placed, property_sql: PropertySql) -> list[MeasuredFault]:
+    """What can be wrong with a measurement, in the order in which it is looked at."""
+    slot, measurement = placed.slot, placed.measurement
+    faults = []
+    if measurement.span:
+        for name in measurement.span.properties:
+            text, source = property_sql(name), literal(name)
+            faults.append(MeasuredFault(f"{text} IS NULL", source, text, "'span-missing'"))
+            unreadable = unreadable_sql(measurement.span, name, slot.index)
+            faults.append(MeasuredFault(unreadable, source, text, "'span-invalid'"))
+        last = measurement.span.properties[-1]
+        faults.append(MeasuredFault(f"start_{slot.index} IS NULL", literal(last), property_sql(last), "'span-invalid'"))
+    for name, text in zip(slot.added, slot.texts, strict=bool(slot.added)):
+        faults.append(MeasuredFault(f"v_{text} IS NULL", literal(name), f"q_{text}"))
+    first = literal(measurement.source_property[0])
+    return [*faults, MeasuredFault("TRUE", first, f"q_{slot.texts[0]}")]
+
+
+def fault_columns(placed: Sequence[Placed], property_sql: PropertySql) -> dict[str, str]:
+    """The columns of `rejected` that say which measurement is at fault, of the number in `faulty`, and how."""
+    found = [faults_of(p, property_sql) for p in placed]
+    return {
+        "measurement": _of_fault(literal(p.path) for p in placed),
+        "source_property": _of_fault(_first([(fault.when, fault.source_property) for fault in each]) for each in found),
+        "unit": _of_fault(literal(p.measurement.unit) for p in placed),
+        "faulty_text": _of_fault(_first([(fault.when, fault.text) for fault in each]) for each in found),
+        "known_reason": _of_fault(_first([(fault.when, fault.reason) for fault in each]) for each in found),
+        "integer_digits": _of_fault(str(p.slot.decimal.integer_digits) for p in placed),
+        "fraction_digits": _of_fault(str(p.slot.scale) for p in placed),
+    }
+
+
+def _of_fault(values: Iterable[str]) -> str:
+    """The value of the measurement that is at fault."""
+    return case(((str(number), value) for number, value in enumerate(values)), of="faulty")
+
+
+def _first(values: Sequence[tuple[str, str]]) -> str:
+    """The value of the first condition that holds; where all values are one, that one."""
+    if len({value for _, value in values}) == 1:
+        return values[0][1]
+    return case(values)

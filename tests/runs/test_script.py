@@ -1,0 +1,270 @@
+"""The printed script: short, on lines that can be read, and what it says is what runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from metering_duck import aggregate, compile_sql, meter, rollup
+from metering_duck.cli.demo import CONFIG as DEMO
+from metering_duck.runs.script import FAMILIES, SHORT_NAME
+from metering_duck.statements.layout import WIDTH, tokens_of
+from metering_duck.statements.stages import functions, functions_of, load_text
+
+ROOT = Path(__file__).parents[2]
+WINDOW = {"start": "2024-01-01", "end": "2024-02-01"}
+CLOCK = "2024-06-01T00:00:00Z"
+ONE_SUM = {"measurements": [{"sourceProperty": "response_time_ms", "unit": "milliseconds", "aggregation": "sum"}]}
+OPERATORS: dict[str, Any] = {
+    "equals": "a",
+    "notEquals": "a",
+    "in": [f"value {n}" for n in range(60)],
+    "notIn": ["a", "x" * 300],
+    "exists": True,
+    "missing": True,
+    "prefix": "it's",
+    "contains": "quote '' and \" " * 20,
+    "matches": "^(a|b)+$" * 30,
+    "gt": "1.5",
+    "gte": "1" * 60,
+    "lt": "1e9",
+    "lte": "-2",
+}
+AGGREGATIONS = (
+    "sum", "min", "max", "count", "avg", "latest", "first", "unique-count", "time-weighted-avg", "integral-hours",
+    "time-weighted-avg-known", "peak-state", "min-state", "final-state", "p95", "p50-interpolated",
+)  # fmt: skip
+
+
+def measured(*measurements: dict[str, Any]) -> dict[str, Any]:
+    """A config of measurements of one property each."""
+    listed = [{"sourceProperty": f"property {n}", "unit": f"unit {n}", **m} for n, m in enumerate(measurements)]
+    return {"measurements": listed}
+
+
+def every_operator() -> dict[str, Any]:
+    """A config in which each operator filters, alone and among others."""
+    found = [{"property": "tier", key: value} for key, value in OPERATORS.items()]
+    combined = [{"and": found}, {"or": found}, {"not": {"or": [{"not": one} for one in found]}}]
+    return measured(*({"filter": one, "aggregation": "sum"} for one in [*found, *combined]))
+
+
+def scripts() -> Iterator[tuple[str, str]]:
+    """Name and text of many printed scripts."""
+    for folder in sorted((ROOT / "tests" / "golden").iterdir()):
+        yield folder.name, folder.joinpath("compiled.sql").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "examples").glob("*/config.json")):
+        for name, window in (("meter", {}), ("aggregate", {**WINDOW, "every": "day"})):
+            chosen = {} if name == "meter" else {"aggregation": None}
+            config = json.loads(path.read_text(encoding="utf-8"))
+            if name == "meter" or all("aggregation" in m for m in measurements_of(config)):
+                yield f"{path.parent.name}-{name}", compile_sql(config, **window, **chosen)
+    yield "demo", compile_sql(DEMO, **WINDOW)
+    yield "one-sum", compile_sql(ONE_SUM, **WINDOW, scale=0)
+    yield "operators", compile_sql(every_operator(), **WINDOW)
+    many = measured(*({"aggregation": name} for name in AGGREGATIONS))
+    for fill in ("none", "zero", "carry"):
+        yield f"many-{fill}", compile_sql(many, **WINDOW, every="day", timezone="Europe/Berlin", fill=fill)
+    yield "many-digits", compile_sql(many, **WINDOW, digits=6, group_by=("region", "x" * 200), bundled=True)
+    yield "hundred", compile_sql(measured(*[{"aggregation": "avg"}] * 100), **WINDOW)
+    deltas = [
+        {"aggregation": "peak-state", "values": "deltas"},
+        {"aggregation": "avg-of-integral", "innerWindow": "day"},
+    ]
+    deltas += [{"aggregation": "sum-of-max", "innerDimension": "node"}, {"aggregation": "sum", "unit": "unit 0 too"}]
+    yield "two-levels", compile_sql(measured(*deltas), **WINDOW)
+    span = {"start": "from", "end": "to"}
+    converted = {"sourceProperty": ["a", "b"], "divide": "1024", "timesDuration": "hours", "proration": "by-time"}
+    yield "spans", compile_sql(measured({**converted, "span": span, "aggregation": "sum"}), **WINDOW)
+    long = {"sourceProperty": "it's " * 60, "unit": "u\n" * 100, "aggregation": "sum"}
+    yield "long", compile_sql({"measurements": [long]}, **WINDOW, workspace="w" * 500, subject=["s"] * 3)
+    yield "asked", compile_sql(ONE_SUM, **WINDOW, as_of="2024-02-01", map_universe={"a": "b" * 200}, assume_unique=True)
+    subscriptions = [{"universe": "u", "subject": f"s{n}", "interval": "P1M", "anchor": "2024-01-31"} for n in range(3)]
+    yield "subscriptions", compile_sql(DEMO, **WINDOW, subscriptions=subscriptions)
+    with meter(events(), ONE_SUM, clock=CLOCK) as found:
+        records = found.to_arrow()
+    with aggregate(records=records, **WINDOW, clock=CLOCK) as result:
+        yield "records", result.sql
+    with aggregate(events(), ONE_SUM, **WINDOW, every="day", clock=CLOCK) as result:
+        daily = result.to_arrow()
+    with rollup(daily, every="week", clock=CLOCK) as result:
+        yield "rollup", result.sql
+    for shape in ("cloudevents", "openmeter", "lago", "stripe"):
+        yield shape, compile_sql(ONE_SUM, shaped(shape), **WINDOW, from_=shape)
+    without_ids = [{key: value for key, value in one.items() if key != "id"} for one in events()]
+    yield "generated", compile_sql(ONE_SUM, without_ids, **WINDOW, generate_ids=True)
+
+
+def measurements_of(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The measurements of a config, of its entries too."""
+    return [*config.get("measurements", []), *(m for e in config.get("entries", []) for m in e["measurements"])]
+
+
+def events() -> list[dict[str, Any]]:
+    """Three events, one of them sent twice."""
+    listed = [
+        {
+            "id": f"e{n}",
+            "workspaceID": "w",
+            "universeID": "u",
+            "type": "t",
+            "subject": "s",
+            "time": f"2024-01-0{n + 1}T00:00:00Z",
+            "meteredAt": f"2024-01-0{n + 1}T00:00:00Z",
+            "properties": {"response_time_ms": "1.5", "property 0": "2"},
+        }
+        for n in range(3)
+    ]
+    return [*listed, listed[0]]
+
+
+def shaped(shape: str) -> list[dict[str, Any]]:
+    """An event as another system writes it."""
+    cloud = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "subject": "c", "data": {"a": 1}}
+    lago = {"transaction_id": "1", "external_subscription_id": "s", "code": "c", "timestamp": 1704067200}
+    stripe = {"event_name": "n", "identifier": "1", "timestamp": 1704067200, "payload": {"stripe_customer_id": "c"}}
+    of_shape = {
+        "cloudevents": {**cloud, "data": events()[0]},
+        "lago": lago | {"properties": {"a": 1}},
+        "stripe": stripe,
+    }
+    return [of_shape.get(shape, cloud | {"time": "2024-01-01T00:00:00Z"})]
+
+
+@pytest.fixture(scope="module")
+def printed() -> dict[str, str]:
+    """Many printed scripts by name."""
+    return dict(scripts())
+
+
+# --- how long --------------------------------------------------------------------------------------------------------
+
+
+def test_a_script_is_short() -> None:
+    """A person reads a sum's script to its end: each stage is there once, and no macro that is not called."""
+    counts = [compile_sql(config, **WINDOW).count("\n") for config in (ONE_SUM, DEMO)]
+    counts += [compile_sql(config).count("\n") for config in (ONE_SUM, DEMO)]
+    assert [True] * 4 == [count <= most for count, most in zip(counts, (530, 850, 340, 420), strict=True)], counts
+
+
+def test_no_line_is_longer_than_140_characters(printed: dict[str, str]) -> None:
+    """Whatever a config holds, every line of its script can be read without turning the page."""
+    longest = {name: max(script.split("\n"), key=len) for name, script in printed.items()}
+    assert {} == {name: line for name, line in longest.items() if len(line) > WIDTH}
+
+
+def test_a_line_has_one_branch(printed: dict[str, str]) -> None:
+    """No line of a script has the second branch of a CASE that begins on it."""
+    found = [line for script in printed.values() for line in script.split("\n") if branches_of_one_case(line) > 1]
+    assert [] == found
+
+
+def branches_of_one_case(line: str) -> int:
+    """How many WHEN the CASE with most of them has on one line."""
+    stack, most = [0], 0
+    for token in tokens_of(line):
+        if token.text == "CASE":
+            stack.append(0)
+        elif token.text == "WHEN":
+            stack[-1] += 1
+            most = max(most, stack[-1])
+        elif token.text == "END" and len(stack) > 1:
+            stack.pop()
+    return most
+
+
+# --- what it says ----------------------------------------------------------------------------------------------------
+
+
+def test_a_script_has_the_macros_that_it_calls(printed: dict[str, str]) -> None:
+    """Every macro of ours that a script calls is in it, before it is called, and no other one."""
+    for name, script in printed.items():
+        made = re.findall(r"^CREATE OR REPLACE TEMP MACRO (\w+)\(", script, re.MULTILINE)
+        of_stages = script[script.rindex("TEMP MACRO") :].split(";\n\n", 1)[1] if made else script
+        assert made == functions_of(of_stages), name
+        assert set(made) <= set(functions())
+
+
+def test_a_stage_is_there_once(printed: dict[str, str]) -> None:
+    """No view and no table is made twice."""
+    for name, script in printed.items():
+        made = re.findall(r"^CREATE OR REPLACE TEMP (?:VIEW|TABLE) (\w+) AS$", script, re.MULTILINE)
+        assert {} == {stage: count for stage, count in Counter(made).items() if count > 1}, name
+
+
+def test_every_short_name_is_in_the_legend(printed: dict[str, str]) -> None:
+    """What p_0, a_0, q_0, v_0 and the like stand for is said in a comment above the stage that has them first."""
+    of_files = {token.text for name in ("averages", "significant") for token in tokens_of(load_text(name))}
+    for name, script in printed.items():
+        lines = script.split("\n")
+        stages = {stage for pair in re.findall(r"^(\w+) AS \($| (\w+) AS$", script, re.MULTILINE) for stage in pair}
+        for number, line in enumerate(lines):
+            tokens = [
+                token for token in tokens_of(line) if token.kind == "word" and token.text not in of_files | stages
+            ]
+            for family in {match.group(1) for token in tokens if (match := SHORT_NAME.fullmatch(token.text))}:
+                said = FAMILIES[family].split(",")[0].split(" is ")[0].split(" ")[0]
+                before = " ".join(above for above in lines[: number + 1] if above.lstrip().startswith("--"))
+                assert said in before, (name, line)
+
+
+def test_every_slot_and_property_is_named(printed: dict[str, str]) -> None:
+    """The numbers of short names are those of slots and properties that the legend lists."""
+    script = printed["demo"]
+    slots = re.findall(r"^-- Slot (\d+) is (.*)\.$", script, re.MULTILINE)
+    assert [
+        ("0", "input_tokens in input-tokens, sum: entries[0].measurements[0]"),
+        ("1", "output_tokens in output-tokens, sum: entries[0].measurements[1]"),
+        ("2", "output_tokens in premium-output-tokens, sum: entries[0].measurements[2]"),
+        ("3", "seats in seats, time-weighted-avg: entries[1].measurements[0]"),
+    ] == slots
+    assert "-- p_N is the text of property N: 0 is input_tokens, 1 is output_tokens, 2 is seats, 3 is tier.\n" in script
+
+
+def test_a_script_says_what_runs_instead() -> None:
+    """Where what runs depends on the events, a sentence says so above the stage."""
+    script = compile_sql(DEMO, **WINDOW)
+    for stage, sentence in (
+        ("repeated_keys", "sorts them outside of SQL"),
+        ("settled", "looks at a row's key before"),
+        ("tied_moments", "orders levels by their times alone"),
+        ("accepted", "Where no key occurs twice"),
+        ("counted", "more than 38 digits"),
+    ):
+        before = script[: re.search(rf"^CREATE OR REPLACE TEMP \w+ {stage} AS$", script, re.MULTILINE).start()]  # type: ignore[union-attr]
+        assert sentence in " ".join(before.rpartition("\n\n")[2].replace("\n-- ", " ").split()), stage
+
+
+# --- it runs ---------------------------------------------------------------------------------------------------------
+
+
+def rows_of(script: str, given: pa.Table | None = None) -> list[dict[str, Any]]:
+    """The rows of a script in a DuckDB that knows nothing of metering-duck."""
+    with duckdb.connect(config={"python_enable_replacements": "false"}) as connection:
+        if given is not None:
+            connection.register("input_rows", given)
+        *before, last = connection.extract_statements(script)
+        for statement in before:
+            connection.execute(statement)
+        return connection.sql(last.query).to_arrow_table().to_pylist(maps_as_pydicts="strict")
+
+
+@pytest.mark.parametrize("config", [every_operator(), measured(*({"aggregation": a} for a in AGGREGATIONS)), DEMO])
+def test_a_script_gives_what_the_run_gives(tmp_path: Path, config: dict[str, Any]) -> None:
+    """Long texts, every operator and many measurements: the script's rows are those of aggregate, and of meter."""
+    path = tmp_path / "events.ndjson"
+    properties = {f"property {n}": f"{n}.5" for n in range(17)} | {"tier": "a", "output_tokens": "7", "seats": "2"}
+    listed = [one | {"properties": properties | {"input_tokens": "5"}} for one in events()]
+    listed = [one | {"type": "llm.completion" if n % 2 else "seats.changed"} for n, one in enumerate(listed)]
+    path.write_text("\n".join(map(json.dumps, listed)), encoding="utf-8")
+    for call, options in ((meter, {}), (aggregate, {**WINDOW, "every": "week"})):
+        with call(str(path), config, **options, clock=CLOCK) as result:
+            assert result.to_dicts() == rows_of(compile_sql(config, str(path), **options, clock=CLOCK))

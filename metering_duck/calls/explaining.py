@@ -14,6 +14,7 @@ from typing import Any
 from metering_duck.calls.arguments import names_of
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.config import ConfigLike, Entry, load_config
+from metering_duck.contract.definitions import Definition
 from metering_duck.contract.filters import Filter
 from metering_duck.contract.measurements import Measurement, Span
 from metering_duck.contract.schemas import REASONS
@@ -42,25 +43,6 @@ RULES = {
     19: "a state is of levels, so the one that is carried in counts",
     24: "as of a moment counts what had entered by then",
     26: "what is split over windows adds up to the whole: the parts are settled by largest remainder",
-}
-COUNTERS = {
-    "sum": "the sum of the quantities",
-    "max": "the largest quantity of one record",
-    "min": "the smallest quantity of one record",
-    "latest": "the quantity of the last record",
-    "first": "the quantity of the first record",
-    "count": "how many records there are",
-    "avg": "the sum of the quantities, divided by how many records there are",
-    "unique-count": "how many different texts the property has",
-}
-GAUGES = {
-    "time-weighted-avg": "the average level over the whole window, each level for as long as it held",
-    "time-weighted-avg-known": "the average level over the part of the window for which there is one",
-    "peak-state": "the highest level that held in the window",
-    "min-state": "the lowest level that held in the window",
-    "final-state": "the level at the window's end",
-    "integral": "level × seconds, added",
-    "integral-hours": "level × hours, added",
 }
 OUTER = {
     "sum": "the sum",
@@ -166,17 +148,17 @@ class _Page:
     def _aggregated(self, aggregation: Aggregation) -> str:
         if aggregation.outer:
             per = f"each inner window of {aggregation.per}" if aggregation.per else f"each {aggregation.by}"
-            outer = OUTER.get(aggregation.outer) or _percentile_words(aggregation.outer)
+            outer = OUTER.get(aggregation.outer) or _answers(aggregation.outermost)
             return f"one value of {per}, {self._aggregated(aggregation.inner)}; then of those values {outer}"
         if aggregation.is_gauge:
-            of_levels = (14, 15, 13) if aggregation.divides else (14, 19, 13)
+            of_levels = (14, 15, 13) if aggregation.definition.weighs else (14, 19, 13)
             level = "every record changes the level by its quantity; " if aggregation.deltas else ""
             carried = "a level holds until the subject's next one, and the last before the window is carried in"
-            return f"{aggregation.text}: {GAUGES[aggregation.function]}; {level}{carried} {self._rule(*of_levels)}"
+            return f"{aggregation.text}: {_answers(aggregation.definition)}; {level}{carried} {self._rule(*of_levels)}"
         if aggregation.prorated:
             split = "each quantity split by time over the windows that its span overlaps, then added"
             return f"{aggregation.text}: {split} {self._rule(26, 18)}"
-        words = COUNTERS.get(aggregation.function) or _percentile_words(aggregation.function)
+        words = _answers(aggregation.definition)
         rules = {"sum": (12, 18), "avg": (12, 15), "latest": (12, 13), "first": (12, 13)}
         found = self._rule(*rules.get(aggregation.function, (12,)))
         return f"{aggregation.text}: {words}, of the records inside the window {found}"
@@ -267,6 +249,11 @@ def _without_rule(words: str) -> str:
     return re.sub(r" \(R\d+\)", "", words).replace("`", "")
 
 
+def _answers(definition: Definition) -> str:
+    """What an aggregation answers, without what the table says of others."""
+    return definition.answers.partition(";")[0]
+
+
 def _matching(entry: Entry) -> str:
     """Which events an entry is for."""
     workspace = f'of the workspace "{entry.workspace_id}"' if entry.workspace_id is not None else "of any workspace"
@@ -285,11 +272,6 @@ def _span_words(span: Span) -> str:
     if span.end is not None or (span.start is None and span.event_time == "end"):
         return f"the {length} up to {span.end or own}"
     return f"the {length} from {span.start or own}"
-
-
-def _percentile_words(name: str) -> str:
-    kind = "between two values if need be" if name.endswith("-interpolated") else "a value that was sent"
-    return f"the percentile {name.removesuffix('-interpolated').removeprefix('p')} of all, {kind}"
 
 
 _OPERATORS = {

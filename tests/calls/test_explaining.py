@@ -59,8 +59,8 @@ def paragraph(page: str, label: str) -> str:
             {"aggregation": "max-of-sum", "innerWindow": "hour"},
             WINDOW,
             "aggregated",
-            "one value of each inner window of hour, sum: the sum of the quantities, of the records inside the window "
-            "(R12, R18); then of those values the largest",
+            "one value of each inner window of hour, sum: how much in total, of the records inside the window (R12, "
+            "R18); then of those values the largest",
         ),
         (
             {"aggregation": "sum", "resultScale": 2, "rounding": "half-up"},

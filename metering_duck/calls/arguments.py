@@ -28,7 +28,8 @@ from metering_duck.windows.cutting import make_windows
 from metering_duck.windows.periods import Periods
 from metering_duck.windows.schedules import listed_pairs
 
-Names = str | Sequence[str] | None
+# An argument that is one text, several, or not given.
+TextOrTexts = str | Sequence[str] | None
 SIGNIFICANT_DIGITS_MAX = 34
 # What aggregate takes and meter does not.
 WINDOWED = (
@@ -51,7 +52,7 @@ WINDOWED = (
 )
 
 
-def names_of(given: Names, what: str) -> tuple[str, ...]:
+def names_of(given: TextOrTexts, what: str) -> tuple[str, ...]:
     """One name or several, as a tuple without repeats."""
     names = [] if given is None else [given] if isinstance(given, str) else list(given)
     for name in names:
@@ -126,7 +127,7 @@ def source_of(
     generate_ids: bool = False,
     assume_unique: bool = False,
     map_universe: Mapping[str, str] | None = None,
-    event_type: Names = None,
+    event_type: TextOrTexts = None,
     time_partition: str | None = None,
     is_records: bool = False,
 ) -> Source:
@@ -199,7 +200,7 @@ def checked_config(config: ConfigLike) -> MeteringConfig:
     return loaded
 
 
-def types_of(event_type: Names, *, is_records: bool) -> tuple[str, ...]:
+def types_of(event_type: TextOrTexts, *, is_records: bool) -> tuple[str, ...]:
     """The types that are asked for; records have none."""
     types = names_of(event_type, "event_type")
     if types and is_records:

@@ -35,7 +35,7 @@ def backfill(
     Raises: RejectedEvents with `strict`, once all periods are done.
     """
     with meterer.store.writer():
-        with meterer.store.reading() as engine:
+        with meterer.store.reader() as engine:
             check_beside(engine, periods)
             if config is None:
                 effective_config(engine, periods[0])
@@ -75,7 +75,7 @@ def _backfill_each(
     report: Report | None,
 ) -> list[Outcome]:
     """The outcome of each period, told as soon as it is known."""
-    with meterer.store.reading() as engine:
+    with meterer.store.reader() as engine:
         settled = settled_runs(engine, question, situation)
         closed = closed_periods(engine)
     outcomes: list[Outcome] = []
@@ -100,7 +100,7 @@ def _backfill_one(
 ) -> Outcome:
     """One period: left as it is where it is closed, or its inputs are those of the run that counts."""
     began = datetime.now(UTC)
-    with meterer.store.reading() as engine:
+    with meterer.store.reader() as engine:
         config = effective_config(engine, period)
         current = current_run(engine, period)
         if current and is_closed_period(engine, period):

@@ -62,7 +62,7 @@ def diff(meterer: Meterer, old: int, new: int, *, causes: bool) -> Rows:
 
     Raises: LedgerError for a run that there is not, and for runs of two periods.
     """
-    with meterer.store.reading() as engine:
+    with meterer.store.reader() as engine:
         first, second = find_run(engine, old), find_run(engine, new)
     if (first.period.start, first.period.end) != (second.period.start, second.period.end):
         raise LedgerError(
@@ -91,8 +91,8 @@ def compare(
 
     Raises: LedgerError where events are no longer there to tell the causes.
     """
-    with meterer.store.reading() as reading:
-        sides = [side_of(reading, run) for run in (old, new)]
+    with meterer.store.reader() as stored:
+        sides = [side_of(stored, run) for run in (old, new)]
     engine = meterer.machine.engine()
     try:
         old_side, new_side = (_only(side, universe) for side in sides)

@@ -19,7 +19,7 @@ ADJUSTMENT = (
     *("window_start", "window_end", "dimensions", "old", "new", "delta", "events", "why"),
 )
 # Table → its columns, where they are from, and their order.
-PLAIN: dict[str, tuple[dict[str, str], str, tuple[str, ...]]] = {
+OTHER_TABLES: dict[str, tuple[dict[str, str], str, tuple[str, ...]]] = {
     "runs": ({}, "runs", ("run_id",)),
     "periods": ({}, "periods", ("period_start", "period_end")),
     "files": ({}, "source_files", ("file_id",)),
@@ -31,7 +31,7 @@ PLAIN: dict[str, tuple[dict[str, str], str, tuple[str, ...]]] = {
     "causes": ({}, "causes", ("restatement_id", "reading_id", "cause", "recorded_at", "event_id", "measurement")),
 }
 OF_RUNS = {"rejects": REJECT_SCHEMA, "conflicts": CONFLICT_SCHEMA}
-TABLES = ("readings", "rejects", "conflicts", *PLAIN)
+TABLES = ("readings", "rejects", "conflicts", *OTHER_TABLES)
 
 
 def export_table(store: Store, table: str, run: int | None) -> Rows:
@@ -64,7 +64,7 @@ def export(engine: StoreEngine, table: str, run: int | None = None) -> Rows:
         return readings(engine, run)
     if table in OF_RUNS:
         return Rows(engine, _of_runs(table, run), table.removesuffix("s"))
-    columns, source, order = PLAIN[table]
+    columns, source, order = OTHER_TABLES[table]
     sql = select(columns, source, star=None if columns else "*", order_by=order)
     shape = "ledger-period" if table == "periods" else table.removesuffix("s")
     return Rows(engine, Query(table, (Stage(table, table, sql),)), shape)

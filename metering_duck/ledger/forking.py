@@ -10,7 +10,7 @@ from metering_duck.errors import LedgerError
 from metering_duck.ledger.manifest import history_of
 from metering_duck.ledger.meterer import Meterer, ledger_source
 from metering_duck.ledger.plans import check_readable, visible_files
-from metering_duck.ledger.stored import PLAIN
+from metering_duck.ledger.stored import DEFAULT_SOURCE
 from metering_duck.runs.question import Question
 from metering_duck.runs.rows import Rows
 
@@ -20,8 +20,8 @@ def fork_out_of_ledger(meterer: Meterer, source: str, target: str, *, as_of: dat
 
     Raises: LedgerError where there is no file.
     """
-    with meterer.store.reading() as engine:
-        read = ledger_source(engine) or PLAIN
+    with meterer.store.reader() as engine:
+        read = ledger_source(engine) or DEFAULT_SOURCE
         visible = visible_files(engine, as_of)
     check_readable(visible)
     if not visible:

@@ -43,7 +43,7 @@ from metering_duck.ledger.plans import (
     whole_sha256,
 )
 from metering_duck.ledger.store import Store, StoreEngine
-from metering_duck.ledger.stored import PLAIN, question_text, same_source, source_text, stored_source
+from metering_duck.ledger.stored import DEFAULT_SOURCE, question_text, same_source, source_text, stored_source
 from metering_duck.ledger.tables import look_at_table, table_of
 from metering_duck.runs.levels import levels_only
 from metering_duck.runs.machine import Machine
@@ -78,8 +78,8 @@ class Meterer:
 
     def plan_as_was(self, base: runs.RunRow, now: datetime) -> tuple[Plan, Situation]:
         """The plan of a run that was: its own files, and the levels that it began with."""
-        with self.store.reading() as engine:
-            source = ledger_source(engine) or PLAIN
+        with self.store.reader() as engine:
+            source = ledger_source(engine) or DEFAULT_SOURCE
             ids = f"file_id IN (SELECT file_id FROM run_files WHERE run_id = {base.run_id})"
             files = manifest.files_of(engine, ids)
             others = {
@@ -107,19 +107,19 @@ class Meterer:
             )
             SELECT DISTINCT file_id FROM run_files JOIN behind USING (run_id)
         """
-        with self.store.reading() as engine:
+        with self.store.reader() as engine:
             ids = {int(row[0]) for row in engine.rows(used, {"run": run.run_id})}
             moment = run.as_of or run.clock
             # A day that a table has no more is there in the version of then.
             still = f"gone_at IS NULL OR ({manifest.IS_OF_TABLE} AND gone_at > $moment)"
             known = files_of(engine, still, {"moment": moment})
-            source = ledger_source(engine) or PLAIN
+            source = ledger_source(engine) or DEFAULT_SOURCE
         visible = tuple(file for file in known if file.entered_at <= moment or file.file_id in ids)
         return Situation(visible, source, run.as_of, clock, is_whole=False)
 
     def confirm(self, run_id: int, plan: Plan, situation: Situation) -> None:
         """A run holds under the files that there are now, too."""
-        with self.store.reading() as engine:
+        with self.store.reader() as engine:
             history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
         with self.store.transaction() as engine:
             for sha256 in (history, situation.sha256):
@@ -139,7 +139,7 @@ class Meterer:
         Raises: LedgerError for files that are gone or changed, and where there is none; SourceError, SchemaError.
         """
         patterns = patterns_of(events)
-        with self.store.reading() as engine:
+        with self.store.reader() as engine:
             chosen = same_source(ledger_source(engine), source)
             found = self._look(engine, patterns, chosen, as_of, clock)
             used = {int(row[0]) for row in engine.rows("SELECT DISTINCT file_id FROM run_files")}
@@ -154,7 +154,7 @@ class Meterer:
                 f"events: found no {what}; expected some. hint: name files, folders or globs, or run later"
             )
         self._keep_found(found, patterns, chosen, clock)
-        with self.store.reading() as engine:
+        with self.store.reader() as engine:
             visible = visible_files(engine, as_of)
         if not visible:
             raise LedgerError(f"as-of: found no file that had been seen by {as_of:%Y-%m-%dT%H:%M:%SZ}; expected some.")

@@ -34,7 +34,7 @@ def rerun(
         raise ConfigError("as-was: found as-of or config beside it; expected it alone.")
     began = datetime.now(UTC)
     with meterer.store.writer():
-        with meterer.store.reading() as engine:
+        with meterer.store.reader() as engine:
             found = find_period(engine, period, timezone) or parse_period(period, timezone)
             base = run_as_of(engine, found, request.as_of) or run_around(engine, found)
             known = config or configs.stored(engine, base.config_sha256)
@@ -66,7 +66,7 @@ def ready_plan(meterer: Meterer, period: Period, config: KnownConfig, question: 
 
 def run_of_same_inputs(meterer: Meterer, plan: Plan) -> runs.RunRow | None:
     """The first run of the same inputs, if there is one."""
-    with meterer.store.reading() as engine:
+    with meterer.store.reader() as engine:
         found = runs.find_runs(
             engine,
             "kind <> 'levels' AND inputs_sha256 = $sha AND period_start = $start AND period_end = $end",
@@ -95,6 +95,6 @@ def _run_again(
         return outcome_of(period, "reproduced", run, began)
     if base.period != period:
         return outcome_of(period, "new", run, began)
-    with meterer.store.reading() as engine:
+    with meterer.store.reader() as engine:
         differs = runs.differ(engine, base, run)
     return outcome_of(period, "changed" if differs else "same", run, began)

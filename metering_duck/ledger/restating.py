@@ -49,7 +49,7 @@ def restate(
     """
     began = datetime.now(UTC)
     with meterer.store.writer():
-        with meterer.store.reading() as engine:
+        with meterer.store.reader() as engine:
             found = known_period(engine, period, timezone)
             current = counting_run(engine, found)
             if not is_closed_period(engine, found):

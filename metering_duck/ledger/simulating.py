@@ -46,7 +46,7 @@ def simulate(
     if not universe.startswith("simulation-"):
         raise ConfigError(f"universe: found {universe!r}; expected a name that begins with simulation-.")
     with meterer.store.writer():
-        with meterer.store.reading() as engine:
+        with meterer.store.reader() as engine:
             if period:
                 periods = [known_period(engine, period, timezone)]
             else:

@@ -19,7 +19,7 @@ from metering_duck.ledger.periods import utc
 from metering_duck.ledger.plans import history_sha256, visible_files, whole_sha256
 from metering_duck.ledger.runs import has_history
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.ledger.stored import PLAIN
+from metering_duck.ledger.stored import DEFAULT_SOURCE
 from metering_duck.runs.machine import Machine
 from metering_duck.statements.stages import load_stage
 
@@ -74,8 +74,8 @@ def look_at_status(meterer: Meterer, events: Any) -> Status:
 
     Raises: SourceError, SchemaError for `events`; what the ledger knows and cannot be read is a problem of the status.
     """
-    with meterer.store.reading() as engine:
-        source = ledger_source(engine) or PLAIN
+    with meterer.store.reader() as engine:
+        source = ledger_source(engine) or DEFAULT_SOURCE
         problems = []
         try:
             found = look_around(engine, patterns_of(events), datetime.now(UTC), source, meterer.machine)

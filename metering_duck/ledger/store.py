@@ -1,7 +1,7 @@
-"""The ledger's file: one DuckDB database, opened for one reading or one transaction at a time, and closed again.
+"""The ledger's file: one DuckDB database, opened to read or for one transaction, and closed again at once.
 
-So others can read while a long backfill computes. Who writes holds a lock beside the file from the first word to the
-last; the system takes it back when the process ends, however it ends.
+So other processes can read the ledger while a long backfill computes. A process that writes holds a lock beside the
+file until all of its writing is done; the operating system frees the lock when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from metering_duck.version import __version__
 
 VERSION = 2
 WAIT_SECONDS = 10.0
-# What DuckDB says of a file that another process has open, has no room for, or is none of its own.
+# Parts of DuckDB's messages for a file that another process has open, a disk that is full, and a file that is no
+# database of this version of DuckDB.
 BUSY = ("Could not set lock", "Unique file handle conflict")
 FULL = ("No space left", "Disk quota exceeded", "Could not write", "file is full")
 FOREIGN = ("not a valid DuckDB database", "different DuckDB version", "newer version of DuckDB")
 
 
 class StoreEngine(Engine):
-    """An engine in which a ledger's tables are, under their own names."""
+    """An engine with the file of a ledger attached, whose tables can be named without a prefix."""
 
     def __init__(self, path: Path, *, writes: bool) -> None:
         super().__init__(explain=partial(_failure, path))
@@ -45,7 +46,7 @@ class StoreEngine(Engine):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of what is done inside, or nothing."""
+        """Keep all statements of a with statement, or none of them."""
         self.rows("BEGIN TRANSACTION")
         try:
             yield
@@ -57,7 +58,7 @@ class StoreEngine(Engine):
 
 
 def _failure(path: Path, text: str) -> MeteringError:
-    """What DuckDB says of a ledger's file, in a person's words."""
+    """DuckDB's message about a ledger's file as an error that a person can act on."""
     first = text.splitlines()[0].rstrip(".")
     if any(sign in text for sign in BUSY):
         return LedgerError(
@@ -75,7 +76,7 @@ def _failure(path: Path, text: str) -> MeteringError:
 
 
 class Store:
-    """Opens the file at `path`; `wait` is for how many seconds it waits for others.
+    """Opens the file at `path`; `wait` is how many seconds to wait for another process that has it open.
 
     Raises: LedgerError for a file that is absent, damaged, in use, or made by a later version.
     """
@@ -101,9 +102,9 @@ class Store:
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[None]:
-        """Be the only one who writes, for as long as it takes; readers are welcome in between.
+        """Hold the lock of those who write, until the end of a with statement; other processes can still read.
 
-        Raises: LedgerError when another does not end in time.
+        Raises: LedgerError when another process holds the lock for longer than `wait` seconds.
         """
         try:
             with self._lock:
@@ -116,18 +117,18 @@ class Store:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[StoreEngine]:
-        """The tables, to be written: all of what is done inside is kept, or nothing."""
+        """The ledger's tables, to be written: all statements of a with statement are kept, or none of them."""
         with contextlib.closing(self._open(writes=True)) as engine, engine.transaction():
             yield engine
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[StoreEngine]:
-        """The tables, to be read."""
+    def reader(self) -> Iterator[StoreEngine]:
+        """The ledger's tables, to be read, until the end of a with statement."""
         with contextlib.closing(self._open(writes=False)) as engine:
             yield engine
 
     def open_to_read(self) -> StoreEngine:
-        """The same, for whoever closes it."""
+        """The ledger's tables, to be read, in an engine that the caller closes."""
         return self._open(writes=False)
 
     def _open(self, *, writes: bool) -> StoreEngine:
@@ -152,14 +153,14 @@ class Store:
             return engine
         engine.close()
         with contextlib.closing(StoreEngine(self.path, writes=True)) as writing, writing.transaction():
-            # Meanwhile another process may have done it.
+            # The version is asked again: another process may have migrated the file meanwhile.
             self._migrate(writing, self._version(writing))
         return self._open(writes=writes)
 
     def _version(self, engine: StoreEngine) -> int:
-        """Of which version its tables are: ours, or an older one, which is to be brought forward.
+        """The version of the file's tables: VERSION, or an older one, which is then migrated.
 
-        Raises: LedgerError for a later one.
+        Raises: LedgerError for a version later than VERSION, and for a file that is no ledger.
         """
         try:
             ((version, made_with),) = engine.rows("SELECT version, created_with FROM ledger")
@@ -174,7 +175,7 @@ class Store:
         return int(version)
 
     def _migrate(self, engine: StoreEngine, version: int) -> None:
-        """Run what brings the tables from one version to the next, up to ours."""
+        """Run the statements that bring the tables from one version to the next, up to VERSION."""
         for number in range(version + 1, VERSION + 1):
             for statement in engine.connection.extract_statements(load_text(f"ledger/{number}")):
                 engine.rows(statement.query)
@@ -187,9 +188,9 @@ class Store:
 
 
 def ledger_path(given: str | os.PathLike[str] | None) -> Path:
-    """The ledger that is named, or that METERING_DUCK_LEDGER names.
+    """The path of the ledger: the one that is given, else the one in METERING_DUCK_LEDGER.
 
-    Raises: ConfigError where neither does.
+    Raises: ConfigError where neither names a file.
     """
     found = given or os.environ.get("METERING_DUCK_LEDGER")
     if not found:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metering_duck.calls.arguments import (
-    Names,
+    TextOrTexts,
     aggregation_of,
     check_result_shape,
     fill_of,
@@ -47,7 +47,7 @@ SOURCE_FIELDS = {
     "map_universe": "universes",
 }
 # How the files of a ledger are read where nothing is said of it.
-PLAIN = Source(map={})
+DEFAULT_SOURCE = Source(map={})
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------------
@@ -57,10 +57,10 @@ def make_question(
     *,
     aggregation: str | None = None,
     fill: str = "none",
-    group_by: Names = None,
-    workspace: Names = None,
-    universe: Names = None,
-    subject: Names = None,
+    group_by: TextOrTexts = None,
+    workspace: TextOrTexts = None,
+    universe: TextOrTexts = None,
+    subject: TextOrTexts = None,
     across_workspaces: bool = False,
     scale: int | None = None,
     digits: int | None = None,
@@ -83,7 +83,7 @@ def make_question(
     )
 
 
-def _sorted(given: Names, what: str) -> tuple[str, ...]:
+def _sorted(given: TextOrTexts, what: str) -> tuple[str, ...]:
     return tuple(sorted(names_of(given, what)))
 
 
@@ -128,22 +128,22 @@ def make_source(
         assume_unique=unique,
         universes=universes_of(map_universe),
     )
-    return None if made == PLAIN else made
+    return None if made == DEFAULT_SOURCE else made
 
 
-def _reading_options(source: Source) -> dict[str, Any]:
+def _source_options(source: Source) -> dict[str, Any]:
     found: dict[str, Any] = {name: getattr(source, field) for name, field in SOURCE_FIELDS.items()}
     return found | {"map_universe": dict(source.universes) or None}
 
 
 def source_text(source: Source) -> str:
     """As canonical JSON."""
-    return json_text(_reading_options(source))
+    return json_text(_source_options(source))
 
 
 def source_digested(source: Source) -> str:
     """As digests have it: the text that the first runs of all ledgers were digested with."""
-    return f"ReadingOptions({', '.join(f'{name}={value!r}' for name, value in _reading_options(source).items())})"
+    return f"ReadingOptions({', '.join(f'{name}={value!r}' for name, value in _source_options(source).items())})"
 
 
 def stored_source(text: str) -> Source:
@@ -159,7 +159,7 @@ def same_source(stored: Source | None, given: Source | None) -> Source:
     Raises: ConfigError where another way is asked for.
     """
     if stored is None:
-        return given or PLAIN
+        return given or DEFAULT_SOURCE
     if given is None or given == stored:
         return stored
     wrong = [name for name, field in SOURCE_FIELDS.items() if getattr(given, field) != getattr(stored, field)]

@@ -102,7 +102,7 @@ def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
 
     Raises: LedgerError where the files are not what they were.
     """
-    with meterer.store.reading() as opened:
+    with meterer.store.reader() as opened:
         reading, row = find_reading(opened, text, run)
     plan, _ = meterer.plan_as_was(row, row.clock)
     metered = open_plan(plan, meterer.machine, row.clock, numbers_rows=True)

@@ -17,7 +17,7 @@ from metering_duck.ledger.meterer import ledger_source
 from metering_duck.ledger.places import sha256_of_file
 from metering_duck.ledger.runs import find_runs, levels_of, levels_sha256, sha256_of
 from metering_duck.ledger.store import Store, StoreEngine
-from metering_duck.ledger.stored import PLAIN
+from metering_duck.ledger.stored import DEFAULT_SOURCE
 from metering_duck.ledger.tables import contents_of
 from metering_duck.runs.machine import Machine
 
@@ -65,7 +65,7 @@ FAULTS = {
 
 def verify(store: Store, *, files: bool = False) -> list[Finding]:
     """Recompute digests and books; with `files`, the digests of all event files, too."""
-    with store.reading() as engine:
+    with store.reader() as engine:
         return [
             *_configs(engine),
             *_runs(engine, store),
@@ -134,7 +134,7 @@ def _files(engine: StoreEngine, *, hashed: bool) -> Iterator[Finding]:
 
 def _days(engine: StoreEngine, files: Sequence[SourceFile]) -> dict[str, str]:
     """The digests of the days of tables, each version read once."""
-    source = ledger_source(engine) or PLAIN
+    source = ledger_source(engine) or DEFAULT_SOURCE
     found: dict[str, str] = {}
     tables = {parts[0]: file for file in files if (parts := parts_of(file.path))}
     for name, file in tables.items():

@@ -48,14 +48,14 @@ NOTES = (
     "Excel has no time zone: times are text, in UTC.",
     "Parquet, CSV and JSON keep every digit.",
 )
-PLAIN = "-?(0|[1-9][0-9]*)([.][0-9]+)?"
+PLAIN_NUMBER = "-?(0|[1-9][0-9]*)([.][0-9]+)?"
 _CONTROLS = "\x00-\x08\x0b-\x1f\ufffe\uffff"
 _CONTROL = re.compile(f"[{_CONTROLS}]")
 _ESCAPE = re.compile(f"_(?=x[0-9A-Fa-f]{{4}}[_{_CONTROLS}])")
 
 
 @dataclass(frozen=True)
-class Column:
+class SheetColumn:
     """A column of the sheet: how it is kept, what Excel is told of it, and how wide it is, in characters."""
 
     name: str
@@ -134,7 +134,7 @@ def _facts(cells: Query, schema: pa.Schema) -> Query:
         columns[f"width_{n}"] = f"max(length({cell}))"
         if _is_numeric(field):
             digits = f"length(trim(translate({cell}, '-.', ''), '0'))"
-            columns[f"fits_{n}"] = f"bool_and(regexp_full_match({cell}, '{PLAIN}') AND {digits} <= {DIGITS_MAX})"
+            columns[f"fits_{n}"] = f"bool_and(regexp_full_match({cell}, '{PLAIN_NUMBER}') AND {digits} <= {DIGITS_MAX})"
             columns[f"whole_{n}"] = f"max(length(split_part({cell}, '.', 1)))"
             columns[f"fraction_{n}"] = f"max(length(split_part({cell}, '.', 2)))"
     return on_top(cells, "facts", "what the cells of each column are like", lambda source: select(columns, source))
@@ -156,11 +156,11 @@ def _kept(kind: pa.DataType) -> str:
     return JSON if pa.types.is_nested(kind) else EXACT
 
 
-def _column(field: pa.Field, facts: Mapping[str, Any], n: int) -> Column:
+def _column(field: pa.Field, facts: Mapping[str, Any], n: int) -> SheetColumn:
     """What becomes of a column."""
     least = max(len(field.name) + 3, WIDTH_MIN)
     width = facts[f"width_{n}"] or 0
-    text = Column(field.name, _kept(field.type), {"num_format": "@"}, max(least, min(width + 1, WIDTH_MAX)))
+    text = SheetColumn(field.name, _kept(field.type), {"num_format": "@"}, max(least, min(width + 1, WIDTH_MAX)))
     if not _is_numeric(field):
         return text
     fraction = facts[f"fraction_{n}"] or 0
@@ -169,13 +169,15 @@ def _column(field: pa.Field, facts: Mapping[str, Any], n: int) -> Column:
         return replace(text, kept=EXACT, format={"num_format": "@", "align": "right"})
     shown = (facts[f"whole_{n}"] or 0) + (fraction + 1 if fraction else 0)
     digits = f"0.{'0' * fraction}" if fraction else "0"
-    return Column(field.name, NUMBER, {"num_format": digits}, max(least, shown + 1))
+    return SheetColumn(field.name, NUMBER, {"num_format": digits}, max(least, shown + 1))
 
 
 # --- sheets ----------------------------------------------------------------------------------------------------------
 
 
-def _add_rows(book: Any, sheet: Any, columns: Sequence[Column], batches: Iterator[pa.RecordBatch], count: int) -> None:
+def _add_rows(
+    book: Any, sheet: Any, columns: Sequence[SheetColumn], batches: Iterator[pa.RecordBatch], count: int
+) -> None:
     """The sheet of the rows, below a header that stays in sight and filters."""
     _add_header(book, sheet, {column.name: column.width for column in columns})
     sheet.autofilter(0, 0, count, len(columns) - 1)
@@ -190,7 +192,7 @@ def _add_rows(book: Any, sheet: Any, columns: Sequence[Column], batches: Iterato
                     put(row, n, value)
 
 
-def _add_about(book: Any, sheet: Any, columns: Sequence[Column]) -> None:
+def _add_about(book: Any, sheet: Any, columns: Sequence[SheetColumn]) -> None:
     """The sheet that says how each column is kept."""
     _add_header(book, sheet, {"column": max(len(column.name) for column in columns) + 3, "kept as": len(NUMBER) + 1})
     for n, column in enumerate(columns, start=1):
@@ -209,7 +211,7 @@ def _add_header(book: Any, sheet: Any, widths: Mapping[str, int]) -> None:
     sheet.freeze_panes(1, 0)
 
 
-def _put(sheet: Any, column: Column, format: Any) -> Callable[[int, int, Any], None]:
+def _put(sheet: Any, column: SheetColumn, format: Any) -> Callable[[int, int, Any], None]:
     """What writes a value of the column into its cell."""
     if column.kept == TRUTH:
         return lambda row, n, value: sheet.write_boolean(row, n, value)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from metering_duck.calls.arguments import Names, check_result_shape, moment_of, names_of, periods_of
+from metering_duck.calls.arguments import TextOrTexts, check_result_shape, moment_of, names_of, periods_of
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, PART_DIGITS, SCALE_DEFAULT, from_unscaled_sql
 from metering_duck.decimals.quotients import steps_sql
 from metering_duck.engine.failures import Overflow
@@ -44,7 +44,7 @@ def rollup(
     windows: Any = None,
     subscriptions: Any = None,
     whole_periods: bool = False,
-    drop: Names = None,
+    drop: TextOrTexts = None,
     across_workspaces: bool = False,
     scale: int | None = None,
     digits: int | None = None,

@@ -9,7 +9,7 @@ import pytest
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.source import Source
 from metering_duck.ledger.stored import (
-    PLAIN,
+    DEFAULT_SOURCE,
     make_question,
     make_source,
     question_text,
@@ -56,27 +56,27 @@ def test_a_simulation_is_told_by_its_universes() -> None:
 def test_how_files_are_read_is_stored_and_digested_as_ever() -> None:
     """The stored text is JSON; digests have another text of the same, by the names that the first ledgers had."""
     assert SAID is not None
-    said, plain = source_text(SAID), source_text(PLAIN)
+    said, plain = source_text(SAID), source_text(DEFAULT_SOURCE)
 
     assert (
         '{"assume_timezone":"Europe/Berlin","assume_unique":true,"generate_ids":false,"map":{"id":"key"},'
         '"map_universe":{"old":"new"}}'
     ) == said
     assert ('{"assume_timezone":null,"assume_unique":false,"generate_ids":false,"map":{},"map_universe":null}') == plain
-    assert [SAID, PLAIN] == [stored_source(said), stored_source(plain)]
+    assert [SAID, DEFAULT_SOURCE] == [stored_source(said), stored_source(plain)]
     assert (
         "ReadingOptions(map={'id': 'key'}, assume_timezone='Europe/Berlin', generate_ids=False, assume_unique=True, "
         "map_universe={'old': 'new'})"
     ) == source_digested(SAID)
     assert (
         "ReadingOptions(map={}, assume_timezone=None, generate_ids=False, assume_unique=False, map_universe=None)"
-    ) == source_digested(PLAIN)
+    ) == source_digested(DEFAULT_SOURCE)
 
 
 def test_files_of_a_ledger_are_read_in_one_way() -> None:
     """Nothing said is the way of before; another way is refused with the names of what differs."""
     assert make_source(None, None, None, generate_ids=False, unique=False) is None
-    assert [PLAIN, SAID, SAID] == [same_source(None, None), same_source(None, SAID), same_source(SAID, None)]
+    assert [DEFAULT_SOURCE, SAID, SAID] == [same_source(None, None), same_source(None, SAID), same_source(SAID, None)]
     with pytest.raises(ConfigError) as raised:
         same_source(SAID, Source(map={}, timezone="UTC"))
 

@@ -29,12 +29,14 @@ class ConfigError(MeteringError):
     """A config, option or argument is wrong; `problems` holds every fault found, each with its path."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        if isinstance(problems, str):
+            problems = [problems]
+        self.problems = list(problems)
         super().__init__(first_few(self.problems, separator="\n"))
 
 
 class SchemaError(MeteringError):
-    """An input's columns do not fit: `column` is the one, `expected` and `found` say what and what instead."""
+    """An input's `column` does not fit: `expected` says what it should be, `found` what it is instead."""
 
     def __init__(self, where: str, column: str, *, found: str, expected: str, hint: str) -> None:
         self.where, self.column, self.found, self.expected, self.hint = where, column, found, expected, hint
@@ -54,7 +56,7 @@ class RejectedEvents(MeteringError):
 
 
 class LedgerError(MeteringError):
-    """A ledger is in use, damaged, of another version, or has not what is asked for; what it holds stays as it is."""
+    """A ledger is in use, damaged, of another version, or lacks what is asked for; its content stays as it is."""
 
 
 class QuantityOverflow(MeteringError):
@@ -77,29 +79,42 @@ class StageError(MeteringError):
 
 
 def first_few(items: Iterable[str], separator: str = ", ") -> str:
-    """The first five, and how many more."""
+    """The first five items as one text, and how many more there are."""
     listed = list(items)
     more = len(listed) - SHOWN_AT_MOST
-    return separator.join(listed[:SHOWN_AT_MOST]) + (f"{separator}and {more} more" if more > 0 else "")
+    if more > 0:
+        listed = [*listed[:SHOWN_AT_MOST], f"and {more} more"]
+    return separator.join(listed)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """' Did you mean "x"?' when a known name is close, else the list of known names."""
+    """The hint 'did you mean "x"?' where a known name is close to `name`, else the list of known names."""
     known = list(known)
     close = get_close_matches(name, known, n=1)
-    return f'did you mean "{close[0]}"?' if close else f"known: {first_few(known)}."
+    if close:
+        return f'did you mean "{close[0]}"?'
+    return f"known: {first_few(known)}."
 
 
 def a_kind(value: object) -> str:
-    """ "an int", "a list": the kind of thing a value is; None is None."""
+    """The kind of thing that a value is, with its article, such as "an int" or "a list"; None is None."""
     if value is None:
         return "None"
     if isinstance(value, bytes):
         return "bytes"
     name = type(value).__name__
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+    article = "an" if name[0].lower() in "aeiou" else "a"
+    return f"{article} {name}"
 
 
 def visible(text: str) -> str:
     """Text in which control characters, which could steer a terminal, are shown as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
+    if text.isprintable():
+        return text
+    return "".join(_visible_character(character) for character in text)
+
+
+def _visible_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape", "replace").decode()

@@ -1,7 +1,8 @@
-"""Aggregations as people write them: the text that says one whole, and what it says.
+"""Aggregations as people write them, such as `sum` or `sum-of-max per hour`: their texts are read and written here.
 
-An aggregation is one row of the table in contract/definitions.py, or two of them. Of two levels, the inner function
-makes one value of each inner window or inner dimension, the outer function one value of those.
+An aggregation of one level is one row of the table in contract/definitions.py. An aggregation of two levels is two
+rows: the inner function makes one value of each inner window or inner dimension, and the outer function makes one
+value of the inner values.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ _OF_DELTAS = "-of-deltas"
 class Aggregation:
     """One aggregation: its `function`, whether its quantities are deltas of a level, whether spans are split by time.
 
-    Of two levels, `function` is the inner one, `outer` the outer one, and either `per`, an interval, or `by`, a
-    property, says what one inner value is of.
+    With two levels, `function` is the inner function and `outer` the outer one. Either `per`, an interval, says how
+    long an inner window is, or `by`, a property, says which dimension has one inner value for each of its values.
     """
 
     function: str
@@ -47,16 +48,17 @@ class Aggregation:
 
     @property
     def name(self) -> str:
-        """What a reading calls it."""
+        """The name of the aggregation in readings, without its inner window or dimension."""
         return f"{self.outer}-of-{self.function}" if self.outer else self.function
 
     @property
     def text(self) -> str:
-        """All of it, as records carry it and `parse` reads it."""
+        """The whole text of the aggregation, as records carry it and `parse` reads it."""
+        function = self.function
         if self.prorated:
             function = self.definition.prorated_name
-        else:
-            function = self.function + (_OF_DELTAS if self.deltas else "")
+        elif self.deltas:
+            function += _OF_DELTAS
         whole = f"{self.outer}-of-{function}" if self.outer else function
         if self.per:
             whole += f" per {self.per}"
@@ -66,37 +68,37 @@ class Aggregation:
 
     @property
     def inner(self) -> Aggregation:
-        """The inner one of two levels."""
+        """The inner function of two levels, as an aggregation of one level."""
         return replace(self, outer=None, per=None, by=None)
 
     @cached_property
     def definition(self) -> Definition:
-        """The row of its function, of two levels the inner one's."""
+        """The table's row of `function`, which is the inner function where there are two levels."""
         return definition_of(self.function)
 
     @cached_property
     def outermost(self) -> Definition:
-        """The row of the function that gives its value: of two levels the outer one's."""
+        """The table's row of the function that gives the value of a reading: the outer function where there are two."""
         return definition_of(self.outer or self.function)
 
     @property
     def is_gauge(self) -> bool:
-        """Whether its function sees levels (R14, R19)."""
+        """Whether `function` sees levels (R14, R19)."""
         return self.definition.kind == "gauge"
 
     @property
     def is_counter(self) -> bool:
-        """Whether it is a counter of one level, each record whole."""
+        """Whether it is a counter of one level that counts each record whole, not split by time."""
         return self.outer is None and self.definition.kind == "counter" and not self.prorated
 
     @property
     def percentile(self) -> Percentile | None:
-        """The percentile that gives its value, if one does."""
+        """The percentile that gives the value of a reading; None where another function gives it."""
         return percentile_of(self.outermost.name)
 
 
 def canonical(name: str, where: str) -> str:
-    """The one text of an aggregation: `sum-events` is `sum` (R19), `p95.0` is `p95`.
+    """The text of an aggregation in its one spelling: `sum-events` is `sum` (R19), `p95.0` is `p95`.
 
     Raises: ConfigError, with `where`, when there is no such aggregation.
     """
@@ -111,23 +113,25 @@ def parse(text: str, where: str) -> Aggregation:
     if not isinstance(text, str):
         raise ConfigError(f"{where}: found {a_kind(text)}; expected the name of an aggregation.")
     match = re.fullmatch(r"(\S+)(?: (per|by) (.+))?", text, re.DOTALL)
-    found = match and _parse_name(match[1])
-    if not match or not found:
+    found = _parse_name(match[1]) if match else None
+    if match is None or found is None:
         shown = f'"{text}"' if text else "nothing"
         raise ConfigError(f"{where}: found {shown}; {_expected(text)}")
-    made = replace(found, per=match[3] if match[2] == "per" else None, by=match[3] if match[2] == "by" else None)
-    if match[2] and made.outer is None:
+    _, word, inner = match.groups()
+    if word is None:
+        return found
+    if found.outer is None:
         raise ConfigError(
-            f'{where}: found "{text}"; expected two functions before "{match[2]}". '
-            f'hint: "sum-of-max {match[2]} {match[3]}"'
+            f'{where}: found "{text}"; expected two functions before "{word}". hint: "sum-of-max {word} {inner}"'
         )
-    if made.per is not None:
-        parse_interval(made.per, where)
-    return made
+    if word == "by":
+        return replace(found, by=inner)
+    parse_interval(inner, where)
+    return replace(found, per=inner)
 
 
 def _expected(text: str) -> str:
-    """What would have been an aggregation, to someone who nearly wrote one."""
+    """What a message says was expected in place of a text, by the aggregation that the text nearly is."""
     if looks_like_percentile(text):
         return "expected a percentile above 0 and at most 100, such as p99.9."
     outer, of, inner = text.split(" ")[0].partition("-of-")
@@ -139,7 +143,7 @@ def _expected(text: str) -> str:
 
 
 def check_inner(aggregation: Aggregation, where: str) -> None:
-    """Refuse two levels that do not say what one inner value is of.
+    """Refuse an aggregation of two levels that has neither an inner window nor an inner dimension.
 
     Raises: ConfigError, with `where`.
     """
@@ -170,8 +174,10 @@ def _parse_function(name: str) -> Aggregation | None:
     of_deltas = name.endswith(_OF_DELTAS)
     base = name.removesuffix(_OF_DELTAS)
     function = OTHER_NAMES.get(base, base)
+    if of_deltas and function in GAUGES:
+        return Aggregation(function, deltas=True)
     if of_deltas:
-        return Aggregation(function, deltas=True) if function in GAUGES else None
+        return None
     if function in DEFINITIONS or percentile_of(function):
         return Aggregation(plain_name(function))
     return None

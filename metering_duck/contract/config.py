@@ -35,7 +35,7 @@ def check_text(text: str, where: str) -> None:
 
 
 def _moment(value: object) -> datetime | None:
-    """RFC 3339 text through our own reader: pydantic's takes numbers too."""
+    """A moment from RFC 3339 text, parsed by `parse_time`, since pydantic would take numbers, too."""
     if value is None:
         return None
     try:
@@ -85,19 +85,24 @@ class Entry(Model):
         return sorted({name for m in self.measurements for name in m.properties})
 
     def overlaps(self, other: Entry) -> bool:
-        """Whether one event could match both (R1)."""
-        same = all(
-            mine is None or theirs is None or mine == theirs
-            for mine, theirs in ((self.workspace_id, other.workspace_id), (self.type, other.type))
-        )
+        """Whether one event could match this entry and the other entry (R1)."""
+        starts_in_time = _before(self.effective_from, other.effective_to)
+        ends_in_time = _before(other.effective_from, self.effective_to)
         return (
-            same
-            and _before(self.effective_from, other.effective_to)
-            and _before(other.effective_from, self.effective_to)
+            _could_be_same(self.workspace_id, other.workspace_id)
+            and _could_be_same(self.type, other.type)
+            and starts_in_time
+            and ends_in_time
         )
+
+
+def _could_be_same(one: str | None, other: str | None) -> bool:
+    """Whether one event could have both texts; None stands for all texts."""
+    return one is None or other is None or one == other
 
 
 def _before(start: datetime | None, end: datetime | None) -> bool:
+    """Whether a start comes before an end; a bound that is None is never in the way."""
     return start is None or end is None or start < end
 
 
@@ -118,18 +123,21 @@ class MeteringConfig(Model):
         return self
 
     def aggregated(self, chosen: str | None) -> list[Aggregation]:
-        """The aggregations of its measurements: the call's, or their own where they have one."""
-        return [found for _, m in self.measurements if (found := m.aggregated(chosen))]
+        """The aggregation of each measurement: the one `chosen` by the call, or else the measurement's own, if any."""
+        found = [measurement.aggregated(chosen) for _, measurement in self.measurements]
+        return [aggregation for aggregation in found if aggregation is not None]
 
     @property
     def measurements(self) -> list[tuple[str, Measurement]]:
         """Each measurement with its path in the config, in the config's order."""
-        alone = len(self.entries) == 1 and self.entries[0].workspace_id is None and self.entries[0].type is None
-        return [
-            (f"measurements[{m}]" if alone else f"entries[{e}].measurements[{m}]", measurement)
-            for e, entry in enumerate(self.entries)
-            for m, measurement in enumerate(entry.measurements)
-        ]
+        first = self.entries[0]
+        is_plain = len(self.entries) == 1 and first.workspace_id is None and first.type is None
+        found = []
+        for e, entry in enumerate(self.entries):
+            before = "" if is_plain else f"entries[{e}]."
+            for m, measurement in enumerate(entry.measurements):
+                found.append((f"{before}measurements[{m}]", measurement))
+        return found
 
 
 ConfigLike = MeteringConfig | Mapping[str, Any] | str | os.PathLike[str]
@@ -164,6 +172,8 @@ def _read_text(path: Path) -> str:
 
 
 def _parse_json(text: str, where: str) -> Any:
+    """The value of JSON text, in which no object has a key twice."""
+
     def once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in pairs:
@@ -181,6 +191,7 @@ def _parse_json(text: str, where: str) -> Any:
 
 
 def _from_json(data: Any, where: str) -> MeteringConfig:
+    """A config from JSON: a list of entries, an object with entries, or a plain object with measurements."""
     if isinstance(data, list):
         data = {"entries": data}
     if not isinstance(data, dict):
@@ -188,9 +199,9 @@ def _from_json(data: Any, where: str) -> MeteringConfig:
         raise ConfigError(f"{where}: found {found}; expected an object with measurements or entries.")
     if {"measurements", "observations"} <= set(data):
         raise ConfigError(f"{where}: found measurements and observations; expected one of them.")
-    catalog = next((data[key] for key in ("entries", "catalog") if key in data), None)
-    wrapped = catalog is None
-    if wrapped:
+    catalog = data.get("entries", data.get("catalog"))
+    is_plain = catalog is None
+    if is_plain:
         if not {"measurements", "observations"} & set(data):
             found = did_you_mean(next(iter(data), ""), ["measurements", "observations", "entries"])
             raise ConfigError(f"{where}: found no measurements; expected at least one. hint: {found}")
@@ -202,25 +213,40 @@ def _from_json(data: Any, where: str) -> MeteringConfig:
         return MeteringConfig.model_validate({"entries": catalog})
     except ValidationError as error:
         faults = [fault for fault in error.errors() if not _follows(fault, error.errors())]
-        raise ConfigError([_sentence(fault, where, data, wrapped) for fault in faults]) from None
+        raise ConfigError([_sentence(fault, where, data, is_plain=is_plain) for fault in faults]) from None
 
 
 def _follows(fault: Any, faults: Iterable[Any]) -> bool:
-    """Whether a list is only called too short because its items are at fault."""
+    """Whether a fault only follows from other faults: pydantic calls a list too short whose items are at fault."""
     place = fault["loc"]
     deeper = any(other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in faults)
     return fault["type"] == "too_short" and deeper
 
 
-def _sentence(fault: Any, where: str, data: dict[str, Any], wrapped: bool) -> str:
-    """One of pydantic's faults in the voice of the house."""
-    location = list(fault["loc"])[2 if wrapped else 0 :]
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+def _sentence(fault: Any, where: str, data: dict[str, Any], *, is_plain: bool) -> str:
+    """One of pydantic's faults as a message: where, the path in the config, what was found and what was expected."""
+    location = list(fault["loc"])
+    if is_plain:
+        # A plain config has no entries[0] that a person wrote.
+        location = location[2:]
+    path = _path_of(location)
     if path.startswith("measurements") and "observations" in data and "measurements" not in data:
         path = path.replace("measurements", "observations", 1)
-    return f"{where}: {path}{': ' if path else ''}{_what_is_wrong(fault, location)}"
+    wrong = _what_is_wrong(fault, location)
+    return f"{where}: {path}: {wrong}" if path else f"{where}: {wrong}"
+
+
+def _path_of(location: Iterable[str | int]) -> str:
+    """The keys and indexes that lead to a value as one text, such as entries[0].measurements[1].unit."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif path:
+            path += f".{part}"
+        else:
+            path = str(part)
+    return path
 
 
 EXPECTED = {
@@ -247,6 +273,7 @@ KNOWN_KEYS = {
 
 
 def _what_is_wrong(fault: Any, location: list[Any]) -> str:
+    """What was found and expected, for each kind of fault that pydantic tells apart."""
     kind = fault["type"]
     if kind == "value_error":
         text = str(fault["ctx"]["error"])
@@ -267,5 +294,5 @@ def _what_is_wrong(fault: Any, location: list[Any]) -> str:
 
 
 def utc(moment: datetime) -> datetime:
-    """The same moment, in UTC."""
+    """A moment that has a zone, in UTC."""
     return moment.astimezone(UTC)

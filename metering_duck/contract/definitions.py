@@ -1,4 +1,4 @@
-"""The table of aggregations: a row says what one is called, sees, keeps, is divided by, and answers.
+"""The table of aggregations: each row says its name, what it sees and keeps, its divisor, and what it answers.
 
 Whatever tells aggregations apart reads this table: their names in configs and on the command line, the scan of the
 events, the merge of what several tasks scanned, the levels of gauges, roll-ups, traces, messages and the documents. A
@@ -25,8 +25,8 @@ SEES: dict[Kind, str] = {
     "percentile": "records in the window",
     "gauge": "the carried level too",
 }
-# What a value can be divided by: the number of its records, the length of its window, the part of that length for which
-# there was a level, or a number of microseconds.
+# What a value can be divided by: the number of its records, the length of its window, the part of the window for which
+# a level is known, or a number of microseconds.
 Divisor = Literal["records", "window", "known-time"] | int
 
 
@@ -34,12 +34,12 @@ Divisor = Literal["records", "window", "known-time"] | int
 class Definition:
     """One aggregation.
 
-    `value` is SQL over the states that a reading of it is made of, each named in braces. What a state is of a counter,
-    readings/counters.py says, of a gauge readings/gauges.py. They are `{sum}`, `{count}`, `{greatest}`, `{least}`,
-    `{last}` and `{first}` in the order of R13, `{texts}`, the different texts, `{level_time}`, Σ level × microseconds,
-    and `{values}`, all of them. `refusal` says why readings of it do not combine in a roll-up, which keeps one state of
-    each; without one they do. `prorated_name` is its name where spans are split by time, `known_name` the aggregation
-    that divides the same by the known time.
+    `value` is SQL over the states that a reading is made of, each state named in braces: `{sum}`, `{count}`,
+    `{greatest}`, `{least}`, `{last}` and `{first}` in the order of R13, `{texts}`, the different texts, `{level_time}`,
+    Σ level × microseconds, and `{values}`, all values. readings/counters.py has the SQL of each state of a counter,
+    readings/gauges.py of each state of a gauge. `refusal` says why readings do not combine in a roll-up, which keeps
+    one state of each reading; where it is empty, they combine. `prorated_name` is the name of the aggregation where
+    spans are split by time, `known_name` the aggregation that divides the same value by the known time.
     """
 
     name: str
@@ -54,31 +54,32 @@ class Definition:
 
     @property
     def sees(self) -> str:
-        """What it looks at, in words."""
+        """What the aggregation looks at, in words."""
         return SEES[self.kind]
 
     @cached_property
     def keeps(self) -> tuple[str, ...]:
-        """The states that a reading of it is made of."""
-        return tuple(dict.fromkeys(name for _, name, _, _ in Formatter().parse(self.value) if name))
+        """The states that a reading is made of, each once."""
+        named = [name for _, name, _, _ in Formatter().parse(self.value) if name]
+        return tuple(dict.fromkeys(named))
 
     def value_sql(self, states: Mapping[str, str]) -> str:
-        """Its value, before it is divided, from the SQL of each state."""
+        """SQL for the value before it is divided, from the SQL of each state."""
         return self.value.format_map(states)
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is a number of things, without fraction digits whatever the quantities have."""
+        """Whether the value is a number of things, and has no fraction digits whatever the quantities have."""
         return set(self.keeps) <= {"count", "texts"}
 
     @property
     def takes_texts(self) -> bool:
-        """Whether it tells texts apart, and reads none as a quantity."""
+        """Whether the aggregation counts different texts, and takes no text as a quantity."""
         return "texts" in self.keeps
 
     @property
     def weighs(self) -> bool:
-        """Whether it is a sum of level × time, by itself or divided."""
+        """Whether the value is a sum of level × time, by itself or divided."""
         return "level_time" in self.keeps
 
 
@@ -156,7 +157,7 @@ COUNTERS, GAUGES, PERCENTILES = _names("counter"), _names("gauge"), _names("perc
 OTHER_NAMES = {definition.other_name: definition.name for definition in ALL if definition.other_name}
 OTHER_NAMES |= {MEDIAN: "p50-interpolated"}
 PRORATED_NAMES = {definition.prorated_name: definition.name for definition in ALL if definition.prorated_name}
-# Those that may be the outer one of two levels, as messages list them; a percentile may be one too.
+# The functions that may be the outer one of two levels, as messages list them; a percentile may be the outer one, too.
 OUTER = ("sum", "max", "min", "avg", "count")
 NAMES = (*COUNTERS, *GAUGES, *PERCENTILES, *OTHER_NAMES)
 _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)(-interpolated)?", re.ASCII)
@@ -166,8 +167,8 @@ _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,6})?)(-interpolated)?", re.ASCII)
 class Percentile:
     """`parts` of `whole`, both whole numbers: 95 of 100 for p95, 999 of 1000 for p99.9.
 
-    Nearest rank is the smallest value such that at least so many of all are not above it; interpolated is linear
-    between the two closest ranks (Hyndman and Fan, Sample quantiles, 1996: definitions 1 and 7).
+    Nearest rank is the smallest value such that at least this part of all values is not above it; interpolated is
+    linear between the two closest ranks (Hyndman and Fan, Sample quantiles, 1996: definitions 1 and 7).
     """
 
     parts: int
@@ -176,9 +177,9 @@ class Percentile:
 
 
 def definition_of(name: str) -> Definition:
-    """The row of an aggregation by its own name; percentiles that the table does not list have one each, too.
+    """The row of an aggregation by its own name; for a percentile that the table does not list, a new row.
 
-    Raises: KeyError for a name that is none.
+    Raises: KeyError for a name that no aggregation has.
     """
     percentile = percentile_of(name)
     if name in DEFINITIONS or percentile is None:

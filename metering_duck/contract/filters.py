@@ -20,7 +20,7 @@ from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case
 
 DEPTH_MAX = 32
-# R4, but for an exponent so long that no number could be compared with it.
+# A quantity (R4) whose exponent has at most 9 digits: a longer exponent could not be compared.
 NUMBER_PATTERN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?$"
 _NUMBER = re.compile(NUMBER_PATTERN)
 
@@ -42,7 +42,7 @@ def _true(value: object) -> object:
 
 
 def _number(value: object) -> object:
-    """A number as its text: a float of JSON has lost its digits before anyone could read them."""
+    """The text of a number; a float is refused, since reading JSON has rounded its digits already."""
     found = json.dumps(value, default=str)
     if isinstance(value, float):
         raise ValueError(f'found {found}; expected a whole number or text. hint: write it in quotes, "{found}"')
@@ -65,7 +65,7 @@ COMBINED = ("and", "or", "not")
 
 
 def _complete_schema(schema: dict[str, Any]) -> None:
-    """No key is null; one property or field is tested, or filters are combined."""
+    """Say in JSON Schema: no key is null, and a filter either tests one property or field, or combines filters."""
     schema["properties"] = {key: described["anyOf"][0] for key, described in schema["properties"].items()}
     operators = [{"required": [key]} for key in OPERATORS]
     schema["oneOf"] = [
@@ -105,11 +105,12 @@ class Filter(Model, json_schema_extra=_complete_schema):
     @model_validator(mode="before")
     @classmethod
     def _is_not_too_deep(cls, data: Any) -> Any:
-        level, depth = [data], 1
-        while level := [inner for outer in level for inner in _combined_in(outer)]:
+        level, depth = _combined_in(data), 1
+        while level:
             depth += 1
             if depth > DEPTH_MAX:
                 raise ValueError(f"is nested more than {DEPTH_MAX} deep; expected at most that")
+            level = [inner for outer in level for inner in _combined_in(outer)]
         return data
 
     @model_validator(mode="after")
@@ -131,15 +132,20 @@ class Filter(Model, json_schema_extra=_complete_schema):
 
     @cached_property
     def given(self) -> dict[str, Any]:
-        """JSON key → value, of the keys that are there."""
-        keys = {name: info.alias or name for name, info in type(self).model_fields.items()}
-        return {key: value for name, key in keys.items() if (value := getattr(self, name)) is not None}
+        """JSON key → value, of the keys that were given."""
+        found = {}
+        for name, info in type(self).model_fields.items():
+            value = getattr(self, name)
+            if value is not None:
+                found[info.alias or name] = value
+        return found
 
     @cached_property
     def inner(self) -> dict[str, Filter]:
-        """Path → filter, of the filters right inside."""
-        listed = {f"{key}[{n}]": f for key in ("and", "or") for n, f in enumerate(self.given.get(key, ()))}
-        return listed if self.not_ is None else {"not": self.not_}
+        """Path → filter, of the filters that this filter combines."""
+        if self.not_ is not None:
+            return {"not": self.not_}
+        return {f"{key}[{n}]": f for key in ("and", "or") for n, f in enumerate(self.given.get(key, ()))}
 
     @cached_property
     def properties(self) -> set[str]:
@@ -164,11 +170,19 @@ class Filter(Model, json_schema_extra=_complete_schema):
 
 
 def _combined_in(data: Any) -> list[Any]:
-    """What a filter, as it was given, combines."""
+    """The filters inside a filter, as they were given and whatever they are: nothing is checked yet."""
     if not isinstance(data, Mapping):
         return []
-    found = [data[key] for name in COMBINED for key in (name, f"{name}_") if key in data]
-    return [inner for value in found for inner in (value if isinstance(value, list | tuple) else [value])]
+    found: list[Any] = []
+    for name in COMBINED:
+        for key in (name, f"{name}_"):
+            if key not in data:
+                continue
+            if isinstance(data[key], list | tuple):
+                found += data[key]
+            else:
+                found.append(data[key])
+    return found
 
 
 def _quoted(keys: Iterable[str]) -> str:
@@ -179,7 +193,7 @@ def _quoted(keys: Iterable[str]) -> str:
 
 
 def condition_sql(chosen: Filter, property_sql: Callable[[str], str]) -> str:
-    """When an event passes a filter; `property_sql` gives the column of a property. Never NULL."""
+    """SQL for whether an event passes a filter, never NULL; `property_sql` gives the column of a property."""
     inner = [condition_sql(f, property_sql) for f in chosen.inner.values()]
     if chosen.not_ is not None:
         return f"NOT ({inner[0]})"
@@ -220,7 +234,7 @@ KEYS = (*TESTED, *OPERATORS, *COMBINED)
 
 
 def comparison_sql(text: str, operator: str, number: str) -> str:
-    """How a text compares with a number: as DECIMALs where both are short, else digit by digit; FALSE if it is none."""
+    """Compare a text with a number: as DECIMALs where both are short, else digit by digit; FALSE for no quantity."""
     whens = {f"is_quantity({text})": f"quantity_key({text}) {operator} quantity_key({literal(number)})"}
     try:
         short = literal(arithmetic.format(arithmetic.parse(number)))

@@ -39,7 +39,7 @@ class Interval:
 
     @property
     def shortest_us(self) -> int:
-        """No period is shorter, clocks that change aside."""
+        """The shortest length of a period, apart from the changes of clocks."""
         return self.step * {"month": 28 * DAY_US, "day": DAY_US, "microsecond": 1}[self.unit]
 
     @property
@@ -48,25 +48,24 @@ class Interval:
         return self.unit == "microsecond"
 
     def columns(self, origin: str) -> dict[str, str]:
-        """unit, step and origin of a calendar, as sql/windows.sql reads them."""
+        """The columns unit, step and origin of a calendar, as sql/windows.sql reads them."""
         return {"unit": literal(self.unit), "step": f"CAST({self.step} AS BIGINT)", "origin": origin}
 
     def origin_sql(self, starts: str, zone: str, anchor: Local | None = None) -> str:
         """SQL for boundary 0, as a moment if steps are elapsed time, else on the clock of the zone: the anchor.
 
-        Without one, a word is cut at the calendar's boundary at or before `starts`; a duration steps from `starts`.
+        Without an anchor, a word is cut at the calendar's boundary at or before `starts`, and a duration steps from
+        `starts`.
         """
         if anchor is not None:
             return anchor.moment_sql(zone) if self.is_elapsed else anchor.clock_sql(zone)
         local = f"local_clock({starts}, {zone})"
         if not self.word:
             return starts if self.is_elapsed else local
-        shift = f"to_days({self.weekday})"
-        boundary = (
-            f"date_trunc('week', {local} - {shift}) + {shift}"
-            if self.weekday
-            else f"date_trunc('{self.word}', {local})"
-        )
+        boundary = f"date_trunc('{self.word}', {local})"
+        if self.weekday:
+            shift = f"to_days({self.weekday})"
+            boundary = f"date_trunc('week', {local} - {shift}) + {shift}"
         return f"{starts} - ({local} - {boundary})" if self.is_elapsed else boundary
 
 
@@ -106,11 +105,13 @@ def parse_interval(text: object, where: str) -> Interval:
         raise ConfigError(f"{where}: found {text!r}; expected at most ten thousand years.")
     if in_months:
         return Interval("month", in_months)
-    return Interval("microsecond", in_days * DAY_US + in_us) if in_us else Interval("day", in_days)
+    if in_us:
+        return Interval("microsecond", in_days * DAY_US + in_us)
+    return Interval("day", in_days)
 
 
 def check_zone(name: str, where: str) -> str:
-    """An IANA zone that exists.
+    """The name of an IANA zone, if there is such a zone.
 
     Raises: ConfigError, with `where`.
     """

@@ -1,4 +1,4 @@
-"""The JSON shapes of records and readings, as SQL that makes each row's text: the seed's flat one and the bundled one.
+"""The JSON shapes of records and readings, flat and bundled, as SQL that makes the JSON text of each row.
 
 Pure text. Quantities are plain decimal text (R17), times RFC 3339, absent members are left out.
 """
@@ -118,7 +118,7 @@ JSON_SQL = {
         ("properties", _text("properties")),
         ("meteredAt", _time("metered_at")),
     ),
-    # The names of its columns: it is a table of a ledger, and no contract of the seed's.
+    # Its keys are the names of its columns: a diff is a table of the ledger, no contract of the specification.
     "diff": _object_sql(
         *(
             (name, _or_null(name))

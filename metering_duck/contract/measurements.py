@@ -1,6 +1,6 @@
 """Measurements as frozen models: what quantity an event has, of which unit, over which span, aggregated how.
 
-Each says what is wrong with itself; contract/config.py puts the path before it. Owns no SQL.
+Each model says what is wrong with its values; contract/config.py puts the path before that message. Owns no SQL.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Aggregation = Annotated[StrictStr, AfterValidator(_aggregation)]
 
 
 def _sources(value: object) -> tuple[str, ...]:
-    """One property or several: always several."""
+    """The source properties as a tuple, also where one is given by itself."""
     listed = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not listed:
         raise ValueError("is empty; at least one is required")
@@ -138,7 +138,7 @@ class Span(Model):
 
     @property
     def properties(self) -> list[str]:
-        """The properties that say it."""
+        """The properties that say the span."""
         return [name for name in (self.start, self.end, self.duration) if name is not None]
 
 
@@ -192,7 +192,7 @@ class Measurement(Model):
     @model_validator(mode="before")
     @classmethod
     def _scale_follows_precision(cls, data: Any) -> Any:
-        """A precision below 18 given alone takes the scale along: no more fraction digits than digits."""
+        """A precision below 18 without a scale means whole numbers: the default scale has more digits than it."""
         if isinstance(data, Mapping) and "scale" not in data:
             precision = data.get("precision")
             if isinstance(precision, int) and precision < SCALE_DEFAULT:
@@ -229,15 +229,15 @@ class Measurement(Model):
 
     @model_validator(mode="after")
     def _aggregation_is_whole(self) -> Measurement:
-        """Keys that say more of the aggregation must fit it, when there is one."""
-        found = None if self.aggregation is None else self.aggregated()
+        """The keys that complete an aggregation must fit the measurement's own, if it has one."""
+        found = self.aggregated()
         if found is not None:
             self._check_levels(found)
             self._check_kind(found)
         return self
 
     def _check_levels(self, found: aggregations.Aggregation) -> None:
-        """An aggregation of two levels says what the inner one is of; one of one level does not."""
+        """An aggregation of two levels needs an inner window or dimension; an aggregation of one level has neither."""
         if found.outer and not (found.per or found.by):
             raise ValueError(f"found {found.name} alone; expected innerWindow or innerDimension beside it")
         if (self.inner_window or self.inner_dimension) and not found.outer:
@@ -245,7 +245,7 @@ class Measurement(Model):
             raise ValueError(f'found {key} with {found.name}; expected two levels, such as "sum-of-max"')
 
     def _check_kind(self, found: aggregations.Aggregation) -> None:
-        """Keys that only some aggregations have a use for."""
+        """Refuse keys that this kind of aggregation has no use for."""
         if self.values == "deltas" and not found.is_gauge:
             raise ValueError(f"found deltas with {found.name}; expected a gauge, such as time-weighted-avg")
         if self.divisor == "known" and found.definition.divided_by != "known-time":
@@ -254,7 +254,7 @@ class Measurement(Model):
             raise ValueError(f"found proration by-time with {found.name}; expected sum")
 
     def aggregated(self, chosen: str | None = None) -> aggregations.Aggregation | None:
-        """The whole aggregation: the call's or its own, with what this measurement says of its quantities."""
+        """The aggregation `chosen` by the call, or else the measurement's own, completed by its other keys."""
         text = chosen or self.aggregation
         if text is None:
             return None
@@ -271,13 +271,14 @@ class Measurement(Model):
 
     @property
     def factor(self) -> Fraction:
-        """What the quantity is multiplied by."""
+        """The number that the quantity is multiplied by."""
         return Fraction(self.multiply or 1) / Fraction(self.divide or 1)
 
     @property
     def properties(self) -> list[str]:
-        """Every property that it measures: its quantity's and its span's."""
-        return [*self.source_property, *(self.span.properties if self.span else [])]
+        """Every property that is measured: the source properties, and those that say the span."""
+        of_span = self.span.properties if self.span else []
+        return [*self.source_property, *of_span]
 
     @property
     def integer_digits(self) -> int:

@@ -1,4 +1,4 @@
-"""What all models of a config share: how they are read, and what a text is."""
+"""What all models of a config share: which keys they take, and which texts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The contracts: what events, records and readings are, as models, Arrow schemas, JSON shapes and reason codes.
 
-JSON uses the seed's names in camelCase; Python, SQL and Arrow the same words in snake_case. Flat shapes have one row
-per measurement; bundled shapes one per event or key, as in the spec's later revision.
+JSON uses the names of the specification in camelCase; Python, SQL and Arrow the same words in snake_case. Flat shapes
+have one row per measurement; bundled shapes, of the specification's later revision, have one row per event or key.
 """
 
 from __future__ import annotations
@@ -48,13 +48,18 @@ REASONS = {
 }
 
 
+def _json_name(name: str) -> str:
+    """A field's name in JSON: camelCase, in which an id is called ID, as in workspaceID."""
+    return name if name == "id" else to_camel(name).replace("Id", "ID")
+
+
 class Contract(BaseModel):
-    """A model whose JSON names are the seed's."""
+    """A model whose JSON names are those of the specification."""
 
     model_config = ConfigDict(
         frozen=True,
         populate_by_name=True,
-        alias_generator=lambda name: to_camel(name).replace("Id", "ID") if name != "id" else name,
+        alias_generator=_json_name,
     )
 
     def to_json_dict(self) -> dict[str, Any]:

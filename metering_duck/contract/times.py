@@ -36,9 +36,10 @@ def parse_time(value: object, where: str) -> datetime:
 
 @dataclass(frozen=True)
 class Local:
-    """A time as it was written: on the clocks of a zone, or, `in_utc`, a moment. DuckDB brings one to the other.
+    """A time as it was written: a moment if it is `in_utc`, else what the clocks of some zone show.
 
-    A local time that occurs twice is the first; one that clocks skip is taken by the offset before (RFC 5545, 3.3.5).
+    The SQL of it brings clock time to moments and back in DuckDB. A clock time that occurs twice is the first of both
+    moments; one that clocks skip is taken by the offset before it (RFC 5545, 3.3.5).
     """
 
     at: datetime
@@ -58,7 +59,7 @@ class Local:
 
 
 def parse_local(value: object, where: str) -> Local:
-    """A time from a datetime, a date or RFC 3339 text; without an offset it is what clocks show.
+    """A time from a datetime, a date or RFC 3339 text; a time without an offset is what the clocks of a zone show.
 
     Raises: ConfigError that names `where`.
     """

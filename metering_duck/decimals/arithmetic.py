@@ -1,7 +1,7 @@
 """The one door for Decimal: parse, format, round, quotient, allocate. Nothing here ever touches a float.
 
-Python counterpart of what sql/functions.sql, sql/averages.sql and sql/allocate.sql do for columns; the tests hold the
-two to each other. Decimals are built from integers, so the caller's decimal context changes nothing.
+sql/functions.sql, sql/averages.sql and sql/allocate.sql do the same for columns; tests compare them with this module.
+Decimals are built from integers, so the caller's decimal context changes nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +10,6 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 PRECISION, SCALE, DIGITS = 38, 18, 34
 _QUANTITY = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?", re.ASCII)
@@ -30,30 +26,34 @@ def parse(text: str, *, precision: int = PRECISION, scale: int = SCALE) -> Decim
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     if match is None or not (match.group(2) or match.group(3)):
         raise ValueError(f"quantity-syntax: found {text!r}; expected digits such as 12.50 or 1e3")
-    sign, whole, fraction, exponent = match.group(1), match.group(2), match.group(3) or "", match.group(4) or "0"
+    sign, whole, fraction, exponent = match.groups(default="")
     digits = (whole + fraction).lstrip("0")
     if not digits:
         return Decimal(0)
-    shift = max(-_EXPONENT_MAX, min(_EXPONENT_MAX, _integer(exponent))) - len(fraction)
     kept = digits.rstrip("0")
-    shift += len(digits) - len(kept)
+    # The quantity is kept × 10^shift.
+    shift = _capped_exponent(exponent) - len(fraction) + len(digits) - len(kept)
     if len(kept) + shift > precision - scale:
         raise ValueError(
             f"quantity-too-large: found {text!r}; expected at most {precision - scale} digits before the point"
         )
     if -shift > scale:
         raise ValueError(f"quantity-too-fine: found {text!r}; expected at most {scale} digits behind the point")
-    return _decimal(int(kept) * (-1 if sign == "-" else 1), shift)
+    number = -int(kept) if sign == "-" else int(kept)
+    return _decimal(number, shift)
 
 
-def _integer(exponent: str) -> int:
-    """An exponent, capped long before it matters, since Python refuses to read thousands of digits."""
-    digits = exponent.lstrip("+-").lstrip("0")
-    size = int(digits or "0") if len(digits) <= 9 else _EXPONENT_MAX
-    return -size if exponent.startswith("-") else size
+def _capped_exponent(text: str) -> int:
+    """The number that an exponent's text says, at most _EXPONENT_MAX: Python refuses to read thousands of digits."""
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    size = _EXPONENT_MAX
+    if len(digits) <= 9:
+        size = min(int(digits), _EXPONENT_MAX)
+    return -size if text.startswith("-") else size
 
 
 def _decimal(number: int, exponent: int) -> Decimal:
+    """number × 10^exponent."""
     return Decimal((int(number < 0), tuple(int(digit) for digit in str(abs(number))), exponent))
 
 
@@ -63,15 +63,21 @@ def format(quantity: Decimal | int) -> str:
     Raises: ValueError for NaN and infinity.
     """
     exact = _fraction(quantity)
-    exponent = 0 if isinstance(quantity, int) else min(int(quantity.as_tuple().exponent), 0)
-    scaled = exact * 10**-exponent
-    digits = str(abs(scaled.numerator)).rjust(1 - exponent, "0")
-    whole, fraction = (digits[:exponent], digits[exponent:].rstrip("0")) if exponent else (digits, "")
-    sign = "-" if exact < 0 else ""
-    return sign + whole + (f".{fraction}" if fraction else "")
+    places = 0
+    if not isinstance(quantity, int):
+        places = max(-int(quantity.as_tuple().exponent), 0)
+    scaled = abs(exact) * 10**places
+    digits = str(scaled.numerator).rjust(places + 1, "0")
+    point = len(digits) - places
+    text = digits[:point]
+    fraction = digits[point:].rstrip("0")
+    if fraction:
+        text += f".{fraction}"
+    return f"-{text}" if exact < 0 else text
 
 
 def _fraction(quantity: Decimal | int | Fraction) -> Fraction:
+    """An exact number as a Fraction; floats, NaN and infinity are refused."""
     if isinstance(quantity, float):
         raise TypeError(f"found the float {quantity!r}; expected a Decimal, an int or a Fraction, which are exact")
     if isinstance(quantity, Decimal) and not quantity.is_finite():
@@ -99,8 +105,10 @@ def quotient(
     if scale is not None and digits is not None:
         raise ValueError("found scale and digits; expected one of them")
     exact = _fraction(numerator) / _fraction(denominator)
+    if scale is not None:
+        return round_half_even(exact, scale)
     if digits is None:
-        return round_half_even(exact, SCALE if scale is None else scale)
+        return round_half_even(exact)
     if exact == 0:
         return Decimal(0)
     places = digits - 1 - _magnitude(abs(exact))
@@ -126,10 +134,13 @@ def allocate(total: Decimal | int, weights: Sequence[Decimal | int], *, scale: i
     units = _fraction(total) * 10**scale
     if units.denominator != 1:
         raise ValueError(f"total: found {total}; expected at most {scale} digits behind the point")
-    sign, count, whole = (-1 if units < 0 else 1), abs(units.numerator), sum(shares)
+    count, whole = abs(units.numerator), sum(shares)
     exact = [count * share / whole for share in shares]
     parts = [share.numerator // share.denominator for share in exact]
+    # The units that are left go to the parts with the largest remainders.
     by_remainder = sorted(range(len(parts)), key=lambda n: (parts[n] - exact[n], n))
     for n in by_remainder[: count - sum(parts)]:
         parts[n] += 1
-    return [_decimal(sign * part, -scale) for part in parts]
+    if units < 0:
+        parts = [-part for part in parts]
+    return [_decimal(part, -scale) for part in parts]

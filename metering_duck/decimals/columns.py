@@ -1,7 +1,7 @@
-"""DECIMALs in SQL: which one holds a quantity, how it comes apart so that nothing overflows, how it is rounded once.
+"""DECIMALs in SQL: which type holds a quantity, how a sum is kept in two parts, how a result is rounded once.
 
-Pure text. A product of a 38-digit level and centuries of microseconds has 56 digits, and a sum may pass 38 on its way;
-so both are kept in two parts, `high × 10^low_digits + low` (R15, R18).
+Pure text. A product of a 38-digit level and centuries of microseconds has 56 digits, and a sum may pass 38 digits on
+its way; so products and sums are kept in two parts, `high × 10^low_digits + low`, and none overflows (R15, R18).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SCALE_DEFAULT = 18
 PART_DIGITS = 19
 WHOLE_DIGITS_MAX = 20
 HALF_EVEN = "half-even"
-# The digits of DuckDB's whole numbers.
+# How many digits the whole numbers of each type of DuckDB have.
 INTEGER_DIGITS = {
     "TINYINT": 3,
     "SMALLINT": 5,
@@ -44,7 +44,7 @@ class DecimalType:
         return f"DECIMAL({self.integer_digits + self.scale}, {self.scale})"
 
     def holds(self, other: DecimalType | None) -> bool:
-        """Whether every number of the other type is one of this."""
+        """Whether this type holds every number of the other type."""
         return other is not None and other.integer_digits <= self.integer_digits and other.scale <= self.scale
 
     @property
@@ -54,7 +54,7 @@ class DecimalType:
 
     @property
     def parts_at_point(self) -> bool:
-        """Whether the whole and the fraction are each short enough to be the two parts."""
+        """Whether the two parts are the whole and the fraction, which are then each short enough."""
         return self.integer_digits <= WHOLE_DIGITS_MAX and self.scale <= PART_DIGITS
 
     @property
@@ -65,29 +65,34 @@ class DecimalType:
     @property
     def low_sql(self) -> str:
         """The type of a sum of lower parts."""
-        return f"DECIMAL({DIGITS_MAX}, {self.scale if self.parts_at_point else 0})"
+        scale = self.scale if self.parts_at_point else 0
+        return f"DECIMAL({DIGITS_MAX}, {scale})"
 
     def parts_sql(self, value: str) -> tuple[str, str]:
-        """A value as its higher and lower part, both of its sign."""
-        if self.parts_at_point:
-            high = f"CAST(trunc({value}) AS DECIMAL(20, 0))"
-            return high, f"{value} - {high}" if self.scale else "CAST(0 AS DECIMAL(1, 0))"
-        whole, base = f"unscaled({value})", f"power_of_ten({PART_DIGITS})"
-        return f"CAST({whole} // {base} AS DECIMAL(20, 0))", f"CAST({whole} % {base} AS DECIMAL(20, 0))"
+        """The higher and the lower part of a value, each with the sign of the value."""
+        if not self.parts_at_point:
+            whole, base = f"unscaled({value})", f"power_of_ten({PART_DIGITS})"
+            return f"CAST({whole} // {base} AS DECIMAL(20, 0))", f"CAST({whole} % {base} AS DECIMAL(20, 0))"
+        high = f"CAST(trunc({value}) AS DECIMAL(20, 0))"
+        low = f"{value} - {high}" if self.scale else "CAST(0 AS DECIMAL(1, 0))"
+        return high, low
 
 
 def decimal_of_type(name: str) -> DecimalType | None:
-    """The DECIMAL that holds every value of a type that DuckDB names so, if it is one of exact numbers."""
+    """The DECIMAL that holds every value of a type of DuckDB, by the type's name; None for a type that is not exact."""
     if name in INTEGER_DIGITS:
         return DecimalType(INTEGER_DIGITS[name], 0)
     match = re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", name)
-    return DecimalType(int(match.group(1)) - int(match.group(2)), int(match.group(2))) if match else None
+    if match is None:
+        return None
+    digits, scale = int(match[1]), int(match[2])
+    return DecimalType(digits - scale, scale)
 
 
 def common_type(types: Iterable[DecimalType], where: str) -> DecimalType:
-    """The smallest DECIMAL that holds all of these.
+    """The smallest DECIMAL that holds every number of several types.
 
-    Raises: ConfigError when none of 38 digits does.
+    Raises: ConfigError where that takes more than 38 digits.
     """
     listed = list(types)
     found = DecimalType(max(t.integer_digits for t in listed), max(t.scale for t in listed))
@@ -101,22 +106,29 @@ def common_type(types: Iterable[DecimalType], where: str) -> DecimalType:
 
 
 def from_unscaled_sql(integer: str, scale: int) -> str:
-    """An integer of at most 38 digits, counted in units of 10^-scale, as DECIMAL(38, scale), of no scale below 0."""
+    """An integer of at most 38 digits, counted in units of 10^-scale, as DECIMAL(38, scale or 0)."""
     if scale < 0:
         return f"TRY({integer} * power_of_ten({-scale}))"
     whole = f"CAST({integer} AS DECIMAL({DIGITS_MAX}, 0))"
-    return f"({whole} * {last_digit_sql(scale)})" if scale else whole
+    if scale == 0:
+        return whole
+    return f"({whole} * {last_digit_sql(scale)})"
 
 
 def last_digit_sql(scale: int) -> str:
-    """10^-scale."""
-    return f"CAST('0.{'1'.rjust(scale, '0')}' AS DECIMAL({scale}, {scale}))" if scale else "CAST(1 AS DECIMAL(1, 0))"
+    """The DECIMAL 10^-scale."""
+    if scale == 0:
+        return "CAST(1 AS DECIMAL(1, 0))"
+    return f"CAST('0.{'1'.rjust(scale, '0')}' AS DECIMAL({scale}, {scale}))"
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """How results are rounded: by `mode` to `scale` fraction digits, or, with `digits`, averages to so many significant
-    ones, which makes every quantity of the run plain text (R16). `column_scale` is that of the column they stand in."""
+    """How results are rounded: by `mode` to `scale` fraction digits (R16).
+
+    With `digits`, averages are rounded to this number of significant digits instead, and every quantity of the run is
+    plain text. `column_scale` is the scale of the column that results stand in.
+    """
 
     scale: int = SCALE_DEFAULT
     digits: int | None = None
@@ -124,32 +136,39 @@ class Rounding:
     mode: str = HALF_EVEN
 
     def quantity_sql(self, value: str, scale: int) -> str:
-        """An exact DECIMAL(38, scale) as a quantity, rounded where digits go; NULL if it does not fit."""
+        """An exact DECIMAL(38, scale) as a quantity, rounded if it has more digits; NULL if it does not fit."""
         if self.digits is not None:
             return f"plain_text({value})"
-        if self.scale < scale and (self.scale < 0 or self.mode != HALF_EVEN):
-            whole = f"rounded_off(unscaled({value}), {min(scale - self.scale, DIGITS_MAX)}, {literal(self.mode)})"
-            value = from_unscaled_sql(whole, self.scale)
-        elif self.scale < scale:
-            cast = f"TRY_CAST({value} AS DECIMAL({DIGITS_MAX}, {self.scale}))"
-            value = f"half_even({value}, {cast}, {scale - self.scale}, {last_digit_sql(self.scale)})"
+        if self.scale < scale:
+            value = self._rounded_sql(value, scale)
         return self._in_column_sql(value)
 
+    def _rounded_sql(self, value: str, scale: int) -> str:
+        """A DECIMAL(38, scale) with fewer fraction digits: by a cast that is corrected, or by long division."""
+        dropped = scale - self.scale
+        if self.mode == HALF_EVEN and self.scale >= 0:
+            cast = f"TRY_CAST({value} AS DECIMAL({DIGITS_MAX}, {self.scale}))"
+            return f"half_even({value}, {cast}, {dropped}, {last_digit_sql(self.scale)})"
+        whole = f"rounded_off(unscaled({value}), {min(dropped, DIGITS_MAX)}, {literal(self.mode)})"
+        return from_unscaled_sql(whole, self.scale)
+
     def _in_column_sql(self, value: str) -> str:
+        """A number as the type of the column of results; NULL if it does not fit."""
         return f"TRY_CAST({value} AS DECIMAL({DIGITS_MAX}, {self.column_scale}))"
 
     def exact_text_sql(self, value: str, scale: int) -> str:
-        """The exact value as text beside one that lost digits, so that readings still combine (R20); else NULL."""
-        loses = self.digits is None and self.scale < scale
-        return f"plain_text({value})" if loses else "CAST(NULL AS VARCHAR)"
+        """The exact value as text where rounding drops digits, so that readings still combine (R20); else NULL."""
+        if self.digits is None and self.scale < scale:
+            return f"plain_text({value})"
+        return "CAST(NULL AS VARCHAR)"
 
     @property
     def average_sql(self) -> str:
-        """A quotient, as sql/averages.sql or sql/significant.sql rounded it."""
+        """The column of a quotient that sql/averages.sql or sql/significant.sql has rounded."""
         if self.digits is not None:
             return "significant"
         return self._in_column_sql(from_unscaled_sql("rounded", self.scale))
 
     def direct_average_sql(self, total: str, divisor: str) -> str:
-        """A quotient by DuckDB's exact division of DECIMALs, half to even."""
+        """A quotient by DuckDB's exact division of DECIMALs, rounded half to even."""
         return self._in_column_sql(f"decimal_division({total}, CAST({divisor} AS DECIMAL(18, 0)), {self.scale})")

@@ -1,6 +1,6 @@
 """Quotients: numerator / divisor over integers in two parts, rounded once (R15, R16); shared by all averages.
 
-A numerator is `high × 10^low_digits + low`, both HUGEINT, counted in units of 10^-scale: nothing overflows on its way.
+A numerator is `high × 10^low_digits + low`, both HUGEINT, counted in units of 10^-scale, so that no step overflows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from metering_duck.statements.stages import Stage, load_stage, over
 
 @dataclass(frozen=True)
 class Quotient:
-    """What is divided: the numerator's parts and the divisor, each SQL over `source`."""
+    """A division: the numerator's two parts and the divisor, each as SQL over the stage `source`."""
 
     source: str
     high: str
@@ -24,9 +24,10 @@ class Quotient:
     divisor: str
 
     def stages(self, name: str, decimal: DecimalType, rounding: Rounding) -> list[Stage]:
-        """`divided_NAME`, `averages_NAME` and, for significant digits, `significant_NAME`, with what they need."""
-        more = rounding.scale - decimal.scale
-        steps = steps_sql(max(more, 0), min(max(-more, 0), DIGITS_MAX)) | {"rounding": literal(rounding.mode)}
+        """The stages up to `averages_NAME`, and up to `significant_NAME` where results have significant digits."""
+        more = max(rounding.scale - decimal.scale, 0)
+        fewer = min(max(decimal.scale - rounding.scale, 0), DIGITS_MAX)
+        steps = steps_sql(more, fewer) | {"rounding": literal(rounding.mode)}
         divided = _with_constants(steps, f"divided_{name}")
         stages = [*self._divided(name, decimal), over(load_stage("averages"), {"divided": divided}, f"averages_{name}")]
         if rounding.digits is not None:
@@ -36,7 +37,7 @@ class Quotient:
         return stages
 
     def _divided(self, name: str, decimal: DecimalType) -> list[Stage]:
-        """The quotient of the two parts, the lower one first brought below its base."""
+        """The stages up to `divided_NAME`: the parts are brought into their ranges, then divided."""
         base = f"power_of_ten({decimal.low_digits})"
         carried = {
             "high_carried": f"CAST({self.high} AS HUGEINT) + {self.low} // {base}",
@@ -73,14 +74,25 @@ def _with_constants(constants: Mapping[str, str], source: str) -> str:
 
 
 def steps_sql(more: int | str, fewer: int | str) -> dict[str, str]:
-    """What long division takes from how many digits more a result has, or fewer, than its numerator; numbers or SQL."""
+    """The parameters of long division, by how many digits more, or fewer, a result has than its numerator.
+
+    Both are numbers, or SQL for numbers.
+    """
     if isinstance(more, str):
-        first, second = f"least({more}, {PART_DIGITS})", f"greatest({more} - {PART_DIGITS}, 0)"
+        first = f"least({more}, {PART_DIGITS})"
+        second = f"greatest({more} - {PART_DIGITS}, 0)"
+        room = f"{DIGITS_MAX} - {more}"
     else:
-        first, second = str(min(more, PART_DIGITS)), str(max(more - PART_DIGITS, 0))
-    room = f"{DIGITS_MAX} - {more}" if isinstance(more, str) else str(DIGITS_MAX - more)
-    powers = {"first_step": first, "second_step": second, "dropped": fewer, "quotient_max": room}
-    return {"more_digits": str(more)} | {name: f"power_of_ten({exponent})" for name, exponent in powers.items()}
+        first = str(min(more, PART_DIGITS))
+        second = str(max(more - PART_DIGITS, 0))
+        room = str(DIGITS_MAX - more)
+    return {
+        "more_digits": str(more),
+        "first_step": f"power_of_ten({first})",
+        "second_step": f"power_of_ten({second})",
+        "dropped": f"power_of_ten({fewer})",
+        "quotient_max": f"power_of_ten({room})",
+    }
 
 
 def numerator_text_sql(decimal: DecimalType) -> str:

@@ -1,26 +1,29 @@
-"""Spark's errors in our words: one line that says what was found, what was expected, and the way out."""
+"""Spark's errors as errors of ours: one line that says what was found, what was expected, and the way out."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from metering_duck.errors import ConfigError, MeteringError, SourceError
 
 JAVA_NEEDED, GET_JAVA = 17, "install OpenJDK 17, or set JAVA_HOME"
 LIBRARIES = {"delta": "io.delta:delta-spark_2.13", "iceberg": "org.apache.iceberg:iceberg-spark-runtime"}
+_DETAILS = re.compile(r'details = "(.*)"')
+_TASK_ERROR = re.compile(r"^[\w.]+(?:Error|Exception)\b.*")
+_SPARK_ERROR = re.compile(r"\[[A-Z][A-Z0-9_.]+\] .*")
 _AN_ERROR = re.compile(r"(?:[\w$]+\.)*\w*(?:Error|Exception): .*")
 
 
 @contextlib.contextmanager
 def errors(where: str) -> Iterator[None]:
-    """Spark's errors in our words; what is ours already stays."""
+    """Raise Spark's errors of a with statement as errors of ours; an error that is ours already stays as it is."""
     try:
         with warnings.catch_warnings():
-            # Of the pandas that is beside it, which is not used here, and of what becomes an error all the same.
+            # pyspark warns of the installed pandas, which is not used here, and of what then raises an error anyway.
             warnings.filterwarnings("ignore", module="pyspark")
             yield
     except MeteringError:
@@ -30,14 +33,14 @@ def errors(where: str) -> Iterator[None]:
 
 
 def is_gone(said: str) -> bool:
-    """Whether nobody answers any more."""
+    """Whether Spark says that the Connect server does not answer any more."""
     return "StatusCode.UNAVAILABLE" in said or "[RETRIES_EXCEEDED]" in said
 
 
 def in_our_words(where: str, said: str, log: str = "") -> MeteringError:
-    """What Spark says, and what its JVM wrote where it did not start, in one line.
+    """What Spark said as an error of one line; `log` is what the JVM wrote, where it did not start.
 
-    A task's own error is behind the traceback of its worker.
+    The error of a task comes at the end of the traceback of its worker.
     """
     missing = re.search(r"ModuleNotFoundError: No module named '(metering_duck|duckdb|pyarrow)'", said)
     if missing:
@@ -86,16 +89,25 @@ def _differing(said: str) -> str:
 
 
 def _gist(said: str, log: str) -> str:
-    """The line that says what is wrong."""
+    """The line that says what is wrong, without its full stop.
+
+    gRPC puts it behind `details`; a task at the end of its traceback; Spark behind an error class in brackets; Java
+    behind the name of an exception. The first of these that is found counts, else the first line.
+    """
     if "JAVA_GATEWAY_EXITED" in said and log:
         said = log
-    details = re.search(r'details = "(.*)"', said)
+    details = _DETAILS.search(said)
     if details:
         return details[1].rstrip(".")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    of_task = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
-    # Of what the JVM says, the class of an error comes first, behind where it was called from.
-    of_spark = [found[0] for line in lines if (found := re.search(r"\[[A-Z][A-Z0-9_.]+\] .*", line))]
+    of_task = _found_in(lines, _TASK_ERROR)
     if "Traceback" in said and of_task:
         return of_task[-1].rstrip(".")
-    return (of_spark or [found[0] for line in lines if (found := _AN_ERROR.search(line))] or lines)[0].rstrip(".")
+    telling = _found_in(lines, _SPARK_ERROR) or _found_in(lines, _AN_ERROR) or lines
+    return telling[0].rstrip(".")
+
+
+def _found_in(lines: Iterable[str], pattern: re.Pattern[str]) -> list[str]:
+    """The part of each line that a pattern finds, of the lines in which it finds one."""
+    matches = [pattern.search(line) for line in lines]
+    return [match[0] for match in matches if match]

@@ -19,7 +19,7 @@ _SIZE = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|bytes|%)", re.IGNORECASE)
 
 
 def check_settings(threads: object, memory_limit: object, temp_dir: str | Path | None) -> None:
-    """Refuse settings that DuckDB would refuse in words of its own, or take for others.
+    """Refuse settings that DuckDB would refuse in words of its own, or understand as something else.
 
     Raises: ConfigError.
     """
@@ -55,11 +55,11 @@ def connect(directory: Path, threads: int | None, memory_limit: str | None) -> d
 def open_inputs(
     connection: duckdb.DuckDBPyConnection, paths: Sequence[str], extensions: Collection[str]
 ) -> RemoteInputs:
-    """Make a connection read these paths, those that are URLs by httpfs or by fsspec; the settings are still open."""
+    """Make a connection read these paths: URLs by httpfs, or else by fsspec; its settings must not be locked yet."""
     for name in extensions:
         load(connection, name)
     urls = [path for path in paths if scheme_of(path)]
-    # What a DuckLake has written it does not write again.
+    # The files of a DuckLake never change once they are written, so their ETags are not asked for.
     seen = {} if extensions else listed(urls)
     if urls and ("httpfs" in extensions or why_fsspec(urls) is None):
         prepare(connection, urls)
@@ -70,9 +70,9 @@ def open_inputs(
 
 
 def lock_down(connection: duckdb.DuckDBPyConnection, directory: Path, paths: Sequence[str]) -> None:
-    """Allow these files and the directory, forbid the rest of the world, and lock the settings."""
+    """Allow these files and the directory, forbid all other files, and lock the settings."""
     _set(connection, "allowed_directories", literal_list([str(directory)]))
-    # A path is asked for as a pattern of itself first.
+    # DuckDB looks a path up as a pattern first, so the pattern that matches only this path is allowed, too.
     _set(connection, "allowed_paths", literal_list(dict.fromkeys([*paths, *map(pattern_of, paths)])))
     _set(connection, "enable_external_access", "false")
     _set(connection, "lock_configuration", "true")

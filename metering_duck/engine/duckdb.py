@@ -1,7 +1,7 @@
 """Engine: a locked-down DuckDB connection with a temporary directory, and running queries in it.
 
 The connection may read the files it was given and its own temporary directory, and nothing else; it may write only
-there. Its configuration is locked before any SQL that was made from a config runs.
+into that directory. Its configuration is locked before any SQL that was made from a config runs.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Engine:
         _open_engines.add(self)
 
     def lock_down(self, paths: Sequence[str], *, extensions: Collection[str] = ()) -> None:
-        """Allow these files and the temporary directory, forbid the rest of the world, and lock the settings."""
+        """Allow these files and the temporary directory, forbid all other files, and lock the settings."""
         try:
             self._explain = open_inputs(self.connection, paths, extensions).failure
             lock_down(self.connection, self.directory, paths)
@@ -86,7 +86,7 @@ class Engine:
             raise
 
     def at_close(self, callback: Callable[[], object]) -> None:
-        """What else is to end with this engine."""
+        """Call `callback` when this engine is closed."""
         self._closing.callback(callback)
 
     def close(self) -> None:
@@ -105,18 +105,18 @@ class Engine:
         self.close()
 
     def interrupt(self) -> None:
-        """Stop what is running, from another thread; it raises Interrupted there."""
+        """Stop the query that is running, from another thread; the query raises Interrupted."""
         with contextlib.suppress(duckdb.Error):
             self.connection.interrupt()
 
     # --- running ----------------------------------------------------------------------------------------------------
 
     def postpone(self, work: Callable[[], object]) -> None:
-        """Leave work until the first query is run: whoever only asks what would be run is spared it."""
+        """Do work just before the first query is run, and never for a caller who only asks which SQL would be run."""
         self._postponed.append(work)
 
     def _catch_up(self) -> None:
-        """Do what was left until now."""
+        """Do the work that was postponed."""
         while self._postponed:
             self._postponed.pop()()
 
@@ -126,7 +126,7 @@ class Engine:
         self._run(query, f"CREATE OR REPLACE TEMP TABLE {identifier(query.name)} AS\n{query.sql}")
 
     def rows(self, sql: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
-        """The rows of a small statement of our own."""
+        """The rows of a small statement that is part of this library."""
         with self.lock, self._errors(sql, sql, parameters or {}):
             self._define(sql)
             return self.connection.execute(sql, parameters or {}).fetchall()
@@ -140,18 +140,18 @@ class Engine:
         return bool(self.rows(f"SELECT 1 FROM duckdb_tables() WHERE table_name = {literal(table)}"))
 
     def describe(self, relation: str) -> dict[str, str]:
-        """Column → type of something that can stand behind FROM, in its order."""
+        """Column → type, in their order, of a relation: anything that can stand behind FROM."""
         return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")}
 
     def keep(self, name: str, rows: pa.Table) -> None:
-        """Fill a temporary table with rows of our own."""
+        """Make a temporary table of Arrow rows."""
         with self.lock:
             self.connection.register(f"{name}_rows", rows)
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS FROM {name}_rows")
             self.connection.unregister(f"{name}_rows")
 
     def attach(self, sql: str, table: str, name: str) -> str:
-        """A table of a DuckDB file or a DuckLake, attached by SQL of ours, as something that can stand behind FROM.
+        """Attach a DuckDB file or a DuckLake by the SQL behind ATTACH; its table, as it can stand behind FROM.
 
         Raises: SourceError for a file that is no DuckDB database, or has no such table.
         """
@@ -172,7 +172,7 @@ class Engine:
         *,
         without: Sequence[str] = (),
     ) -> None:
-        """Add rows to a table by the names of their columns, `without` some, with more `columns` (name → SQL)."""
+        """Add rows to a table by the names of their columns, `without` some columns and with more `columns` (name → SQL)."""
         star = f"* EXCLUDE ({', '.join(without)})" if without else "*"
         sql = f"INSERT INTO {identifier(table)} BY NAME\n{select(columns or {}, 'rows_to_insert', star=star)}"
         with self.lock, self._errors(table, sql, {}):
@@ -182,7 +182,7 @@ class Engine:
             self.connection.unregister("rows_to_insert")
 
     def stream(self, query: Query, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """The query's rows as Arrow batches, in its order; nothing is held but one batch."""
+        """The query's rows as Arrow batches, in the query's order; one batch is in memory at a time."""
         self._catch_up()
         with self.lock, self._errors(query.name, query.sql, query.bound):
             reader = self._reader(query, batch_rows)
@@ -202,7 +202,7 @@ class Engine:
             return pa.Table.from_batches(list(reader), reader.schema)
 
     def at_once(self, statements: Sequence[str]) -> pa.Table:
-        """The rows of statements of our own that wait for a network, several beside each other, as one table."""
+        """The rows of several statements as one table; they run at the same time, since each waits for a network."""
 
         def read(sql: str) -> pa.Table:
             with self.connection.cursor() as cursor:
@@ -221,16 +221,16 @@ class Engine:
             self.connection.execute(sql, query.bound)
 
     def _define(self, sql: str) -> None:
-        """Create the functions of ours that the SQL calls, those not created yet: all of them take a while."""
+        """Create the functions of sql/functions.sql that the SQL calls; creating all of them would take a while."""
         for name in functions_of(sql):
             if name not in self._defined:
                 self.connection.execute(functions()[name])
                 self._defined.add(name)
 
     def watched(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Tell the progress of what runs inside."""
+        """Tell the progress of the query that runs in a with statement."""
         return watched(self.connection, name, self._progress)
 
     def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> contextlib.AbstractContextManager[None]:
-        """Raise what DuckDB raises inside as an error of ours."""
+        """Raise DuckDB's errors of a with statement as errors of ours."""
         return translated(name, sql, parameters, self._explain, spills_to=self.directory.parent)

@@ -9,7 +9,8 @@ import duckdb
 
 from metering_duck.statements.quote import identifier
 
-# Else DuckDB fetches an extension at the first word that needs it, some even at LOAD, and takes secrets from files.
+# Without these settings DuckDB fetches an extension at the first statement that needs it, some at LOAD, and takes
+# secrets from files.
 CLOSED: dict[str, Any] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -37,5 +38,5 @@ def can_load(name: str) -> bool:
 
 
 def missing(name: str) -> str:
-    """What was found in place of an extension."""
+    """The words of a message for an extension that is not on this machine."""
     return f"no extension {name} for duckdb {duckdb.__version__}"

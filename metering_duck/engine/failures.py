@@ -1,4 +1,4 @@
-"""DuckDB's errors in our words: an input that cannot be read, the machine's limits, or our bug."""
+"""DuckDB's errors as errors of ours: an input that cannot be read, the machine's limits, or our bug."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ import pyarrow as pa
 from metering_duck.engine.remote import changed, explained, shown
 from metering_duck.errors import Interrupted, MeteringError, SourceError, StageError, first_few
 
-# What DuckDB says of a file or a table that it cannot use → the error for a person.
+# Makes the error that a person sees of DuckDB's message about a file or a table that it cannot use.
 Explain = Callable[[str], MeteringError]
-# What well-made SQL never raises, whatever the data; all else is the data's.
+# Errors that correct SQL never raises, whatever the data; all other errors come from the data.
 OUR_BUGS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.SyntaxException)
-# How the text begins where a file system speaks, not one of DuckDB's readers; it may not name the file.
+# How a message begins that comes from a file system, not from one of DuckDB's readers; it may not name the file.
 _OF_A_FILE_SYSTEM = re.compile(r"\b(HTTP|IO|Permission) Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
 _UNNAMED = re.compile(r"https?://|HTTP Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
 _URL = re.compile(r"\w+://\S+")
-# What is read as Parquet below a folder; it may have been a file when it was listed.
+# The pattern that DuckDB reads for a folder of Parquet files; the folder may have been a file when it was listed.
 _BELOW_FOLDER = "/**/*.parquet"
 
 
 class Overflow(MeteringError):
-    """A sum passed 38 digits on its way, or at its end: the caller adds again in two parts."""
+    """A sum has more than 38 digits, or had them before its end: the caller adds again in two parts."""
 
 
 @contextlib.contextmanager
 def translated(name: str, sql: str, parameters: dict[str, object], explain: Explain, spills_to: Path) -> Iterator[None]:
-    """Raise what DuckDB raises inside as an error of ours; `name`, `sql` and `parameters` are the statement."""
+    """Raise DuckDB's errors of a with statement as errors of ours; `name`, `sql` and `parameters` are the statement."""
     try:
         yield
     except (duckdb.InterruptException, KeyboardInterrupt):
@@ -48,7 +48,7 @@ def translated(name: str, sql: str, parameters: dict[str, object], explain: Expl
     except OUR_BUGS as error:
         raise StageError(name, sql, parameters, first_line(error)) from error
     except (duckdb.HTTPException, UnicodeDecodeError) as error:
-        # httpfs 1.5.5 says the bytes that it got where an object is not what it was.
+        # httpfs 1.5.5 puts the bytes that it got into the message where an object has changed.
         raise explain(f"HTTP Error: {error}") from None
     except (duckdb.Error, pa.ArrowException) as error:
         if "has an open result" in str(error):
@@ -79,14 +79,14 @@ def attach_failure(name: str, error: duckdb.Error) -> SourceError:
 
 @dataclass(frozen=True)
 class RemoteInputs:
-    """The URLs that a connection reads, and what was said of them when they were listed."""
+    """The URLs that a connection reads, and what the listing said of each: its size, its ETag."""
 
     urls: Sequence[str] = ()
     listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def failure(self, text: str) -> MeteringError:
-        """What DuckDB says of an input that it cannot read, in our words."""
-        # httpfs may say http://endpoint/bucket/key for s3://bucket/key.
+        """The error for DuckDB's message about an input that it cannot read."""
+        # httpfs may write http://endpoint/bucket/key for s3://bucket/key.
         named = [url for url in self.urls if url.partition("://")[2] in text]
         is_remote = bool(named) or _UNNAMED.search(text) is not None
         if self.urls and is_remote and _OF_A_FILE_SYSTEM.search(text):
@@ -96,21 +96,23 @@ class RemoteInputs:
         return SourceError(unreadable(text))
 
     def _remote_failure(self, text: str, named: Sequence[str]) -> SourceError:
-        """What a file system says of a remote file; where it names none, it may be any of them."""
+        """The error for a file system's message about a remote file; if it names none, any of the URLs may be meant."""
         for url in named:
             text = text.replace(url, "")
         suspects = named or self.urls
-        others = changed(self.listed, suspects)
-        said = "FileExpired" if others else _URL.sub("", text)
-        where = first_few(shown(url) for url in others or suspects)
+        said = _URL.sub("", text)
+        have_changed = changed(self.listed, suspects)
+        if have_changed:
+            suspects, said = have_changed, "FileExpired"
+        where = first_few(shown(url) for url in suspects)
         return SourceError(f"{where}: {explained(said, suspects[0])}")
 
 
 def unreadable(text: str) -> str:
-    """What DuckDB says of a file that it cannot read, in our words: which file, which line, what is wrong."""
+    """A message for DuckDB's about a file that it cannot read: which file, which line, what is wrong."""
     where = _file_named_in(text) or "input"
     if where.endswith(_BELOW_FOLDER):
-        # DuckDB looks for files below what is no file any more.
+        # The path is no file any more, so DuckDB has taken it for a folder.
         return f"{where.removesuffix(_BELOW_FOLDER)}: is gone; expected it to be there until the end. hint: run again"
     line = re.search(r"CSV Error on Line: (\d+)", text)
     if line is None:

@@ -1,13 +1,13 @@
-"""httpfs: s3:// and http(s):// read by DuckDB's own extension where it can be loaded, by fsspec where not.
+"""httpfs: s3:// and http(s):// are read by DuckDB's own extension where it can be loaded, else by fsspec.
 
-Listing stays with fsspec (engine/remote.py). The credentials are those of the usual chain, as botocore finds them; they
-are bound to a statement, kept in the connection's memory, and never part of a SQL text.
+fsspec lists files in any case (engine/remote.py). The credentials are those that botocore finds in its usual chain;
+they are bound to a statement, kept in the connection's memory, and never part of a SQL text.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,23 +19,23 @@ from metering_duck.engine.extensions import CLOSED, load, missing
 from metering_duck.engine.remote import S3_RETRIES, S3_SCHEMES, bucket_of, explaining_reads, scheme_of
 
 SCHEMES = {*S3_SCHEMES, "http", "https"}
-# "0" keeps to fsspec.
+# The environment variable that turns httpfs off when it is "0".
 CHOICE = "METERING_DUCK_HTTPFS"
 SETTINGS: dict[str, object] = {
-    # What an object was when it was first opened, it stays for the connection: each read compares its ETag with that.
+    # Each read compares the ETag of an object with its ETag when the connection first opened it.
     "enable_http_metadata_cache": True,
     "unsafe_disable_etag_checks": False,
-    # A name of an object is a name: ? begins no options, * and [ match nothing else.
+    # The name of an object is taken as it is: ? begins no options, * and [ match no other names.
     "s3_url_compatibility_mode": True,
     "allow_asterisks_in_http_paths": True,
     "enable_curl_server_cert_verification": True,
     "enable_server_cert_verification": True,
-    # What is throttled is tried again after 0.1, 0.2, 0.4 s and so on, some 13 s in all.
+    # A request that is throttled is tried again after 0.1, 0.2, 0.4 s and so on, some 13 s in all.
     "http_retries": S3_RETRIES["max_attempts"],
     "http_retry_wait_ms": 100,
     "http_retry_backoff": 2,
 }
-# What LOAD takes from the environment, and every statement could see.
+# Settings that LOAD takes from the environment, and that every statement could see.
 TAKEN_BY_LOAD = ("s3_access_key_id", "s3_secret_access_key", "s3_session_token", "s3_endpoint", "s3_use_ssl")
 
 
@@ -54,7 +54,7 @@ def why_fsspec(urls: Iterable[str]) -> str | None:
 
 
 def _has_own_options() -> bool:
-    """Whether s3fs is told by a file or a variable of fsspec's what no other library knows."""
+    """Whether fsspec's own files or variables set options of s3fs, which no other library reads."""
     try:
         from fsspec.config import conf
     except ImportError:
@@ -80,7 +80,7 @@ def _fault() -> str | None:
 def prepare(connection: duckdb.DuckDBPyConnection, urls: Sequence[str]) -> None:
     """Make a connection read these URLs by httpfs, S3 with the credentials of the usual chain; to be locked afterwards.
 
-    Raises: SourceError for credentials that cannot be told.
+    Raises: SourceError where the credentials cannot be found out.
     """
     load(connection, "httpfs")
     _set(connection)
@@ -101,7 +101,7 @@ def _set(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def s3_options(buckets: Iterable[str]) -> tuple[str, dict[str, Any]]:
-    """The certificates that are trusted, and the options of a secret that opens what s3fs opens."""
+    """The file of trusted certificates, and the options of a DuckDB secret that reads what s3fs could read."""
     from botocore.httpsession import get_cert_path
     from botocore.session import Session
 
@@ -112,14 +112,22 @@ def s3_options(buckets: Iterable[str]) -> tuple[str, dict[str, Any]]:
     if credentials:
         keys = credentials.get_frozen_credentials()
         options |= {"KEY_ID": keys.access_key, "SECRET": keys.secret_key}
-        options |= {"SESSION_TOKEN": keys.token} if keys.token else {}
+        if keys.token:
+            options["SESSION_TOKEN"] = keys.token
     at = urlsplit(client.meta.endpoint_url)
-    is_amazon = at.netloc.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-    # Amazon's own are made by httpfs, which changes them with the region of a bucket that lies elsewhere.
+    # Amazon's own endpoints are made by httpfs, which follows a bucket into another region.
     if at.netloc not in ("s3.amazonaws.com", f"s3.{client.meta.region_name}.amazonaws.com"):
         options |= {"ENDPOINT": at.netloc, "USE_SSL": at.scheme == "https"}
-    style = (client.meta.config.s3 or {}).get("addressing_style", "auto")
-    if style == "auto":
-        style = "virtual" if is_amazon and not any("." in bucket for bucket in buckets) else "path"
-    options["URL_STYLE"] = "vhost" if style == "virtual" else "path"
+    options["URL_STYLE"] = _url_style(client.meta.config.s3 or {}, at.netloc, buckets)
     return get_cert_path(session.get_config_variable("ca_bundle") or True), options
+
+
+def _url_style(config: Mapping[str, str], host: str, buckets: Iterable[str]) -> str:
+    """Whether a bucket is part of the host's name (vhost) or of the path, as botocore would decide."""
+    style = config.get("addressing_style", "auto")
+    if style == "auto":
+        is_amazon = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+        # The certificate of a host does not hold for a bucket with a dot in its name.
+        has_dots = any("." in bucket for bucket in buckets)
+        return "vhost" if is_amazon and not has_dots else "path"
+    return "vhost" if style == "virtual" else "path"

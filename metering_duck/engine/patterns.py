@@ -10,7 +10,7 @@ from metering_duck.engine.failures import first_line
 
 
 def pattern_faults(patterns: Iterable[str]) -> dict[str, str]:
-    """Regular expression → why RE2 cannot read it, of those that it cannot."""
+    """Regular expression → why RE2 cannot read it, of the expressions that RE2 cannot read."""
     faults = {}
     with duckdb.connect(":memory:") as connection:
         for pattern in patterns:

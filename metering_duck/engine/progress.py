@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import duckdb
 
-# Told the name of what runs, and how many percent of it are done.
+# A function that is told the name of the query that runs, and how many percent of it are done.
 Progress = Callable[[str, float], None]
 SECONDS_BETWEEN = 0.2
 

@@ -1,4 +1,4 @@
-"""Remote files: s3://, gs://, az:// and http(s):// by fsspec, and what goes wrong there in our words.
+"""Remote files: s3://, gs://, az:// and http(s):// by fsspec, and the errors of its libraries as errors of ours.
 
 Credentials are found by each library's own chain (for S3 the environment, profiles, AWS_ENDPOINT_URL, roles); none is
 taken from a path, and none is ever in a message.
@@ -31,13 +31,14 @@ LIBRARIES = {
 S3_SCHEMES = ("s3", "s3a")
 DELTA_LOG = "_delta_log"
 UNEXPLAINED = "cannot be read"
-# A range that is asked for brings this much with it: few requests, and no whole file for its footer.
+# How much is read ahead with each range: few requests, and a footer does not take the whole file.
 BLOCK_BYTES = 1 << 20
-# What is written goes out in parts of this size, which S3 wants to be at least 5 MB.
+# The size of the parts of an upload, which S3 wants to be at least 5 MB.
 PART_BYTES = 16 << 20
-# Of how many files the ETag is asked again, to say which of them has changed.
+# For how many files the ETag is asked again, to say which of them has changed.
 ASKED_AT_MOST = 100
 S3_RETRIES = {"max_attempts": 8, "mode": "standard"}
+# Words of a message about reading → words of the same message about writing.
 READS_AND_WRITES = {
     "permission to read it": "permission to write it",
     "to get its objects": "to put objects there",
@@ -46,20 +47,23 @@ READS_AND_WRITES = {
     "a file that can be read to its end": "a place that can be written",
 }
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-# What may be a secret, or may hold one: a user in a URL, a query (signed URLs), anything that calls itself a key.
+# The parts of a URL that may hold a secret: a user before the host, and the query of a signed URL.
 _USER = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY = re.compile(r"\?\S+")
 
 
 def scheme_of(path: str) -> str:
-    """The scheme of a URL, in lower case; of a path on this machine none."""
+    """The scheme of a URL, in lower case; "" for a path on this machine."""
     found = _SCHEME.match(path)
     return found.group(1).lower() if found else ""
 
 
 def shown(url: str) -> str:
-    """A URL without what may be a secret; a path on this machine as it is."""
-    return url if not scheme_of(url) else _QUERY.sub("?…", _USER.sub("…@", url))
+    """A URL without the parts that may hold a secret; a path on this machine as it is."""
+    if not scheme_of(url):
+        return url
+    without_user = _USER.sub("…@", url)
+    return _QUERY.sub("?…", without_user)
 
 
 def filesystem_of(url: str, **options: Any) -> Any:
@@ -87,7 +91,7 @@ def filesystem_of(url: str, **options: Any) -> Any:
 
 
 def _check_bucket(url: str) -> None:
-    """Credentials do not belong into a path, which is remembered and shown.
+    """Refuse credentials in a path, since paths are remembered and shown.
 
     Raises: SourceError.
     """
@@ -97,9 +101,9 @@ def _check_bucket(url: str) -> None:
 
 
 def listed(urls: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What was said of the files at URLs when they were listed: their sizes, and with S3 and the web their ETags.
+    """URL → what its server says of the file: the size, and for S3 and the web the ETag.
 
-    Raises: SourceError for one that is gone.
+    Raises: SourceError for a file that is gone.
     """
     found = {}
     for url in urls:
@@ -110,14 +114,14 @@ def listed(urls: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def etag_of(url: str) -> str | None:
-    """The ETag of what is at a URL now, where it has one."""
+    """The ETag of the file that is at a URL now; None where it has no ETag."""
     with explaining_reads(url):
         tag: str | None = filesystem_of(url, skip_instance_cache=True).info(url).get("ETag")
         return tag
 
 
 def changed(found: Mapping[str, Mapping[str, Any]], urls: Iterable[str]) -> list[str]:
-    """Which files have another ETag than when they were listed; only the first ASKED_AT_MOST are asked."""
+    """The files whose ETag has changed since they were listed; only the first ASKED_AT_MOST are asked for it."""
     with_etag = [url for url in urls if "ETag" in found.get(url, ())]
     others = []
     for url in with_etag[:ASKED_AT_MOST]:
@@ -128,10 +132,10 @@ def changed(found: Mapping[str, Mapping[str, Any]], urls: Iterable[str]) -> list
 
 
 def filesystems_of(urls: Sequence[str], found: Mapping[str, Mapping[str, Any]]) -> list[Any]:
-    """The file systems that read these URLs, S3's as it was `found` listed: each read asks for the ETag of then."""
+    """The file systems that read these URLs; with S3, each read asks for the ETag that was `found` by the listing."""
     files: dict[str, Any] = {}
     for url in urls:
-        # Whatever was listed before, none is opened that has credentials in it.
+        # A URL with credentials is refused here, too, whoever listed it.
         filesystem_of(url)
         library = LIBRARIES[scheme_of(url)][0]
         if library not in files:
@@ -147,7 +151,7 @@ def filesystems_of(urls: Sequence[str], found: Mapping[str, Mapping[str, Any]]) 
 
 
 def _modified(ask: Callable[[str], Any], path: str) -> Any:
-    """When a file was written, which DuckDB wants to know; where a library cannot say it, always the same moment."""
+    """When a file was written, which DuckDB asks for; a constant moment where the library cannot say when."""
     try:
         return ask(path)
     except NotImplementedError:
@@ -155,17 +159,17 @@ def _modified(ask: Callable[[str], Any], path: str) -> Any:
 
 
 def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]:
-    """The files that a URL, a folder or a glob names, in the order of their names; a folder's by their `suffixes`.
+    """The files that a URL, a folder or a glob names, in the order of their names; in a folder those with `suffixes`.
 
-    Raises: SourceError where there is none, or it cannot be looked at.
+    Raises: SourceError where there is no such file, or the place cannot be looked at.
     """
-    # What Hadoop calls s3a:// is s3://, and the same object must not go by two names.
+    # Hadoop writes s3a:// for s3://, and one object must not have two names.
     url = re.sub("^s3a://", "s3://", url, flags=re.IGNORECASE)
     files = filesystem_of(url)
     with explaining_reads(url):
         _forget(files, url)
         if scheme_of(url) in ("http", "https"):
-            # Whether it is there, and not only whether somebody says so.
+            # Asks the server for the file itself: a listing of the web would not tell.
             files.info(url)
             return [url]
         if any(mark in url for mark in "*?["):
@@ -175,7 +179,7 @@ def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]
         else:
             found = [url]
         if not found:
-            # A bucket that is not there, or may not be listed, is said to be that.
+            # Raises an error of its own for a bucket that is not there, or may not be listed.
             files.ls(bucket_of(url), detail=False)
     if not found:
         raise SourceError(f"{shown(url)}: found no such object; expected one, a folder, or a glob of some.")
@@ -202,7 +206,7 @@ def _below(files: Any, url: str, suffixes: tuple[str, ...]) -> list[str]:
 
 
 def _forget(files: Any, url: str) -> None:
-    """Forget what was listed of a URL before, and nothing else: another input of this run may be beside it."""
+    """Forget earlier listings of a URL, and no others: the listing of another input of this run is still needed."""
     if scheme_of(url) not in S3_SCHEMES:
         files.invalidate_cache()
         return
@@ -213,7 +217,7 @@ def _forget(files: Any, url: str) -> None:
 
 
 def check_no_delta(pattern: str, paths: Iterable[str]) -> None:
-    """Files of a Delta table, some of which its log has deleted, are not read as files, on disk or elsewhere.
+    """Refuse to read the files of a Delta table as plain files, since its log has deleted some of them.
 
     Raises: SourceError.
     """
@@ -228,13 +232,13 @@ def check_no_delta(pattern: str, paths: Iterable[str]) -> None:
 
 
 def _is_hidden(path: str, pattern: str) -> bool:
-    """Whether a glob passes over a name, as it does on disk: a dot is to be asked for."""
+    """Whether a glob leaves a file out because its name begins with a dot, which the glob's name does not."""
     name, asked = path.rpartition("/")[2], pattern.rpartition("/")[2]
     return name.startswith(".") and not asked.startswith(".")
 
 
 def _is_data(path: str, folder: str, suffixes: tuple[str, ...]) -> bool:
-    """Whether a file below a folder is one with events."""
+    """Whether a file below a folder has events: one of the suffixes, and no hidden part in its path."""
     below = path[len(folder.split("://", 1)[1].rstrip("/")) :].strip("/")
     name = below.lower().removesuffix(".gz").removesuffix(".zst")
     return name.endswith(suffixes) and not any(part.startswith((".", "_")) for part in below.split("/"))
@@ -246,14 +250,16 @@ def bucket_of(url: str) -> str:
 
 
 def delta_options(place: str) -> dict[str, str] | None:
-    """What Delta's own library does not find in the environment itself: that http is meant, and AWS_PROFILE's keys.
+    """Options for Delta's library, for what it does not read from the environment: plain http, and AWS_PROFILE.
 
-    Raises: SourceError for credentials in a place, and where there are none of the profile.
+    Raises: SourceError for credentials in a place, and for a profile without credentials.
     """
     if scheme_of(place) not in S3_SCHEMES:
         return None
     _check_bucket(place)
-    found = {"aws_allow_http": "true"} if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://") else {}
+    found = {}
+    if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        found["aws_allow_http"] = "true"
     if os.environ.get("AWS_PROFILE") and not os.environ.get("AWS_ACCESS_KEY_ID"):
         with contextlib.suppress(ImportError):
             from botocore.session import Session
@@ -261,12 +267,13 @@ def delta_options(place: str) -> dict[str, str] | None:
             with explaining_reads(place):
                 keys = Session().get_credentials().get_frozen_credentials()
             found |= {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
-            found |= {"aws_session_token": keys.token} if keys.token else {}
+            if keys.token:
+                found["aws_session_token"] = keys.token
     return found or None
 
 
 def open_url(url: str) -> IO[bytes]:
-    """A remote file, to be read from its beginning.
+    """A remote file, opened to be read from its beginning.
 
     Raises: SourceError.
     """
@@ -277,7 +284,7 @@ def open_url(url: str) -> IO[bytes]:
 
 @contextlib.contextmanager
 def explaining_reads(url: str) -> Iterator[None]:
-    """Raise what a library says inside of a remote file that it cannot read in our words: its own may hold secrets."""
+    """Raise a library's errors about reading a remote file as SourceError: the library's words may hold secrets."""
     try:
         yield
     except (MeteringError, KeyboardInterrupt):
@@ -288,7 +295,7 @@ def explaining_reads(url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explaining_writes(url: str) -> Iterator[None]:
-    """Raise what a library says inside of a place that it cannot write to in our words."""
+    """Raise a library's errors about writing to a remote place as SourceError."""
     try:
         yield
     except (MeteringError, KeyboardInterrupt):
@@ -302,7 +309,7 @@ def explaining_writes(url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def written_url(url: str) -> Iterator[IO[bytes]]:
-    """A remote file that can be seen when it is whole, and is not there when anything failed.
+    """A new remote file that others see only when it is whole, and not at all when anything failed.
 
     Raises: SourceError.
     """
@@ -312,9 +319,9 @@ def written_url(url: str) -> Iterator[IO[bytes]]:
 
 
 def explained(error: BaseException | str, url: str = "") -> str:
-    """What was found and expected, told from the kind of an error or from its text."""
+    """What was found and what was expected, told from the kind of an error or from its text."""
     if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
-        # A library may say so of whatever went wrong.
+        # Some libraries raise FileNotFoundError for every failure: the error behind it tells more.
         behind = explained(error.__cause__, url)
         if not behind.startswith(UNEXPLAINED):
             return behind

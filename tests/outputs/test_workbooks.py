@@ -24,7 +24,7 @@ from openpyxl.utils.escape import unescape
 import metering_duck
 from metering_duck import ConfigError, Rows
 from metering_duck.cli.main import cli
-from metering_duck.cli.screen import table_text
+from metering_duck.cli.screen import grid_text
 from metering_duck.engine.duckdb import Engine
 from metering_duck.outputs.workbooks import sheet_name, write_workbook
 from metering_duck.statements.stages import Query, Stage
@@ -399,6 +399,6 @@ def test_periods_are_rows_too() -> None:
 def test_a_table_of_an_unknown_shape_shows_every_column() -> None:
     """Rows whose shape the tables do not know are shown whole, their numbers on the right."""
     with rows_of("change", name=["a", "b"], total=decimals("1", "10.5"), times=pa.array([7, 12])) as rows:
-        lines = table_text(rows).splitlines()
+        lines = grid_text(rows).splitlines()
 
     assert ["name  total  times", "a         1      7", "b      10.5     12"] == lines

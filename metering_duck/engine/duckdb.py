@@ -172,7 +172,7 @@ class Engine:
         *,
         without: Sequence[str] = (),
     ) -> None:
-        """Add rows to a table by the names of their columns, `without` some columns and with more `columns` (name → SQL)."""
+        """Add rows to a table by the names of their columns, `without` some, and with more `columns` (name → SQL)."""
         star = f"* EXCLUDE ({', '.join(without)})" if without else "*"
         sql = f"INSERT INTO {identifier(table)} BY NAME\n{select(columns or {}, 'rows_to_insert', star=star)}"
         with self.lock, self._errors(table, sql, {}):

@@ -18,18 +18,18 @@ _partial_files: set[str] = set()
 
 
 def path_or_url(target: str) -> Path | str:
-    """What was written, as a path where it is on this machine."""
+    """The place of a written file: a Path on this machine, else the URL as text."""
     return target if scheme_of(target) else Path(target)
 
 
 def written_whole(target: str) -> contextlib.AbstractContextManager[IO[bytes]]:
-    """A new file at a path or a URL that is there when it is whole."""
+    """A new file at a path or a URL, which others see only when it is whole."""
     return written_url(target) if scheme_of(target) else written_beside(Path(target))
 
 
 @contextlib.contextmanager
 def written_beside(target: Path) -> Iterator[IO[bytes]]:
-    """A new file beside `target` that takes its place when all went well, and is removed when not."""
+    """A new file beside `target`, which takes the target's place at the end, and is removed if anything failed."""
     if target.exists() and not target.is_file():
         with open(target, "wb") as file:
             yield file
@@ -57,16 +57,16 @@ def written_beside(target: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_partial_files() -> None:
-    """Remove files that are being written: for a process that is about to leave."""
+    """Remove the files that are still being written, in a process that is about to end."""
     for name in list(_partial_files):
         with contextlib.suppress(OSError):
             os.unlink(name)
 
 
 def check_target(given: str) -> str:
-    """The format of a file that is to be written later; finds out now whether it can be.
+    """The format of a file that is to be written later, if it can be written.
 
-    Raises: ConfigError for a suffix that names no format, or a table; SourceError for a folder that is not there.
+    Raises: ConfigError for a suffix of no format, and for a table; SourceError for a folder that does not exist.
     """
     if is_lake(given):
         raise ConfigError(f"{shown(given)}: found a table; expected a file. hint: a table takes records and readings")

@@ -23,7 +23,7 @@ OUTPUT_FORMATS = {
 def format_of_path(path: Path) -> str:
     """The format that a file's suffix names.
 
-    Raises: ConfigError for a suffix that names none.
+    Raises: ConfigError for a suffix of no format.
     """
     for kind, suffixes in OUTPUT_FORMATS.items():
         if path.suffix.lower() in suffixes:

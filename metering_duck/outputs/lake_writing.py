@@ -1,8 +1,8 @@
 """Table writing: records and readings into Delta and Iceberg tables, by their ids, in one commit.
 
-The rows are computed once, into a table of the engine's, which spills. Those of the target are read beside them, and
-only what differs is handed to outputs/lake_tables.py. When somebody else commits meanwhile, everything is looked at
-again.
+The rows are computed once, into a table of the engine, which spills. The target's rows are compared with them, and only
+rows that differ are handed to the target (outputs/lake_target.py). When another process commits meanwhile, the target
+is opened and compared again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import pyarrow as pa
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import ConfigError, MeteringError, SchemaError, SourceError, did_you_mean
-from metering_duck.outputs.lake_tables import LIBRARIES, Batches, Target, failure, find_target, table_parts
+from metering_duck.outputs.lake_tables import DESTINATIONS, failure, find_target, table_parts
+from metering_duck.outputs.lake_target import Batches, Target
 from metering_duck.outputs.texts import limited
 from metering_duck.outputs.trees import DATES, PARTITIONS_MAX, with_dates
 from metering_duck.statements.quote import identifier
@@ -24,9 +25,9 @@ from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
 
 MODES = ("merge", "append", "overwrite")
-# What has an id that names one row and is the same when it is computed again.
+# The shapes whose rows have an id that is the same when the row is computed again.
 SHAPES = ("record", "record-bundle", "reading", "reading-bundle")
-# Times that are the run's own where events do not say when they were metered.
+# Times that are the clock of the run where events do not say when they were metered.
 METERED = ("metered_at", "max_metered_at", "last_metered_at")
 TRIES = 5
 OURS, THEIRS, FOUND = "rows_to_write", "rows_of_table", "rows_there"
@@ -75,7 +76,7 @@ def write_table(
 def checked_mode(mode: str | None) -> str:
     """The mode; merge if none is given.
 
-    Raises: ConfigError for one that there is not.
+    Raises: ConfigError for an unknown mode.
     """
     if mode is not None and mode not in MODES:
         raise ConfigError(
@@ -85,20 +86,24 @@ def checked_mode(mode: str | None) -> str:
 
 
 def same_table(one: str, other: str) -> bool:
-    """Whether two names, with a version or without, are those of one table."""
-    if any(scheme_of(name) not in ("", *LIBRARIES) for name in (one, other)):
+    """Whether two names, with a version or without, name one table."""
+    if any(scheme_of(name) not in ("", *DESTINATIONS) for name in (one, other)):
         return False
-    parts = [table_parts(name.partition("?")[0]) for name in (one, other)]
-    if parts[0][0] != parts[1][0]:
-        return False
-    places = [place.removeprefix("file://").rstrip("/") for _, place in parts]
-    first, second = (place if scheme_of(place) else os.path.realpath(place) for place in places)
-    return first == second
+    return _kind_and_place(one) == _kind_and_place(other)
+
+
+def _kind_and_place(name: str) -> tuple[str, str]:
+    """The scheme of a table, and its place in one spelling, without its version."""
+    kind, place = table_parts(name.partition("?")[0])
+    place = place.removeprefix("file://").rstrip("/")
+    if not scheme_of(place):
+        place = os.path.realpath(place)
+    return kind, place
 
 
 @dataclass(frozen=True)
 class _Write:
-    """How rows that are in the table OURS go into a target."""
+    """A call of `write_table`: how the rows in the table OURS go into a target."""
 
     engine: Engine
     schema: pa.Schema
@@ -117,7 +122,7 @@ class _Write:
         return found
 
     def _check_partitions(self, found: Target) -> None:
-        """What is asked for is what the table has, and can be had."""
+        """Refuse partitions that are not those of the table, or that cannot be partitions."""
         for name in self.partition_by:
             kind = self.schema.field(name).type
             if not (pa.types.is_string(kind) or pa.types.is_integer(kind)):
@@ -134,7 +139,7 @@ class _Write:
             raise ConfigError(f"mode: found overwrite for all of {found.where}; expected its partitions. hint: {hint}")
 
     def _check_columns(self, where: str, theirs: pa.Schema, partitions: Sequence[str]) -> None:
-        """The table has the columns of the rows, of their types, and no other."""
+        """Refuse a table that has not the columns of the rows, of the same types, and no others."""
         found = {field.name: _kind(field.type) for field in theirs}
         wanted = {field.name: _kind(field.type) for field in self.schema}
         for name in dict.fromkeys((*wanted, *found)):
@@ -152,7 +157,7 @@ class _Write:
             )
 
     def check_rows(self, where: str) -> None:
-        """Each id occurs once, and there are not too many partitions."""
+        """Refuse rows of which two have one id, and rows of too many partitions."""
         repeated = self.engine.rows(
             f"SELECT id, count(*) FROM {OURS} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
         )
@@ -176,12 +181,14 @@ class _Write:
     # --- one try -----------------------------------------------------------------------------------------------------
 
     def is_committed(self, opened: Target, target: str) -> bool:
-        """Write, unless there is nothing to write; False where somebody else committed since it was opened.
+        """Write, unless there is nothing to write; False if another process has committed since the target was opened.
 
         Raises: SourceError.
         """
-        differs = opened.schema is not None and self.mode != "overwrite"
-        batches = Batches(self.engine, _differing() if differs else _all(), self.schema)
+        query = _all()
+        if opened.schema is not None and self.mode != "overwrite":
+            query = _differing()
+        batches = Batches(self.engine, query, self.schema)
         try:
             self._commit(opened, batches)
         except (MeteringError, KeyboardInterrupt):
@@ -195,6 +202,7 @@ class _Write:
         return True
 
     def _commit(self, opened: Target, batches: Batches) -> None:
+        """Make the table, overwrite it, or bring it up to date, as the mode says."""
         if opened.schema is None:
             opened.create(batches, self.partition_by)
         elif self.mode == "overwrite":
@@ -211,7 +219,7 @@ class _Write:
                 opened.append(batches)
 
     def _find_rows(self, opened: Target) -> None:
-        """The rows of ours whose ids the table has, and whether what it has is what we have."""
+        """Fill the table FOUND: the rows of OURS whose ids the target has, and whether the target's row is equal."""
         left_out = self.schema.names if self.mode == "append" else ("id", "created_at")
         compared = [name for name in self.schema.names if name not in left_out]
         equal = " AND ".join(self._equal_sql(name) for name in compared) or "TRUE"
@@ -231,7 +239,7 @@ class _Write:
             )
 
     def _equal_sql(self, name: str) -> str:
-        """Whether a column says the same in both tables, but for what is only the run's own."""
+        """SQL for whether a column is equal in both tables; a time that is only the run's clock makes no difference."""
         ours, theirs = f"{OURS}.{identifier(name)}", f"{THEIRS}.{identifier(name)}"
         if pa.types.is_map(self.schema.field(name).type):
             ours, theirs = f"list_sort(map_entries({ours}))", f"list_sort(map_entries({theirs}))"
@@ -240,23 +248,25 @@ class _Write:
             return equal
         if "created_at" in self.schema.names:
             return f"({equal} OR coalesce({ours} = {OURS}.created_at, FALSE))"
-        return f"({equal} OR {ours} = CAST($clock AS TIMESTAMPTZ))" if self.clock is not None else equal
+        if self.clock is not None:
+            return f"({equal} OR {ours} = CAST($clock AS TIMESTAMPTZ))"
+        return equal
 
 
 def _all() -> Query:
-    """The rows, in their order."""
+    """All rows, in their order."""
     return Query("all_rows", (Stage("all_rows", "all of the rows", select({}, OURS, star="*")),))
 
 
 def _differing() -> Query:
-    """The rows that the table does not have, in their order."""
+    """The rows that the target does not have, in their order."""
     source = f"{OURS}\nLEFT JOIN {FOUND} ON {OURS}.rowid = our_row"
     sql = select({}, source, star=f"{OURS}.*", where=["is_equal IS NOT TRUE"], order_by=[f"{OURS}.rowid"])
     return Query("differing_rows", (Stage("differing_rows", "the rows that the table does not have", sql),))
 
 
 def _kind(kind: pa.DataType) -> str:
-    """A type in words that are the same for all its spellings."""
+    """A type in words; types that hold the same values, such as text and large text, have the same words."""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "text"
     if pa.types.is_decimal(kind):

@@ -1,4 +1,4 @@
-"""Texts: rows on top of other rows: the first few, their number, and every column as text."""
+"""Queries on top of a query: its first rows, how many rows it has, and every column of it as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metering_duck.statements.stages import Query, Stage
 
 
 def on_top(rows: Query, name: str, why: str, sql_of: Callable[[str], str]) -> Query:
-    """Another stage that reads the query's last one, in its order; `sql_of` is given the name to read."""
+    """A query with one more stage on top of its last stage; `sql_of` makes its SQL from the last stage's name."""
     *before, last = rows.stages
     kept = Stage(f"{last.name}_rows", last.why, last.sql)
     return Query(rows.name, (*before, kept, Stage(name, why, sql_of(kept.name))), rows.parameters)
@@ -26,18 +26,19 @@ def limited(rows: Query, count: int) -> Query:
 
 
 def counted(rows: Query) -> Query:
-    """How many rows a query has."""
+    """The query that counts the rows of a query, as row_count."""
     return on_top(rows, "counted_rows", "how many", lambda source: select({"row_count": "count(*)"}, source))
 
 
 def as_texts(engine: Engine, rows: Query) -> Query:
-    """The rows with every column as the text a person or a CSV file wants: plain quantities, RFC 3339, maps as JSON."""
+    """The query with every column as text for a person or a CSV file: plain quantities, RFC 3339, maps as JSON."""
     schema = engine.table(limited(rows, 0)).schema
     texts = {identifier(name): _text_sql(name, kind) for name, kind in zip(schema.names, schema.types, strict=True)}
     return on_top(rows, "texts", "each value as text", lambda source: select(texts, source))
 
 
 def _text_sql(name: str, kind: pa.DataType) -> str:
+    """SQL for the text of a column, by the column's name and type."""
     column = identifier(name)
     if pa.types.is_decimal(kind):
         return f"plain_text({column})"

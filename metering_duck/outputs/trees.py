@@ -1,8 +1,9 @@
 """Trees: rows as Parquet in Hive-partitioned folders, on disk or at a URL; a partition is there whole, or not at all.
 
-Everything is written aside first: on disk in a hidden folder of the tree, and then renamed file by file; for a URL on
-this machine, and then uploaded in one transaction, of which nothing can be seen before its end. A partition is one file
-of one name, so that writing the same rows again changes nothing, and new ones replace it.
+Files are written aside first. On disk that is a hidden folder of the tree, from which they are renamed one by one. For
+a URL it is a folder on this machine, from which they are uploaded in one transaction: others see none of them before
+its end. A partition is one file of one name, so that writing the same rows again changes nothing, and new rows replace
+it.
 """
 
 from __future__ import annotations
@@ -30,15 +31,16 @@ from metering_duck.statements.stages import Query
 PARTITIONS_MAX = 1_024
 # The folder of rows without a value, as Hive calls it.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-# Partitions by UTC time: name → how many characters of a date they are.
+# Partitions by UTC time: name → how many characters of a date name one.
 DATES = {"year": 4, "month": 7, "date": 10}
 MOMENTS = ("recorded_at", "window_start")
-# Whoever writes aside holds a lock there, a moment after the folder is made.
+# The folder in which a tree is written, the lock that its writer holds in it, and how old an unlocked folder may be: a
+# writer takes the lock a moment after it has made the folder.
 ASIDE, LOCK, MOMENT_S = ".metering-duck-", "writing.lock", 60
 
 
 def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_by: Sequence[str]) -> list[str]:
-    """Write a query's rows below `target`, in folders by columns of theirs or by year, month or date; the files' paths.
+    """Write a query's rows below `target`, in folders by columns or by year, month or date; the paths of its files.
 
     Exact:  quantities stay DECIMAL; the same rows give the same bytes (R23). The files lack the partitions' columns.
     Raises: ConfigError for a column that cannot be a folder's name; SourceError where nothing can be written.
@@ -82,7 +84,7 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
 
 
 def _check_no_value(engine: Engine, rows: Query, partition_by: Sequence[str]) -> None:
-    """The folder of rows without a value is not that of rows with its name.
+    """Refuse rows whose value is the name of the folder for rows without a value.
 
     Raises: ConfigError.
     """
@@ -96,7 +98,7 @@ def _check_no_value(engine: Engine, rows: Query, partition_by: Sequence[str]) ->
 
 
 def with_dates(engine: Engine, rows: Query, partition_by: Sequence[str]) -> Query:
-    """The rows with the dates that are asked for as columns."""
+    """The query with the dates among `partition_by` as columns."""
     names = engine.table(limited(rows, 0)).schema.names
     moment = next((name for name in MOMENTS if name in names), None)
     known = [*names, *(DATES if moment else ())]
@@ -113,7 +115,7 @@ def with_dates(engine: Engine, rows: Query, partition_by: Sequence[str]) -> Quer
 
 @contextmanager
 def _aside(engine: Engine, target: str) -> Iterator[str]:
-    """A folder to write in that no reader looks into, removed afterwards; with those of writes that were killed."""
+    """A folder to write in that no reader looks into; it is removed afterwards, as are those of killed writers."""
     if scheme_of(target):
         filesystem_of(target)
         place = engine.directory
@@ -129,7 +131,7 @@ def _aside(engine: Engine, target: str) -> Iterator[str]:
 
 
 def _remove_left(place: Path) -> None:
-    """Remove the folders whose writers are gone: nobody holds their locks."""
+    """Remove the folders of writers that have ended: their locks are free."""
     for folder in place.glob(f"{ASIDE}*"):
         with suppress(OSError, Timeout):
             if time.time() - folder.stat().st_mtime > MOMENT_S:
@@ -138,7 +140,7 @@ def _remove_left(place: Path) -> None:
 
 
 def _publish(stage: Path, made: Sequence[Path], target: str) -> None:
-    """Put the finished files where they are seen."""
+    """Bring the finished files to their places in the tree."""
     if scheme_of(target):
         files = filesystem_of(target)
         with explaining_writes(target), files.transaction:

@@ -1,7 +1,8 @@
 """Workbooks: rows as an Excel file. The only module that knows Excel.
 
-An Excel number is binary: it shows 15 digits and drops the rest. So a column is numbers only where all of them have at
-most 15; else, like all that is no number, it is exact text. A second sheet says which column is kept how.
+A number in Excel is binary: it shows 15 digits and drops the others. So a column is kept as numbers only where each has
+at most 15 digits; otherwise it is exact text, as columns of other types are. A second sheet says how each column is
+kept.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ CREATED_AT = datetime(2000, 1, 1, tzinfo=UTC)
 
 NUMBER, EXACT, TIME = "number, exact to 15 digits", "text, exact", "text, ISO 8601 in UTC"
 JSON, TRUTH = "text, JSON", "TRUE or FALSE"
-# Texts that may be quantities: exact where a DECIMAL might not hold them.
+# Columns of text that may hold quantities.
 NUMBER_TEXTS = ("quantity", "old", "new", "delta", "numerator")
 NOTES = (
     "Excel adds in binary floating point: sums of many cells may differ in the last digits.",
@@ -56,7 +57,7 @@ _ESCAPE = re.compile(f"_(?=x[0-9A-Fa-f]{{4}}[_{_CONTROLS}])")
 
 @dataclass(frozen=True)
 class SheetColumn:
-    """A column of the sheet: how it is kept, what Excel is told of it, and how wide it is, in characters."""
+    """A column of the sheet: how it is kept, its format for Excel, and its width in characters."""
 
     name: str
     kept: str
@@ -79,7 +80,7 @@ def write_workbook(engine: Engine, rows: Query, shape: str, file: IO[bytes], *, 
             "hint: --format parquet or csv"
         )
     columns = [_column(field, facts, n) for n, field in enumerate(schema)]
-    # As a whole in a file of its own first: a zip has other bytes where it cannot go back, and a pipe cannot.
+    # First into a temporary file: a zip that cannot seek has other bytes, and a pipe cannot seek.
     with tempfile.TemporaryFile(dir=engine.directory) as whole:
         with _workbook(whole, engine.directory) as book:
             batches = engine.stream(cells, BATCH_ROWS)
@@ -90,18 +91,22 @@ def write_workbook(engine: Engine, rows: Query, shape: str, file: IO[bytes], *, 
 
 
 def sheet_name(shape: str) -> str:
-    """The plural of what a row is; "rows" where that cannot name a sheet."""
+    """The plural of what a row is; "rows" where the plural cannot name a sheet."""
     words = shape.replace("-", " ")
     if re.search("[^aeiou]y$", words):
         plural = f"{words[:-1]}ies"
+    elif re.search("(s|x|ch|sh)$", words):
+        plural = f"{words}es"
     else:
-        plural = f"{words}{'es' if re.search('(s|x|ch|sh)$', words) else 's'}"
-    return plural if words and re.fullmatch(r"[\w ]{1,31}", plural) else "rows"
+        plural = f"{words}s"
+    if words and re.fullmatch(r"[\w ]{1,31}", plural):
+        return plural
+    return "rows"
 
 
 @contextlib.contextmanager
 def _workbook(file: IO[bytes], directory: Path) -> Iterator[Any]:
-    """A workbook that holds one row at a time, the others in the directory."""
+    """A workbook that has one row in memory at a time; XlsxWriter keeps the other rows in files of the directory."""
     book = xlsxwriter.Workbook(file, {"constant_memory": True, "tmpdir": str(directory)})
     book.set_properties({"created": CREATED_AT})
     book.use_zip64()
@@ -116,18 +121,17 @@ def _workbook(file: IO[bytes], directory: Path) -> Iterator[Any]:
 
 
 def _cells(texts: Query, schema: pa.Schema) -> Query:
-    """All texts, numbers too, but what is true or false."""
-    columns = {
-        identifier(field.name): identifier(field.name)
-        if pa.types.is_boolean(field.type)
-        else f"CAST({identifier(field.name)} AS VARCHAR)"
-        for field in schema
-    }
+    """The query with every column as text, except columns of TRUE and FALSE."""
+    columns = {}
+    for field in schema:
+        column = identifier(field.name)
+        is_truth = pa.types.is_boolean(field.type)
+        columns[column] = column if is_truth else f"CAST({column} AS VARCHAR)"
     return on_top(texts, "cells", "each value as a cell has it", lambda source: select(columns, source))
 
 
 def _facts(cells: Query, schema: pa.Schema) -> Query:
-    """How many rows there are, how wide each column is, and whether Excel's numbers can hold it."""
+    """The query for how many rows there are, how wide each column is, and whether numbers of Excel can hold it."""
     columns = {"row_count": "count(*)"}
     for n, field in enumerate(schema):
         cell = f"CAST({identifier(field.name)} AS VARCHAR)"
@@ -141,6 +145,7 @@ def _facts(cells: Query, schema: pa.Schema) -> Query:
 
 
 def _is_numeric(field: pa.Field) -> bool:
+    """Whether a column holds numbers, or texts that may be quantities."""
     kind = field.type
     if pa.types.is_decimal(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return True
@@ -153,22 +158,26 @@ def _kept(kind: pa.DataType) -> str:
         return TRUTH
     if pa.types.is_timestamp(kind):
         return TIME
-    return JSON if pa.types.is_nested(kind) else EXACT
+    if pa.types.is_nested(kind):
+        return JSON
+    return EXACT
 
 
 def _column(field: pa.Field, facts: Mapping[str, Any], n: int) -> SheetColumn:
-    """What becomes of a column."""
+    """How a column is kept, by what the `facts` say of its cells."""
     least = max(len(field.name) + 3, WIDTH_MIN)
     width = facts[f"width_{n}"] or 0
     text = SheetColumn(field.name, _kept(field.type), {"num_format": "@"}, max(least, min(width + 1, WIDTH_MAX)))
     if not _is_numeric(field):
         return text
     fraction = facts[f"fraction_{n}"] or 0
-    # Without a value `fits` is NULL. What is too wide to show may be beyond what binary64 holds, too.
+    # `fits` is NULL for a column without a value. A number that is too wide to show may be too large for binary64, too.
     if facts[f"fits_{n}"] is False or fraction > FRACTION_MAX or width > WIDTH_MAX:
         return replace(text, kept=EXACT, format={"num_format": "@", "align": "right"})
-    shown = (facts[f"whole_{n}"] or 0) + (fraction + 1 if fraction else 0)
-    digits = f"0.{'0' * fraction}" if fraction else "0"
+    shown, digits = facts[f"whole_{n}"] or 0, "0"
+    if fraction:
+        shown += 1 + fraction
+        digits = f"0.{'0' * fraction}"
     return SheetColumn(field.name, NUMBER, {"num_format": digits}, max(least, shown + 1))
 
 
@@ -178,7 +187,7 @@ def _column(field: pa.Field, facts: Mapping[str, Any], n: int) -> SheetColumn:
 def _add_rows(
     book: Any, sheet: Any, columns: Sequence[SheetColumn], batches: Iterator[pa.RecordBatch], count: int
 ) -> None:
-    """The sheet of the rows, below a header that stays in sight and filters."""
+    """Fill the sheet of the rows, below a header that stays in sight and has filters."""
     _add_header(book, sheet, {column.name: column.width for column in columns})
     sheet.autofilter(0, 0, count, len(columns) - 1)
     sheet.ignore_errors({"number_stored_as_text": xl_range(0, 0, count, len(columns) - 1)})
@@ -193,7 +202,7 @@ def _add_rows(
 
 
 def _add_about(book: Any, sheet: Any, columns: Sequence[SheetColumn]) -> None:
-    """The sheet that says how each column is kept."""
+    """Fill the sheet that says how each column is kept."""
     _add_header(book, sheet, {"column": max(len(column.name) for column in columns) + 3, "kept as": len(NUMBER) + 1})
     for n, column in enumerate(columns, start=1):
         sheet.write_string(n, 0, cell_text(column.name))
@@ -203,7 +212,7 @@ def _add_about(book: Any, sheet: Any, columns: Sequence[SheetColumn]) -> None:
 
 
 def _add_header(book: Any, sheet: Any, widths: Mapping[str, int]) -> None:
-    """Names in bold, over columns of their widths."""
+    """Write names in bold into the first row, and set the widths of their columns."""
     bold = book.add_format({"bold": True})
     for n, (name, width) in enumerate(widths.items()):
         sheet.set_column(n, n, width)
@@ -212,16 +221,20 @@ def _add_header(book: Any, sheet: Any, widths: Mapping[str, int]) -> None:
 
 
 def _put(sheet: Any, column: SheetColumn, format: Any) -> Callable[[int, int, Any], None]:
-    """What writes a value of the column into its cell."""
+    """The function that writes a value of a column into the cell at a row and a column number."""
     if column.kept == TRUTH:
         return lambda row, n, value: sheet.write_boolean(row, n, value)
     if column.kept == NUMBER:
-        # XlsxWriter writes 16 digits of what it is given: of a Decimal the very ones there are.
+        # XlsxWriter writes 16 digits of a number: all that a Decimal of at most 15 digits has.
         return lambda row, n, value: sheet.write_number(row, n, Decimal(value), format)
 
     def put_text(row: int, n: int, value: str) -> None:
         text = cell_text(value)
-        if len(text) > TEXT_MAX // 2 and (length := len(text.encode("utf-16-le")) // 2) > TEXT_MAX:
+        # Excel counts in UTF-16, in which a character of Python is one unit or two.
+        length = len(text)
+        if length > TEXT_MAX // 2:
+            length = len(text.encode("utf-16-le")) // 2
+        if length > TEXT_MAX:
             raise ConfigError(
                 f"format: found a text of {length:,} characters in {column.name}; expected at most {TEXT_MAX:,}, "
                 "which is all an Excel cell holds. hint: --format parquet or csv"
@@ -232,11 +245,11 @@ def _put(sheet: Any, column: SheetColumn, format: Any) -> Callable[[int, int, An
 
 
 def cell_text(text: str) -> str:
-    """A text as XlsxWriter has to be given it, so that Excel shows it unchanged.
+    """A text in the form in which XlsxWriter has to be given it, so that Excel shows the text unchanged.
 
-    XML has no control characters: Excel reads _x0001_ for one, so what looks like that is escaped too. XlsxWriter does
-    both, but not for all characters nor for marks that overlap; and what stands in <r> it takes for markup that is
-    finished. So the texts that it would change are given to it as that.
+    XML has no control characters: Excel writes _x0001_ for one, so a text that looks like _x0001_ is escaped, too.
+    XlsxWriter escapes both, but not for all characters, nor where two escapes overlap; and it takes a text that begins
+    with <r> for finished markup. So the texts that XlsxWriter would change are given to it as finished markup.
     """
     if not (_CONTROL.search(text) or _ESCAPE.search(text) or text.startswith("<r>")):
         return text

@@ -1,7 +1,7 @@
 """Writing: rows in the formats people use, beside the target first and then renamed, so that no half file is ever seen.
 
-Rows go from DuckDB to the file as Arrow batches; what is JSON or CSV is already text when it leaves SQL. A format is a
-name in outputs/formats.py and a writer here; that of Excel is in outputs/workbooks.py.
+Rows go from DuckDB to the file as Arrow batches; JSON and CSV are already text when they leave SQL. A format is a name
+in outputs/formats.py and a writer in this module; the writer of Excel's format is in outputs/workbooks.py.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def write_rows(engine: Engine, rows: Query, shape: str, json_sql: str | None, fi
 
 @dataclass(frozen=True)
 class Written:
-    """What is written: the rows of a query, what a row is, and the SQL of its JSON where that is not its columns."""
+    """The rows to write: a query, what a row is called, and SQL for the JSON of a row where it is not its columns."""
 
     engine: Engine
     rows: Query
@@ -72,7 +72,7 @@ def _write_ndjson(written: Written, file: IO[bytes]) -> None:
 
 
 def _write_json(written: Written, file: IO[bytes]) -> None:
-    """One array, a row a line."""
+    """Write one array, with a row on each line."""
     is_empty = True
     for lines in written.json_lines("',' || chr(10)", "''"):
         if is_empty:
@@ -85,7 +85,7 @@ def _write_json(written: Written, file: IO[bytes]) -> None:
 
 
 def _bytes_of(column: pa.Array) -> Iterator[bytes]:
-    """All texts of a column one behind the other, straight from its Arrow buffer."""
+    """All texts of a column one behind the other, straight from the column's Arrow buffer."""
     if len(column):
         plain = column if pa.types.is_string(column.type) else column.cast(pa.large_string())
         offsets = memoryview(plain.buffers()[1]).cast("i" if pa.types.is_string(plain.type) else "q")
@@ -112,7 +112,7 @@ def _write_parquet(written: Written, file: IO[bytes]) -> None:
 
 
 def _write_arrow(written: Written, file: IO[bytes]) -> None:
-    """An Arrow file; where it cannot go back, as on a pipe, an Arrow stream."""
+    """Write an Arrow file; on a pipe, which cannot seek, an Arrow stream."""
     schema = written.schema
     opened = pa.ipc.new_file if file.seekable() else pa.ipc.new_stream
     with opened(file, schema) as writer:
@@ -127,7 +127,7 @@ def _write_xlsx(written: Written, file: IO[bytes]) -> None:
 
 
 def _regular(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Batches cut anew every ROW_GROUP_ROWS rows, so that a file's bytes do not depend on how they came (R23)."""
+    """Rows cut anew every ROW_GROUP_ROWS rows, so that a file's bytes do not depend on how rows were batched (R23)."""
     held: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
@@ -142,7 +142,7 @@ def _regular(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[p
         yield pa.Table.from_batches(held, schema).combine_chunks()
 
 
-# Name of OUTPUT_FORMATS → what writes it.
+# The name of a format in OUTPUT_FORMATS → the function that writes it.
 WRITERS: dict[str, Callable[[Written, IO[bytes]], None]] = {
     "json": _write_json,
     "ndjson": _write_ndjson,

@@ -28,7 +28,7 @@ from metering_duck.calls.metering import periods
 from metering_duck.cli.main import cli
 from metering_duck.engine.duckdb import Engine
 from metering_duck.outputs import lake_writing as table_writing
-from metering_duck.outputs.lake_tables import Batches
+from metering_duck.outputs.lake_target import Batches
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.stages import Query, Stage
 from tests import worlds

@@ -1,4 +1,4 @@
-"""Backfilling: one period after another is metered; those whose inputs have not changed are left as they are."""
+"""Backfilling: one period after another is metered; periods whose inputs have not changed are left as they are."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def backfill(
     strict: bool,
     report: Report | None,
 ) -> list[Outcome]:
-    """Meter the periods; without a config, by those that are effective in the ledger.
+    """Meter the periods; without a config, each by the config of the ledger that is effective when it starts.
 
     Raises: RejectedEvents with `strict`, once all periods are done.
     """
@@ -74,7 +74,7 @@ def _backfill_each(
     strict: bool,
     report: Report | None,
 ) -> list[Outcome]:
-    """The outcome of each period, told as soon as it is known."""
+    """The outcome of each period, told to `report` as soon as it is known."""
     with meterer.store.reader() as engine:
         settled = settled_runs(engine, question, situation)
         closed = closed_periods(engine)
@@ -98,7 +98,7 @@ def _backfill_each(
 def _backfill_one(
     meterer: Meterer, period: Period, question: Question, situation: Situation, *, strict: bool
 ) -> Outcome:
-    """One period: left as it is where it is closed, or its inputs are those of the run that counts."""
+    """Meter one period, unless it is closed or its inputs are those of the run that counts."""
     began = datetime.now(UTC)
     with meterer.store.reader() as engine:
         config = effective_config(engine, period)

@@ -27,7 +27,7 @@ CHANGE = ("reading_id", *KEY, "old", "new", "delta")
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: its readings, and what is needed to find causes. `universes` gives simulated ones their names."""
+    """One of the two runs: its readings, rejects and conflicts; `universes` maps simulated names to the first names."""
 
     run: RunRow
     readings: pa.Table
@@ -37,7 +37,7 @@ class Side:
 
 
 def side_of(engine: StoreEngine, run: RunRow) -> Side:
-    """A run's rows out of the ledger."""
+    """The rows of a run, read from the ledger."""
     simulated = {new: old for old, new in run.question.renamed}
     universe = case([(literal(new), literal(old)) for new, old in simulated.items()], "universe_id", of="universe_id")
     columns = {"reading_id": "id", **names(KEY), "quantity": "quantity"}
@@ -55,7 +55,7 @@ def side_of(engine: StoreEngine, run: RunRow) -> Side:
 
 
 def _match_sql(universe: str) -> str:
-    """The same as a reading's id (R21), as if it were of another universe."""
+    """SQL for the id that a reading (R21) would have in another universe."""
     parts = ["workspace_id", universe, "subject", "unit", "aggregation"]
     bounds = [f"CAST(epoch_us({name}) AS VARCHAR)" for name in ("window_start", "window_end")]
     listed = "list_transform(map_entries(dimensions), lambda e: encoded(e.key) || encoded(e.value)) || ['']"
@@ -64,7 +64,7 @@ def _match_sql(universe: str) -> str:
 
 
 def fill_changes(engine: Engine, old: Side, new: Side) -> int:
-    """The table `changes`: every reading whose quantity differs; and how many fraction digits they have at most."""
+    """Fill the table `changes` with every reading whose quantity differs; the largest number of fraction digits."""
     engine.keep("old_readings", old.readings)
     engine.keep("new_readings", new.readings)
     both = "(SELECT quantity FROM old_readings UNION ALL SELECT quantity FROM new_readings)"
@@ -74,7 +74,7 @@ def fill_changes(engine: Engine, old: Side, new: Side) -> int:
 
 
 def usage_of(plan: Plan, asked: pa.Table, machine: Machine, run: RunRow) -> pa.Table:
-    """What every event counted for, of the subjects `asked` for, and the levels that were carried in."""
+    """The usage of the subjects `asked` for: what every event counted for, and the levels that were carried in."""
     metered = open_plan(plan, machine, run.clock)
     with metered.engine as engine:
         _ = metered.accounting
@@ -95,7 +95,7 @@ def usage_of(plan: Plan, asked: pa.Table, machine: Machine, run: RunRow) -> pa.T
 def fill_causes(
     engine: Engine, old: Side, new: Side, old_usage: pa.Table, new_usage: pa.Table, old_files: list[str]
 ) -> None:
-    """The table `causes`: of every change the events behind it."""
+    """Fill the table `causes`: the events behind every change."""
     _keep(engine, "old_usage", old_usage, old)
     _keep(engine, "new_usage", new_usage, new)
     _keep(engine, "old_rejects", old.rejects, old)
@@ -107,7 +107,7 @@ def fill_causes(
 
 
 def _keep(engine: Engine, name: str, table: pa.Table, side: Side) -> None:
-    """A table in which simulated universes have their first names."""
+    """Fill a table of the engine in which simulated universes have their first names."""
     engine.keep(name, table)
     if side.universes and "universe_id" in table.schema.names:
         pairs = [(literal(new), literal(old)) for new, old in side.universes.items()]
@@ -116,7 +116,7 @@ def _keep(engine: Engine, name: str, table: pa.Table, side: Side) -> None:
 
 
 def diff_query() -> Query:
-    """Every change with its causes, of the tables `changes` and `causes`: as a list, and in words."""
+    """The query for every change with its causes as a list and in words, from the tables `changes` and `causes`."""
     shown = {"cause": "cause", "event_id": "event_id", "recorded_at": "time_text(recorded_at AT TIME ZONE 'UTC')"}
     shown |= {"old": "old_quantity", "new": "new_quantity", "measurement": "measurement", "file": "file"}
     grouped = {
@@ -138,7 +138,7 @@ def diff_query() -> Query:
 
 
 def explained_stages() -> list[Stage]:
-    """`explained`: every change with how many events are behind it, and why in words."""
+    """The stages up to `explained`: every change, how many events are behind it, and its causes in words."""
     counted = {"reading_id": "reading_id", "cause": "cause", "cause_events": "count(event_id)"}
     shown = "cause || CASE WHEN cause_events > 0 THEN ' ' || cause_events ELSE '' END"
     grouped = {

@@ -14,7 +14,7 @@ from metering_duck.ledger.status import look_at_status
 
 
 def close(meterer: Meterer, period: str, *, by: str | None, timezone: str | None, clock: datetime) -> Outcome:
-    """Close a period, unless it is closed; by whom and when is then a notice of the outcome."""
+    """Close a period; if it was closed before, the outcome has a notice by whom and when."""
     began = datetime.now(UTC)
     stale = {one.period for one in look_at_status(meterer, None).periods if one.because}
     with meterer.store.writer(), meterer.store.transaction() as engine:

@@ -1,4 +1,4 @@
-"""Comparing: two runs of a period side by side: what differs, and which events are behind it (R25)."""
+"""Comparing two runs of a period: which readings differ, and which events are behind each difference (R25)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metering_duck.contract.json_shapes import JSON_SQL
+from metering_duck.contract.schemas import TIME
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import LedgerError
 from metering_duck.ledger.changes import Side, diff_query, fill_causes, fill_changes, side_of, usage_of
@@ -22,20 +23,18 @@ from metering_duck.statements.select import names, select
 from metering_duck.statements.stages import Query, Stage
 
 ASKED = "SELECT DISTINCT universe_id, subject FROM changes ORDER BY ALL"
-# Nothing is asked of a run with no change.
+# The type of the columns of ASKED, also where there is no change and so no row.
 ASKED_SCHEMA = pa.schema([("universe_id", pa.string()), ("subject", pa.string())])
 CAUSES = (
     *("reading_id", "cause", "workspace_id", "universe_id", "event_id", "recorded_at"),
     *("old_quantity", "new_quantity", "measurement", "file"),
 )
-CAUSES_SCHEMA = pa.schema(
-    [(name, pa.timestamp("us", tz="UTC") if name == "recorded_at" else pa.string()) for name in CAUSES]
-)
+CAUSES_SCHEMA = pa.schema([(name, TIME if name == "recorded_at" else pa.string()) for name in CAUSES])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs compared: the tables `changes` and `causes` of an engine of its own."""
+    """Two runs compared: an engine that only this comparison uses, with the tables `changes` and `causes`."""
 
     engine: Engine
     old: Side
@@ -58,9 +57,9 @@ class Comparison:
 
 
 def diff(meterer: Meterer, old: int, new: int, *, causes: bool) -> Rows:
-    """Two runs of one period side by side.
+    """Every change between two runs of one period, with its causes.
 
-    Raises: LedgerError for a run that there is not, and for runs of two periods.
+    Raises: LedgerError for an unknown run, and for runs of two periods.
     """
     with meterer.store.reader() as engine:
         first, second = find_run(engine, old), find_run(engine, new)
@@ -87,7 +86,7 @@ def find_run(engine: StoreEngine, run_id: int) -> RunRow:
 def compare(
     meterer: Meterer, old: RunRow, new: RunRow, *, universe: str | None = None, with_causes: bool = True
 ) -> Comparison:
-    """Two runs side by side; `universe` limits them to one (of the first name).
+    """Two runs compared; `universe` limits both to the readings of one universe, by its first name.
 
     Raises: LedgerError where events are no longer there to tell the causes.
     """
@@ -112,7 +111,7 @@ def compare(
 
 
 def together(comparisons: Sequence[Comparison], machine: Machine) -> Rows:
-    """The rows of several comparisons as one; they own an engine of their own."""
+    """The rows of several comparisons as one, in an engine that these rows own."""
     tables = []
     for comparison in comparisons:
         with comparison.rows() as rows:
@@ -128,14 +127,14 @@ def together(comparisons: Sequence[Comparison], machine: Machine) -> Rows:
 
 
 def _only(side: Side, universe: str | None) -> Side:
-    """A side, of one universe only."""
+    """A side with only the readings of one universe, if one is given."""
     if universe is None:
         return side
     return replace(side, readings=side.readings.filter(pc.equal(side.readings.column("universe_id"), universe)))
 
 
 def _usage(meterer: Meterer, side: Side, asked: pa.Table) -> tuple[pa.Table, list[str]]:
-    """What events counted for in a run, and which files it had."""
+    """The usage behind a run, of the subjects `asked` for, and the paths of the run's files."""
     plan, _ = meterer.plan_as_was(side.run, side.run.clock)
     first_to_new = dict(side.run.question.renamed)
     renamed = [first_to_new.get(name, name) for name in asked.column("universe_id").to_pylist()]

@@ -1,4 +1,4 @@
-"""Configs as texts that are the same for what means the same, and their digests."""
+"""Configs as canonical texts, which are equal for configs of one meaning, and the digests of these texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metering_duck.ledger.store import StoreEngine
 
 
 def digest(*parts: object) -> str:
-    """SHA-256 (hex) of values, as canonical JSON: equal where all of them are."""
+    """SHA-256 (hex) of values as canonical JSON: equal digests mean equal values."""
     return hashlib.sha256(json_text(parts).encode()).hexdigest()
 
 
@@ -38,7 +38,7 @@ class KnownConfig:
 
 
 def config_or_none(given: ConfigLike | None) -> KnownConfig | None:
-    """A config as it is given, if one is.
+    """The config that is given, checked, with its text and digest; None if none is given.
 
     Raises: ConfigError.
     """
@@ -46,7 +46,7 @@ def config_or_none(given: ConfigLike | None) -> KnownConfig | None:
 
 
 def known_config(given: ConfigLike) -> KnownConfig:
-    """A config as it is given, checked, with its text and digest.
+    """The config that is given, checked, with its text and digest.
 
     Raises: ConfigError.
     """
@@ -56,9 +56,9 @@ def known_config(given: ConfigLike) -> KnownConfig:
 
 
 def stored(engine: StoreEngine, sha256: str) -> KnownConfig:
-    """A config of the ledger.
+    """A config out of the ledger, by its digest.
 
-    Raises: LedgerError where its text is not what its digest says.
+    Raises: LedgerError where the stored text has another digest.
     """
     rows = engine.rows("SELECT config FROM configs WHERE config_sha256 = $sha", {"sha": sha256})
     text = str(rows[0][0]) if rows else ""
@@ -76,7 +76,7 @@ def store(engine: StoreEngine, config: KnownConfig, now: datetime) -> None:
 
 
 def make_effective(engine: StoreEngine, config: KnownConfig, start: datetime, end: datetime, now: datetime) -> None:
-    """From one moment to another, this config; and on from there, unless another came into effect in between."""
+    """Make a config effective from `start` to `end`, and beyond `end` if no other came into effect in between."""
     later = engine.rows(
         "SELECT DISTINCT effective_from FROM config_versions WHERE effective_from > $start AND effective_from < $end "
         "ORDER BY effective_from",
@@ -94,7 +94,7 @@ def make_effective(engine: StoreEngine, config: KnownConfig, start: datetime, en
 
 
 def effective(engine: StoreEngine, moment: datetime) -> str | None:
-    """The digest of the config for a period that starts then; None where none is known."""
+    """The digest of the config that is effective at a moment; None where no config is."""
     rows = engine.rows(
         "SELECT config_sha256 FROM config_versions WHERE effective_from <= $moment "
         "ORDER BY effective_from DESC, added_at DESC, rowid DESC LIMIT 1",

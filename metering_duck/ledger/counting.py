@@ -12,7 +12,7 @@ from metering_duck.ledger.store import StoreEngine
 
 
 def current_run(engine: StoreEngine, period: Period) -> runs.RunRow | None:
-    """The run whose readings count in a period."""
+    """The run whose readings count in a period; None where there is no such run."""
     found = runs.find_runs(
         engine,
         "run_id = (SELECT run_id FROM periods WHERE period_start = $start AND period_end = $end)",
@@ -33,7 +33,7 @@ def counting_run(engine: StoreEngine, period: Period) -> runs.RunRow:
 
 
 def run_as_of(engine: StoreEngine, period: Period, as_of: datetime | None) -> runs.RunRow | None:
-    """The run to compare with, if there is one: the one that counts now, or the last backfill by a moment."""
+    """The run to compare with, if any: the run that counts now, or with `as_of` the last backfill by that moment."""
     if as_of is None:
         return current_run(engine, period)
     where = "kind = 'backfill' AND clock <= $as_of AND period_start = $start AND period_end = $end"
@@ -42,9 +42,9 @@ def run_as_of(engine: StoreEngine, period: Period, as_of: datetime | None) -> ru
 
 
 def run_around(engine: StoreEngine, period: Period) -> runs.RunRow:
-    """The run that counts in the shortest period that a part of one is in.
+    """The run that counts in the shortest period of the ledger that contains a part of a period.
 
-    Raises: LedgerError where there is none.
+    Raises: LedgerError where no period contains it.
     """
     around = runs.find_runs(
         engine,
@@ -75,7 +75,7 @@ def closed_by(engine: StoreEngine, period: Period) -> str:
 
 
 def check_universe(engine: StoreEngine, bases: Sequence[runs.RunRow], universe: str) -> None:
-    """Refuse a universe that no reading of these runs is of.
+    """Refuse a universe of which the runs `bases` have no reading.
 
     Raises: LedgerError.
     """
@@ -87,12 +87,12 @@ def check_universe(engine: StoreEngine, bases: Sequence[runs.RunRow], universe: 
 
 
 def is_closed_period(engine: StoreEngine, period: Period) -> bool:
-    """Whether its readings are final."""
+    """Whether the readings of a period are final."""
     return (period.start, period.end) in closed_periods(engine)
 
 
 def make_current(engine: StoreEngine, period: Period, run_id: int) -> None:
-    """A run's readings are those of its period, unless that is closed."""
+    """Make a run the one that counts in its period, unless the period is closed."""
     engine.rows(
         "INSERT INTO periods (period_start, period_end, name, timezone, run_id) "
         "VALUES ($start, $end, $name, $zone, $run) ON CONFLICT DO UPDATE SET run_id = "

@@ -1,6 +1,7 @@
-"""Discovering: what new event files have in them: how many events of which hours, and which keys occur more than once.
+"""Discovering: how many events of which hours new event files have, and which keys occur more than once.
 
-Each new file is read once; and the keys of all files, since one event counts once over all history (R8).
+Each new file is read once for its hours. The keys of all files are read, since one event counts once over all history
+(R8).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from metering_duck.statements.stages import Query, Stage
 
 
 def discover(found: Found, source: Source, machine: Machine) -> Discovery:
-    """Read what is new: when its events were, and which keys occur more than once in all files.
+    """Read the new files for the times of their events, and all files for keys that occur more than once.
 
     Raises: SourceError and SchemaError for files that cannot be read together.
     """
@@ -47,14 +48,14 @@ def open_files(files: Sequence[SourceFile], source: Source, machine: Machine) ->
 
 
 def times_of(files: Sequence[SourceFile], source: Source, machine: Machine) -> pa.Table:
-    """How many events of each hour new files have."""
+    """One row for each file and hour: how many events it has of that hour."""
     return _times(files, source, machine)[0]
 
 
 def _times(
     files: Sequence[SourceFile], source: Source, machine: Machine
 ) -> tuple[pa.Table, list[dict[str, Any]], pa.Table]:
-    """By hour and by file, and the events without a time."""
+    """The events of files counted by hour, and by file, and the events without a time as rejects."""
     opened = open_files(files, source, machine)
     with opened.engine as engine:
         arrivals = arrivals_stages(opened.layout, (), opened.selection)
@@ -107,7 +108,7 @@ def _timeless() -> Stage:
 
 
 def _manifest_rows(found: Found, totals: list[dict[str, Any]]) -> pa.Table:
-    """The new files as rows of source_files, but for their numbers."""
+    """The new files as rows of source_files, without their numbers."""
     by_path = {row["file"]: row for row in totals}
     nothing = {"rows": 0, "rows_without_time": 0}
     rows = []
@@ -116,10 +117,14 @@ def _manifest_rows(found: Found, totals: list[dict[str, Any]]) -> pa.Table:
         own = {"path": file.path, "sha256": file.sha256, "entered_at": file.entered_at, **asdict(file.stamp)}
         last = learnt.get("last_metered_at") or file.entered_at
         if file.first_seen_at and _aware(last) == file.first_seen_at:
-            # None of its events says itself when it entered.
+            # No event of the file says when it entered.
             last = file.entered_at
-        rows.append(own | {name: learnt.get(name) for name in FILE_COUNTS} | {"last_metered_at": last})
-    return pa.Table.from_pylist([{**row, **{n: _aware(row[n]) for n in FILE_TIMES}} for row in rows], FILE_SCHEMA)
+        counts = {name: learnt.get(name) for name in FILE_COUNTS}
+        row = {**own, **counts, "last_metered_at": last}
+        for name in FILE_TIMES:
+            row[name] = _aware(row[name])
+        rows.append(row)
+    return pa.Table.from_pylist(rows, FILE_SCHEMA)
 
 
 FILE_COUNTS = ("rows", "rows_without_time", "first_recorded_at", "last_recorded_at")
@@ -133,7 +138,10 @@ FILE_SCHEMA = pa.schema(
 
 
 def _aware(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+    """A moment with its zone; DuckDB gives moments in UTC without one."""
+    if moment is not None and moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment
 
 
 def _repeated(files: Sequence[SourceFile], source: Source, machine: Machine) -> pa.Table:
@@ -153,6 +161,5 @@ def _repeated(files: Sequence[SourceFile], source: Source, machine: Machine) -> 
         rows = select(columns, "arrivals", where=["NOT keyless"])
         suspects = arrivals_stages(opened.layout, (), opened.selection, suspects=True)
         why = "where the keys are that may occur more than once"
-        return engine.table(opened.query(Query("repeated_rows", (*suspects, Stage("repeated_rows", why, rows))))).cast(
-            REPEATED_SCHEMA
-        )
+        query = opened.query(Query("repeated_rows", (*suspects, Stage("repeated_rows", why, rows))))
+        return engine.table(query).cast(REPEATED_SCHEMA)

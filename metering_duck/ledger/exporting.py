@@ -18,7 +18,7 @@ ADJUSTMENT = (
     *("restatement_id", "reading_id", "workspace_id", "universe_id", "subject", "unit", "aggregation"),
     *("window_start", "window_end", "dimensions", "old", "new", "delta", "events", "why"),
 )
-# Table → its columns, where they are from, and their order.
+# Name of a table that can be exported → its columns, the relation behind FROM, and the order of its rows.
 OTHER_TABLES: dict[str, tuple[dict[str, str], str, tuple[str, ...]]] = {
     "runs": ({}, "runs", ("run_id",)),
     "periods": ({}, "periods", ("period_start", "period_end")),
@@ -35,7 +35,7 @@ TABLES = ("readings", "rejects", "conflicts", *OTHER_TABLES)
 
 
 def export_table(store: Store, table: str, run: int | None) -> Rows:
-    """The rows of a table, with an engine of their own.
+    """The rows of a table, in an engine that these rows own.
 
     Raises: ConfigError for an unknown table; LedgerError for an unknown run.
     """
@@ -48,7 +48,7 @@ def export_table(store: Store, table: str, run: int | None) -> Rows:
 
 
 def export(engine: StoreEngine, table: str, run: int | None = None) -> Rows:
-    """The rows of a table, which own the engine: those that count now, or those of one run.
+    """The rows of a table, which own the engine: the rows that count now, or the rows of one run.
 
     Raises: ConfigError for an unknown table; LedgerError for an unknown run.
     """
@@ -71,7 +71,7 @@ def export(engine: StoreEngine, table: str, run: int | None = None) -> Rows:
 
 
 def holders_sql(run: int | None) -> str:
-    """SQL for the runs that hold the rows of a run, or of all that count now."""
+    """SQL for the runs under which the rows of a run are stored, or the rows of all runs that count now."""
     if run is not None:
         return f"(SELECT readings_of FROM runs WHERE run_id = {run})"
     return "(SELECT readings_of FROM runs WHERE run_id IN (SELECT run_id FROM periods))"
@@ -79,13 +79,11 @@ def holders_sql(run: int | None) -> str:
 
 def readings(engine: StoreEngine, run: int | None = None) -> Rows:
     """Readings, byte for byte as they were made."""
-    kinds = [
-        row[0]
-        for row in engine.rows(
-            f"SELECT DISTINCT quantity_type FROM runs WHERE run_id IN {holders_sql(run)} ORDER BY quantity_type"
-        )
-    ]
-    # Of several types only text holds all digits of all.
+    found = engine.rows(
+        f"SELECT DISTINCT quantity_type FROM runs WHERE run_id IN {holders_sql(run)} ORDER BY quantity_type"
+    )
+    kinds = [row[0] for row in found]
+    # Where runs have quantities of several types, only text holds all digits.
     kind = kinds[0] if len(kinds) == 1 else "VARCHAR"
     columns: dict[str, Any] = names(READING_SCHEMA.names) | {"quantity": f"CAST(quantity AS {kind})"}
     order = [*READING_ORDER.values(), "window_start"]
@@ -94,7 +92,7 @@ def readings(engine: StoreEngine, run: int | None = None) -> Rows:
 
 
 def _of_runs(table: str, run: int | None) -> Query:
-    """Rejects or conflicts; of no run in particular, those without a usable time, too."""
+    """Rejects or conflicts: of one run, or of all that count now and of events without a usable time (run 0)."""
     columns = {"run_id": "run_id", **names(f'"{name}"' for name in OF_RUNS[table].names)}
     of_none = "" if run is not None else " OR run_id = 0"
     sql = select(columns, table, where=[f"(run_id IN {holders_sql(run)}{of_none})"], order_by=["ALL"])

@@ -1,4 +1,4 @@
-"""Forking: the events of one universe under the name of another, out of the files that a ledger knows."""
+"""Forking: the events of one universe under the name of another universe, from the files that a ledger knows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metering_duck.runs.rows import Rows
 def fork_out_of_ledger(meterer: Meterer, source: str, target: str, *, as_of: datetime | None) -> Rows:
     """The events of `source` that had entered by a moment, as events of `target`; writes nothing.
 
-    Raises: LedgerError where there is no file.
+    Raises: LedgerError where the ledger knows no file.
     """
     with meterer.store.reader() as engine:
         read = ledger_source(engine) or DEFAULT_SOURCE

@@ -1,4 +1,4 @@
-"""Looking: which event files are there now, against those of the manifest: the same, new, moved, changed or gone.
+"""Looking: which event files are there now, compared with the manifest: the same, new, moved, changed or gone.
 
 Days of tables are looked for by ledger/tables.py.
 """
@@ -19,9 +19,9 @@ from metering_duck.ledger.places import sha256_of_file, stamps_of
 def look(
     known: Sequence[SourceFile], patterns: Iterable[str], remembered: Iterable[str], entered_at: datetime
 ) -> Found:
-    """What is there now, where `patterns` say to look and where the ledger looked before.
+    """The files that are there now, where `patterns` say to look and where the ledger looked before.
 
-    Raises: SourceError for one of `patterns` that finds nothing, and for what is not a file.
+    Raises: SourceError for one of `patterns` that finds nothing, and for a pipe.
     """
     patterns = list(patterns)
     _refuse_pipes(patterns)
@@ -54,9 +54,10 @@ def _refuse_pipes(patterns: Iterable[str]) -> None:
 def _by_content(
     files: Iterable[SourceFile], missed: Iterable[SourceFile]
 ) -> tuple[list[SourceFile], list[SourceFile], set[int]]:
-    """Files that are there as moved and new ones, and the numbers of those that are missed and not among them.
+    """Files whose content is that of a missed file, as moved files; all others; and the missed files that are left.
 
-    What is not where it was, or not as it was there, may be elsewhere: its content tells.
+    A missed file is not where it was, or has changed there; a file elsewhere with its content is the moved file. The
+    missed files that are left are given by their numbers.
     """
     by_sha256: dict[str, list[SourceFile]] = {}
     for file in missed:
@@ -75,7 +76,7 @@ def _by_content(
 
 
 def _paths(patterns: Iterable[str], remembered: Iterable[str], absent: set[str]) -> list[str]:
-    """The files that patterns name now. What was there before and is not now is told of elsewhere."""
+    """The files that patterns name now. A file that is `absent` now is not asked for: it counts as moved or gone."""
     found: dict[str, None] = {}
     for pattern in remembered:
         with contextlib.suppress(SourceError):
@@ -87,9 +88,9 @@ def _paths(patterns: Iterable[str], remembered: Iterable[str], absent: set[str])
 
 
 def _hashed(paths: Sequence[str], entered_at: datetime) -> list[SourceFile]:
-    """Files by their content.
+    """Files with the digests of their content.
 
-    Raises: SourceError for one that cannot be read, or changes meanwhile.
+    Raises: SourceError for a file that cannot be read, or changes while it is read.
     """
     stamps = stamps_of(paths)
     digests: dict[str, str] = {}

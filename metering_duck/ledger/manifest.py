@@ -1,8 +1,8 @@
 """The manifest: which event files a ledger knows, and when each was first seen.
 
-A file is known by its content. One that was changed is another file; one that only moved is the same. A day of a table
-is a file like any other. What is there now is found by ledger/looking.py and, of tables, ledger/tables.py; what new
-files have in them by ledger/discovering.py.
+A file is known by its content. A file that was changed is another file; a file that only moved is the same file. A day
+of a table is a file like any other. ledger/looking.py finds the files that are there now, ledger/tables.py the days of
+a table, and ledger/discovering.py the content of new files.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from metering_duck.runs.history import History
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of the manifest. Times are UTC; `file_id` is 0 as long as it is not in the ledger.
+    """A file of the manifest. Times are UTC; `file_id` is 0 until the file is in the ledger.
 
-    Which version of a table has a day since when is known, which of its rows is not: events of a table that do not say
-    themselves when they entered all entered when the table was `first_seen_at`.
+    A table's log tells when a day came, but not when each of its rows did: so events of a table that do not say when
+    they entered count as having entered when the ledger first saw the table, at `first_seen_at`.
     """
 
     file_id: int
@@ -39,7 +39,7 @@ class SourceFile:
 
     @property
     def is_day(self) -> bool:
-        """Whether it is a day of a table."""
+        """Whether the file is a day of a table."""
         return parts_of(self.path) is not None
 
     def moved_from(self, before: SourceFile) -> SourceFile:
@@ -49,18 +49,20 @@ class SourceFile:
         )
 
     def is_as(self, stamp: Stamp | None) -> bool:
-        """Whether what is there now is what it was, as far as that is told without its bytes."""
-        if stamp is None or self.is_day:
-            return stamp is not None and stamp.etag == self.stamp.etag
+        """Whether the file is unchanged, by the stamp of the file that is there now; its bytes are not read."""
+        if stamp is None:
+            return False
+        if self.is_day:
+            return stamp.etag == self.stamp.etag
         return stamp == self.stamp
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is there, against what is in the ledger: `moved` files have another path or time, and the same content.
+    """The files that are there, compared with the manifest: `moved` files have another path or time, and their content.
 
-    Days that a later version of their table has no more, or has with other rows, are `superseded`: no loss, since the
-    version before is still there.
+    A day is `superseded` if a later version of its table does not have it any more, or has it with other rows. That is
+    no loss, since the earlier version of the table can still be read.
     """
 
     known: tuple[SourceFile, ...] = ()
@@ -72,39 +74,41 @@ class Found:
 
     @property
     def present(self) -> tuple[SourceFile, ...]:
-        """All that can be read."""
+        """All files that can be read."""
         return (*self.known, *self.moved, *self.new)
 
     @property
     def lost(self) -> tuple[SourceFile, ...]:
-        """All that is not there any more as it was."""
+        """All files that are not there any more as they were."""
         return (*self.gone, *self.changed, *self.superseded)
 
     @property
     def without_losses(self) -> Found:
-        """The same, as if what has gone or changed were still to be seen to."""
+        """Without the files that have gone or changed, and without the changed content of the latter."""
         changed = {file.path for file in self.changed}
         return replace(self, new=tuple(f for f in self.new if f.path not in changed), changed=(), gone=())
 
 
-# Which rows of source_files are days of a table.
+# SQL for whether a row of source_files is a day of a table.
 IS_OF_TABLE = "regexp_matches(path, '^(delta|iceberg)://')"
 
 
 def files_of(
     engine: StoreEngine, where: str = "gone_at IS NULL", parameters: Mapping[str, object] | None = None
 ) -> list[SourceFile]:
-    """The files of the manifest, in the order in which they came."""
+    """The files of the manifest of which a condition holds, in the order in which they came."""
     first = f"(SELECT min(entered_at) FROM source_files WHERE {IS_OF_TABLE})"
     rows = engine.rows(
         "SELECT file_id, path, size_bytes, modified_ns, sha256, entered_at, last_metered_at, etag, "
         f"CASE WHEN {IS_OF_TABLE} THEN {first} END FROM source_files WHERE {where} ORDER BY file_id",
         dict(parameters or {}),
     )
-    return [
-        SourceFile(n, path, sha, utc(entered), Stamp(size, ns, etag), utc(last), first and utc(first))
-        for n, path, size, ns, sha, entered, last, etag, first in rows
-    ]
+    files = []
+    for number, path, size, modified_ns, sha256, entered, last, etag, first_seen in rows:
+        first_seen_at = None if first_seen is None else utc(first_seen)
+        stamp = Stamp(size, modified_ns, etag)
+        files.append(SourceFile(number, path, sha256, utc(entered), stamp, utc(last), first_seen_at))
+    return files
 
 
 def history_of(files: Iterable[SourceFile]) -> History:
@@ -130,7 +134,7 @@ def check_gone(found: Found, used: Container[int]) -> None:
 
 @dataclass(frozen=True)
 class Discovery:
-    """What is learnt of new files in one pass: rows of source_files, source_hours, repeated_rows, and rejects."""
+    """What one pass over new files finds: rows of source_files, source_hours and repeated_rows, and rejects."""
 
     files: pa.Table
     hours: pa.Table
@@ -153,7 +157,7 @@ def write(engine: StoreEngine, found: Found, learnt: Discovery | None, now: date
     engine.insert("source_files", learnt.files, {"file_id": f"{first} + row_number() OVER ()"})
     ids = "(SELECT file_id FROM source_files WHERE path = file AND gone_at IS NULL)"
     engine.insert("source_hours", learnt.hours, {"file_id": ids}, without=["file"])
-    # What files that have gone had in common with others is kept: runs that read them are still to be done again.
+    # Repeated rows of files that have gone are kept, so that runs that read these files can be done again.
     engine.keep("learnt_rows", learnt.repeated)
     engine.rows(
         "DELETE FROM repeated_rows WHERE (key_hash, file_id) IN (SELECT (key_hash, file_id) FROM learnt_rows "

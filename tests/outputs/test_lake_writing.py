@@ -390,7 +390,7 @@ def test_commits_without_an_end_are_an_error(lake: Lake, monkeypatch: pytest.Mon
 KILLED = """
 import os, signal, sys
 from metering_duck import aggregate
-from metering_duck.engine import Engine
+from metering_duck.engine.duckdb import Engine
 
 stream = Engine.stream
 

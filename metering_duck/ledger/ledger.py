@@ -1,7 +1,7 @@
 """The ledger, as Python and the command line use it: what is metered, by which run, and what counts.
 
-Every method opens the file for as long as it needs it. Those that write are the only one to do so at a time; each run
-is kept with all of its rows, or not at all.
+Every method opens the file for as long as it needs it. Only one method at a time writes, whatever process it runs in.
+Each run is kept with all of its rows, or not at all.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The meterer: keeps the manifest up to date, and turns plans into runs of the ledger.
 
-What a run needs from before its period is looked for in earlier runs first; only where none holds is it metered.
+The levels that a run begins with are taken from an earlier run whose levels still hold; where no such run is there, the
+time before the period is metered for them.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ from metering_duck.runs.question import Question
 class Situation:
     """What a run is made of, beside its period: the files it may use, as of when, and how they are read.
 
-    `is_whole` unless files are left out that its levels are made of: then nothing is learnt of when those hold.
+    `is_whole` is false where files are left out that the run's levels are made of. Such a run does not tell under which
+    files its levels hold.
     """
 
     visible: tuple[SourceFile, ...]
@@ -65,19 +67,19 @@ class Situation:
 
     @cached_property
     def sha256(self) -> str:
-        """A digest of all that may be used: while it is the same, nothing that was made of it changes."""
+        """A digest of the files that may be used: while it is the same, no run that was made of them changes."""
         return whole_sha256(self.visible, self.as_of)
 
 
 @dataclass(frozen=True)
 class Meterer:
-    """Meters periods into a ledger; whoever calls is the only writer (Store.writer)."""
+    """Meters periods into a ledger; the caller must be its only writer (Store.writer)."""
 
     store: Store
     machine: Machine
 
     def plan_as_was(self, base: runs.RunRow, now: datetime) -> tuple[Plan, Situation]:
-        """The plan of a run that was: its own files, and the levels that it began with."""
+        """The plan that an earlier run had: the files that it read, and the levels that it began with."""
         with self.store.reader() as engine:
             source = ledger_source(engine) or DEFAULT_SOURCE
             ids = f"file_id IN (SELECT file_id FROM run_files WHERE run_id = {base.run_id})"
@@ -98,7 +100,7 @@ class Meterer:
         return plan, Situation(tuple(files), source, base.as_of, now, is_whole=False)
 
     def situation_of(self, run: runs.RunRow, clock: datetime) -> Situation:
-        """What a run could have been made of: the files that had been seen by its clock, and those that it did use."""
+        """The situation of an earlier run: the files that had been seen by its clock, and the files that it used."""
         used = """
             WITH RECURSIVE behind(run_id) AS (
                 SELECT CAST($run AS BIGINT)
@@ -110,7 +112,7 @@ class Meterer:
         with self.store.reader() as engine:
             ids = {int(row[0]) for row in engine.rows(used, {"run": run.run_id})}
             moment = run.as_of or run.clock
-            # A day that a table has no more is there in the version of then.
+            # A day that a table does not have any more can be read in the version of that moment.
             still = f"gone_at IS NULL OR ({manifest.IS_OF_TABLE} AND gone_at > $moment)"
             known = files_of(engine, still, {"moment": moment})
             source = ledger_source(engine) or DEFAULT_SOURCE
@@ -118,7 +120,7 @@ class Meterer:
         return Situation(visible, source, run.as_of, clock, is_whole=False)
 
     def confirm(self, run_id: int, plan: Plan, situation: Situation) -> None:
-        """A run holds under the files that there are now, too."""
+        """Note that a run also holds under the files of this situation."""
         with self.store.reader() as engine:
             history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
         with self.store.transaction() as engine:
@@ -134,9 +136,9 @@ class Meterer:
         *,
         without_missing: bool = False,
     ) -> Situation:
-        """Bring the manifest up to date, and say what may be used.
+        """Bring the manifest up to date, and say which files may be used.
 
-        Raises: LedgerError for files that are gone or changed, and where there is none; SourceError, SchemaError.
+        Raises: LedgerError for files that are gone or changed, and where there is no file; SourceError, SchemaError.
         """
         patterns = patterns_of(events)
         with self.store.reader() as engine:
@@ -144,7 +146,7 @@ class Meterer:
             found = self._look(engine, patterns, chosen, as_of, clock)
             used = {int(row[0]) for row in engine.rows("SELECT DISTINCT file_id FROM run_files")}
         if as_of is not None:
-            # What has gone since matters only where the run needs it, and may come back.
+            # A file that has gone since then matters only to a run that needs it, and may come back.
             found = found.without_losses
         elif not without_missing:
             manifest.check_gone(found, used)
@@ -163,17 +165,17 @@ class Meterer:
     def _look(
         self, engine: StoreEngine, patterns: Sequence[str], source: Source, as_of: datetime | None, clock: datetime
     ) -> Found:
-        """What is there now; as of a moment before now, the files that are known where nothing can be read."""
+        """The files that are there now; for a run as of a moment, the known files if the places cannot be looked at."""
         try:
             return look_around(engine, patterns, clock, source, self.machine)
         except (SourceError, SchemaError):
             if as_of is None or patterns:
                 raise
-            # What was there then may be readable, whatever there is now.
+            # The files of that moment may be readable, whatever is there now.
             return Found(known=tuple(files_of(engine)))
 
     def _keep_found(self, found: Found, patterns: Sequence[str], source: Source, clock: datetime) -> None:
-        """Read what is new, and bring the manifest up to date where anything is."""
+        """Read the new files, and bring the manifest up to date if anything has changed."""
         learnt = discover(found, source, self.machine) if found.new else None
         if not (learnt or found.moved or found.lost or patterns):
             return
@@ -190,16 +192,18 @@ class Meterer:
     ) -> Plan:
         """A plan with the levels that it begins with, or with the gap that is to be run for them first."""
         plan = make_plan(engine, period, config, question, situation.source, situation.visible, situation.as_of)
-        return replace(plan, levels=levels_before(engine, plan, situation)) if plan.needs_levels else plan
+        if plan.needs_levels:
+            return replace(plan, levels=levels_before(engine, plan, situation))
+        return plan
 
     def ready(self, plan: Plan, situation: Situation) -> Plan:
-        """The same plan, its gap run."""
+        """A plan with the levels that it begins with; the gap before them, if it has one, is run first."""
         if plan.levels is None or plan.levels.gap is None:
             return plan
         return replace(plan, levels=self._run_levels(plan.levels.gap, situation))
 
     def _run_levels(self, plan: Plan, situation: Situation) -> Levels:
-        """The levels at the end of a stretch of time, kept as a run of its own."""
+        """The levels at the end of a plan's period, kept in the ledger as a run without readings."""
         began = datetime.now(UTC)
         metered = runs.open_plan(plan, self.machine, situation.clock)
         with metered.engine:
@@ -212,7 +216,7 @@ class Meterer:
     def run(
         self, plan: Plan, kind: str, situation: Situation, began: datetime, *, counts: bool = True, strict: bool = False
     ) -> runs.RunRow:
-        """Meter a plan and keep it; where it `counts`, its readings are the period's from now on."""
+        """Meter a plan and keep it as a run; if the run `counts`, its readings are those of the period from now on."""
         try:
             metered = runs.open_plan(plan, self.machine, situation.clock)
             try:
@@ -241,15 +245,15 @@ class Meterer:
             raise
 
     def _keep_failure(self, plan: Plan, kind: str, error: MeteringError, situation: Situation, began: datetime) -> None:
-        """A run that failed is a row, too; and the error says which period it was."""
-        # What went wrong is told in any case, also where it cannot be written down.
+        """Keep a run that failed as a row, too, and say in the error which period it was."""
+        # The error is raised in any case, also if it cannot be kept.
         with contextlib.suppress(LedgerError), self.store.transaction() as engine:
             runs.commit_failure(engine, plan, kind, str(error), situation.clock, began)
         error.args = (f"period {plan.period.name}: {error}", *error.args[1:])
 
 
 def settled_runs(engine: StoreEngine, question: Question, situation: Situation) -> dict[datetime, list[runs.RunRow]]:
-    """Start → runs that count, of the periods that need no look: nothing that they could be made of has changed."""
+    """Start of a period → runs that count in it and are settled: no file that they could be made of has changed."""
     found = runs.find_runs(
         engine,
         "options = $options AND run_id IN (SELECT run_id FROM periods) "
@@ -264,7 +268,7 @@ def settled_runs(engine: StoreEngine, question: Question, situation: Situation) 
 
 
 def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tuple[datetime, Levels] | None:
-    """The last levels before a period that are known to hold under the visible files, and their moment."""
+    """The last levels before a plan's period that are known to hold under the visible files, and their moment."""
     found = engine.rows(
         "SELECT period_end, run_id, levels_sha256 FROM runs WHERE status = 'done' AND levels_sha256 IS NOT NULL "
         "AND config_sha256 = $config AND options = $options AND period_end <= $start "
@@ -281,7 +285,7 @@ def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tup
 
 
 def still_holds(engine: StoreEngine, run: runs.RunRow, situation: Situation) -> bool:
-    """Whether a run would read the same files now, and begin with the same levels as far as that is known."""
+    """Whether a run would read the same files now, and is known to begin with the same levels."""
     config, visible = configs.stored(engine, run.config_sha256), situation.visible
     now = make_plan(engine, run.period, config, run.question, situation.source, visible, situation.as_of)
     if now.sources_sha256 != run.sources_sha256:
@@ -291,9 +295,9 @@ def still_holds(engine: StoreEngine, run: runs.RunRow, situation: Situation) -> 
 
 
 def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> Levels:
-    """The levels that hold when a period begins: those of the last run whose levels are known to hold.
+    """The levels that a plan's period begins with: the levels of the last run whose levels are known to hold.
 
-    Where events lie between its end and the period, they have a gap.
+    Where events lie between the end of that run and the period, the levels have a gap: a plan for the time in between.
     """
     moment = plan.period.start
     start, known = nearest_levels(engine, plan, situation) or (BEGINNING, Levels(None, runs.EMPTY_LEVELS))
@@ -305,7 +309,7 @@ def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> Leve
 
 
 def ledger_source(engine: StoreEngine) -> Source | None:
-    """How the ledger's files are read; None before the first."""
+    """How the ledger's files are read; None before the first file."""
     text = engine.rows("SELECT reading_options FROM ledger")[0][0]
     return stored_source(text) if text else None
 
@@ -325,7 +329,7 @@ def patterns_of(events: Any) -> list[str]:
 
 
 def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime, source: Source, machine: Machine) -> Found:
-    """What is there now, where the ledger looks and where it is told to look."""
+    """The files that are there now, where the ledger has looked before and where `patterns` say to look."""
     known = [str(row[0]) for row in engine.rows("SELECT pattern FROM source_patterns ORDER BY added_at, rowid")]
     files = files_of(engine)
     table = table_of([*known, *patterns])
@@ -335,7 +339,7 @@ def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime, sou
 
 
 def add_patterns(engine: StoreEngine, patterns: Iterable[str], now: datetime) -> None:
-    """Look there from now on."""
+    """Remember places where the ledger looks for files from now on."""
     for pattern in patterns:
         engine.rows(
             "INSERT INTO source_patterns VALUES ($pattern, $now) ON CONFLICT DO NOTHING",

@@ -11,7 +11,7 @@ from metering_duck.errors import RejectedEvents
 from metering_duck.ledger.periods import Period
 from metering_duck.ledger.runs import RunRow
 
-# The books of a run that an outcome shows: read is the sum of the others (R9).
+# The books of a run that an outcome shows: read is the sum of the five others (R9).
 SHOWN_BOOKS = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
 
 
@@ -19,8 +19,8 @@ SHOWN_BOOKS = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejec
 class Outcome:
     """What became of one period: `status` is done, unchanged, closed, reproduced, changed, same or new.
 
-    Shape:  the five of R9 are those of the run; `is_stale` says of a closed period that its files are others by now;
-            `notices` are what the run took for granted.
+    Shape:  the books of R9 are the books of the run; `is_stale` says of a closed period that its files have changed;
+            `notices` say what the run assumed.
     """
 
     period: str
@@ -39,16 +39,16 @@ class Outcome:
     notices: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As a plain dict."""
+        """The outcome as a plain dict."""
         return asdict(self)
 
 
-# Told of each period that is done, and how many there are.
+# A function that is told the outcome of each period when it is done, and how many periods there are.
 Report = Callable[[Outcome, int], None]
 
 
 def outcome_of(period: Period, status: str, run: RunRow, began: datetime, *, is_stale: bool = False) -> Outcome:
-    """The outcome of a period whose readings are those of `run`; `began` is when the work on it did."""
+    """The outcome of a period whose readings are those of `run`; `began` is when the work on the period began."""
     books = {name: run.books[name] for name in SHOWN_BOOKS}
     return Outcome(
         period.name,
@@ -64,7 +64,7 @@ def outcome_of(period: Period, status: str, run: RunRow, began: datetime, *, is_
 
 
 def refuse_rejects(outcomes: Sequence[Outcome]) -> None:
-    """What `strict` does about periods that were metered before.
+    """Refuse rejected events and conflicts, also those of periods that were metered before.
 
     Raises: RejectedEvents.
     """

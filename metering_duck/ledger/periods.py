@@ -1,4 +1,4 @@
-"""Periods: how a person names one, and between which moments it is."""
+"""Periods: the names that people give them, and the moments between which they lie."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LENGTHS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d"}
 
 @dataclass(frozen=True, order=True)
 class Period:
-    """`[start, end)` in UTC, what people call it, and on whose clocks."""
+    """A period `[start, end)` in UTC, its name, and the zone whose clocks the name means."""
 
     start: datetime
     end: datetime
@@ -29,7 +29,7 @@ class Period:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """As a statement's values."""
+        """The bounds as parameters of a statement."""
         return {"start": self.start, "end": self.end}
 
 
@@ -45,7 +45,10 @@ def cut_periods(**given: Any) -> list[Period]:
 
 
 def _name(row: dict[str, Any]) -> str:
-    """2024, 2024-01 or 2024-01-15 where it is one on the clocks of its zone, else start/end, of days as dates."""
+    """The name of a period: 2024, 2024-01 or 2024-01-15 if it is one on the clocks of its zone, else START/END.
+
+    START and END are dates if they are midnights there, else moments in UTC.
+    """
     first, last = (datetime.fromisoformat(str(row[name])).replace(tzinfo=None) for name in ("local_start", "local_end"))
     for unit, form in LENGTHS.items():
         if first == _floor(first, unit) and last == _next(first, unit):
@@ -56,17 +59,24 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def name_of(start: datetime, end: datetime) -> str:
-    """Any period."""
+    """The name START/END, which any period can have."""
     return f"{format_time(start)}/{format_time(end)}"
 
 
 def _floor(moment: datetime, unit: str) -> datetime:
+    """The start of the day, month or year that a moment lies in."""
     day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    return day if unit == "day" else day.replace(day=1) if unit == "month" else day.replace(month=1, day=1)
+    if unit == "day":
+        return day
+    if unit == "month":
+        return day.replace(day=1)
+    return day.replace(month=1, day=1)
 
 
-def _next(moment: datetime, unit: str) -> datetime:
-    return _floor(moment + timedelta(days={"day": 1, "month": 31, "year": 366}[unit]), unit)
+def _next(start: datetime, unit: str) -> datetime:
+    """The start of the next day, month or year, from the start of one."""
+    longest = {"day": 1, "month": 31, "year": 366}
+    return _floor(start + timedelta(days=longest[unit]), unit)
 
 
 def parse_period(text: str, timezone: str | None = None) -> Period:
@@ -81,7 +91,12 @@ def parse_period(text: str, timezone: str | None = None) -> Period:
     match = _NAME.fullmatch(start)
     if match is None:
         raise ConfigError(f"period: found {text!r}; expected 2024-01, 2024-01-15 or START/END.")
-    unit = "day" if match[3] else "month" if match[2] else "year"
+    if match[3]:
+        unit = "day"
+    elif match[2]:
+        unit = "month"
+    else:
+        unit = "year"
     try:
         first = datetime.strptime(start, LENGTHS[unit])
         last = _next(first, unit)
@@ -92,9 +107,9 @@ def parse_period(text: str, timezone: str | None = None) -> Period:
 
 
 def find_period(engine: StoreEngine, text: str, timezone: str | None = None) -> Period | None:
-    """The period of the ledger that has this name; None where there is none.
+    """The period of the ledger that has this name; None where no period has it.
 
-    Raises: ConfigError; LedgerError where several zones have one.
+    Raises: ConfigError; LedgerError where periods of several zones have this name.
     """
     named = "name = $name AND ($zone IS NULL OR timezone = $zone)"
     found = _periods(engine, named, {"name": text, "zone": timezone})
@@ -115,9 +130,9 @@ def _periods(engine: StoreEngine, where: str = "TRUE", parameters: Mapping[str, 
 
 
 def periods_between(engine: StoreEngine, start: datetime | None, end: datetime | None) -> list[Period]:
-    """The periods of the ledger that lie between two moments; without one, as far as there are any.
+    """The periods of the ledger that lie between two moments; a moment that is None is no bound.
 
-    Raises: LedgerError where there is none.
+    Raises: LedgerError where no period lies there.
     """
     found = _periods(engine)
     chosen = [one for one in found if (start is None or one.start >= start) and (end is None or one.end <= end)]
@@ -127,7 +142,7 @@ def periods_between(engine: StoreEngine, start: datetime | None, end: datetime |
 
 
 def check_beside(engine: StoreEngine, periods: Sequence[Period]) -> None:
-    """Refuse periods that share time with others of the ledger: what is used in both would count twice.
+    """Refuse periods that share time with other periods of the ledger: usage in both would count twice.
 
     Raises: LedgerError.
     """
@@ -142,7 +157,7 @@ def check_beside(engine: StoreEngine, periods: Sequence[Period]) -> None:
 
 
 def known_period(engine: StoreEngine, text: str, timezone: str | None = None) -> Period:
-    """The same, where there must be one.
+    """The period of the ledger that has this name.
 
     Raises: LedgerError for a period that was never metered.
     """
@@ -155,7 +170,7 @@ def known_period(engine: StoreEngine, text: str, timezone: str | None = None) ->
 
 
 def moment_of(value: Any, where: str) -> datetime | None:
-    """A moment, where one is given."""
+    """The moment that is given, in UTC; None if none is given."""
     return None if value is None else parse_time(value, where)
 
 

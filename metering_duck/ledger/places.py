@@ -1,4 +1,4 @@
-"""Places: what is where a ledger's event files lie, and whether it is what it was: on disk, as objects, in a table."""
+"""Places: what lies where a ledger's event files were seen, on disk, as objects or as days of a table."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from metering_duck.errors import SourceError
 from metering_duck.inputs.lakes import find_snapshot
 from metering_duck.inputs.table_days import parts_of
 
-# What file systems call the moment when an object was written.
+# The names by which file systems call the moment when an object was written.
 MODIFIED = ("LastModified", "last_modified", "updated", "mtime")
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells without its bytes that a file is what it was; of a day of a table, which table it is of."""
+    """What tells that a file is unchanged without reading it; for a day of a table `etag` is the id of the table."""
 
     size_bytes: int
     modified_ns: int
@@ -30,7 +30,7 @@ class Stamp:
 
 
 def stamps_of(paths: Iterable[str]) -> dict[str, Stamp]:
-    """The files that are there now. Objects are listed folder by folder; of a day of a table only its id is told.
+    """The stamps of the files that are there now. Objects are listed folder by folder; a day has the id of its table.
 
     Raises: SourceError for a place that cannot be looked at.
     """
@@ -54,11 +54,13 @@ def _file_stamp(path: str) -> Stamp | None:
         found = os.stat(path)
     except OSError:
         return None
-    return Stamp(found.st_size, found.st_mtime_ns) if os.path.isfile(path) else None
+    if not os.path.isfile(path):
+        return None
+    return Stamp(found.st_size, found.st_mtime_ns)
 
 
 def _object_stamp(path: str, listed: dict[str, dict[str, Any]]) -> Stamp | None:
-    """An object as the listing of its folder has it, which is made once; a file on the web as it says itself."""
+    """The stamp of an object from the listing of its folder, which is made once, or of a web file from its server."""
     files = filesystem_of(path)
     with explaining_reads(path):
         if scheme_of(path) in ("http", "https"):
@@ -75,14 +77,14 @@ def _object_stamp(path: str, listed: dict[str, dict[str, Any]]) -> Stamp | None:
 
 
 def stamp_of_info(info: dict[str, Any]) -> Stamp:
-    """What a file system says of an object."""
+    """The stamp of an object, from what its file system says of it."""
     moment = next((info[name] for name in MODIFIED if info.get(name)), None)
     modified = int(moment.timestamp() * 1_000_000) * 1_000 if isinstance(moment, datetime) else 0
     return Stamp(int(info.get("size") or 0), modified, info.get("ETag") or info.get("etag"))
 
 
 def _table_stamp(name: str) -> Stamp | None:
-    """A table at a version."""
+    """The stamp of a table at a version; None where it cannot be opened."""
     try:
         return Stamp(0, 0, table_id(name))
     except SourceError:
@@ -91,7 +93,7 @@ def _table_stamp(name: str) -> Stamp | None:
 
 @lru_cache(maxsize=256)
 def table_id(name: str) -> str:
-    """The id of a table at a version: asked once, since neither changes."""
+    """The id of a table at a version: asked once, since it never changes."""
     found = find_snapshot(name)
     return found.identity if found else ""
 

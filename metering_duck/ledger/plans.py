@@ -1,7 +1,8 @@
-"""Plans: what a run of one period would read, and under which digest its answer is known.
+"""Plans: what a run of one period would read, and the digest by which its answer is known.
 
-A window's files, the files with other rows of its repeated keys, and the levels that its gauges begin with: nothing
-else can change its readings. So two plans of one digest have the same readings, and what is in no plan is not read.
+The readings of a period depend on the files with its events, on the files with other rows of its repeated keys, on the
+levels that its gauges begin with, and on nothing else. So two plans of one digest have the same readings, and a run
+reads only the files of its plan.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ ASKED = "asked_files"
 
 @dataclass(frozen=True)
 class Levels:
-    """What gauges begin with: the run that has them, None where nothing was before, their digest, and they themselves.
+    """The levels that gauges begin with, their digest, and the run that ended with them; None if nothing was before.
 
-    A `gap` is a plan that is to be run first, from their moment to the one where they are needed.
+    A `gap` is a plan that is to be run first, from the moment of these levels to the moment at which they are needed.
     """
 
     run_id: int | None
@@ -47,8 +48,10 @@ class Levels:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that could be done: `files` count, `others` are only compared with; `as_of` is None where it leaves nothing
-    out of them."""
+    """A run that could be done: the events of `files` count, and `others` are only searched for repeated keys.
+
+    `as_of` is None where it leaves no event out.
+    """
 
     period: Period
     config: KnownConfig
@@ -63,25 +66,24 @@ class Plan:
 
     @property
     def needs_levels(self) -> bool:
-        """Whether levels of earlier periods are carried into this one, which it does not read itself."""
+        """Whether levels are carried into the period from earlier events, which the plan does not read itself."""
         return self.reach == "window" and has_gauges(self.config.config, self.question)
 
     @property
     def sources_sha256(self) -> str:
-        """What is read, whatever the files are called."""
-        counting, compared = (sorted((f.sha256, f.entered_at) for f in files) for files in (self.files, self.others))
-        return digest(counting, compared, self.as_of)
+        """A digest of the files that are read, whatever they are called."""
+        return digest(_contents(self.files), _contents(self.others), self.as_of)
 
     @property
     def inputs_sha256(self) -> str:
-        """All that the readings are made of."""
+        """A digest of everything that the readings are made of."""
         levels = self.levels.sha256 if self.levels else None
         window = (self.period.start, self.period.end, self.reach)
         asked, read = question_text(self.question), source_digested(self.source)
         return digest(self.config.sha256, asked, read, window, self.sources_sha256, levels)
 
     def history(self, *, numbers_rows: bool = False) -> History:
-        """As the engine is told."""
+        """The files of the plan as a run takes them."""
         return replace(
             history_of([*self.files, *self.others]),
             others=tuple(file.path for file in self.others),
@@ -90,6 +92,11 @@ class Plan:
             numbers_rows=numbers_rows,
             reach=self.reach,
         )
+
+
+def _contents(files: Iterable[SourceFile]) -> list[tuple[str, datetime]]:
+    """The digests of files and when each entered, in an order that does not depend on their names."""
+    return sorted((file.sha256, file.entered_at) for file in files)
 
 
 def has_gauges(config: MeteringConfig, question: Question) -> bool:
@@ -103,7 +110,8 @@ def check_whole(config: MeteringConfig, question: Question) -> None:
     Raises: ConfigError.
     """
     for path, measurement in config.measurements:
-        if (found := measurement.aggregated(question.aggregation)) and found.prorated:
+        found = measurement.aggregated(question.aggregation)
+        if found is not None and found.prorated:
             raise ConfigError(
                 f"{path}: found a quantity that is split by time; expected a whole one, since a ledger meters its "
                 "periods one by one, and parts that are rounded apart may not add up (R26). "
@@ -112,10 +120,10 @@ def check_whole(config: MeteringConfig, question: Question) -> None:
 
 
 def reach_of(config: MeteringConfig, question: Question) -> Reach:
-    """Which events the readings need, where the levels before the window are known.
+    """Which events the readings need beside those of the window, if the levels before the window are known.
 
-    Rows for what has no events need every key: they need all. An inner gauge of two levels begins with levels that no
-    run keeps: it needs all that was before.
+    Rows for windows without events need the keys of all events. An inner gauge of two levels begins with levels that no
+    run keeps, so it needs all events before the window.
     """
     if question.fill != "none":
         return "all"
@@ -124,9 +132,10 @@ def reach_of(config: MeteringConfig, question: Question) -> Reach:
 
 
 def visible_files(engine: StoreEngine, as_of: datetime | None) -> list[SourceFile]:
-    """The files that a run may use: those that are there, or, as of a moment, those that had been seen by then.
+    """The files that a run may use: those that are there, or with `as_of` those that had been seen by that moment.
 
-    As of a moment before the first was seen, what their events say of themselves decides: all files that say it.
+    If no file had been seen by then, they are all files whose events say themselves when they entered: then each event
+    decides.
     """
     if as_of is None:
         return files_of(engine)
@@ -143,36 +152,37 @@ def make_plan(
     visible: Sequence[SourceFile],
     as_of: datetime | None,
 ) -> Plan:
-    """What a run would read of the `visible` files; its levels are to be found yet."""
+    """The plan of a run over the `visible` files; the levels that it begins with are not looked for here."""
     check_whole(config.config, question)
     reach = reach_of(config.config, question)
     by_id = {file.file_id: file for file in visible}
     counting = touching(engine, period, reach, visible)
-    repeated, compared = (None, set()) if source.assume_unique else _repeated(engine, period, reach)
+    repeated, compared = None, set[int]()
+    if not source.assume_unique:
+        repeated, compared = _repeated(engine, period, reach)
     cuts = as_of is not None and all(file.entered_at > as_of for file in visible)
-    # Where no file has an event of the period, any file tells what events look like.
+    # Where no file has an event of the period, one file is read for the columns of events.
     chosen = [by_id[n] for n in sorted(counting)] or list(visible[:1])
     others = tuple(by_id[n] for n in sorted(compared - {file.file_id for file in chosen}))
     return Plan(period, config, question, source, reach, tuple(chosen), others, repeated, as_of if cuts else None)
 
 
 def keep_ids(engine: StoreEngine, files: Iterable[SourceFile]) -> None:
-    """The table that says which files are meant."""
+    """Fill the table ASKED with the numbers of files, for queries about only these files."""
     ids = pa.array([file.file_id for file in files], pa.int32())
     engine.keep(ASKED, pa.table({"file_id": ids}))
 
 
 def _window_sql(reach: Reach, first: str = "recorded_at", last: str = "recorded_at") -> str:
-    """Whether moments from `first` to `last` touch the window, as far as it reaches."""
+    """SQL for whether events from `first` to `last` are in reach of the window."""
     bounds = {"window": f"{last} >= $start AND {first} < $end", "before": f"{first} < $end", "all": "TRUE"}
     return bounds[reach]
 
 
 def _bound(period: Period, reach: Reach) -> dict[str, object]:
-    naive: dict[str, object] = {
-        name: moment.replace(tzinfo=None) for name, moment in (("start", period.start), ("end", period.end))
-    }
-    bounds: dict[Reach, dict[str, object]] = {"window": naive, "before": {"end": naive["end"]}, "all": {}}
+    """The parameters of the SQL of `_window_sql`."""
+    start, end = period.start.replace(tzinfo=None), period.end.replace(tzinfo=None)
+    bounds: dict[Reach, dict[str, object]] = {"window": {"start": start, "end": end}, "before": {"end": end}, "all": {}}
     return bounds[reach]
 
 
@@ -202,12 +212,12 @@ def _repeated(engine: StoreEngine, period: Period, reach: Reach) -> tuple[Hashes
 
 
 def whole_sha256(visible: Iterable[SourceFile], as_of: datetime | None) -> str:
-    """A digest of all that may be used."""
-    return digest("all files", sorted((file.sha256, file.entered_at) for file in visible), as_of)
+    """A digest of all files that may be used."""
+    return digest("all files", _contents(visible), as_of)
 
 
 def history_sha256(engine: StoreEngine, moment: datetime, visible: Sequence[SourceFile], as_of: datetime | None) -> str:
-    """A digest of all that was before a moment, among the visible files."""
+    """A digest of the visible files with events before a moment, or with other rows of the keys of such events."""
     keep_ids(engine, visible)
     touching = f"""
         SELECT DISTINCT file_id FROM source_hours JOIN {ASKED} USING (file_id) WHERE first_recorded_at < $moment
@@ -216,12 +226,12 @@ def history_sha256(engine: StoreEngine, moment: datetime, visible: Sequence[Sour
         WHERE key_hash IN (SELECT key_hash FROM repeated_rows WHERE recorded_at < $moment)
     """
     ids = {int(row[0]) for row in engine.rows(touching, {"moment": moment.replace(tzinfo=None)})}
-    files = sorted((file.sha256, file.entered_at) for file in visible if file.file_id in ids)
-    return digest(files, as_of)
+    files = [file for file in visible if file.file_id in ids]
+    return digest(_contents(files), as_of)
 
 
 def check_readable(files: Iterable[SourceFile]) -> None:
-    """Refuse files that are not what they were when they were seen.
+    """Refuse files that have gone or changed since they were seen.
 
     Raises: LedgerError.
     """

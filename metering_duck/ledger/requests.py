@@ -1,4 +1,4 @@
-"""Requests: what a person says of a run, beside its period and its config."""
+"""Requests: what a person asks of a run beside its period and its config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rerunning: a period is metered again, as it is now, as of a moment, as it was, or under another config (R23, R24)."""
+"""Rerunning: a period is metered again: as it is now, as of a moment, as it was, or under another config (R23, R24)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rerun(
     as_was: bool,
     timezone: str | None,
 ) -> Outcome:
-    """Meter a period again, and compare it with the run that counts, or that counted then.
+    """Meter a period again, and compare the new run with the run that counts, or that counted at `as_of`.
 
     Raises: ConfigError for `as_was` with a config or a moment; LedgerError where the same inputs gave other bytes.
     """
@@ -50,14 +50,14 @@ def rerun(
 
 
 def situation_of_request(meterer: Meterer, request: Request) -> Situation:
-    """What a run may be made of; events are read as those of the ledger before."""
+    """The situation of a request; its event files are read as the files of the ledger before."""
     return meterer.situation(
         request.events, None, request.as_of, request.clock, without_missing=request.without_missing
     )
 
 
 def ready_plan(meterer: Meterer, period: Period, config: KnownConfig, question: Question, situation: Situation) -> Plan:
-    """A plan that is ready to be run; its config is kept."""
+    """A plan that is ready to be run, with the levels that it begins with; the ledger keeps its config."""
     with meterer.store.transaction() as engine:
         configs.store(engine, config, situation.clock)
         plan = meterer.plan(engine, period, config, question, situation)
@@ -65,7 +65,7 @@ def ready_plan(meterer: Meterer, period: Period, config: KnownConfig, question: 
 
 
 def run_of_same_inputs(meterer: Meterer, plan: Plan) -> runs.RunRow | None:
-    """The first run of the same inputs, if there is one."""
+    """The first run of the same inputs; None where there is no such run."""
     with meterer.store.reader() as engine:
         found = runs.find_runs(
             engine,
@@ -78,7 +78,7 @@ def run_of_same_inputs(meterer: Meterer, plan: Plan) -> runs.RunRow | None:
 def _run_again(
     meterer: Meterer, plan: Plan, situation: Situation, began: datetime, base: runs.RunRow, *, counts: bool
 ) -> Outcome:
-    """Run a plan; where its inputs were run before, its bytes must be the same."""
+    """Run a plan; if an earlier run had the same inputs, the bytes of the readings must be the same."""
     period, before = plan.period, run_of_same_inputs(meterer, plan)
     if before is not None:
         situation = replace(situation, clock=before.clock)

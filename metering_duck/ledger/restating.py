@@ -1,6 +1,7 @@
-"""Restating: what a closed period would be now, against what it is; and booking that (R25).
+"""Restating: how the readings of a closed period would differ if it were metered now, and booking the difference (R25).
 
-A restatement is known by what it changes into what: made again it is the same one, and booked again it changes nothing.
+A restatement is known by the readings before and after it: made again it is the same restatement, and booked again it
+changes nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def restate(
     by: str | None,
     timezone: str | None,
 ) -> Restatement:
-    """Meter a closed period again, keep what differs, and book it where that is asked for.
+    """Meter a closed period again, keep the differences as a restatement, and book it if that is asked for.
 
     Raises: LedgerError for a period that is open.
     """
@@ -69,14 +70,14 @@ def restate(
 
 
 def restatement_id(old: RunRow, new: RunRow) -> str:
-    """The same for the same change of the same period."""
+    """The id of a restatement, which is the same for the same change of the same period."""
     return digest(old.period.start, old.period.end, old.readings_sha256, new.readings_sha256)[:32]
 
 
 def keep_restatement(meterer: Meterer, comparison: Comparison, now: datetime) -> str:
-    """A restatement with its adjustments and causes, once: its id.
+    """Keep a restatement with its adjustments and causes, if it is not there yet; the restatement's id.
 
-    Raises: LedgerError where the sums are not right.
+    Raises: LedgerError where the sums do not add up.
     """
     check_sums(comparison)
     old, new = comparison.old.run, comparison.new.run
@@ -98,7 +99,7 @@ def keep_restatement(meterer: Meterer, comparison: Comparison, now: datetime) ->
 
 
 def check_sums(comparison: Comparison) -> None:
-    """Σ old + Σ delta = Σ new, of every unit and aggregation of all readings (R25), exactly.
+    """Check that Σ old + Σ delta = Σ new for every unit and aggregation of all readings (R25), exactly.
 
     Raises: LedgerError.
     """
@@ -118,7 +119,7 @@ def check_sums(comparison: Comparison) -> None:
 
 
 def book(meterer: Meterer, made: str, who: str, now: datetime) -> bool:
-    """A restatement's new run counts from now on. Whether anything was changed by that: booked twice is booked once."""
+    """Make the new run of a restatement the run that counts. False if the restatement had been booked before."""
     with meterer.store.transaction() as engine:
         ((booked, start, end, run),) = engine.rows(
             "SELECT booked_at, period_start, period_end, new_run_id FROM restatements WHERE restatement_id = $id",

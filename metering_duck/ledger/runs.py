@@ -1,6 +1,6 @@
-"""Runs: a plan becomes readings, and both become rows of the ledger, in one transaction.
+"""Runs: a plan becomes readings, and the plan and its readings become rows of the ledger, in one transaction.
 
-The readings of a run are known by the SHA-256 of their NDJSON, the bytes that `ledger export readings --run` writes.
+The readings of a run are known by the SHA-256 of their NDJSON, which is what `ledger export readings --run` writes.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def sha256_of(rows: Rows) -> str:
 
 
 def levels_sha256(levels: pa.Table) -> str:
-    """The same for the levels that a period ends with, as CSV whose values are all quoted."""
+    """The SHA-256 of the levels that a period ends with, as CSV whose values are all quoted."""
     sink = io.BytesIO()
     csv.write_csv(levels, sink, csv.WriteOptions(quoting_style="all_valid"))
     return hashlib.sha256(sink.getvalue()).hexdigest()
@@ -82,7 +82,7 @@ def levels_sha256(levels: pa.Table) -> str:
 
 @dataclass(frozen=True)
 class Metered:
-    """A plan's answer, still in its engine: `result` streams the readings, `readings` computes them."""
+    """A plan that is open in an engine: `result` streams the readings, and `readings` computes them."""
 
     plan: Plan
     compiler: Compiler
@@ -92,7 +92,7 @@ class Metered:
 
     @property
     def engine(self) -> Engine:
-        """The engine that has it."""
+        """The engine in which the plan is open."""
         return self.readings.opened.engine
 
     @property
@@ -107,12 +107,12 @@ class Metered:
         return self.readings.opened.table(query)
 
     def close(self) -> None:
-        """Give the engine back."""
+        """Close the engine."""
         self.result.close()
 
 
 def open_plan(plan: Plan, machine: Machine, clock: datetime, *, numbers_rows: bool = False) -> Metered:
-    """A plan in an engine of its own, nothing computed yet.
+    """Open a plan in an engine that only this plan uses; nothing is computed yet.
 
     Raises: LedgerError for a file that has changed; SourceError, SchemaError, ConfigError.
     """
@@ -136,7 +136,10 @@ def commit(
     as_of: datetime | None,
     started_at: datetime,
 ) -> int:
-    """All rows of a run, inside a transaction: its number. What a run of the same inputs has is not repeated."""
+    """Keep all rows of a run, inside a transaction; the run's number.
+
+    Where an earlier run of the same inputs has the same readings, the run refers to the rows of that run.
+    """
     plan, result = metered.plan, metered.result
     accounting = result.accounting
     levels = levels_at_end(metered.readings) if plan.needs_levels else LEVELS_SCHEMA.empty_table()
@@ -173,8 +176,8 @@ def commit(
 
 
 def _insert_files(engine: StoreEngine, run_id: int, plan: Plan) -> None:
-    """Which files a run read."""
-    files = [(file, counts) for files, counts in ((plan.files, True), (plan.others, False)) for file in files]
+    """Keep which files a run read, and whether their events count."""
+    files = [*((file, True) for file in plan.files), *((file, False) for file in plan.others)]
     manifest = pa.table(
         {
             "file_id": pa.array([file.file_id for file, _ in files], pa.int32()),
@@ -194,7 +197,7 @@ def commit_levels(
     started_at: datetime,
     history_sha256: str,
 ) -> Levels:
-    """Levels at the end of a stretch of time, as a run without readings, inside a transaction."""
+    """Keep the levels at the end of a plan's period as a run without readings, inside a transaction."""
     row = _row(engine, plan, "levels", "done", clock, started_at)
     run_id, sha256 = row["run_id"], levels_sha256(levels)
     row |= {"as_of": as_of, "levels_sha256": sha256, "readings_of": run_id, "readings": 0, "readings_sha256": ""}
@@ -209,7 +212,7 @@ def commit_levels(
 def _row(
     engine: StoreEngine, plan: Plan, kind: str, status: str, clock: datetime, started_at: datetime
 ) -> dict[str, Any]:
-    """What every run has, with the next number."""
+    """The values that every run has, with the next number."""
     return {
         "run_id": int(engine.rows("SELECT coalesce(max(run_id), 0) + 1 FROM runs")[0][0]),
         "kind": kind,
@@ -233,19 +236,19 @@ def _row(
 def commit_failure(
     engine: StoreEngine, plan: Plan, kind: str, message: str, clock: datetime, started_at: datetime
 ) -> None:
-    """A run that failed, and why."""
+    """Keep a run that failed, and why it did."""
     row = _row(engine, plan, kind, "failed", clock, started_at) | {"message": message}
     insert_row(engine, "runs", row)
 
 
 def insert_row(engine: StoreEngine, table: str, row: Mapping[str, object]) -> None:
-    """One row, by the names of its columns."""
+    """Insert one row, given by the names of its columns."""
     values = ", ".join(f"${name}" for name in row)
     engine.rows(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", dict(row))
 
 
 def add_history(engine: StoreEngine, run_id: int, history_sha256: str) -> None:
-    """Under which files a run is known to hold, once."""
+    """Note that a run is known to hold under the files of a digest, if that is not noted yet."""
     engine.rows(
         "INSERT INTO run_histories SELECT $run, $sha WHERE NOT EXISTS "
         "(FROM run_histories WHERE run_id = $run AND history_sha256 = $sha)",
@@ -254,7 +257,7 @@ def add_history(engine: StoreEngine, run_id: int, history_sha256: str) -> None:
 
 
 def has_history(engine: StoreEngine, run_id: int, history_sha256: str) -> bool:
-    """Whether a run is known to hold under these files."""
+    """Whether a run is known to hold under the files of a digest."""
     found = "SELECT count(*) FROM run_histories WHERE run_id = $run AND history_sha256 = $sha"
     return bool(engine.rows(found, {"run": run_id, "sha": history_sha256})[0][0])
 
@@ -270,8 +273,10 @@ def differ(engine: StoreEngine, old: RunRow, new: RunRow) -> bool:
 
 
 def sql_type(kind: pa.DataType) -> str:
-    """An Arrow type of a quantity, as SQL."""
-    return f"DECIMAL({kind.precision}, {kind.scale})" if pa.types.is_decimal(kind) else "VARCHAR"
+    """The Arrow type of a quantity as a type of SQL."""
+    if pa.types.is_decimal(kind):
+        return f"DECIMAL({kind.precision}, {kind.scale})"
+    return "VARCHAR"
 
 
 @dataclass(frozen=True)
@@ -312,7 +317,7 @@ NAMED = (
 
 
 def find_runs(engine: StoreEngine, where: str, parameters: Mapping[str, object] | None = None) -> list[RunRow]:
-    """The runs that ended well, of which a condition holds, the last first."""
+    """The runs that are done and of which a condition holds, the last run first."""
     rows = engine.rows(
         f"SELECT {NAMED}, {', '.join(RUN_COLUMNS)} FROM runs WHERE status = 'done' AND ({where}) ORDER BY run_id DESC",
         dict(parameters or {}),
@@ -331,7 +336,7 @@ def _run_row(named: Any, row: dict[str, Any]) -> RunRow:
 
 
 def levels_of(engine: StoreEngine, run_id: int | None) -> pa.Table:
-    """The levels that a run ended with; without a run, none."""
+    """The levels that a run ended with; an empty table without a run."""
     if run_id is None:
         return LEVELS_SCHEMA.empty_table()
     holder = f"(SELECT readings_of FROM runs WHERE run_id = {run_id})"

@@ -1,4 +1,4 @@
-"""Simulating: periods under another config, in a universe of their own; what counts stays as it is."""
+"""Simulating: periods under another config, in a universe made for it; the readings that count stay as they are."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def simulate(
 
 
 def _simulated(meterer: Meterer, base: RunRow, config: KnownConfig, renamed: dict[str, str], clock: datetime) -> RunRow:
-    """A run's period under another config, its universe under another name."""
+    """Meter the period of a run under another config, its universe under another name."""
     began = datetime.now(UTC)
     situation = meterer.situation_of(base, clock)
     question = replace(base.question, renamed=tuple(renamed.items()), universes=tuple(renamed))

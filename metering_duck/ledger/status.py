@@ -1,4 +1,4 @@
-"""Status: what is metered, open, closed and stale, and which periods new files touch, before anyone runs anything."""
+"""Status: which periods are metered, open, closed and stale, and which of them new files touch; nothing is metered."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class Status:
 
 
 def look_at_status(meterer: Meterer, events: Any) -> Status:
-    """The status of a ledger; `events` are places to look at beside those that it knows. Writes nothing.
+    """The status of a ledger; `events` are places to look at beside the places that it knows. Writes nothing.
 
-    Raises: SourceError, SchemaError for `events`; what the ledger knows and cannot be read is a problem of the status.
+    Raises: SourceError, SchemaError for `events`; a place of the ledger that cannot be read is a problem of the status.
     """
     with meterer.store.reader() as engine:
         source = ledger_source(engine) or DEFAULT_SOURCE
@@ -90,10 +90,11 @@ def look_at_status(meterer: Meterer, events: Any) -> Status:
 def status_of(
     engine: StoreEngine, found: Found, source: Source, machine: Machine, problems: Sequence[str] = ()
 ) -> Status:
-    """What is and what is no longer so; reads the times of new files, and writes nothing."""
+    """The status of a ledger, by the files that were `found`; reads the times of new files, and writes nothing."""
     hours = NEW_HOURS.empty_table()
     try:
-        hours = times_of(found.new, source, machine) if found.new else hours
+        if found.new:
+            hours = times_of(found.new, source, machine)
     except (SourceError, SchemaError) as error:
         problems = [*problems, f"the new files cannot be read: {error}"]
     engine.keep("new_hours", hours.select(NEW_HOURS.names).cast(NEW_HOURS))
@@ -110,7 +111,7 @@ def status_of(
 
 
 def _periods(engine: StoreEngine, found: Found) -> list[PeriodStatus]:
-    """Every period with what has changed under it: its own files, or those that its levels were made of."""
+    """Every period, and what has changed in its files or in the files that its levels were made of."""
     lost = {file.file_id for file in found.lost}
     visible = [file for file in visible_files(engine, None) if file.file_id not in lost]
     earliest = engine.rows("SELECT min(first_recorded_at) FROM new_hours")[0][0]

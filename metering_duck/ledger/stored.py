@@ -1,6 +1,6 @@
-"""Stored values: how files are read and what is asked, as the texts that a ledger keeps and digests.
+"""Stored values: how files are read (Source) and what is asked (Question), as texts that a ledger keeps and digests.
 
-These texts never change, whatever the values are called elsewhere: a run is known by them.
+A run is known by these texts. So they never change, whatever the fields are called in Python.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from metering_duck.inputs.source import Source
 from metering_duck.ledger.configs import json_text
 from metering_duck.runs.question import Question
 
-# A counter's value is carried from window to window: a ledger's runs know one window each.
+# `carry` is missing: it takes a value from the window before, and each run of a ledger knows one window only.
 LEDGER_FILLS = ("none", "zero")
 # Name among the stored options of a run → field of a Question.
 QUESTION_FIELDS = {
@@ -38,7 +38,7 @@ QUESTION_FIELDS = {
     "digits": "digits",
     "universes": "renamed",
 }
-# Name among the stored reading options of a ledger → field of a Source.
+# Name among the stored options of a ledger → field of a Source.
 SOURCE_FIELDS = {
     "map": "map",
     "assume_timezone": "timezone",
@@ -46,7 +46,7 @@ SOURCE_FIELDS = {
     "assume_unique": "assume_unique",
     "map_universe": "universes",
 }
-# How the files of a ledger are read where nothing is said of it.
+# How the files of a ledger are read if no option says otherwise.
 DEFAULT_SOURCE = Source(map={})
 
 
@@ -65,7 +65,7 @@ def make_question(
     scale: int | None = None,
     digits: int | None = None,
 ) -> Question:
-    """What is asked of every period, as the arguments of aggregate() of the same names; names are in their order.
+    """What is asked of every period, from arguments as those of aggregate(); several names are sorted.
 
     Raises: ConfigError.
     """
@@ -88,22 +88,27 @@ def _sorted(given: TextOrTexts, what: str) -> tuple[str, ...]:
 
 
 def question_text(question: Question) -> str:
-    """As canonical JSON, what is not asked left out."""
+    """A question as canonical JSON, without the fields that ask nothing."""
     found: dict[str, Any] = {name: getattr(question, field) for name, field in QUESTION_FIELDS.items()}
     found["universes"] = dict(question.renamed)
-    # A scale of 0 equals False, and is asked all the same.
-    return json_text(
-        {name: value for name, value in found.items() if value is not False and value not in (None, (), {}, "none")}
-    )
+    return json_text({name: value for name, value in found.items() if _asks(value)})
+
+
+def _asks(value: object) -> bool:
+    """Whether a value of a question asks anything; a scale of 0 does, though it equals False."""
+    return value is not False and value not in (None, (), {}, "none")
 
 
 def stored_question(text: str) -> Question:
-    """A question out of its text."""
-    found: dict[str, Any] = json.loads(text)
-    found = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-    if "universes" in found:
-        found["universes"] = tuple(found["universes"].items())
-    return Question(**{QUESTION_FIELDS[name]: value for name, value in found.items()})
+    """A question from the text that a ledger keeps of it."""
+    fields = {}
+    for name, value in json.loads(text).items():
+        if isinstance(value, list):
+            value = tuple(value)
+        elif isinstance(value, dict):
+            value = tuple(value.items())
+        fields[QUESTION_FIELDS[name]] = value
+    return Question(**fields)
 
 
 # --- how files are read ----------------------------------------------------------------------------------------------
@@ -117,7 +122,7 @@ def make_source(
     generate_ids: bool,
     unique: bool,
 ) -> Source | None:
-    """How event files are read, checked; None where nothing is said of it.
+    """How event files are read, checked; None if no argument says anything.
 
     Raises: ConfigError.
     """
@@ -137,26 +142,27 @@ def _source_options(source: Source) -> dict[str, Any]:
 
 
 def source_text(source: Source) -> str:
-    """As canonical JSON."""
+    """A source as canonical JSON."""
     return json_text(_source_options(source))
 
 
 def source_digested(source: Source) -> str:
-    """As digests have it: the text that the first runs of all ledgers were digested with."""
-    return f"ReadingOptions({', '.join(f'{name}={value!r}' for name, value in _source_options(source).items())})"
+    """The text of a source in digests: it looks like a class of the first version, whose runs were digested with it."""
+    options = [f"{name}={value!r}" for name, value in _source_options(source).items()]
+    return f"ReadingOptions({', '.join(options)})"
 
 
 def stored_source(text: str) -> Source:
-    """A source out of its text."""
+    """A source from the text that a ledger keeps of it."""
     found: dict[str, Any] = json.loads(text)
     found["map_universe"] = found.get("map_universe") or {}
     return Source(**{SOURCE_FIELDS[name]: value for name, value in found.items()})
 
 
 def same_source(stored: Source | None, given: Source | None) -> Source:
-    """How the files are read: as before.
+    """How the files of a ledger are read: as its first files were.
 
-    Raises: ConfigError where another way is asked for.
+    Raises: ConfigError where `given` is another way to read them.
     """
     if stored is None:
         return given or DEFAULT_SOURCE

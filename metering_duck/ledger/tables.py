@@ -1,8 +1,8 @@
-"""Tables in a ledger: which days a Delta or Iceberg table has at its version of now, and which of them are new.
+"""Tables in a ledger: which days a Delta or Iceberg table has at its latest version, and which of these days are new.
 
-A day is known by its content: the number of its rows, and the sums of both halves of their MD5. So what does not touch
-a day, such as a compaction, or rows of other days, leaves it as it was. That finds every accident; whoever may commit
-to a table is trusted not to look for rows with equal sums.
+A day is known by its content: the number of its rows, and the sums of both halves of their MD5. So a compaction, or
+rows of other days, leave a day as it was. The sums find every accident; whoever may commit to a table is trusted not to
+look for rows with equal sums.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from metering_duck.runs.machine import Machine
 from metering_duck.statements.select import select, struct
 from metering_duck.statements.stages import Query, Stage
 
-# What a row is, whatever file it lies in, and whatever it is found to be worth.
+# The columns that make the content of a row, whatever file of the table it lies in.
 CONTENT = ("workspace_id", "universe_id", "id", "content_text", "metered_at", "reason", "reason_text")
 
 
 def look_at_table(
     known: Sequence[SourceFile], url: str, entered_at: datetime, source: Source, machine: Machine
 ) -> Found:
-    """The days of a table as it is now; those that its version before had, too, have moved to this one.
+    """The days of a table as it is now; a day that is as the version before had it has moved to this version.
 
-    Raises: SourceError, LedgerError for what is no table with versions.
+    Raises: SourceError, LedgerError for a table without versions.
     """
     table = find_snapshot(url)
     if table is None:
@@ -44,7 +44,7 @@ def look_at_table(
         )
     if known and all(_is_at(file, table) for file in known):
         return Found(known=tuple(known))
-    before = {_day(file): file for file in known}
+    before = {_day_of(file.path): file for file in known}
     first_seen_at = min((file.first_seen_at or file.entered_at for file in known), default=entered_at)
     moved, new = [], []
     for day, (content, size) in _contents(table, first_seen_at, source, machine).items():
@@ -59,7 +59,7 @@ def look_at_table(
 
 
 def contents_of(name: str, first_seen_at: datetime, source: Source, machine: Machine) -> Mapping[str, str]:
-    """Day → digest of a table at a version."""
+    """Day → digest of its content, for the days of a table at a version."""
     table = find_snapshot(name)
     if table is None:
         return {}
@@ -67,12 +67,14 @@ def contents_of(name: str, first_seen_at: datetime, source: Source, machine: Mac
 
 
 def _is_at(file: SourceFile, table: LakeSnapshot) -> bool:
-    """Whether a day is of this version already, and of this table."""
-    return (parts_of(file.path) or ("",))[0] == table.name and file.stamp.etag == table.identity
-
-
-def _day(file: SourceFile) -> str:
+    """Whether a day is a day of this version of this table."""
     found = parts_of(file.path)
+    return found is not None and found[0] == table.name and file.stamp.etag == table.identity
+
+
+def _day_of(path: str) -> str:
+    """The day that a path names; "" for a path that names none."""
+    found = parts_of(path)
     return found[1] if found else ""
 
 
@@ -96,15 +98,15 @@ def _contents(
         found = engine.table(opened.query(Query("days", stages))).to_pylist()
     days = {}
     for row in found:
-        day = (parts_of(row["file"]) or ("", ""))[1]
-        days[day] = digest("day", row["row_count"], row["lower_sum"], row["upper_sum"]), int(row["size"])
+        content = digest("day", row["row_count"], row["lower_sum"], row["upper_sum"])
+        days[_day_of(row["file"])] = content, int(row["size"])
     return days
 
 
 def table_of(patterns: Iterable[str]) -> str | None:
-    """The table that is meant, if one is: the last that was named.
+    """The table among the places of a ledger, as it was named last; None where the places are files.
 
-    Raises: LedgerError where files, or another table, were named, too.
+    Raises: LedgerError where files, or another table, are named, too.
     """
     given = list(patterns)
     tables = [pattern for pattern in given if is_lake(pattern)]
@@ -120,6 +122,6 @@ def table_of(patterns: Iterable[str]) -> str | None:
 
 
 def _place(url: str) -> str:
-    """A table without its version."""
+    """The URL of a table without its version."""
     scheme = scheme_of(url) or "delta"
     return f"{scheme}://{url.removeprefix(f'{scheme}://').partition('?')[0]}"

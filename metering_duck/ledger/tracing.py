@@ -1,4 +1,4 @@
-"""Tracing: from a reading back to its events: file, row and id, what each counted for, and totals that add up to it."""
+"""Tracing: the events behind a reading, with file, row and id, what each counted for, and totals that add up to it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ READING = (
     *("id", "workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end"),
     *("dimensions", "quantity", "record_count", "numerator", "divisor_us", "carried"),
 )
-# State of a counter, and of a gauge → what the shown rows come to, in SQL over `traced`; `exact` is a quantity as a
-# DECIMAL. What is made of other states has no total.
+# State of a counter (COUNTED) or of a gauge (HELD) → SQL over `traced` for that state of the shown rows; `exact` is a
+# quantity as a DECIMAL. An aggregation of other states has no total.
 COUNTED = {
     "sum": "sum(exact)",
     "greatest": "max(exact)",
@@ -50,10 +50,10 @@ HELD = {
 
 @dataclass(frozen=True)
 class Trace:
-    """A reading and what it is made of.
+    """A reading and the events that it is made of.
 
-    Shape:  `events` has a row for every event that counts, and for the level that was carried in; `totals` says what
-            they come to, and whether that is the reading: `adds_up`. `config` and `sql` are those that made it.
+    Shape:  `events` has a row for every event that counts, and for the level that was carried in; `totals` says
+            what the rows add up to, and by `adds_up` whether that is the reading. `config` and `sql` made the reading.
     """
 
     reading: dict[str, Any]
@@ -68,18 +68,19 @@ class Trace:
         return self.events.first(limit)
 
     def to_dict(self, limit: int | None = None) -> dict[str, Any]:
-        """As a plain dict, with the first `limit` events."""
+        """The trace as a plain dict, with the first `limit` events."""
         text = io.BytesIO()
-        (self.events if limit is None else self.events.first(limit)).write_to(text, "json")
+        shown = self.events if limit is None else self.first(limit)
+        shown.write_to(text, "json")
         events = json.loads(text.getvalue())
         parts = {"reading": self.reading, "run_id": self.run_id, "events": events, "totals": self.totals}
         return parts | {"config": self.config, "sql": self.sql}
 
 
 def find_reading(engine: StoreEngine, text: str, run: int | None) -> tuple[dict[str, Any], RunRow]:
-    """A reading by its id, or the beginning of it: of the run that counts, or of the run that is named.
+    """A reading by its id or the beginning of its id, from the runs that count, or from the run that is given.
 
-    Raises: LedgerError where there is none, or more than one.
+    Raises: LedgerError where no reading has that id, or more than one.
     """
     if len(text) < 4 or not set(text.lower()) <= set("0123456789abcdef"):
         raise ConfigError(f"reading: found {text!r}; expected at least 4 digits of a reading's id.")
@@ -98,9 +99,9 @@ def find_reading(engine: StoreEngine, text: str, run: int | None) -> tuple[dict[
 
 
 def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
-    """Where a reading is from: its totals say whether the events come to it.
+    """The trace of a reading; its run is metered again.
 
-    Raises: LedgerError where the files are not what they were.
+    Raises: LedgerError where the files have gone or changed.
     """
     with meterer.store.reader() as opened:
         reading, row = find_reading(opened, text, run)
@@ -121,15 +122,16 @@ def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
         raise
     totals |= {"reading": reading["quantity"], "metered_again": again}
     exact = reading["numerator"] or reading["quantity"]
-    totals["adds_up"] = (
-        again == reading["quantity"] and totals.get("total", exact) == exact and totals.get("is_numerator", True)
-    )
+    is_same = again == reading["quantity"]
+    is_total = totals.get("total", exact) == exact
+    totals["adds_up"] = is_same and is_total and totals.get("is_numerator", True)
     shown = {name: _plain(value) for name, value in reading.items()}
     rows = metered.result.handed_over(traced_query(reading), "trace")
     return Trace(shown, row.run_id, totals, json.loads(plan.config.text), sql, rows)
 
 
 def _plain(value: Any) -> Any:
+    """A value of a reading as JSON has it: moments as text."""
     return format_time(value) if hasattr(value, "astimezone") else value
 
 
@@ -140,17 +142,20 @@ def is_gauge(reading: dict[str, Any]) -> bool:
 
 
 def _whole_aggregation(plan: Plan, reading: dict[str, Any]) -> Aggregation:
-    """All of it, out of the config: the name in a reading does not say whether its levels are of deltas, or its spans
-    split."""
-    made = [
-        m.aggregated(plan.question.aggregation) for _, m in plan.config.config.measurements if m.unit == reading["unit"]
-    ]
-    named = aggregations.parse(reading["aggregation"], "reading")
-    return next((one for one in made if one is not None and one.name == reading["aggregation"]), named)
+    """The whole aggregation of a reading, from the config.
+
+    Its name in the reading does not say whether levels are made of deltas, or spans are split.
+    """
+    for _, measurement in plan.config.config.measurements:
+        if measurement.unit == reading["unit"]:
+            found = measurement.aggregated(plan.question.aggregation)
+            if found is not None and found.name == reading["aggregation"]:
+                return found
+    return aggregations.parse(reading["aggregation"], "reading")
 
 
 def _fill(engine: Engine, reading: dict[str, Any], function: Aggregation, start: Any, end: Any) -> dict[str, Any]:
-    """The table `traced`, and what it comes to."""
+    """Fill the table `traced`; the totals of its rows."""
     key = {
         name: "NULL" if reading[name] is None else literal(reading[name])
         for name in ("workspace_id", "unit", "aggregation")
@@ -172,17 +177,18 @@ def _fill(engine: Engine, reading: dict[str, Any], function: Aggregation, start:
         "deltas": "TRUE" if function.deltas else "FALSE",
         "first": f"TIMESTAMP '{start.replace(tzinfo=None)}'",
         "last": f"TIMESTAMP '{end.replace(tzinfo=None)}'",
-        "last_digit": last_digit_sql(digits) if digits else "CAST(1 AS DECIMAL(1, 0))",
+        "last_digit": last_digit_sql(digits),
     }
     engine.fill(Query("traced", (fixed(load_stage("ledger/traced"), values),)))
     return _totals(engine, reading, function)
 
 
 def _totals(engine: Engine, reading: dict[str, Any], function: Aggregation) -> dict[str, Any]:
+    """What the rows of `traced` add up to: a numerator for levels that are weighed, else one value, if one tells it."""
     counts = engine.rows("SELECT count(*), count(*) FILTER (carried_in) FROM traced")[0]
     totals: dict[str, Any] = {"rows": counts[0], "carried_in": counts[1]}
     if is_gauge(reading) and function.definition.weighs:
-        # A product of more than 38 digits is not shown; the reading has been metered again all the same.
+        # A product of more than 38 digits is not shown; metering the reading again has checked it all the same.
         try:
             ((whole, numerator),) = engine.rows(
                 "SELECT bool_and(level_us IS NOT NULL), plain_text(sum(level_us)) FROM traced"
@@ -196,17 +202,18 @@ def _totals(engine: Engine, reading: dict[str, Any], function: Aggregation) -> d
     sql = _total_sql(function)
     if sql:
         ((total,),) = engine.rows(f"SELECT plain_text({sql}) FROM traced")
-        # An average is not shown as it is rounded, but as what is divided by the number of rows.
+        # For an average, the sum is shown that is divided by the number of rows.
         totals["total" if function.definition.divided_by is None else "sum"] = total
     return totals
 
 
 def _total_sql(function: Aggregation) -> str | None:
-    """What the shown rows come to, before it is divided, where one value tells it."""
+    """SQL for the value of the shown rows before it is divided; None where one value does not tell it."""
     definition = function.definition
     states = HELD if definition.kind == "gauge" else COUNTED
-    is_told = not function.outer and not function.prorated and set(definition.keeps) <= set(states)
-    return definition.value_sql(states) if is_told else None
+    if function.outer or function.prorated or not set(definition.keeps) <= set(states):
+        return None
+    return definition.value_sql(states)
 
 
 def traced_query(reading: dict[str, Any]) -> Query:

@@ -1,4 +1,4 @@
-"""Verifying: whether a ledger is still what it says: digests, books, and the files that it saw."""
+"""Verifying: whether the digests and books of a ledger, and the files that it has seen, are still as it says."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from metering_duck.runs.machine import Machine
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what it is, where, and what is wrong with it, "" where it is as it should be."""
+    """One thing that was checked: the kind of check, where, and what is wrong, "" if nothing is."""
 
     check: str
     where: str
@@ -35,7 +35,7 @@ class Finding:
         return asdict(self)
 
 
-# Check → a query whose rows are what is wrong: where, and what was found.
+# Name of a check → a query with one row for each fault: where it is, and what was found.
 BALANCE = "metered + unmatched + duplicates + conflicts + rejected"
 PLACED = "rows_without_time + coalesce(sum(events), 0)"
 FAULTS = {
@@ -109,7 +109,7 @@ def _books(engine: StoreEngine) -> Iterator[Finding]:
 
 
 def _adjustments(engine: StoreEngine) -> Iterator[Finding]:
-    """Quantities of any scale, so no DECIMAL holds all of them."""
+    """Check that old + delta = new, in Python: quantities may have any scale, and no DECIMAL holds all of them."""
     rows = engine.rows("SELECT restatement_id || ' ' || reading_id, old, delta, new FROM adjustments ORDER BY ALL")
     wrong = [row for row in rows if Fraction(row[1] or 0) + Fraction(row[2]) != Fraction(row[3] or 0)]
     if not wrong:
@@ -136,7 +136,11 @@ def _days(engine: StoreEngine, files: Sequence[SourceFile]) -> dict[str, str]:
     """The digests of the days of tables, each version read once."""
     source = ledger_source(engine) or DEFAULT_SOURCE
     found: dict[str, str] = {}
-    tables = {parts[0]: file for file in files if (parts := parts_of(file.path))}
+    tables = {}
+    for file in files:
+        parts = parts_of(file.path)
+        if parts:
+            tables[parts[0]] = file
     for name, file in tables.items():
         with contextlib.suppress(SourceError):
             contents = contents_of(name, file.first_seen_at or file.entered_at, source, Machine())

@@ -141,6 +141,10 @@ def run_demo(folder: Path) -> None:
 
 
 def _write_once(path: Path, content: bytes) -> None:
+    """Write a file of the demo, unless it is there already.
+
+    Raises: SourceError for another file of that name.
+    """
     if path.exists():
         if path.read_bytes() == content:
             return

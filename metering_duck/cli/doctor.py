@@ -21,7 +21,7 @@ from metering_duck.spark.errors import GET_JAVA, JAVA_NEEDED
 from metering_duck.spark.sessions import find_java
 from metering_duck.version import __version__
 
-# What is read or written → the library it takes, and the extra that installs it.
+# What is read or written → the library that does it, and the extra that installs that library.
 EXTRAS = {
     "s3://": ("s3fs", "s3"),
     "gs://": ("gcsfs", "gcs"),
@@ -31,7 +31,7 @@ EXTRAS = {
     "iceberg://": ("pyiceberg", "iceberg"),
     "pandas": ("pandas", "pandas"),
 }
-# The URLs that DuckDB may read itself, by an example.
+# The kinds of URLs that DuckDB may read itself → an example.
 READ_BY_HTTPFS = {"s3://": "s3://bucket/", "http(s)://": "https://host/"}
 EXTENSIONS = {
     "httpfs": "INSTALL httpfs in a DuckDB shell of the same version, once; s3:// and http:// are read without it",
@@ -68,6 +68,7 @@ def examine() -> list[dict[str, Any]]:
 
 
 def _row(what: str, works: bool, found: str, hint: str = "") -> dict[str, Any]:
+    """One row of the report; the hint is left out where the thing works."""
     return {"what": what, "works": works, "found": found, "hint": "" if works else hint}
 
 
@@ -76,6 +77,7 @@ def _install(extra: str) -> str:
 
 
 def _version(library: str) -> str | None:
+    """The version of an installed library; None where it is not installed."""
     if importlib.util.find_spec(library) is None:
         return None
     try:
@@ -92,7 +94,7 @@ def _memory() -> str:
 
 
 def _reader(what: str) -> str:
-    """Whether a library reads what it lists, or httpfs does."""
+    """The end of a sentence that says whether a library reads what it lists, or httpfs does."""
     if what not in READ_BY_HTTPFS:
         return ""
     reason = why_fsspec([READ_BY_HTTPFS[what]])
@@ -107,7 +109,7 @@ def _spark() -> dict[str, Any]:
     java = find_java()
     if java is None:
         return _row(what, False, f"pyspark {found}, no Java", f"{GET_JAVA}; --master sc://HOST needs none")
-    # A Java says beside itself what it is.
+    # The file `release` of a Java says its version.
     told = Path(java).resolve().parent.parent / "release"
     known = re.search(r'JAVA_VERSION="(\d+)([^"]*)"', told.read_text() if told.is_file() else "")
     number = f"{known[1]}{known[2]}" if known else "of unknown version"
@@ -115,7 +117,7 @@ def _spark() -> dict[str, Any]:
 
 
 def _credentials() -> dict[str, Any]:
-    """Where the usual chain finds S3's credentials, if it does without asking anybody."""
+    """Where the usual chain finds S3 credentials without asking over the network."""
     what, hint = "S3 credentials", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role"
     if importlib.util.find_spec("botocore") is None:
         return _row(what, False, "not looked for without s3fs", _install("s3"))

@@ -17,10 +17,11 @@ STOP_WITHIN_SECONDS = 0.9
 
 
 def run_interruptibly(work: Callable[[Any], None], *, show_progress: bool, kept: str = "nothing was written.") -> None:
-    """Run `work(progress)`; raise what it raises, or Interrupted after Ctrl-C or SIGTERM, with what was `kept`.
+    """Run `work(progress)` in a thread; raise its errors, or Interrupted, which says what was `kept`, after Ctrl-C.
 
-    The thread is no daemon: a daemon inside a query at exit aborts the process. One that does not stop in time (it
-    waits for standard input, say) is left behind by leaving the process, its unfinished files removed first.
+    SIGTERM works as Ctrl-C does. The thread is no daemon: a daemon that is inside a query at exit aborts the process.
+    If the thread does not stop in time, for example because it waits for standard input, its unfinished files are
+    removed and the process ends without it.
     """
     failure: list[BaseException] = []
     done = threading.Event()
@@ -58,7 +59,7 @@ def _as_keyboard_interrupt(*_: object) -> None:
 
 
 def _stop(done: threading.Event, kept: str) -> None:
-    """Interrupt every engine until the thread ends, or leave without it."""
+    """Interrupt every engine until the thread ends; if it does not end in time, end the process."""
     from metering_duck.engine.duckdb import interrupt_all, remove_directories
     from metering_duck.outputs.files import remove_partial_files
 
@@ -75,7 +76,7 @@ def _stop(done: threading.Event, kept: str) -> None:
 
 
 class _Bar:
-    """DuckDB's own progress on standard error, from two seconds on; of several runs, how many are done."""
+    """A progress bar on standard error after two seconds: how far a query is, and how many of several runs are done."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -84,17 +85,18 @@ class _Bar:
         self._done = 0
 
     def __call__(self, name: str, percent: float) -> None:
-        """Show how far the named step is."""
+        """Show how many percent of the named query are done."""
         if not self._shown():
             return
         if name not in self._tasks:
             for known, task in self._tasks.items():
                 self._progress.update(task, visible=known == RUNS)
-            self._tasks[name] = self._progress.add_task(STEPS.get(name.split("_")[0], name), total=100)
+            words = STEPS.get(name.split("_")[0], name)
+            self._tasks[name] = self._progress.add_task(words, total=100)
         self._progress.update(self._tasks[name], completed=percent, visible=True)
 
     def advance(self, what: str, total: int) -> None:
-        """One more of several runs is done."""
+        """Show that one more of several runs is done."""
         self._done += 1
         if not self._shown():
             return
@@ -103,7 +105,7 @@ class _Bar:
         self._progress.update(self._tasks[RUNS], completed=self._done, description=f"{self._done} of {total}: {what}")
 
     def _shown(self) -> bool:
-        """Whether it is there; it is from two seconds on."""
+        """Whether the bar is on the screen; it is put there after two seconds."""
         if self._progress is None:
             if time.monotonic() - self._started < SHOW_AFTER_SECONDS:
                 return False
@@ -134,7 +136,9 @@ class _Bar:
             self._progress.stop()
 
 
+# The task of the bar that counts runs.
 RUNS = "runs"
+# The first word of a query's name → what the bar says.
 STEPS = {
     "source": "looking at new files",
     "hours": "looking at new files",

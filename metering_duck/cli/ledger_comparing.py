@@ -172,7 +172,7 @@ def fork_universe(source: str, target: str, events: tuple[str, ...], **given: An
 
 
 def _forked(source: str, target: str, events: tuple[str, ...], given: dict[str, Any], progress: Any) -> Rows:
-    """Of the files that are named, else of the ledger's."""
+    """The events of the files that are named, else of the ledger's files, as events of another universe."""
     if not events:
         return open_ledger(given, progress).fork_universe(source, target, as_of=given["as_of"])
     from metering_duck.calls.forking import fork_universe

@@ -84,12 +84,12 @@ def open_ledger(given: dict[str, Any], progress: Any = None) -> Ledger:
 
 
 def chosen_of(given: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Of the arguments of a command those with these names."""
+    """The arguments of a command that have these names."""
     return {name: given[name] for name in names}
 
 
 def show_outcomes(outcomes: Sequence[Outcome], given: dict[str, Any]) -> None:
-    """The notes, then what became of each period."""
+    """Print the notes on standard error, then what became of each period."""
     for note in dict.fromkeys(notice for outcome in outcomes for notice in outcome.notices):
         say(given, f"note: {note}")
     for outcome in outcomes:
@@ -105,6 +105,7 @@ def show_outcomes(outcomes: Sequence[Outcome], given: dict[str, Any]) -> None:
 
 
 def say(given: dict[str, Any], text: str) -> None:
+    """Print a line on standard error, unless the command is quiet."""
     if not given.get("quiet"):
         click.echo(text, err=True)
 

@@ -64,7 +64,7 @@ def backfill(events: tuple[str, ...], **given: Any) -> None:
 
 
 def _teller(progress: Any, given: dict[str, Any]) -> Callable[[Outcome, int], None]:
-    """Tells how far a backfill is: on a terminal by a bar, else by a line for each period."""
+    """The report that tells how far a backfill is: on a terminal by a bar, else by a line for each period."""
     from metering_duck.runs.books import counted_noun
 
     began, read = time.monotonic(), [0]

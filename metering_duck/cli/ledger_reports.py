@@ -26,8 +26,9 @@ OUTCOME_COLUMNS = ("period", "status", "run_id", *BOOKS, "readings", "seconds")
 OUTCOME_NUMBERS = ("run_id", *BOOKS, "readings", "seconds")
 PERIOD_COLUMNS = ("period", "timezone", "status", "run_id", "read", "readings", "rejected", "stale", "because")
 TRACE_ROWS = 50
-# What is said of the reading that is traced.
+# The values of a traced reading that are shown.
 TRACED = ("subject", "unit", "aggregation", "window_start", "window_end", "dimensions", "quantity")
+# Total of a trace → what the screen calls it.
 TOTALS = {
     "rows": "rows",
     "carried_in": "of these levels carried in",
@@ -45,7 +46,7 @@ TRACE_COLUMNS = (
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """What became of each period."""
+    """Print what became of each period."""
     rows = []
     for outcome in outcomes:
         row = outcome.to_dict()
@@ -55,7 +56,7 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 
 def print_status(status: Status) -> None:
-    """The files, then the periods."""
+    """Print the files of a status, then its periods."""
     out = console()
     out.print(
         f"{status.ledger}: {counted_noun(status.files, 'file')}, {counted_noun(status.events, 'event')}, "
@@ -88,7 +89,7 @@ def _period_row(period: PeriodStatus) -> dict[str, Any]:
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """What was looked at, how often, and what is wrong."""
+    """Print each check, how many things it looked at, and what is wrong."""
     out = console()
     counts: dict[str, list[str]] = {}
     for finding in findings:
@@ -104,7 +105,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
 
 
 def print_trace(trace: Trace, limit: int | None, given: dict[str, Any]) -> None:
-    """The reading, its events, and what they come to."""
+    """Print a traced reading, its events, and what they add up to."""
     out = console()
     for name in TRACED:
         value = trace.reading[name]
@@ -124,7 +125,7 @@ def print_trace(trace: Trace, limit: int | None, given: dict[str, Any]) -> None:
 
 
 def _traced_grid(events: Sequence[dict[str, Any]]) -> Table:
-    """The events behind a reading; columns that say nothing of any of them are left out."""
+    """The events behind a reading as a grid, without the columns that are empty for all of them."""
     columns = []
     for name in TRACE_COLUMNS:
         if any(event.get(name) not in (None, "false", False) for event in events):
@@ -143,7 +144,7 @@ def _said(value: object) -> object:
 
 
 def _short(path: str | None) -> str | None:
-    """A path as it is called from here, where it lies below."""
+    """A path as it is called from the current folder, if it lies below it."""
     if path is None or not Path(path).is_relative_to(Path.cwd()):
         return path
     return str(Path(path).relative_to(Path.cwd()))

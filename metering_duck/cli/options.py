@@ -10,7 +10,7 @@ import click
 from metering_duck.calls.engine_names import ENGINES
 from metering_duck.outputs.formats import OUTPUT_FORMATS
 
-# A table is for people, and only on the command line.
+# The value `table` stands for a grid on the screen, which only the command line has.
 SHOWN_FORMATS = ("table", *OUTPUT_FORMATS)
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 200
 FILE_ROWS = 1_000_000
-# Columns a person looks at first; the files have them all.
+# Shape → the columns that a person looks at first; files have all columns.
 SHOWN = {
     "record": (
         "workspace_id",
@@ -72,11 +72,12 @@ SHOWN = {
         "record_count",
     ),
 }
+# Columns of numbers, which are aligned to the right.
 NUMBERS = ("quantity", "record_count", "count", "events", "window_index", "hours", "old", "new", "delta")
 
 
 def console(width: int | None = None) -> Console:
-    """Standard output; wide when piped, so that nothing is folded."""
+    """Standard output, as rich writes to it; it is wide when piped, so that no text is folded."""
     plain = Console(highlight=False)
     if plain.is_terminal and width is None:
         return plain
@@ -84,7 +85,7 @@ def console(width: int | None = None) -> Console:
 
 
 def print_rows(rows: Rows, count: int) -> None:
-    """The first rows, and how many more there are."""
+    """Print the first rows as a grid, and how many more there are."""
     out = console()
     out.print(_rows_grid(rows, count))
     total = rows.count()
@@ -93,7 +94,7 @@ def print_rows(rows: Rows, count: int) -> None:
 
 
 def grid_text(rows: Rows) -> str:
-    """All rows as text."""
+    """All rows as the text of a grid."""
     out = Console(highlight=False, width=PIPED_WIDTH, color_system=None, force_terminal=False)
     with out.capture() as captured:
         out.print(_rows_grid(rows, FILE_ROWS))
@@ -101,7 +102,7 @@ def grid_text(rows: Rows) -> str:
 
 
 def _rows_grid(rows: Rows, count: int) -> Table:
-    """The columns that a person looks at first; of a shape that is not known here, all."""
+    """The first rows as a grid of the columns in SHOWN; all columns for a shape that is not there."""
     first = rows.head(count)
     if rows.shape not in SHOWN:
         numbers = [field.name for field in rows.schema if _is_number(field.type)]
@@ -111,7 +112,7 @@ def _rows_grid(rows: Rows, count: int) -> Table:
 
 
 def _empty_columns(shape: str, rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Which columns say nothing in any of these rows, of those that often do not."""
+    """Which of the columns that are often empty are empty in all of these rows."""
     empty = set()
     if all(row.get("dimensions") in (None, "{}") for row in rows):
         empty.add("dimensions")
@@ -127,7 +128,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def make_grid(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], numbers: Collection[str] = NUMBERS) -> Table:
-    """A grid without lines; what comes from data is text, never markup."""
+    """Rows as a grid without lines; text in data is never taken for markup."""
     grid = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:
         grid.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
@@ -137,12 +138,12 @@ def make_grid(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], numbers
 
 
 def _cell(value: object) -> Text:
-    """A value as text; nothing for None."""
+    """A value as text; no text for None."""
     return Text("" if value is None else visible(str(value)))
 
 
 def print_check(report: Mapping[str, Any]) -> None:
-    """A check report, part by part."""
+    """Print the report of a check, part by part; its problems are printed as errors elsewhere."""
     out = console()
     if report["problems"]:
         return

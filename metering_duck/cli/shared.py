@@ -31,17 +31,18 @@ if TYPE_CHECKING:
     from metering_duck.runs.rows import Rows
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STRICT, EXIT_INTERRUPTED = 1, 2, 3, 130
-TABLE_ROWS = 50
+GRID_ROWS = 50
 
 
 def config_of(given: Mapping[str, Any]) -> str:
+    """The config that --config names, which must be given."""
     if not given["config"]:
         raise click.UsageError("Missing option '--config'. hint: metering-duck demo writes one to look at.")
     return str(given["config"])
 
 
 def config_first(arguments: tuple[str, ...], given: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """The config is --config, or else the first argument."""
+    """The config and the inputs: the config is --config, or else the first argument."""
     if given["config"]:
         return given["config"], arguments
     if not arguments:
@@ -50,6 +51,7 @@ def config_first(arguments: tuple[str, ...], given: Mapping[str, Any]) -> tuple[
 
 
 def inputs_of(paths: tuple[str, ...], what: str = "EVENTS") -> list[str]:
+    """The inputs of a command, of which there must be one; `what` is their name in its help."""
     if not paths:
         raise click.UsageError(
             f"Missing argument '{what}...'. hint: name a file, a folder, a glob, or - for standard input."
@@ -58,24 +60,25 @@ def inputs_of(paths: tuple[str, ...], what: str = "EVENTS") -> list[str]:
 
 
 def input_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that say how events are read, and which of them."""
     chosen = ("from_", "workspace", "universe", "event_type", "as_of")
     return file_options(given) | {key: given[key] for key in chosen}
 
 
 def file_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """How event files are read."""
+    """The arguments that say how event files are read."""
     universes = map_of(given["map_universe"], "--map-universe", "OLD=NEW")
     flags = {key: given[key] for key in ("assume_timezone", "generate_ids", "assume_unique")}
     return {"map": columns_of(given), "map_universe": universes, **flags}
 
 
 def columns_of(given: Mapping[str, Any]) -> dict[str, str]:
-    """Where fields are."""
+    """Field → column or constant, from --map."""
     return map_of(given["map_"], "--map", "FIELD=COLUMN or FIELD=\"'constant'\"")
 
 
 def map_of(given: Sequence[str], option: str, expected: str) -> dict[str, str]:
-    """An option that may be repeated, each time NAME=VALUE."""
+    """Name → value, from an option that may be repeated, each time as NAME=VALUE."""
     mapping: dict[str, str] = {}
     for text in given:
         name, mark, value = text.partition("=")
@@ -88,12 +91,13 @@ def map_of(given: Sequence[str], option: str, expected: str) -> dict[str, str]:
 
 
 def run_options(given: Mapping[str, Any], progress: Any) -> dict[str, Any]:
+    """The arguments of a run beside its inputs and its config."""
     keys = ("clock", "threads", "memory_limit", "temp_dir")
     return {**input_options(given), **{key: given[key] for key in keys}, "progress": progress}
 
 
 def finish(result: Result, given: Mapping[str, Any]) -> None:
-    """The side files, the accounting line, then the rows; of a dry run only what would be read and written."""
+    """Write the files beside the rows, the accounting line, then the rows; for a dry run, print what would be done."""
     if given.get("dry_run"):
         _print_dry_run(result, given)
         return
@@ -113,7 +117,7 @@ def finish(result: Result, given: Mapping[str, Any]) -> None:
 
 
 def _write_summary(result: Result, target: str) -> None:
-    """The accounting and the notices, as JSON."""
+    """Write the accounting and the notices as JSON."""
     from metering_duck.outputs.files import written_whole
 
     summary = {**result.accounting.to_dict(), "notices": result.notices}
@@ -122,7 +126,7 @@ def _write_summary(result: Result, target: str) -> None:
 
 
 def _print_dry_run(result: Result, given: Mapping[str, Any]) -> None:
-    """What would be read, left out and written."""
+    """Print what would be read, left out and written."""
     from metering_duck.cli.screen import console, make_grid
     from metering_duck.engine.remote import scheme_of, shown
 
@@ -154,25 +158,25 @@ def write(rows: Rows, given: Mapping[str, Any]) -> None:
         check_tree(given)
         rows.write(given["output"], partition_by=partition_by)
     elif format_of_rows(given) == "table":
-        _write_as_table(rows, given)
+        _write_as_grid(rows, given)
     else:
         with opened_output(given) as file:
             rows.write_to(file, format_of_rows(given))
 
 
-def _write_as_table(rows: Rows, given: Mapping[str, Any]) -> None:
-    """A table for people: the first rows on a terminal, all of them in a file."""
+def _write_as_grid(rows: Rows, given: Mapping[str, Any]) -> None:
+    """Write rows as a grid for people: the first rows to a terminal, all rows to a file."""
     from metering_duck.cli.screen import grid_text, print_rows
 
     if not has_file(given):
-        print_rows(rows, TABLE_ROWS)
+        print_rows(rows, GRID_ROWS)
         return
     with opened_output(given) as file:
         file.write(grid_text(rows).encode())
 
 
 def run_command(work: Callable[[Any], None], given: Mapping[str, Any], *, kept: str = "nothing was written.") -> None:
-    """Run in a second thread, so that Ctrl-C is seen at once; show progress; turn errors into messages and codes."""
+    """Run `work` in a second thread, so that Ctrl-C is seen at once; its errors become messages and exit codes."""
     from metering_duck.cli.foreground import run_interruptibly
 
     try:
@@ -198,6 +202,7 @@ def run_command(work: Callable[[Any], None], given: Mapping[str, Any], *, kept: 
 
 
 def fail(error: MeteringError, code: int) -> None:
+    """Print an error on standard error and leave with an exit code."""
     for line in str(error).split("\n"):
         click.echo(f"error: {visible(line)}", err=True)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Targets: where a command writes what it found, and whether it can, before the work is done."""
+"""Targets: where a command writes its results, and whether it can, which is found out before the work is done."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from metering_duck.errors import ConfigError
 TARGET_OPTIONS = ("output", "rejects", "conflicts", "summary")
 # The options that name a file to be read, beside the inputs.
 READ_OPTIONS = ("config", "windows", "subscriptions")
-# What a command that has only --output says of the other options.
+# Values of the options that a command with --output alone does not have.
 NO_FILES = {"rejects": None, "conflicts": None, "summary": None, "config": None}
 
 
 def targets_of(given: Mapping[str, Any]) -> dict[str, str]:
-    """Option → the place that it names, of the options that name one."""
+    """Option → the place that it names, of the options that were given; standard output is no place."""
     targets = {f"--{name}": given[name] for name in TARGET_OPTIONS if given[name]}
     if targets.get("--output") == "-":
         del targets["--output"]
@@ -29,7 +29,7 @@ def targets_of(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
-    """Find out before the work whether its results can be written, each in a file of its own that is no input."""
+    """Find out before the work whether its results can be written, each to a different file that is no input."""
     targets = targets_of(given)
     if "--output" in targets:
         _check_output(given, inputs)
@@ -42,7 +42,7 @@ def check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
 
 
 def _check_output(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
-    """Whether rows can go where --output says: into a table, a tree, or a file of a known format."""
+    """Refuse a place of --output that rows cannot go to: a table, a tree, or a file of a known format."""
     if is_table_target(given):
         _check_table(given, inputs)
     elif given["format_"]:
@@ -56,7 +56,7 @@ def _check_output(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
 
 
 def _check_apart(targets: Mapping[str, str], given: Mapping[str, Any], inputs: Sequence[str]) -> None:
-    """No target is an input, nor lies among the files of one, nor is the target of another option."""
+    """Refuse a target that is an input, lies among the files of an input, or is the target of another option."""
     from metering_duck.engine.remote import scheme_of, shown
     from metering_duck.inputs.files import is_within, same_files
 
@@ -90,7 +90,7 @@ def is_table_target(given: Mapping[str, Any]) -> bool:
 
 
 def _check_table(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
-    """Whether the table can be opened, and is no input."""
+    """Refuse a table that cannot be opened, or is an input."""
     from metering_duck.inputs.lakes import is_lake
     from metering_duck.outputs.lake_tables import find_target
     from metering_duck.outputs.lake_writing import same_table
@@ -101,7 +101,7 @@ def _check_table(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
 
 
 def check_tree(given: Mapping[str, Any]) -> None:
-    """A tree is Parquet in a folder."""
+    """Refuse a tree that is no folder, or not of Parquet."""
     target = given["output"]
     if not has_file(given) or given["format_"] not in (None, "parquet"):
         found = given["format_"] or "no folder"
@@ -111,19 +111,19 @@ def check_tree(given: Mapping[str, Any]) -> None:
 
 
 def has_file(given: Mapping[str, Any]) -> bool:
-    """Whether rows go to a place of their own, and not to standard output."""
+    """Whether --output names a place, so that rows do not go to standard output."""
     return bool(given["output"]) and given["output"] != "-"
 
 
 def wants_json(format_: str | None) -> bool:
-    """Whether a command that prints a table or JSON prints JSON: a table only where a person looks."""
+    """Whether a command prints JSON and not a grid; without --format it prints a grid only on a terminal."""
     if format_ is None:
         return not sys.stdout.isatty()
     return format_ == "json"
 
 
 def format_of_rows(given: Mapping[str, Any]) -> str:
-    """The format that rows are written in: the one asked for, else the file's, else what fits standard output."""
+    """The format of rows: as --format says, else the file's suffix, else a grid on a terminal and NDJSON in a pipe."""
     from metering_duck.outputs.formats import format_of_path
 
     if given["format_"]:
@@ -135,7 +135,7 @@ def format_of_rows(given: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def opened_output(given: Mapping[str, Any]) -> Iterator[IO[bytes]]:
-    """Where rows go: a file that is there when it is whole, or standard output."""
+    """The file that rows go to, which others see only when it is whole, or standard output."""
     if has_file(given):
         from metering_duck.outputs.files import written_whole
 

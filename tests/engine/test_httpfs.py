@@ -137,7 +137,7 @@ def test_to_httpfs_a_name_is_no_pattern_and_has_no_options(lake: s3fs.S3FileSyst
 
 
 def test_s3a_is_s3(lake: s3fs.S3FileSystem, reader: str) -> None:
-    """Whatever it is called, an object has one name."""
+    """An object has one name, by whichever scheme it is asked for."""
     url = put(lake, "b.parquet")
     urls = expand_url(url.replace("s3://", "s3a://"), (".parquet",))
     with Engine() as engine:
@@ -220,7 +220,7 @@ CHANGES: dict[str, tuple[Callable[[s3fs.S3FileSystem, str], None], str]] = {
 def test_what_happens_to_an_object_while_it_is_read_is_said(
     lake: s3fs.S3FileSystem, server: str, reader: str, change: str, pattern: str
 ) -> None:
-    """It was read once, and is read on by the next query; another input was listed since."""
+    """An object that changes between two queries that read it is an error; another input was listed in between."""
     url, other = put(lake, "held/a.parquet", rows=100_000), put(lake, "beside/b.parquet")
     act, expected = CHANGES[change]
     urls = [*expand_url(pattern, (".parquet",)), *expand_url("s3://lake/beside/", (".parquet",))]

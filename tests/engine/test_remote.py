@@ -129,7 +129,7 @@ def unquoted(path: str) -> str:
 
 
 def test_a_constant_workspace_leaves_no_partition_out(lake: s3fs.S3FileSystem) -> None:
-    """Where the mapping says whose the events are, the folders do not."""
+    """If the mapping gives the workspace, the folders do not, and no folder is left out."""
     with meter(
         "s3://lake/events/", CONFIG, map={"workspace_id": "'acme'"}, workspace="acme", generate_ids=True, clock=CLOCK
     ) as found:

@@ -66,7 +66,7 @@ def hold_lock(path: Path, seconds: float, mark: Path) -> None:
 
 
 def wait_for(mark: Path) -> None:
-    """Until another process has begun."""
+    """Wait until another process has begun."""
     until = time.monotonic() + 60
     while not mark.exists() and time.monotonic() < until:
         time.sleep(0.01)

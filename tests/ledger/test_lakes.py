@@ -218,7 +218,7 @@ def test_a_trace_names_the_day_of_the_table(table: Table, tmp_path: Path) -> Non
 
 
 def test_a_table_in_the_place_of_another_is_not_taken_for_it(tmp_path: Path) -> None:
-    """The same path and version number, but not the table that was metered."""
+    """A table with the path and the version number of the metered table, but of another id, is another table."""
     table = delta_table(tmp_path)
     ledger = two_versions(table, tmp_path)
     shutil.rmtree(tmp_path / "events")
@@ -340,7 +340,7 @@ def test_an_object_that_was_changed_is_told_from_what_it_was(bucket: s3fs.S3File
 
 
 def test_a_ledger_of_version_1_is_brought_forward(tmp_path: Path) -> None:
-    """What it has stays, and the same backfill finds nothing to do."""
+    """What the ledger has stays, and the same backfill finds nothing to do."""
     options = {"start": "2024-01-01", "end": "2024-02-01", "every": "month"}
     events = ledger_worlds.write(tmp_path / "events", "a", [event(1, datetime(2024, 1, 10, tzinfo=UTC), tokens=1)])
     ledger = Ledger.init(tmp_path / "ledger.duckdb")

@@ -87,7 +87,7 @@ class Lake:
 
 @pytest.fixture
 def delta(tmp_path: Path) -> Lake:
-    """Where a Delta table may be."""
+    """A place on disk for a Delta table."""
     return Lake(f"delta://{tmp_path}/rows", f"{tmp_path}/rows")
 
 
@@ -200,7 +200,7 @@ def test_merge_replaces_what_differs_and_adds_what_is_new(lake: Lake) -> None:
 
 
 def test_a_metered_time_that_an_event_has_is_a_difference(lake: Lake) -> None:
-    """It is not the run's own: a reading of events that entered later says so."""
+    """A metered time that is not the clock of the run is a difference: its events entered at another time."""
     for day in (1, 2):
         write_readings(lake, [{**event(1, 0), "metered_at": f"2024-03-0{day}T00:00:00Z"}])
     assert ["2024-03-02"] == [str(time.date()) for time in lake.content().column("max_metered_at").to_pylist()]
@@ -238,7 +238,7 @@ def test_overwrite_of_a_partition_without_a_value(lake: Lake) -> None:
 
 
 def test_overwrite_without_partitions_replaces_all(lake: Lake) -> None:
-    """Also by nothing."""
+    """All rows of the table are replaced, also where there is no row to write."""
     write_readings(lake, EVENTS, FIRST)
     write_readings(lake, EVENTS[:2], SECOND, mode="overwrite")
     assert readings_of(EVENTS[:2], SECOND).to_pylist() == lake.content().to_pylist()
@@ -263,7 +263,7 @@ def test_no_rows_make_an_empty_table_that_takes_some(lake: Lake) -> None:
 
 
 def test_a_table_whose_columns_are_in_another_order_is_written_by_name(lake: Lake) -> None:
-    """As another tool may have made it."""
+    """Another tool may have made the table; rows go into its columns by name."""
     readings = readings_of(EVENTS, FIRST)
     lake.add(readings.select(readings.column_names[::-1]).slice(0, 6))
     write_readings(lake, [event(1, 0, "7.5"), *EVENTS[1:]], SECOND)
@@ -292,7 +292,7 @@ def test_a_table_of_other_columns_is_left_alone(lake: Lake) -> None:
 
 
 def test_a_partitioned_table_wants_its_partitions_named(lake: Lake) -> None:
-    """Else a column is missing, or an overwrite would replace all; rows of its own columns merge without."""
+    """Without their names a column is missing, or an overwrite would replace all rows; rows with the columns merge."""
     write_readings(lake, partition_by=["date"])
     with pytest.raises(SchemaError, match=r"column date: found text in the table; .* hint: --partition-by date"):
         write_readings(lake)
@@ -331,7 +331,7 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 def test_what_cannot_be_written_is_said(delta: Lake) -> None:
-    """And nothing is."""
+    """A mode, a shape or columns that do not fit are an error, and nothing is written."""
     for target, options, expected in FAULTS.values():
         with pytest.raises(MeteringError) as raised:
             write(Lake(target.format(url=delta.url), ""), readings_of(EVENTS, FIRST), **options)
@@ -348,7 +348,7 @@ def test_only_records_and_readings_go_into_tables(delta: Lake) -> None:
 
 
 def test_a_library_that_is_missing_is_named(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With how to install it."""
+    """The error says how to install the library."""
     kind = lake.url.partition(":")[0]
     for module in ("deltalake", "pyiceberg.catalog"):
         monkeypatch.setitem(sys.modules, module, None)
@@ -377,7 +377,7 @@ def test_a_commit_in_between_is_seen(lake: Lake, mode: str, monkeypatch: pytest.
 
 
 def test_commits_without_an_end_are_an_error(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which says to run again; the table is as the others left it."""
+    """The error says to run again; the table is as the other writers left it."""
     others = [readings_of([event(day, 0)], FIRST) for day in (1, 2, 3)] + [
         readings_of([{**event(1, 1), "subject": f"customer:x{n}"}], FIRST) for n in range(2)
     ]
@@ -454,7 +454,7 @@ def test_the_command_line_refuses_before_the_work(delta: Lake, tmp_path: Path) -
 
 @pytest.fixture
 def place(bucket: s3fs.S3FileSystem) -> str:
-    """Where a table may be."""
+    """A place in the bucket for a table."""
     return "s3://lake/rows"
 
 

@@ -157,7 +157,7 @@ def test_what_cannot_be_written_is_said_without_a_secret(lake: s3fs.S3FileSystem
 
 
 def test_a_value_that_means_none_in_folders_is_refused(tmp_path: Path) -> None:
-    """It would be read back as no value."""
+    """The name of the folder for rows without a value is refused as a value: it would be read back as no value."""
     named = [{**event, "workspace_id": "__HIVE_DEFAULT_PARTITION__"} for event in EVENTS]
     with (
         meter(named, CONFIG, clock=CLOCK) as result,

@@ -325,7 +325,14 @@ def patterns_of(events: Any) -> list[str]:
                 f"events: found {type(item).__name__}; expected paths of files, which can be read again later."
             )
     texts = [os.fspath(item) for item in given]
-    return [text if text == "-" or scheme_of(text) else os.path.abspath(text) for text in texts]
+    return [_absolute(text) for text in texts]
+
+
+def _absolute(text: str) -> str:
+    """A path on this machine as an absolute path; a URL, and - for standard input, as they are."""
+    if text == "-" or scheme_of(text):
+        return text
+    return os.path.abspath(text)
 
 
 def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime, source: Source, machine: Machine) -> Found:

@@ -160,11 +160,13 @@ def make_plan(
     repeated, compared = None, set[int]()
     if not source.assume_unique:
         repeated, compared = _repeated(engine, period, reach)
-    cuts = as_of is not None and all(file.entered_at > as_of for file in visible)
+    if as_of is not None and any(file.entered_at <= as_of for file in visible):
+        # The files that are visible were chosen by the moment: none of their events is left out.
+        as_of = None
     # Where no file has an event of the period, one file is read for the columns of events.
     chosen = [by_id[n] for n in sorted(counting)] or list(visible[:1])
     others = tuple(by_id[n] for n in sorted(compared - {file.file_id for file in chosen}))
-    return Plan(period, config, question, source, reach, tuple(chosen), others, repeated, as_of if cuts else None)
+    return Plan(period, config, question, source, reach, tuple(chosen), others, repeated, as_of)
 
 
 def keep_ids(engine: StoreEngine, files: Iterable[SourceFile]) -> None:

@@ -156,11 +156,8 @@ def _whole_aggregation(plan: Plan, reading: dict[str, Any]) -> Aggregation:
 
 def _fill(engine: Engine, reading: dict[str, Any], function: Aggregation, start: Any, end: Any) -> dict[str, Any]:
     """Fill the table `traced`; the totals of its rows."""
-    key = {
-        name: "NULL" if reading[name] is None else literal(reading[name])
-        for name in ("workspace_id", "unit", "aggregation")
-    }
-    dimensions = "{" + "}"
+    workspace = reading["workspace_id"]
+    dimensions = "{}"
     if reading["dimensions"]:
         dimensions = configs.json_text(dict(sorted(reading["dimensions"].items())))
     scale = "coalesce(max(length(split_part(quantity, '.', 2))), 0)"
@@ -168,7 +165,9 @@ def _fill(engine: Engine, reading: dict[str, Any], function: Aggregation, start:
         f"SELECT {scale} FROM (SELECT quantity FROM found_usage UNION ALL SELECT level FROM found_levels)"
     )
     values = {
-        **key,
+        "workspace_id": "NULL" if workspace is None else literal(workspace),
+        "unit": literal(reading["unit"]),
+        "aggregation": literal(reading["aggregation"]),
         "universe_id": literal(reading["universe_id"]),
         "subject": literal(reading["subject"]),
         "dimensions": literal(dimensions),

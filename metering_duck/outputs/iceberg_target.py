@@ -94,10 +94,12 @@ class IcebergTarget:
             equal = [IsNull(name) if value is None else EqualTo(name, value) for name, value in partition.items()]
             return equal[0] if len(equal) == 1 else And(*equal)
 
-        wanted = [AlwaysTrue()] if partitions is None else [condition(partition) for partition in partitions]
-        gone = wanted[0] if len(wanted) == 1 else Or(*wanted)
-        is_there = next(iter(self._table.scan(row_filter=gone).plan_files()), None) is not None
-        self._change(gone if is_there else None, batches)
+        gone: Any = AlwaysTrue()
+        if partitions is not None:
+            wanted = [condition(partition) for partition in partitions]
+            gone = wanted[0] if len(wanted) == 1 else Or(*wanted)
+        has_files = any(True for _ in self._table.scan(row_filter=gone).plan_files())
+        self._change(gone if has_files else None, batches)
 
     def _change(self, gone: Any, batches: Batches) -> None:
         """Delete the rows of the condition `gone`, if there is one, and add new rows, in one commit."""

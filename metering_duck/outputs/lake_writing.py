@@ -148,13 +148,10 @@ class _Write:
             hint = "give the options of before, --scale and --digits too, or write another table"
             if name not in wanted and name in (*DATES, *partitions):
                 hint = f"--partition-by {name}"
-            raise SchemaError(
-                where,
-                name,
-                found=f"{found[name]} in the table" if name in found else "none in the table",
-                expected=f"{wanted[name]}, as the rows have it" if name in wanted else "none, as the rows have none",
-                hint=hint,
-            )
+            in_table, expected = found.get(name, "none"), "none, as the rows have none"
+            if name in wanted:
+                expected = f"{wanted[name]}, as the rows have it"
+            raise SchemaError(where, name, found=f"{in_table} in the table", expected=expected, hint=hint)
 
     def check_rows(self, where: str) -> None:
         """Refuse rows of which two have one id, and rows of too many partitions."""

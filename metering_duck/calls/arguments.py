@@ -1,7 +1,7 @@
-"""Arguments: what the public functions are given, checked and brought into the three values that travel inside.
+"""Arguments: the arguments of the public functions are checked, and become the three values that inner functions take.
 
-A Source says how the input is read, a Question what is asked of it, a Machine what may be used. Every complaint names
-the argument. Nothing here reads data.
+A Source says how the input is read, a Question what is asked of it, a Machine what a run may use. Every error names the
+argument. Nothing here reads data.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from metering_duck.windows.schedules import listed_pairs
 # An argument that is one text, several, or not given.
 TextOrTexts = str | Sequence[str] | None
 SIGNIFICANT_DIGITS_MAX = 34
-# What aggregate takes and meter does not.
+# The options that aggregate has and meter does not.
 WINDOWED = (
     "start",
     "end",
@@ -53,8 +53,13 @@ WINDOWED = (
 
 
 def names_of(given: TextOrTexts, what: str) -> tuple[str, ...]:
-    """One name or several, as a tuple without repeats."""
-    names = [] if given is None else [given] if isinstance(given, str) else list(given)
+    """One name or several, as a tuple without repeats.
+
+    Raises: ConfigError.
+    """
+    if given is None:
+        return ()
+    names = [given] if isinstance(given, str) else list(given)
     for name in names:
         if not isinstance(name, str) or not name:
             raise ConfigError(f"{what}: found {name!r}; expected text that is not empty.")
@@ -63,7 +68,10 @@ def names_of(given: TextOrTexts, what: str) -> tuple[str, ...]:
 
 
 def check_result_shape(scale: int | None, digits: int | None) -> None:
-    """At most one of the two, and within what a DECIMAL has."""
+    """Refuse `scale` beside `digits`, and a number that a DECIMAL does not have room for.
+
+    Raises: ConfigError.
+    """
     if scale is not None and digits is not None:
         raise ConfigError("scale: found digits beside it; expected one of the two.")
     if scale is not None and not 0 <= scale <= DIGITS_MAX:
@@ -84,7 +92,7 @@ def universes_of(given: Any) -> dict[str, str]:
 
 
 def promise_of(given: Any, what: str) -> bool:
-    """What a caller promises or does not."""
+    """Whether the caller promises `what`."""
     if not isinstance(given, bool):
         raise ConfigError(f"{what}: found {given!r}; expected True or False.")
     return given
@@ -98,24 +106,24 @@ def column_of(given: Any, what: str) -> str:
 
 
 def fill_of(given: str, known: Sequence[str] = FILLS) -> str:
-    """What stands in windows without an event."""
+    """How windows without an event are filled."""
     if given not in known:
         raise ConfigError(f"fill: found {given!r}; expected one of {', '.join(known)}.")
     return given
 
 
 def aggregation_of(name: str | None) -> str | None:
-    """The aggregation that is chosen for all."""
+    """The canonical name of the aggregation that a call chooses for all measurements."""
     return None if name is None else aggregations.canonical(name, "aggregation")
 
 
 def moment_of(given: Moment, what: str) -> datetime | None:
-    """A moment, where one is given."""
+    """A moment; None where no moment is given."""
     return None if given is None else parse_time(given, what)
 
 
 def zone_of(name: str | None) -> str | None:
-    """An IANA zone that exists; None is none given."""
+    """An IANA zone that exists; None where no zone is given."""
     return None if name is None else check_zone(name, "assume-timezone")
 
 
@@ -160,7 +168,7 @@ def periods_of(
     *,
     open_ended: bool = False,
 ) -> Periods:
-    """The windows that a call asks for; where they are `open_ended`, what is read says what bounds they lack."""
+    """The windows that a call asks for; `open_ended` windows may lack bounds, which the input's rows then give."""
     if windows is not None and subscriptions is not None:
         raise ConfigError("windows: found subscriptions beside them; expected one of the two.")
     if windows is not None and every is not None:
@@ -178,17 +186,21 @@ def periods_of(
     )
     if windows is not None:
         return Periods(made, "windows", listed_pairs(windows))
-    return Periods(made, "subscriptions", subscriptions) if listed else Periods(made)
+    if subscriptions is not None:
+        return Periods(made, "subscriptions", subscriptions)
+    return Periods(made)
 
 
 def checked_config(config: ConfigLike) -> MeteringConfig:
-    """A config whose regular expressions RE2 can read, which only the engine knows.
+    """A loaded config; the engine checks that RE2, which it uses, can read each regular expression.
 
     Raises: ConfigError.
     """
     loaded = load_config(config)
-    filters = [(f"{path}.filter", m.filter) for path, m in loaded.measurements if m.filter]
-    patterns = dict(found for path, chosen in filters for found in chosen.patterns(path))
+    patterns: dict[str, str] = {}
+    for path, measurement in loaded.measurements:
+        if measurement.filter:
+            patterns.update(measurement.filter.patterns(f"{path}.filter"))
     faults = pattern_faults(set(patterns.values())) if patterns else {}
     problems = [
         f"{path}: found {pattern!r}; expected a regular expression as RE2 reads it. hint: {faults[pattern]}"
@@ -201,7 +213,10 @@ def checked_config(config: ConfigLike) -> MeteringConfig:
 
 
 def types_of(event_type: TextOrTexts, *, is_records: bool) -> tuple[str, ...]:
-    """The types that are asked for; records have none."""
+    """The event types that are asked for; records have no type.
+
+    Raises: ConfigError.
+    """
     types = names_of(event_type, "event_type")
     if types and is_records:
         raise ConfigError(f"event-type: found {types[0]!r} with records, which have no type; expected events.")
@@ -209,7 +224,10 @@ def types_of(event_type: TextOrTexts, *, is_records: bool) -> tuple[str, ...]:
 
 
 def check_aggregations(config: MeteringConfig, chosen: str | None) -> None:
-    """Every measurement must have an aggregation, its own or the call's."""
+    """Refuse a measurement without an aggregation, of its own or of the call.
+
+    Raises: ConfigError.
+    """
     lacking = [path for path, measurement in config.measurements if not (chosen or measurement.aggregation)]
     if lacking:
         known = ", ".join((*COUNTERS, *GAUGES))
@@ -222,19 +240,24 @@ def check_aggregations(config: MeteringConfig, chosen: str | None) -> None:
 
 
 def reach_of(config: MeteringConfig, question: Question) -> Reach:
-    """Which events the readings need."""
+    """Which events the readings need, by their times."""
     if question.fill != "none":
         return "all"
     found = config.aggregated(question.aggregation)
     if any(made.prorated for made in found):
         return "all"
-    return "before" if any(made.is_gauge for made in found) else "window"
+    if any(made.is_gauge for made in found):
+        return "before"
+    return "window"
 
 
 def prorated_notices(config: MeteringConfig, chosen: str | None) -> list[str]:
-    """What is split by time under sum only, and is whole under the aggregation that is chosen for all."""
-    return [
-        f"{path}: by-time is for sum; under {chosen} each quantity counts whole, at its recorded_at."
-        for path, measurement in config.measurements
-        if measurement.proration == "by-time" and (found := measurement.aggregated(chosen)) and not found.prorated
-    ]
+    """A notice for each measurement with proration by time whose aggregation, chosen by the call, does not split."""
+    notices = []
+    for path, measurement in config.measurements:
+        found = measurement.aggregated(chosen)
+        if measurement.proration == "by-time" and found and not found.prorated:
+            notices.append(
+                f"{path}: by-time is for sum; under {chosen} each quantity counts whole, at its recorded_at."
+            )
+    return notices

@@ -1,4 +1,4 @@
-"""Checking: what is wrong with a config, and with events under it; nothing is written."""
+"""Checking: the problems of a config, and of events under the config; nothing is written."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check(config: ConfigLike, events: Any = None, **options: Any) -> dict[str, A
 
 
 def _warnings(config: MeteringConfig) -> list[str]:
-    """What is allowed but seldom meant."""
+    """Warnings of a config: values that are allowed, but seldom meant."""
     warnings = []
     seen: dict[tuple[str, str], str] = {}
     for path, measurement in config.measurements:
@@ -71,7 +71,7 @@ def _warnings(config: MeteringConfig) -> list[str]:
 
 
 def _events_by_type(result: Result) -> list[dict[str, Any]]:
-    """How many events of each type became what."""
+    """How many events there are of each type and status."""
     columns = {"type": "type", "status": "status", "events": "count(*)"}
     return result.inspect(
         "by_type",
@@ -80,7 +80,7 @@ def _events_by_type(result: Result) -> list[dict[str, Any]]:
 
 
 def _reject_counts(result: Result) -> list[dict[str, Any]]:
-    """Rejects by reason, measurement and example."""
+    """The rejects by reason and measurement: how many, and one example."""
     table = result.rejects.group_by(["reason", "measurement"]).aggregate(
         [("reason", "count"), ("text", "min"), ("id", "min")]
     )

@@ -1,4 +1,4 @@
-"""Engines: what computes readings: this machine, or a cluster. Another cluster is opened by `cluster_of`."""
+"""Engines: readings are computed on this machine or on a cluster; `cluster_of` opens a cluster by its name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def cluster_of(engine: str, master: str | None, events: Any, source: Source) -> 
 
 
 def check_no_cluster(engine: str, master: str | None) -> None:
-    """Refuse a cluster for records, which this machine reads."""
+    """Refuse a cluster for records, which only this machine reads.
+
+    Raises: ConfigError.
+    """
     _check_engine(engine)
     if engine != "duckdb":
         raise ConfigError(f"engine: found {engine} with records; expected events. hint: leave the engine out")
@@ -52,7 +55,10 @@ def _check_engine(engine: str) -> None:
 
 
 def _check_master(master: str | None) -> None:
-    """No master where there is no cluster."""
+    """Refuse a master where there is no cluster.
+
+    Raises: ConfigError.
+    """
     if master is not None:
         raise ConfigError(f"master: found {master!r} without a cluster; expected the engine spark beside it.")
 
@@ -68,7 +74,7 @@ def readings_here(events: Any, config: MeteringConfig, source: Source, question:
 def readings_of_cluster(
     cluster: Cluster, events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine
 ) -> Result:
-    """Readings of events, computed wherever these lie."""
+    """Readings of events, computed on a cluster."""
     from metering_duck.spark.driver import DistributedReadings, open_on_cluster
 
     opened, schema = open_on_cluster(cluster, machine, events, source, question, reach_of(config, question))
@@ -81,7 +87,7 @@ def readings_of_cluster(
 def readings_of_records(
     records: Any, config: MeteringConfig | None, source: Source, question: Question, machine: Machine
 ) -> Result:
-    """Readings of records; what they are aggregated by is known only when they are read."""
+    """Readings of records; their aggregations are known only when the records are read."""
     opened = open_input(machine, records, source, question)
     with closed_on_failure(opened.engine):
         return result_of(opened, LocalReadings(opened, record_compiler_of(config, opened)), "reading")

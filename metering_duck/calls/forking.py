@@ -1,4 +1,4 @@
-"""Forking: the events of one universe, as of a moment, under the name of another: a test on what production did."""
+"""Forking: the events of one universe, as of a moment, under the name of another universe, to test on real events."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def forked(
     machine: Machine,
     history: History | None = None,
 ) -> Rows:
-    """The events of one universe under the name of another, out of `events`, or of the files of a `history`.
+    """The events of one universe under the name of another universe, from `events`, or from the files of a `history`.
 
     Raises: ConfigError for a name that is the same or empty; SourceError, SchemaError.
     """
@@ -72,7 +72,7 @@ def forked(
 
 
 def _forked_sql(target: str) -> str:
-    """The events that have a place in some window, in the order of their times."""
+    """SQL for the events with a usable time, in the order of their times."""
     columns = {
         **names(("id", "workspace_id")),
         "universe_id": literal(target),

@@ -1,5 +1,5 @@
-"""The public functions: meter, aggregate, periods, check and compile_sql. They check what they are given, then plan; a
-Result runs the plan.
+"""The public functions: meter, aggregate, periods, check and compile_sql. They check their arguments and make a Result,
+which runs the queries when it is read.
 
     events → fields → arrivals → accepted → projected → quantified → judged → records, or counted and gauged → readings
 """
@@ -45,7 +45,7 @@ from metering_duck.runs.results import Result, result_of
 from metering_duck.runs.rows import Rows
 from metering_duck.windows.periods import periods_query
 
-# What SQL that is made for no events in particular reads.
+# The input that SQL reads which is made without events.
 EVENTS_FILE = GivenTable(
     EVENT_SCHEMA.empty_table(), "events.parquet", rereadable=True, shell_sql="read_parquet('events.parquet')"
 )
@@ -273,7 +273,10 @@ def compile_sql(
 
 
 def _check_given(events: Any, config: ConfigLike | None, records: Any) -> None:
-    """Events with a config, or records with or without one."""
+    """Refuse events beside records, neither of them, and events without a config.
+
+    Raises: ConfigError.
+    """
     if (events is None) == (records is None):
         found = "neither events nor records" if events is None else "events and records"
         raise ConfigError(f"aggregate: found {found}; expected one of them.")

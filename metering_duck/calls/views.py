@@ -34,7 +34,7 @@ from metering_duck.statements.quote import identifier, literal
 
 NAMES = ("events", "records", "rejects", "conflicts", "accounting")
 MARK = "made by metering-duck"
-# What says how events lie, or what computes, has no say in what columns come out.
+# Options that say how events are read, or what computes; no column of a view depends on them.
 OF_INPUT = ("from_", "map", "time_partition", "assume_timezone", "generate_ids", "assume_unique", "engine", "master")
 ACCOUNTING_SCHEMA = pa.schema(
     [(name, pa.int64()) for name in ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")]
@@ -74,9 +74,10 @@ def register(
     chosen = {name: value for name, value in given.items() if value is not None}
     has_windows = any(name in chosen for name in ("start", "end", "windows", "subscriptions"))
     _check_options(chosen, has_windows=has_windows)
-    # Both runs have one clock.
+    # The runs of meter and of aggregate have one clock.
     chosen.setdefault("clock", datetime.now(UTC))
-    names = {name: f"{prefix}{name}" for name in (*NAMES, *(["readings"] if has_windows else []))}
+    wanted = (*NAMES, "readings") if has_windows else NAMES
+    names = {name: f"{prefix}{name}" for name in wanted}
     _check_names(con, names.values())
     for name, view in _views(events, config, chosen, has_windows=has_windows).items():
         con.register(names[name], view)
@@ -85,7 +86,10 @@ def register(
 
 
 def _check_options(options: Mapping[str, Any], *, has_windows: bool) -> None:
-    """Options that a run has."""
+    """Refuse an option that aggregate does not have, or, without windows, that meter does not have.
+
+    Raises: ConfigError.
+    """
     known = [name for name in inspect.signature(aggregate).parameters if name not in ("events", "config", "records")]
     for name in options:
         if name not in known:
@@ -97,7 +101,10 @@ def _check_options(options: Mapping[str, Any], *, has_windows: bool) -> None:
 
 
 def _check_names(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
-    """Nobody else's table or view is hidden by one of ours."""
+    """Refuse names of which the connection has a table or view that register did not make.
+
+    Raises: ConfigError.
+    """
     wanted = ", ".join(literal(name.lower()) for name in names)
     found = con.execute(
         f"""
@@ -118,7 +125,7 @@ def _check_names(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
 
 
 def _views(events: Any, config: ConfigLike, options: Mapping[str, Any], *, has_windows: bool) -> dict[str, _View]:
-    """The views by their names, on one folder that goes when the last of them does."""
+    """The views by their names; their files are in one folder, which is deleted with the last view."""
     of_meter = {name: value for name, value in options.items() if name in inspect.signature(meter).parameters}
     schema = _schema_of(meter, config, of_meter)
     folder = _Folder(Path(tempfile.mkdtemp(prefix="metering-duck-views-")))
@@ -137,7 +144,7 @@ def _views(events: Any, config: ConfigLike, options: Mapping[str, Any], *, has_w
 
 
 def _opened(run: Callable[..., Result], events: Any, config: ConfigLike, options: Mapping[str, Any]) -> Result:
-    """A result; computed now where its events are a query of a connection, which reads nothing else meanwhile."""
+    """A result; it is computed now if its events are a relation of the connection, which runs one query at a time."""
     result = run(events, config, **options)
     if isinstance(events, duckdb.DuckDBPyRelation):
         result.accounting  # noqa: B018 - computes it
@@ -145,14 +152,14 @@ def _opened(run: Callable[..., Result], events: Any, config: ConfigLike, options
 
 
 def _schema_of(run: Callable[..., Result], config: ConfigLike, options: Mapping[str, Any]) -> pa.Schema:
-    """The columns that a run has, by the same run without an event."""
-    told = {name: value for name, value in options.items() if name not in OF_INPUT}
-    with run(EVENT_SCHEMA.empty_table(), config, **told) as result:
+    """The columns of a run's rows, learnt from a run with the same options over no event."""
+    kept = {name: value for name, value in options.items() if name not in OF_INPUT}
+    with run(EVENT_SCHEMA.empty_table(), config, **kept) as result:
         return result.schema
 
 
 def _write_accounting(records: Result, path: Path) -> None:
-    """The books as one row."""
+    """Write the books into a Parquet file, as one row."""
     books = asdict(records.accounting)
     pyarrow.parquet.write_table(
         pa.Table.from_pylist([{name: books[name] for name in ACCOUNTING_SCHEMA.names}], ACCOUNTING_SCHEMA), path
@@ -160,7 +167,7 @@ def _write_accounting(records: Result, path: Path) -> None:
 
 
 class _Folder:
-    """A folder that is there as long as somebody holds it."""
+    """A folder that is deleted once no object refers to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -169,7 +176,7 @@ class _Folder:
 
 @dataclass(eq=False)
 class _View:
-    """Rows as an Arrow stream, as often as one is asked for; written to a file when the first is."""
+    """Rows that give any number of Arrow streams; the first stream writes them to a file, which all streams read."""
 
     schema: pa.Schema
     folder: _Folder
@@ -180,11 +187,11 @@ class _View:
         self._lock = threading.Lock()
 
     def __arrow_c_schema__(self) -> object:
-        """What DuckDB asks when it plans a query; nothing is computed for it."""
+        """The schema, which DuckDB asks for when it plans a query; nothing is computed for it."""
         return self.schema.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """What DuckDB asks when it runs one."""
+        """The rows, which DuckDB asks for when it runs a query."""
         path = self.folder.path / f"{self.name}.parquet"
         with self._lock:
             if not path.exists():

@@ -1,4 +1,4 @@
-"""Arrow IPC files and streams, memory-mapped, one batch at a time."""
+"""Arrow IPC files and streams; local files are mapped into memory, and batches are read one at a time."""
 
 from __future__ import annotations
 
@@ -32,41 +32,41 @@ class ArrowFiles:
 
     @property
     def name(self) -> str:
-        """What a message calls them."""
+        """What messages call the files."""
         return self.files.name
 
     @property
     def paths(self) -> Sequence[str]:
-        """All of them."""
+        """Every file."""
         return self.files.paths
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
-        """Their rows, kept in a table of the engine's, since a stream is read once."""
+        """The rows of all files, copied into a table of the engine, since a stream can be read once only."""
         rows = keep_rows(engine, _open_stream(self.files.paths), self.name, name)
         return Relation(rows, file_sql=self.files.file_sql, row_numbers="by count")
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """All of them: their folders are no columns."""
+        """All files: the names of their folders are no columns."""
         needed.check_no_times(self.name)
         return self, None
 
     def in_shell(self) -> InShell:
-        """DuckDB's shell does not read them."""
+        """DuckDB's shell does not read Arrow files; the script says which table takes their place."""
         return InShell("-- It reads input_spooled, which is to be there: the rows of the Arrow files.")
 
     def file_sizes(self) -> list[int]:
-        """The bytes of each."""
+        """The bytes of each file."""
         return self.files.sizes()
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """Read by DuckDB alone."""
+        """Only DuckDB reads this kind of input."""
         engine.refuse(self.name, ARROW.name)
 
 
 def _open_stream(paths: tuple[str, ...]) -> pa.RecordBatchReader:
     """The batches of all files.
 
-    Raises: SourceError for a file that is no Arrow IPC.
+    Raises: SourceError for a file that is not in the Arrow IPC format.
     """
     try:
         schema = _open_file(paths[0]).schema

@@ -1,4 +1,4 @@
-"""CSV files: every column is text, and nothing is sniffed but the delimiter."""
+"""CSV files: every column is read as text, and only the delimiter is guessed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from metering_duck.statements.quote import literal
 
 @dataclass(frozen=True)
 class CsvFiles:
-    """CSV files with a header each."""
+    """CSV files, each with a header line."""
 
     files: FileSet
     extensions: ClassVar[Sequence[str]] = ()
@@ -33,18 +33,18 @@ class CsvFiles:
 
     @property
     def name(self) -> str:
-        """What a message calls them."""
+        """What messages call the files."""
         return self.files.name
 
     @property
     def paths(self) -> Sequence[str]:
-        """All of them."""
+        """Every file."""
         return self.files.paths
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for them
-        """Files of one header and delimiter together, others beside them by name; every column is text.
+        """Files of one header and delimiter are read together, and united with the other files by the names of columns.
 
-        Nothing is sniffed: a sniffed type would lose digits, and a sniffed header may be any row.
+        DuckDB's sniffer is off: a type that it guesses would lose digits, and its guess of a header may be any row.
         """
         by_header: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for path in self.files.paths:
@@ -70,20 +70,22 @@ class CsvFiles:
         return replace(self, files=files), partition
 
     def in_shell(self) -> InShell:
-        """As they are."""
+        """A shell reads the files as they are."""
         return InShell()
 
     def file_sizes(self) -> list[int]:
-        """The bytes of each."""
+        """The bytes of each file."""
         return self.files.sizes()
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """Read by DuckDB alone."""
+        """Only DuckDB reads this kind of input."""
         engine.refuse(self.name, CSV.name)
 
 
 def csv_header(path: str) -> tuple[str, tuple[str, ...]]:
-    """A CSV file's delimiter and its columns: of comma, tab, semicolon and bar the one that the first line has most of.
+    """A CSV file's delimiter and its columns.
+
+    Of comma, tab, semicolon and bar, the delimiter is the character that the first line has most often.
 
     Raises: SourceError for a file without a header, or with a column twice.
     """
@@ -102,7 +104,7 @@ def csv_header(path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _reader_sql(files: FileSet, delimiter: str, header: Sequence[str]) -> str:
-    """Files of one header."""
+    """SQL that reads files which all have one header."""
     types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
     return files.reader_sql(
         "read_csv",
@@ -116,5 +118,5 @@ def _reader_sql(files: FileSet, delimiter: str, header: Sequence[str]) -> str:
     )
 
 
-# What begins like no other format is taken for it (inputs/formats.py).
+# No first bytes say CSV: a file that begins like no other format is taken for CSV (inputs/formats.py).
 CSV = FileFormat("csv", (".csv", ".tsv"), CsvFiles, begins=lambda _: False, has_partitions=True)

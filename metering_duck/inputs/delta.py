@@ -1,4 +1,7 @@
-"""Delta tables at a version, by their own library, read by their files where these are all there is to the rows.
+"""Delta tables at a version, opened by the library deltalake.
+
+DuckDB reads the table's Parquet files itself where the files alone say what the rows are: no row is deleted, and
+no column has another name in them. Otherwise deltalake reads the rows.
 
 delta:///lake/events?version=3    delta://s3://bucket/events?timestamp=2024-05-01    a folder with a _delta_log
 """
@@ -36,15 +39,15 @@ from metering_duck.inputs.relations import Relation
 from metering_duck.inputs.wanted_rows import Between, WantedRows
 from metering_duck.statements.quote import literal
 
-# What a Delta table may need of a reader that the scan of its files does not have, and the scan of its rows has.
+# Features of a Delta table that a scan of its files does not have, while a scan of its rows by deltalake has them.
 BY_ROWS = {"deletionVectors", "columnMapping"}
-# Types that partitions of a Delta table have in the names of its folders, as they are there.
+# Type of a partition column → SQL type that reads its values from the names of folders without a change.
 PARTITION_TYPES = {pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.date32(): "DATE"}
 
 
 @dataclass(frozen=True)
 class DeltaSnapshot:
-    """A table at a version: its columns, and `table`, which its own library opened; `name` says the version."""
+    """A table at a version: its columns, and `table`, which deltalake opened; `name` says the version."""
 
     name: str
     schema: pa.Schema
@@ -55,12 +58,12 @@ class DeltaSnapshot:
 
     @property
     def paths(self) -> Sequence[str]:
-        """The files that DuckDB opens itself."""
+        """The files of the table that DuckDB opens itself."""
         return local_paths(self)
 
     @property
     def versions(self) -> Sequence[str]:
-        """This one."""
+        """The name of this table, which says its version."""
         return (self.name,)
 
     @property
@@ -70,7 +73,7 @@ class DeltaSnapshot:
 
     @cached_property
     def plain_files(self) -> PlainFiles | None:
-        """The files of the version, where they are all there is to its rows; what a folder says is in none of them."""
+        """The files of the version, where the files and the names of their folders alone say what the rows are."""
         types = {
             name: PARTITION_TYPES.get(self.schema.field(name).type, "")
             for name in self.table.metadata().partition_columns
@@ -84,43 +87,47 @@ class DeltaSnapshot:
             files, condition = _filtered_files(self.table, self.wanted)
             needed = {_decoded(part.path) for part in files.get_fragments(condition)}
             tails = [tail for tail in tails if _decoded(tail) in needed]
-        # Of a path on this machine the table's own place is escaped once more than it lies; what is below it is not.
+        # Deltalake escapes the local place of a table once more than it is on disk; the names of files it leaves alone.
         place = unquote(root) if self.table.table_uri.startswith("file://") else root
         return PlainFiles(tuple(sorted(place + tail for tail in tails)), types)
 
     @property
     def needs_its_reader(self) -> bool:
-        """Whether a file is not all there is to its rows: some are deleted, or columns have other names there."""
+        """Whether only deltalake can read the rows: a file has deleted rows, or other names of columns."""
         mapped = _mapping_mode(self.table) != "none"
         return mapped or bool(BY_ROWS & set(self.table.protocol().reader_features or ()))
 
     def where(self, texts: Mapping[str, Sequence[str]]) -> DeltaSnapshot:
-        """Only the rows whose columns have one of the texts, where the columns are texts."""
-        told = texts_of(self.schema, texts)
-        return replace(self, wanted=self.wanted.with_texts(told)) if told else self
+        """The table limited to the rows whose text columns have one of the texts."""
+        of_text_columns = texts_of(self.schema, texts)
+        if not of_text_columns:
+            return self
+        return replace(self, wanted=self.wanted.with_texts(of_text_columns))
 
     def between(self, column: str, bounds: Between) -> DeltaSnapshot:
-        """Only the rows whose column is within the bounds."""
+        """The table limited to the rows whose column is within the bounds."""
         return replace(self, wanted=self.wanted.between(column, bounds))
 
     def opened(self) -> tuple[Any, bool]:
-        """Its files, filtered; where rows are marked as deleted beside the files, its rows, which are read once."""
+        """The wanted rows, and whether they can be scanned again: a dataset of files can, a stream cannot."""
         if self.needs_its_reader:
             rows = self.table.scan(predicate=" AND ".join(self.wanted.conditions) or None)
             return pa.RecordBatchReader.from_stream(rows), False
         files, condition = _filtered_files(self.table, self.wanted)
-        return (files if condition is None else files.filter(condition)), True
+        if condition is None:
+            return files, True
+        return files.filter(condition), True
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
-        """Its rows."""
+        """The wanted rows of the table."""
         return Relation(rows_of(engine, self, name))
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """The rows that are needed, told by the statistics in its log."""
+        """The table limited to the rows that are needed; the statistics in its log say which files have them."""
         return narrowed_snapshot(self, needed)
 
     def in_shell(self) -> InShell:
-        """By its files, where they are all there is to it; else by DuckDB's extension."""
+        """A shell reads the plain files, where there are such; otherwise it reads the table by DuckDB's extension."""
         plain = self.plain_files
         if plain and plain.paths:
             return InShell(relation=plain.sql)
@@ -128,7 +135,7 @@ class DeltaSnapshot:
         return InShell(load_sql("delta"), f"delta_scan({literal(self.table.table_uri)}, version => {version})")
 
     def file_sizes(self) -> list[int]:
-        """The bytes of each file that may have rows of what is asked for, as its log says."""
+        """The bytes of each file that may have wanted rows, as the table's log says."""
         actions = pa.table(self.table.get_add_actions(flatten=True))
         paths = [_decoded(path) for path in actions.column("path").to_pylist()]
         sizes = dict(zip(paths, actions.column("size_bytes").to_pylist(), strict=True))
@@ -138,7 +145,7 @@ class DeltaSnapshot:
         return [sizes[_decoded(part.path)] for part in files.get_fragments(condition)]
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """By its place and its version."""
+        """Another engine reads the table by its place and its version."""
         place, version = place_and_number(self.name)
         return engine.read_delta(place, version, self.wanted)
 
@@ -147,7 +154,7 @@ class DeltaSnapshot:
 
 
 def find_delta(place: str, options: Options) -> DeltaSnapshot:
-    """A Delta table. Its own library finds credentials in the environment.
+    """The Delta table at a place. Deltalake finds credentials in the environment.
 
     Raises: SourceError for a table or a version that is not there.
     """
@@ -180,7 +187,7 @@ def find_delta(place: str, options: Options) -> DeltaSnapshot:
 
 
 def _check_existed(table: Any, moment: datetime, where: str) -> None:
-    """A moment before a table's first commit has no version; its library takes the first.
+    """Refuse a moment before the table's first commit, for which deltalake would take the first version.
 
     Raises: SourceError.
     """
@@ -194,7 +201,10 @@ def _check_existed(table: Any, moment: datetime, where: str) -> None:
 
 
 def _explain_place(place: str, error: Exception, where: str) -> None:
-    """Raise what a library says of a place that cannot be read, where it says what is wrong with it."""
+    """Raise the explanation of why a place cannot be read, if the error of the library has one.
+
+    Raises: SourceError.
+    """
     said = explained(error, place) if scheme_of(place) else UNEXPLAINED
     if not said.startswith(UNEXPLAINED) and type(error).__name__ != "TableNotFoundError":
         raise SourceError(f"{where}: {said}") from None
@@ -207,7 +217,7 @@ def _is_delta(place: str, table: Any) -> bool:
         return False
 
 
-# --- its files -------------------------------------------------------------------------------------------------------
+# --- files of a table ------------------------------------------------------------------------------------------------
 
 
 def _mapping_mode(table: Any) -> str:
@@ -216,19 +226,20 @@ def _mapping_mode(table: Any) -> str:
 
 
 def _decoded(path: str) -> str:
-    """A path without its escapes, of which the log, the files and a listing have different numbers."""
-    while (decoded := unquote(path)) != path:
-        path = decoded
+    """A path without escapes: the log, the files and a listing each escape it a different number of times."""
+    decoded = unquote(path)
+    while decoded != path:
+        path, decoded = decoded, unquote(decoded)
     return path
 
 
 def _local(uri: str) -> str:
-    """A path on this machine as DuckDB has it."""
+    """The path of a file URL, which DuckDB opens; other URLs as they are."""
     return uri.removeprefix("file://")
 
 
 def _filtered_files(table: Any, wanted: WantedRows) -> tuple[Any, Any]:
-    """A Delta table's files, and the condition of the rows that are asked for, if there is one."""
+    """A Delta table's files as a dataset, and the condition for the wanted rows; None where all rows are wanted."""
     from pyarrow import compute
 
     files = table.to_pyarrow_dataset()

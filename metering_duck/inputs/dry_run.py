@@ -1,4 +1,4 @@
-"""Reads: what a run opens and what it leaves out, in files and bytes, told before anything is read."""
+"""A dry run: which files a run opens and leaves out, in numbers and bytes, without reading them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from metering_duck.inputs.input import Input
 
 @dataclass(frozen=True)
 class Reads:
-    """What a run opens: how many files of how many bytes, and how many it leaves out as not needed.
+    """How many files of how many bytes a run opens, and how many it leaves out as not needed.
 
-    Bytes are those of whole files; of Parquet fewer are read. An input in memory has no file.
+    Bytes are the sizes of whole files; of a Parquet file only the columns that are needed are read. An input in memory
+    has no file.
     """
 
     input: str
@@ -22,7 +23,7 @@ class Reads:
 
 
 def reads_of(whole: Input, needed: Input) -> Reads:
-    """What is read of an input, and what is left out.
+    """The files that are read of an input, and those of the `whole` input that are left out.
 
     Raises: SourceError for a remote file that cannot be looked at.
     """

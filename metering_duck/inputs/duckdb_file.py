@@ -36,33 +36,33 @@ class DuckDBTable:
 
     @property
     def paths(self) -> Sequence[str]:
-        """The file, and what was written since its last checkpoint."""
+        """The file, and its write-ahead log with the changes since the last checkpoint."""
         return self.path, f"{self.path}.wal"
 
     @property
     def attach_sql(self) -> str:
-        """What stands behind ATTACH."""
+        """The SQL behind ATTACH."""
         return f"{literal(self.path)} AS the_input (READ_ONLY)"
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for it
-        """The table, attached."""
+        """The table in the attached file."""
         return Relation(engine.attach(self.attach_sql, self.table, self.name))
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """All of it."""
+        """The whole table: it has no partitions."""
         needed.check_no_times(self.name)
         return self, None
 
     def in_shell(self) -> InShell:
-        """Attached there, too."""
+        """A shell attaches the file, too."""
         return InShell(f"ATTACH IF NOT EXISTS {self.attach_sql};")
 
     def file_sizes(self) -> list[int]:
-        """The bytes of the file, and of what was written since its last checkpoint."""
+        """The bytes of the file, and of its write-ahead log."""
         return sizes_of_existing(self.paths)
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """Read by DuckDB alone."""
+        """Only DuckDB reads this kind of input."""
         engine.refuse(self.name, OF_THIS_MACHINE)
 
 

@@ -1,4 +1,4 @@
-"""DuckLake: a table at a version, and the files that its rows are in, by DuckDB's own extension.
+"""DuckLake tables at a version, read by DuckDB's own extension.
 
 ducklake://usage.ducklake?table=main.events&version=3    ducklake://usage.ducklake?table=events&timestamp=2024-05-01
 """
@@ -31,7 +31,7 @@ from metering_duck.statements.quote import literal, literal_list
 
 @dataclass(frozen=True)
 class DuckLakeSnapshot:
-    """A table of a DuckLake at a version; `path` is the file with its metadata, `files` have its rows."""
+    """A table of a DuckLake at a version; `path` is the file of the lake's metadata, `files` have the rows."""
 
     path: str
     table: str
@@ -42,45 +42,45 @@ class DuckLakeSnapshot:
 
     @property
     def paths(self) -> Sequence[str]:
-        """The file of the metadata, what was written to it since its last checkpoint, and the files of the rows."""
+        """The file of the metadata, its write-ahead log, and the files of the rows."""
         return self.path, f"{self.path}.wal", *self.files
 
     @property
     def extensions(self) -> Sequence[str]:
-        """DuckLake's own; where rows are elsewhere, httpfs, since it is opened by no other file system."""
-        is_far = any(scheme_of(path) for path in self.files)
-        return ("ducklake", "httpfs") if is_far else ("ducklake",)
+        """DuckLake's own extension, and httpfs where a file is remote: DuckLake opens it by no other file system."""
+        is_remote = any(scheme_of(path) for path in self.files)
+        return ("ducklake", "httpfs") if is_remote else ("ducklake",)
 
     @property
     def versions(self) -> Sequence[str]:
-        """This one."""
+        """The name of this table, which says its version."""
         return (self.name,)
 
     @property
     def attach_sql(self) -> str:
-        """What stands behind ATTACH."""
+        """The SQL behind ATTACH."""
         return f"{literal(f'ducklake:{self.path}')} AS the_input (READ_ONLY, SNAPSHOT_VERSION {self.version:d})"
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for it
-        """The table, attached."""
+        """The table in the attached lake."""
         return Relation(engine.attach(self.attach_sql, self.table, self.name))
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """All of it."""
+        """The whole table: it has no partitions."""
         needed.check_no_times(self.name)
         return self, None
 
     def in_shell(self) -> InShell:
-        """Attached there, too."""
+        """A shell attaches the lake, too."""
         loads = [load_sql(name) for name in self.extensions]
         return InShell("\n".join([*loads, f"ATTACH IF NOT EXISTS {self.attach_sql};"]))
 
     def file_sizes(self) -> list[int]:
-        """The bytes of the metadata and of each file with rows, as far as they are there."""
+        """The bytes of the metadata and of each file with rows; a file that is not there is left out."""
         return sizes_of_existing(self.paths)
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """Read by DuckDB alone."""
+        """Only DuckDB reads this kind of input."""
         engine.refuse(self.name, OF_THIS_MACHINE)
 
 
@@ -108,14 +108,16 @@ def find_ducklake(place: str, options: Options) -> DuckLakeSnapshot:
 def table_at(
     path: str, table: str, version: int | None, moment: datetime | None, where: str
 ) -> tuple[int, tuple[str, ...]]:
-    """A table's version by its number or as of a moment, else the latest; the files of its rows and of those deleted.
+    """The number of a version, and the files of a table's rows and of its deleted rows at that version.
 
-    Nothing but the metadata is opened for it.
-    Raises: SourceError for what is no DuckLake, or has no such version or table.
+    The version is given by its number or by a moment; otherwise it is the latest. Only the metadata is opened.
+
+    Raises: SourceError for a file that is no DuckLake, and for a version or a table that is not there.
     """
     with duckdb.connect(":memory:", config=CLOSED) as connection:
-        for name in ("ducklake", *(["httpfs"] if can_load("httpfs") else [])):
-            load(connection, name)
+        load(connection, "ducklake")
+        if can_load("httpfs"):
+            load(connection, "httpfs")
         connection.execute(f"SET allowed_paths = {literal_list([path, f'{path}.wal'])}")
         connection.execute("SET enable_external_access = false")
         try:
@@ -138,6 +140,10 @@ def table_at(
 def _version_number(
     connection: duckdb.DuckDBPyConnection, version: int | None, moment: datetime | None, where: str
 ) -> int:
+    """The number of the latest version that fits what is asked for.
+
+    Raises: SourceError.
+    """
     found = connection.execute(
         "SELECT max(snapshot_id) FROM ducklake_snapshots('lake') "
         "WHERE ($version IS NULL OR snapshot_id = $version) AND ($moment IS NULL OR snapshot_time <= $moment)",
@@ -150,7 +156,12 @@ def _version_number(
 
 
 def _files(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> tuple[str, ...]:
-    schema, _, name = ("main." + table if "." not in table else table).partition(".")
+    """The files of a table's rows and of its deleted rows in the attached lake.
+
+    Raises: SourceError for a table that is not there.
+    """
+    full_name = table if "." in table else f"main.{table}"
+    schema, _, name = full_name.partition(".")
     tables = connection.execute(
         "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'lake'"
     ).fetchall()

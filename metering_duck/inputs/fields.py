@@ -1,4 +1,4 @@
-"""Fields: what an input may call them, and one field as SQL over the input's columns."""
+"""Fields: which names an input may give to each field, and a field as SQL over the input's columns."""
 
 from __future__ import annotations
 
@@ -41,16 +41,18 @@ EXTENT = ("window_start", "window_end", "value")
 
 
 def field_names(*, records: bool) -> dict[str, tuple[str, ...]]:
-    """Field → its spellings, of records or of events."""
+    """Field → its spellings, for records or for events."""
     return RECORD_NAMES if records else EVENT_NAMES
 
 
-# Which events are needed, by their times: those of the window, those before it too (a level is carried in), or all.
+# Which events are needed, by their times: those of the window; those before the window, too (a level is carried in); or
+# all events.
 Reach = Literal["window", "before", "all"]
 FILE_COLUMN = "metering_duck_file"
 ROW_COLUMN = "metering_duck_row"
 ENTERED_COLUMN = "metering_duck_entered"
-# Where an event does not say when it entered, it is when its file was first seen: of the table `entered`.
+# The column of the table `entered` with the time when a file was first seen. An event that does not say when it entered
+# is taken to have entered then.
 ENTERED_BY_FILE = "entered_at"
 ABSENT = "CAST(NULL AS VARCHAR)"
 NO_PROPERTIES = "MAP([]::VARCHAR[], []::VARCHAR[])"
@@ -64,7 +66,11 @@ HAS_TIME = f"recorded_at > {ZERO_TIME} AND recorded_at <= {LAST_TIME}"
 
 @dataclass(frozen=True)
 class Proven:
-    """What holds for every row of a column: its one text, that none is NULL or empty, that times are of a calendar."""
+    """What is proven for every row of a column.
+
+    `constant` is the one text that all rows have; `is_present` says that no value is NULL or empty, `is_ordinary_time`
+    that every value is a moment in the years 1 to 9999.
+    """
 
     constant: str | None = None
     is_present: bool = False
@@ -84,47 +90,52 @@ class Column:
 
     @property
     def constant_sql(self) -> str | None:
-        """The one text of every row, if it is known."""
+        """The one text that all rows have, if it is known."""
         is_known = self.type == "VARCHAR" and self.proven.constant is not None
         return literal(self.proven.constant or "") if is_known else None
 
     @property
     def text_sql(self) -> str:
         """The value as text."""
-        return self.constant_sql or (self.sql if self.type == "VARCHAR" else f"CAST({self.sql} AS VARCHAR)")
+        if self.constant_sql is not None:
+            return self.constant_sql
+        return self.sql if self.type == "VARCHAR" else f"CAST({self.sql} AS VARCHAR)"
 
 
 def constant_column(text: str) -> Column:
-    """A field that is one text in every row."""
+    """A field that has one and the same text in every row."""
     return Column(literal(text), proven=Proven(text, text != ""))
 
 
 @dataclass(frozen=True)
 class TimeColumn:
-    """A moment out of whatever the input has, in UTC microseconds, and what was cut, naive or unreadable; as SQL."""
+    """SQL over a column of times: the moment in UTC microseconds, and whether it was cut, naive or unreadable."""
 
     column: Column
     zone: str = "UTC"
 
     @property
     def is_text(self) -> bool:
-        """Whether the input has text here."""
+        """Whether the times of the column are text."""
         return self.column.type == "VARCHAR"
 
     @property
     def is_ordinary(self) -> bool:
         """Whether every row is proven to have a moment, in the years 1 to 9999."""
-        is_utc = self.column.type == "TIMESTAMP WITH TIME ZONE" or (
-            self.column.type == "TIMESTAMP" and self.zone == "UTC"
-        )
+        if self.column.type == "TIMESTAMP":
+            is_utc = self.zone == "UTC"
+        else:
+            is_utc = self.column.type == "TIMESTAMP WITH TIME ZONE"
         return is_utc and self.column.proven.is_ordinary_time
 
     @property
     def moment_sql(self) -> str:
-        """UTC microseconds, finer digits cut toward the past (R11); NULL when there is no such moment."""
+        """The moment in UTC microseconds, finer digits cut toward the past (R11); NULL when the value is no moment."""
         value, kind = self.column.sql, self.column.type
         if self.is_text:
-            return f"utc_of_text({value})" if self.zone == "UTC" else f"time_of_text({value}, {literal(self.zone)})"
+            if self.zone == "UTC":
+                return f"utc_of_text({value})"
+            return f"time_of_text({value}, {literal(self.zone)})"
         if self.is_ordinary:
             return value if kind == "TIMESTAMP" else f"make_timestamp(epoch_us({value}))"
         if kind == "TIMESTAMP WITH TIME ZONE":
@@ -136,33 +147,40 @@ class TimeColumn:
         return self._zoned(f"CAST({value} AS TIMESTAMP)")
 
     def _zoned(self, naive: str) -> str:
+        """A time without an offset as a moment in UTC, by the column's zone."""
         finite = case({f"isfinite({naive})": naive})
-        return finite if self.zone == "UTC" else f"moment_of({finite}, {literal(self.zone)})"
+        if self.zone == "UTC":
+            return finite
+        return f"moment_of({finite}, {literal(self.zone)})"
 
     @property
     def text_sql(self) -> str:
-        """The moment as its sender wrote it, or as RFC 3339."""
+        """The time as its sender wrote it; of a column that is no text, the moment as RFC 3339."""
         if self.is_text:
             return self.column.sql
         return f"coalesce(time_text({self.moment_sql}), CAST({self.column.sql} AS VARCHAR))"
 
     @property
     def given_sql(self) -> str:
-        """Whether the input says anything here."""
+        """Whether the column has a value that is not empty."""
         if self.is_ordinary:
             return "TRUE"
-        return f"coalesce({self.column.sql}, '') <> ''" if self.is_text else f"{self.column.sql} IS NOT NULL"
+        if self.is_text:
+            return f"coalesce({self.column.sql}, '') <> ''"
+        return f"{self.column.sql} IS NOT NULL"
 
     @property
     def cut_sql(self) -> str:
-        """Whether digits finer than a microsecond were cut."""
+        """Whether a time had digits finer than a microsecond, which are cut."""
         if self.is_text:
             return f"time_is_cut({self.column.sql}) IS TRUE"
-        return f"(epoch_ns({self.column.sql}) % 1000 <> 0) IS TRUE" if self.column.type in NANOSECONDS else "FALSE"
+        if self.column.type in NANOSECONDS:
+            return f"(epoch_ns({self.column.sql}) % 1000 <> 0) IS TRUE"
+        return "FALSE"
 
     @property
     def naive_sql(self) -> str:
-        """Whether the input names no offset here."""
+        """Whether the column has a time without an offset."""
         if self.is_text:
             return f"(is_time({self.column.sql}) AND time_is_naive({self.column.sql})) IS TRUE"
         return "FALSE" if self.column.type in WITH_OFFSET else self.given_sql
@@ -170,7 +188,7 @@ class TimeColumn:
 
 @dataclass(frozen=True)
 class Fault:
-    """When a row cannot be used, the reason code, and the offending text; all but the code are SQL."""
+    """Why a row cannot be used: SQL for the `condition`, the `reason` code, and SQL for the offending `text`."""
 
     condition: str
     reason: str
@@ -178,13 +196,18 @@ class Fault:
 
 
 def reach_conditions(reach: Reach, moment: str, *, start: str = "$start", end: str = "$end") -> list[str]:
-    """When a moment is in reach of the window."""
-    conditions = {"window": [f"{moment} >= {start}", f"{moment} < {end}"], "before": [f"{moment} < {end}"], "all": []}
-    return conditions[reach]
+    """SQL conditions for a moment that is in reach of the window."""
+    match reach:
+        case "window":
+            return [f"{moment} >= {start}", f"{moment} < {end}"]
+        case "before":
+            return [f"{moment} < {end}"]
+        case "all":
+            return []
 
 
 def map_sql(values: Mapping[str, str]) -> str:
-    """Name → SQL of a text, as a MAP without the absent ones."""
+    """SQL for a MAP of the names whose text is not NULL; `values` are name → SQL of a text."""
     if not values:
         return NO_PROPERTIES
     return f"in_order(MAP({literal_list(values)}, [{', '.join(values.values())}]))"

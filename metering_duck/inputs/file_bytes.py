@@ -1,4 +1,4 @@
-"""File bytes: what a file begins and ends with, wherever it lies, compressed or not."""
+"""File bytes: the bytes that a file begins with, wherever it lies, compressed or not; and suffixes of file names."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from metering_duck.engine.remote import open_url, scheme_of, shown
 from metering_duck.errors import SourceError
 
 FIRST_BYTES = 65_536
-# Suffix → the codec, and what a file of it begins with.
+# Suffix → its codec, and the bytes that a file of that codec begins with.
 COMPRESSIONS = {".gz": ("gzip", b"\x1f\x8b"), ".zst": ("zstd", b"\x28\xb5\x2f\xfd")}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def suffix_of(name: str) -> str:
-    """The suffix that says what format a file has, in lower case: the last one, or the one before a compression's."""
+    """The suffix that says a file's format, in lower case: the last, or the last before a suffix of compression."""
     path = Path(name.lower())
     return Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
 
 
 def compression_of(magic: bytes) -> str:
-    """The suffix of the compression that a file's first bytes show, "" for none."""
-    return next((suffix for suffix, (_, begin) in COMPRESSIONS.items() if magic.startswith(begin)), "")
+    """The suffix of the compression that a file's first bytes show; "" for a file that is not compressed."""
+    for suffix, (_, begin) in COMPRESSIONS.items():
+        if magic.startswith(begin):
+            return suffix
+    return ""
 
 
 def first_bytes(path: str) -> bytes:
-    """What a file begins with.
+    """The first bytes of a file, without compression.
 
-    Raises: SourceError for one that cannot be read.
+    Raises: SourceError for a file that cannot be read.
     """
     try:
         with open_bytes(path) as stream:
@@ -48,5 +51,5 @@ def open_bytes(path: str) -> Any:
 
 
 def text_start(first: bytes) -> bytes:
-    """Where the text of a file begins, behind its byte order mark and blanks."""
+    """A file's first bytes, without a byte order mark and without the blanks before its text."""
     return first.removeprefix(BYTE_ORDER_MARK).lstrip()

@@ -1,5 +1,5 @@
-"""File checks: columns of several Parquet files held against each other, so that no value changes when they are read
-as one."""
+"""File checks: the columns of several Parquet files are compared, so that no value changes when the files are read as
+one table."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from metering_duck.inputs.footers import Footers, parquet_schema
 from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap
 from metering_duck.statements.quote import literal, path_list
 
-# How many footers are asked for one after another, where they are elsewhere.
+# How many footers of remote files one query reads; several queries run at once.
 FOOTERS_AT_ONCE = 32
-
-
-# Types that DuckDB would bring together by changing values: digits of whole numbers, or what a time means.
+# Types that DuckDB would unite with another type by changing values: the digits of whole numbers, or what a time means.
 APPROXIMATE = {"DOUBLE", "FLOAT"}
 MOMENTS = ("TIMESTAMP", "DATE")
 
 
 def check_files(engine: Engine, footers: Footers, mapping: FieldMap, *, has_shape: bool, is_elsewhere: bool) -> None:
-    """Refuse Parquet files whose columns cannot be read as one; one file is looked at only for another engine.
+    """Refuse Parquet files whose columns cannot be read as one table.
+
+    A single file is looked at only where another engine reads it (`is_elsewhere`).
 
     Raises: SchemaError for a column that differs from file to file.
     """
@@ -40,7 +40,7 @@ def check_files(engine: Engine, footers: Footers, mapping: FieldMap, *, has_shap
 
 
 def columns_of_files(engine: Engine, paths: Sequence[str]) -> pa.Table:
-    """Name and types of every column of every Parquet file, out of their footers."""
+    """The name and the types of every column of every Parquet file, from the footers of the files."""
     size = FOOTERS_AT_ONCE if any(scheme_of(path) for path in paths) else len(paths)
     columns = "SELECT file_name, name, type, duckdb_type FROM parquet_schema"
     parts = [paths[n : n + size] for n in range(0, len(paths), size)]
@@ -48,7 +48,7 @@ def columns_of_files(engine: Engine, paths: Sequence[str]) -> pa.Table:
 
 
 def old_times(engine: Engine) -> list[str]:
-    """The columns whose times are INT96 in any of the Parquet files, an older type that has no zone."""
+    """The columns that have times of the type INT96, which is older and has no zone, in any of the Parquet files."""
     if not engine.has("file_columns"):
         return []
     return [
@@ -57,23 +57,31 @@ def old_times(engine: Engine) -> list[str]:
 
 
 def check_types(engine: Engine) -> None:
-    """Refuse a column whose types in several files have no common type that keeps every value."""
+    """Refuse a column whose types in several files have no common type that keeps every value.
+
+    Raises: SchemaError.
+    """
     rows = engine.rows(
         "SELECT name, list(DISTINCT duckdb_type ORDER BY duckdb_type) AS types, "
         "arg_min(file_name, duckdb_type) AS one, arg_max(file_name, duckdb_type) AS other "
         "FROM file_columns WHERE duckdb_type IS NOT NULL GROUP BY name HAVING len(types) > 1 ORDER BY name"
     )
     for name, types, one, other in rows:
-        # The digits of a FLOAT as a DOUBLE are others, and a truth is no number.
-        changed = bool(APPROXIMATE & set(types)) or ("BOOLEAN" in types and set(types) != {"BOOLEAN", "VARCHAR"})
-        if changed or _differ_in_kind(types) or any(kind.startswith(MOMENTS) for kind in types):
+        # A FLOAT has other digits once it is a DOUBLE, and a BOOLEAN would become a number.
+        loses_digits = bool(APPROXIMATE & set(types))
+        mixes_booleans = "BOOLEAN" in types and set(types) != {"BOOLEAN", "VARCHAR"}
+        mixes_times = any(kind.startswith(MOMENTS) for kind in types)
+        if loses_digits or mixes_booleans or mixes_times or _differ_in_kind(types):
             shown = f"{' and '.join(types)}"
             hint = "write the files anew with one type, or read them apart"
             raise SchemaError(f"{one}, {other}", name, found=shown, expected="one type in all files", hint=hint)
 
 
 def check_spellings(engine: Engine) -> None:
-    """Refuse a name that is spelled with other capitals in another file: SQL would take both for one column."""
+    """Refuse a column's name that another file spells with other capitals: SQL would take both for one column.
+
+    Raises: SchemaError.
+    """
     rows = engine.rows(
         """
         WITH spelled AS (
@@ -95,7 +103,12 @@ def check_spellings(engine: Engine) -> None:
 
 
 def check_plain_columns(engine: Engine, footers: Footers, mapping: FieldMap) -> None:
-    """Refuse files whose properties are plain columns beside files that have them in one: they would not be seen."""
+    """Refuse files with properties in plain columns beside files with all properties in one column.
+
+    The properties in plain columns would not be read.
+
+    Raises: SchemaError.
+    """
     bag = mapping.columns.get(mapping.bag, mapping.bag)
     if mapping.lists_properties:
         return
@@ -110,9 +123,11 @@ def check_plain_columns(engine: Engine, footers: Footers, mapping: FieldMap) -> 
         """
     )
     fields = field_names(records=mapping.bag == "dimensions")
-    known = {*fields, *(alias for aliases in fields.values() for alias in aliases), *mapping.columns.values()}
+    known = {*fields, *mapping.columns.values(), *footers.keys}
+    for aliases in fields.values():
+        known.update(aliases)
     for path, other in lacking:
-        plain = [field.name for field in parquet_schema(path) if field.name not in known | set(footers.keys)]
+        plain = [name for name in parquet_schema(path).names if name not in known]
         if plain:
             shown = f"no such column, and {', '.join(plain[:SHOWN_COLUMNS])} beside its fields"
             hint = "read the files apart, or list the columns that all have: --map properties=COLUMN,COLUMN"
@@ -120,7 +135,7 @@ def check_plain_columns(engine: Engine, footers: Footers, mapping: FieldMap) -> 
 
 
 def _differ_in_kind(types: Sequence[str]) -> bool:
-    """Whether properties lie in another kind of column here than there; a STRUCT fits into a MAP of texts."""
+    """Whether files have properties in different kinds of column; a STRUCT beside a MAP of texts is no difference."""
     kinds = {kind.partition("(")[0] for kind in types if not kind.endswith("[]")}
     if len(kinds) < 2 or not kinds & {"MAP", "STRUCT"}:
         return False

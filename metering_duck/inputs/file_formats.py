@@ -1,4 +1,7 @@
-"""A file format: its name, how its files are told, and the kind of input that they are; listed in inputs/formats.py."""
+"""A file format: its name, how its files are recognised, and which kind of input they become.
+
+The formats are listed in inputs/formats.py.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ from metering_duck.inputs.input import Input
 
 @dataclass(frozen=True)
 class FileFormat:
-    """`suffixes` name its files; `begins` says whether a file's first bytes look like it, `opened` is the kind.
+    """A file format.
 
-    `has_partitions` says that Hive folders above its files are columns.
+    Its files have one of the `suffixes`; `begins` says whether a file's first bytes look like this format; `opened`
+    makes an input of its files. `has_partitions` says that Hive folders above its files are columns.
     """
 
     name: str

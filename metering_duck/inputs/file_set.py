@@ -1,4 +1,4 @@
-"""File sets: files of one format that are read together, and the partitions that their folders are."""
+"""File sets: files of one format that are read together, and the Hive partitions in the names of their folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from metering_duck.statements.quote import literal, path_list
 
 @dataclass(frozen=True)
 class FileSet:
-    """Files; `keys` are the Hive partition columns in their paths, `label` is what a pipe is called instead."""
+    """Files of one format.
+
+    `keys` are the Hive partition columns in their paths; `label` is what messages call standard input.
+    """
 
     paths: tuple[str, ...]
     keys: tuple[str, ...] = ()
@@ -24,16 +27,16 @@ class FileSet:
 
     @property
     def name(self) -> str:
-        """What a message calls them."""
+        """What messages call the files."""
         return self.label or first_few(shown(path) for path in self.paths)
 
     @property
     def file_sql(self) -> str:
-        """What the file of a row is called."""
+        """SQL for the name of the file that a row is in."""
         return literal(self.label) if self.label else FILE_COLUMN
 
     def reader_sql(self, function: str, **options: str) -> str:
-        """A table function over the files, with their path in a column of its own and Hive partitions as text."""
+        """SQL that reads the files by a table function, with a column for a row's file; Hive partitions are text."""
         hive = "hive_partitioning = true, hive_types_autocast = false" if self.keys else "hive_partitioning = false"
         given = ", ".join(f"{name} = {value}" for name, value in options.items())
         return f"{function}({path_list(self.paths)}, {given}, {hive}, filename = {literal(FILE_COLUMN)})"
@@ -43,7 +46,7 @@ class FileSet:
         return [size_of(path) for path in self.paths]
 
     def of_times(self, column: str, first: datetime | None, last: datetime | None) -> tuple[FileSet, TimePartition]:
-        """The files whose partition may hold events of `[first, last)`, both naive UTC; at least one.
+        """The files whose partition may hold events of `[first, last)`, both naive UTC; at least one file.
 
         Raises: ConfigError for files without such partitions; SourceError for a value that is no date.
         """
@@ -51,6 +54,6 @@ class FileSet:
         return replace(self, paths=paths), partition
 
     def of_texts(self, wanted: Mapping[str, Sequence[str]]) -> FileSet:
-        """The files in whose partitions the columns have one of the texts that are wanted; at least one."""
+        """The files whose partitions have one of the `wanted` texts of each column; at least one file."""
         asked = {column: set(texts) for column, texts in wanted.items() if texts and column in self.keys}
         return replace(self, paths=paths_of_texts(self.paths, asked))

@@ -9,7 +9,7 @@ from metering_duck.engine.remote import explaining_reads, filesystem_of, scheme_
 
 
 def size_of(path: str) -> int:
-    """The bytes of a file.
+    """How many bytes a file has.
 
     Raises: SourceError for a remote file that cannot be looked at.
     """
@@ -20,5 +20,5 @@ def size_of(path: str) -> int:
 
 
 def sizes_of_existing(paths: Iterable[str]) -> list[int]:
-    """The bytes of each file, without those that this machine does not have."""
+    """The bytes of each file; a local file that is not there is left out."""
     return [size_of(path) for path in paths if scheme_of(path) or os.path.exists(path)]

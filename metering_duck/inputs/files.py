@@ -1,6 +1,6 @@
-"""Files: paths, globs, folders and standard input become the files of one format that they name.
+"""Finding files: paths, globs, folders and standard input become the files that they name, all of one format.
 
-Decides only where bytes lie; inputs/formats.py tells their format. Nothing is read here beyond the first bytes.
+This module decides only where files lie; inputs/formats.py tells their format. Of a file only the first bytes are read.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ STANDARD_INPUT = "-"
 
 
 def find_files(patterns: Sequence[str], scratch: Path) -> Input:
-    """Paths, globs and folders as files of one format; `-` and pipes are kept in `scratch` first.
+    """The input of the files that paths, globs and folders name; `-` and pipes are first copied into `scratch`.
 
-    Raises: SourceError where there are none, they cannot be read, or are of several formats.
+    Raises: SourceError where there are no files, a file cannot be read, or files are of several formats.
     """
     paths = tuple(dict.fromkeys(path for pattern in patterns for path in _files_of(pattern, scratch)))
     format = _one_format(paths)
@@ -43,7 +43,7 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Input:
 
 
 def _files_of(pattern: str, scratch: Path) -> list[str]:
-    """The files that a pattern names, a pipe's bytes as one."""
+    """The files that a pattern names; a pipe is copied into one file first."""
     found = [_spool(pattern, scratch)] if _is_spooled(pattern) else expand(pattern)
     return [path if scheme_of(path) else os.path.abspath(path) for path in found]
 
@@ -51,7 +51,7 @@ def _files_of(pattern: str, scratch: Path) -> list[str]:
 def _one_format(paths: Sequence[str]) -> FileFormat:
     """The format of all files.
 
-    Raises: SourceError where they are of several.
+    Raises: SourceError where files are of several formats.
     """
     formats = {format_of(path): path for path in reversed(paths)}
     if len(formats) > 1:
@@ -65,12 +65,14 @@ def _one_format(paths: Sequence[str]) -> FileFormat:
 
 def same_files(patterns: Sequence[str]) -> dict[str, str]:
     """Real path → "an input", for every file that the patterns name directly or by a glob."""
-    named = [path for pattern in patterns for path in ([pattern] if os.path.exists(pattern) else glob.glob(pattern))]
+    named = []
+    for pattern in patterns:
+        named += [pattern] if os.path.exists(pattern) else glob.glob(pattern)
     return {os.path.realpath(path): "an input" for path in named}
 
 
 def is_within(target: str, pattern: str) -> bool:
-    """Whether a file that is written would be one of those that a folder, a glob or a URL is read from."""
+    """Whether a file written to `target` would be among the files that a folder, a glob or a URL names as input."""
     one, other = (re.sub("^s3a://", "s3://", path) for path in (target, pattern))
     if bool(scheme_of(one)) != bool(scheme_of(other)) or scheme_of(other) in SCHEMES:
         return False
@@ -85,7 +87,7 @@ def is_within(target: str, pattern: str) -> bool:
 def expand(pattern: str) -> list[str]:
     """The files that a path, a folder or a glob names.
 
-    Raises: SourceError where there is none, or it cannot be read.
+    Raises: SourceError where there is no such file, or it cannot be read.
     """
     if "\0" in pattern:
         raise SourceError(f"input: found a NUL in the path {pattern!r}; expected a path.")
@@ -95,13 +97,15 @@ def expand(pattern: str) -> list[str]:
         if not os.access(pattern, os.R_OK):
             raise SourceError(f"{pattern}: cannot be read (permission denied); expected a file you may read.")
         return [pattern]
-    return _expand_folder(pattern) if os.path.isdir(pattern) else _expand_glob(pattern)
+    if os.path.isdir(pattern):
+        return _expand_folder(pattern)
+    return _expand_glob(pattern)
 
 
 def _expand_folder(folder: str) -> list[str]:
     """The files with events below a folder, told by their suffixes.
 
-    Raises: SourceError where there is none.
+    Raises: SourceError where there is no such file.
     """
     found = sorted(str(path) for path in Path(folder).rglob("*") if _is_data(path, folder))
     check_no_delta(folder, (f"{path}/" for path in Path(folder).rglob(DELTA_LOG)))
@@ -111,7 +115,7 @@ def _expand_folder(folder: str) -> list[str]:
 
 
 def _is_data(path: Path, folder: str) -> bool:
-    """Whether what is below a folder is a file with events, and not hidden."""
+    """Whether a path below a folder is a file with events, and not hidden."""
     if not path.is_file() or suffix_of(path.name) not in BY_SUFFIX:
         return False
     return not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
@@ -120,37 +124,45 @@ def _is_data(path: Path, folder: str) -> bool:
 def _expand_glob(pattern: str) -> list[str]:
     """The files that a glob matches.
 
-    Raises: SourceError where there is none.
+    Raises: SourceError where there is no such file.
     """
     found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
     above = {str(parent) for path in found for parent in Path(path).absolute().parents}
-    check_no_delta(pattern, (log for folder in sorted(above) if os.path.isdir(log := f"{folder}/{DELTA_LOG}/")))
+    logs = (f"{folder}/{DELTA_LOG}/" for folder in sorted(above))
+    check_no_delta(pattern, filter(os.path.isdir, logs))
     if not found:
         raise SourceError(f"{pattern}: found no such file; expected a path, a folder, a glob, or - for standard input.")
     return found
 
 
 def stamp_of(path: str) -> object:
-    """What differs once a file was written again. Of an object nothing: each read of it asks for the same ETag."""
+    """A value that changes when a file is written again.
+
+    An object of a store has none, since each of its reads asks for the same ETag already.
+    """
+    scheme = scheme_of(path)
     with contextlib.suppress(OSError):
-        if scheme_of(path) in ("http", "https"):
+        if scheme in ("http", "https"):
             return etag_of(path)
-        found = None if scheme_of(path) else os.stat(path)
-        return found and (found.st_size, found.st_mtime_ns, found.st_ino)
+        if scheme:
+            return None
+        found = os.stat(path)
+        return found.st_size, found.st_mtime_ns, found.st_ino
     return "gone"
 
 
 def is_pipe(path: str) -> bool:
-    """Whether there is something that is neither a file nor a folder."""
+    """Whether a path exists and is neither a file nor a folder."""
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _is_spooled(pattern: str) -> bool:
+    """Whether a pattern is standard input or a pipe, whose bytes are copied into a file."""
     return pattern == STANDARD_INPUT or is_pipe(pattern)
 
 
 def _spool(pattern: str, scratch: Path) -> str:
-    """A pipe's bytes in a file named after their format: a pipe reads once, and DuckDB reads nothing from stdin."""
+    """Copy a pipe into a file named after its format: a pipe can be read once only, and DuckDB does not read stdin."""
     with contextlib.ExitStack() as opened:
         file = opened.enter_context(tempfile.NamedTemporaryFile(dir=scratch, prefix="stdin-", delete=False))
         source = sys.stdin.buffer if pattern == STANDARD_INPUT else opened.enter_context(open(pattern, "rb"))

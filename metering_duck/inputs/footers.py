@@ -1,4 +1,4 @@
-"""Footers: where Parquet files say what columns they have; asked by inputs/file_checks.py and inputs/proofs.py."""
+"""Footers: where Parquet files say what columns they have; inputs/file_checks.py and inputs/proofs.py read them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ class Footers:
     keys: tuple[str, ...] = ()
 
 
-# Of an input that is no Parquet files.
+# The footers of an input that is not made of Parquet files.
 NO_FOOTERS = Footers()
 
 
 def parquet_schema(path: str) -> pa.Schema:
-    """A Parquet file's columns."""
+    """A Parquet file's columns and their types.
+
+    Raises: SourceError.
+    """
     from pyarrow import parquet
 
     try:

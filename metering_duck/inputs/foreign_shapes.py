@@ -1,6 +1,6 @@
-"""Shapes: how the events of other systems look, so that an export of theirs is metered as it lies (`--from SHAPE`).
+"""Shapes: how the events of other systems look, so that their exports are metered as they are (`--from SHAPE`).
 
-A shape is data: what wraps an event, where each field is, what is the same in every row, and how its times read.
+A shape is data: what wraps an event, where each field is, which fields are constants, and how times are written.
 inputs/from_json.py and inputs/from_columns.py complete the layout; every row is shaped in SQL. Nothing here reads data.
 """
 
@@ -18,12 +18,12 @@ from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import case, select
 
 Path = tuple[str, ...]
-# The column with the JSON of the event itself; `line` keeps what it was sent in, which is what a reject shows.
+# The column with the JSON of the event itself; `line` keeps the whole text that wraps it, which a reject shows.
 EVENT_COLUMN = "event_text"
 OTHERWISE = "name another shape, or leave --from out"
 SECONDS_MAX = 253_402_300_799
 TIMES = ("time", "metered_at")
-# Types of columns that may hold seconds since 1970; a column of times says itself what it means.
+# Types of columns that may hold seconds since 1970.
 READ_AS_SECONDS = re.compile(r"VARCHAR|U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\)")
 REPEATED = "len(json_keys(line)) <> len(list_distinct(json_keys(line)))"
 INEXACT = "has_number_mark(line) AND has_fragile_number(line)"
@@ -31,9 +31,10 @@ INEXACT = "has_number_mark(line) AND has_fragile_number(line)"
 
 @dataclass(frozen=True)
 class Shape:
-    """Field → its places, the first that a row has counts; without any, fields are called as everywhere else.
+    """How the events of one system look: `fields` are field → its possible places; the first that a row has counts.
 
-    `wrapper` is the name under which an event may lie, or must with `is_wrapped`; `batch` that of a list of them.
+    Without `fields`, fields have the names of metering-duck's own events. An event may be under the name `wrapper`;
+    with `is_wrapped` it must be. A list of events may be under the name `batch`.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Shape:
     # --- JSON: a relation of lines ----------------------------------------------------------------------------------
 
     def unwrapped(self, relation: str) -> str:
-        """Lines as one event each: batches taken apart, and the event taken out of what wraps it; digits kept."""
+        """A relation of lines with one event each: batches are split, events are taken out of wrappers, digits kept."""
         columns = {"line": "coalesce(item, 'null')", FILE_COLUMN: FILE_COLUMN}
         items = select({"item": f"unnest({self._items_sql})", FILE_COLUMN: FILE_COLUMN}, relation)
         lines = select(columns, f"(\n{items}\n)")
@@ -58,7 +59,7 @@ class Shape:
 
     @property
     def _items_sql(self) -> str:
-        """A line's events. One that is no JSON, or would lose digits or names on its way, stays whole: a reject."""
+        """SQL for the list of a line's events; a line that is no JSON, or would lose digits, stays one reject."""
         branches = [("NOT json_valid(line)", "[line]"), (INEXACT, "[line]")]
         branches.append(("json_type(line) = 'ARRAY'", _each_sql("$[*]")))
         if self.batch:
@@ -68,7 +69,7 @@ class Shape:
 
     @property
     def _event_sql(self) -> str:
-        """The event in a line; NULL where it is not told which: beside a wrapper, names of its own are one too many."""
+        """SQL for the event in a line; NULL where the line has both a wrapped event and an event's names of its own."""
         if not self.wrapper and not self.batch:
             return "line"
         broken = [("NOT json_valid(line)", ABSENT), (INEXACT, "line")]
@@ -85,25 +86,25 @@ class Shape:
 
     @property
     def _has_own_sql(self) -> str:
-        """Whether a line has an event's own id or type beside what it wraps."""
+        """SQL for whether a line has an id or a type of its own, beside the event that it wraps."""
         own = sorted({path[0] for name in ("id", "type") for path in self.fields.get(name, ())})
         return f"({' OR '.join(_has_sql(name) for name in own)})" if own else "FALSE"
 
     @property
     def properties_sql(self) -> str:
-        """The JSON of an event's properties."""
+        """SQL for the JSON of an event's properties."""
         text = f"json_texts({EVENT_COLUMN}, [{literal(json_pointer(self.properties))}])[1]"
         return case({f"json_valid({EVENT_COLUMN})": text})
 
     def keyless(self) -> tuple[Fault, ...]:
-        """What leaves nothing to read: no JSON, or not this shape."""
+        """The faults of a line without an event: it is no JSON, or not of this shape."""
         return (
             Fault("object IS NULL AND NOT coalesce(json_valid(line), FALSE)", "json-invalid", "line"),
             Fault("object IS NULL", "shape-invalid", "line"),
         )
 
     def faults(self) -> tuple[Fault, ...]:
-        """What is wrong with the wrapper alone; the event's own faults are looked for as everywhere."""
+        """The faults of a wrapper; the faults of the event in it are found as those of any event."""
         if not self.wrapper:
             return ()
         is_wrapped = "json_valid(line) AND line <> object"
@@ -117,7 +118,7 @@ class Shape:
     ) -> dict[str, tuple[str, ...]]:
         """Field → its pointers; `keys` are the names in the first events, `inner` those among their properties.
 
-        Raises: SchemaError for a field that none of them has.
+        Raises: SchemaError for a field that none of the first events has.
         """
         found, missing = {}, []
         for name in EVENT_NAMES:
@@ -140,7 +141,7 @@ class Shape:
         return ((name,), (self.properties, name)) if self.properties else ((name,),)
 
     def times_made(self, columns: Mapping[str, Column]) -> dict[str, str]:
-        """Columns to make of the times, if they may be seconds since 1970."""
+        """Column → SQL, for the times that may be seconds since 1970."""
         given = TIMES if self.has_unix_times else ()
         return {made_name(name): unix_sql(columns[name].text_sql) for name in given if name in columns}
 
@@ -149,7 +150,7 @@ class Shape:
     def as_columns(
         self, relation: str, types: Mapping[str, str], where: str, mapping: FieldMap, *, generates_ids: bool
     ) -> str:
-        """A relation with a column for each field that is not one already; `mapping` is told which is which.
+        """A relation with a column for each field; `mapping` is told which column is which field.
 
         Raises: SchemaError for a column that is missing.
         """
@@ -172,13 +173,13 @@ class Shape:
         return f"(\n{select(made, relation, star='*')}\n)" if made else relation
 
     def _path_among(self, name: str, types: Mapping[str, str], mapping: FieldMap) -> Path | None:
-        """The first place of a field that begins with a column that is there."""
+        """The first place of a field that begins with a column of the input."""
         mapped = mapping.columns.get(name)
         paths = ((mapped,),) if mapped else self.fields[name]
         return next((path for path in paths if path[0] in types), None)
 
     def _column_at(self, name: str, path: Path, types: Mapping[str, str], made: dict[str, str]) -> str:
-        """The column of a field: the one that is there, or one that is `made` of what it holds, or of its seconds."""
+        """The column of a field: a column of the input, or a column that is `made` of a member of it, or of seconds."""
         may_be_seconds = self.has_unix_times and name in TIMES
         is_seconds = may_be_seconds and READ_AS_SECONDS.fullmatch(types[path[0]]) is not None
         if len(path) == 1 and not is_seconds:
@@ -190,24 +191,26 @@ class Shape:
     # --- both -------------------------------------------------------------------------------------------------------
 
     def add_constants(self, mapping: FieldMap, types: Mapping[str, str] | None = None) -> None:
-        """What this shape has no field for, unless it is mapped, or a table has a column of that name."""
+        """Tell `mapping` the shape's constants, except fields that are mapped or that are columns of a table."""
         for name, text in self.constants.items():
             is_column = any(alias in (types or {}) for alias in (name, *EVENT_NAMES[name]))
             if name not in mapping.columns and not is_column:
                 mapping.constants.setdefault(name, text)
 
     def refuse(self, missing: Sequence[str], where: str, found: Sequence[str]) -> NoReturn:
-        """One SchemaError for all that is missing, with the shape that fits better, if there is one."""
+        """Raise one SchemaError for all missing fields; its hint names a shape that fits better, if there is one."""
         wanted = [self._spelled(name) for name in missing]
         more = f" and {len(found) - SHOWN_COLUMNS} more" if len(found) > SHOWN_COLUMNS else ""
         shown = (", ".join(found[:SHOWN_COLUMNS]) or "none") + more
-        maps = " ".join(f"--map {name}=COLUMN" for name in missing)
+        otherwise = OTHERWISE
+        if missing != [self.wrapper]:
+            otherwise = " ".join(f"--map {name}=COLUMN" for name in missing)
         raise SchemaError(
             where,
             ", ".join(wanted),
             found=f"no such column{'' if len(wanted) == 1 else 's'} among {shown}",
             expected=f"{'it' if len(wanted) == 1 else 'them'}, as events of {self.name} have",
-            hint=_better(found, self) or (OTHERWISE if missing == [self.wrapper] else maps),
+            hint=_better(found, self) or otherwise,
         )
 
     def _spelled(self, name: str) -> str:
@@ -220,7 +223,8 @@ class Shape:
         if self.is_wrapped:
             return {"specversion", self.wrapper} <= set(keys)
         required = [name for name in ("id", "type", "subject", "time") if name in self.fields]
-        return all({path[0] for path in self.fields[name]} & set(keys) for name in required) and self.properties in keys
+        has_fields = all(_begins_in(self.fields[name], keys) for name in required)
+        return has_fields and self.properties in keys
 
 
 CLOUDEVENTS = Shape("cloudevents", wrapper="data", is_wrapped=True)
@@ -264,7 +268,7 @@ SHAPES = {shape.name: shape for shape in (CLOUDEVENTS, OPENMETER, LAGO, STRIPE)}
 
 
 def shape_of(given: Any) -> Shape | None:
-    """The shape of that name; None is none given.
+    """The shape of a name; None where no name is given.
 
     Raises: ConfigError.
     """
@@ -287,7 +291,7 @@ def made_name(field_name: str) -> str:
 
 
 def unix_sql(text: str) -> str:
-    """Seconds since 1970 as RFC 3339, every fraction digit kept; any other text stays as it is, to be read or not."""
+    """SQL for seconds since 1970 as RFC 3339, every fraction digit kept; any other text stays as it is."""
     seconds = f"TRY_CAST(split_part({text}, '.', 1) AS BIGINT)"
     moment = f"make_timestamp(least({seconds}, {SECONDS_MAX}) * 1000000)"
     fraction = f"regexp_extract({text}, '\\.[0-9]+')"
@@ -301,13 +305,13 @@ def _has_sql(name: str) -> str:
 
 
 def _each_sql(path: str) -> str:
-    """The texts of all elements of a list, every digit kept."""
+    """SQL for the texts of all elements of the list at a JSON path, every digit kept."""
     marked = f"list_transform(json_extract_string(marked_numbers(line), '{path}'), lambda value: unmarked(value))"
     return case({"has_fragile_number(line)": marked}, f"json_extract_string(line, '{path}')")
 
 
 def _text_sql(path: Path, types: Mapping[str, str]) -> str:
-    """What is at a path as text: a column, or what its JSON, STRUCT or MAP holds under a name."""
+    """SQL for the text at a place: a column, or a member of its JSON, STRUCT or MAP."""
     column, kind = identifier(path[0]), types[path[0]]
     if len(path) == 1:
         return column if kind == "VARCHAR" else f"CAST({column} AS VARCHAR)"
@@ -316,7 +320,7 @@ def _text_sql(path: Path, types: Mapping[str, str]) -> str:
 
 
 def _better(found: Sequence[str], but: Shape) -> str:
-    """What to write instead of a shape that does not fit."""
+    """The option to write instead of the shape `but`, which does not fit the names `found`; "" where none fits."""
     for shape in (LAGO, STRIPE, OPENMETER, CLOUDEVENTS):
         if shape is not but and shape.fits(found):
             return f"--from {shape.name}"
@@ -326,7 +330,7 @@ def _better(found: Sequence[str], but: Shape) -> str:
 
 
 def check_wrapped(shape: Shape, where: str, lines: Sequence[str], events: Sequence[str], mapping: FieldMap) -> None:
-    """Refuse an input none of whose first objects holds an event; `lines` and `events` are the names in them.
+    """Refuse an input whose first objects hold no event; `lines` and `events` are the names in the lines and events.
 
     Raises: SchemaError.
     """
@@ -335,7 +339,9 @@ def check_wrapped(shape: Shape, where: str, lines: Sequence[str], events: Sequen
         if shape.is_wrapped:
             shape.refuse([shape.wrapper], where, lines)
         raise SchemaError(where, first_few(lines), found="no event", expected=f"one of {shape.name}", hint=hint)
-    known = {spelling for name in ("id", "workspace_id", "subject", "time") for spelling in (name, *EVENT_NAMES[name])}
+    known: set[str] = set()
+    for name in ("id", "workspace_id", "subject", "time"):
+        known.update((name, *EVENT_NAMES[name]))
     if shape.is_wrapped and events and not mapping.columns and not known & set(events):
         expected = "an event as metering-duck has it"
         raise SchemaError(where, shape.wrapper, found=first_few(events), expected=expected, hint=hint)

@@ -1,4 +1,4 @@
-"""The formats of files that are read: one list, and how a file's format is told."""
+"""The formats of files that can be read, in one list, and how the format of a file is told."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.json_files import JSON, NDJSON, OBJECTS
 from metering_duck.inputs.parquet_files import PARQUET
 
-# A format has its own file, and is listed here; what begins like several of them is the first one.
+# Each format has a module of its own, and is listed here; a file that begins like several formats is of the first.
 SOURCE_FORMATS = (PARQUET, NDJSON, JSON, OBJECTS, CSV, ARROW)
 BY_SUFFIX = {suffix: one for one in SOURCE_FORMATS for suffix in one.suffixes}
 
 
 def format_of(path: str) -> FileFormat:
-    """The format of a file, by its suffix, else by its first bytes.
+    """The format of a file, by its suffix; without a known suffix, by its first bytes.
 
-    JSON is an array, NDJSON, or, where the first line is not a whole object, objects written over several lines.
+    A file with the suffix .json may be an array, NDJSON, or, where its first line is not a whole object, objects over
+    several lines: its first bytes tell which.
 
     Raises: SourceError for a file that cannot be read, or is a database.
     """

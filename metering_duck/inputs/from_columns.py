@@ -1,7 +1,7 @@
-"""Typed columns → a layout: Parquet, CSV, Arrow and data frames, whatever their properties are kept in.
+"""Typed columns → a layout: for Parquet, CSV, Arrow and data frames, whatever column their properties are in.
 
-Reads only the schema. Every complaint names the input, the column, what was found, what was expected, and the option
-that mends it.
+Reads only the schema. Every error names the input, the column, what was found, what was expected, and the option that
+mends it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from metering_duck.statements.select import select
 
 TIME_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", *NANOSECONDS, *WITH_OFFSET)
 TIMES = ("time", "recorded_at", "metered_at", "window_start", "window_end")
-# What begins the names of columns that are added while rows are read.
+# The names of columns that metering-duck adds while rows are read begin with this.
 OURS = "metering_duck_"
 BAGS = ("properties", "dimensions")
 ENTRIES = re.compile(r'STRUCT\(("?key"? .*, "?value"? .*|"?value"? .*, "?key"? .*)\)\[\]')
@@ -50,8 +50,8 @@ def columns_layout(
     struct_types: Mapping[str, Types],
     proven: Mapping[str, Proven],
 ) -> Layout:
-    """`layout`, completed from the input's columns; `struct_types` has the fields of those that are STRUCTs, `proven`
-    what is known of every row.
+    """`layout`, completed from the input's columns; `struct_types` has the fields of each STRUCT, `proven` what
+    holds in every row of a column.
 
     Raises: SchemaError for a column that is missing or of a wrong type.
     """
@@ -66,7 +66,8 @@ def columns_layout(
         layout = _unbundled(layout, types, where, struct_types.get("observations"))
     if mapping.lists_properties:
         mapping.check_properties(types, where)
-        return _flat(layout, {n: Column(identifier(c), types[c]) for n, c in mapping.properties.items()}, where)
+        listed = {name: Column(identifier(column), types[column]) for name, column in mapping.properties.items()}
+        return _flat(layout, listed, where)
     held = columns.get(mapping.bag)
     if held is not None:
         return _bag(layout, held, types, where, mapping.bag, struct_types)
@@ -77,7 +78,7 @@ def columns_layout(
 
 
 def _taken(columns: Iterable[str], mapping: FieldMap) -> set[str]:
-    """The columns that are fields, as SQL, so that the others are properties."""
+    """The columns of fields, as SQL; the other columns are properties."""
     spelled = [*mapping.columns.values()]
     for name in columns:
         if name not in mapping.columns:
@@ -86,13 +87,13 @@ def _taken(columns: Iterable[str], mapping: FieldMap) -> set[str]:
 
 
 def _measured(types: Types) -> dict[str, Column]:
-    """Fields of a record that are within its column `measurement`; `types` are those of that STRUCT."""
+    """The fields of a record that are in its STRUCT column `measurement`, whose fields have these `types`."""
     names = [name for name in ("quantity", "unit", "aggregation", "value") if name in types]
     return {name: Column(f'CAST("measurement".{name} AS VARCHAR)') for name in names}
 
 
 def check_not_ours(names: Iterable[str], where: str) -> None:
-    """Refuse names of columns that may be added while rows are read.
+    """Refuse columns with names that metering-duck may add while rows are read.
 
     Raises: SchemaError.
     """
@@ -120,7 +121,10 @@ def check_names(fields: Iterable[pa.Field], where: str) -> None:
 def _find(
     layout: Layout, types: Types, where: str, mapping: FieldMap, proven: Mapping[str, Proven]
 ) -> dict[str, Column]:
-    """Each field's column or constant."""
+    """Field → its column or constant.
+
+    Raises: SchemaError for a column that is missing or of a wrong type.
+    """
     names = field_names(records=layout.is_records)
     columns, missing = {}, []
     for name, aliases in names.items():
@@ -129,11 +133,14 @@ def _find(
             continue
         column = mapping.column_of(name, aliases, types, where)
         if column is not None:
-            spellings = (
-                [column] if name in mapping.columns else [a for a in dict.fromkeys((*aliases, name)) if a in types]
-            )
-            found = [(spelling, _checked(name, spelling, types[spelling], where)) for spelling in spellings]
-            columns[name] = _either([replace(c, proven=proven.get(spelling, NOTHING)) for spelling, c in found])
+            spellings = [column]
+            if name not in mapping.columns:
+                spellings = [alias for alias in dict.fromkeys((*aliases, name)) if alias in types]
+            found = []
+            for spelling in spellings:
+                checked = _checked(name, spelling, types[spelling], where)
+                found.append(replace(checked, proven=proven.get(spelling, NOTHING)))
+            columns[name] = _either(found)
         elif not may_lack(name, types, generates_ids=layout.generates_ids):
             missing.append(name)
     if missing:
@@ -142,14 +149,19 @@ def _find(
 
 
 def _either(spellings: list[Column]) -> Column:
-    """A field that files spell in several ways, where their types agree."""
+    """One column for a field that files spell in several ways: the first value of the spellings of one type."""
     first = spellings[0]
     same = [column.sql for column in spellings if column.type == first.type]
-    return first if len(same) == 1 else Column(f"coalesce({', '.join(same)})", first.type)
+    if len(same) == 1:
+        return first
+    return Column(f"coalesce({', '.join(same)})", first.type)
 
 
 def _checked(name: str, column: str, kind: str, where: str) -> Column:
-    """A field's column, if its type can be used; an ENUM is taken by its text, since it sorts by its category."""
+    """A field's column, if its type can be used; an ENUM is cast to text, since it sorts by the order of its list.
+
+    Raises: SchemaError.
+    """
     sql = identifier(column)
     if kind.startswith("ENUM"):
         return Column(f"CAST({sql} AS VARCHAR)")
@@ -162,12 +174,15 @@ def _checked(name: str, column: str, kind: str, where: str) -> Column:
 
 
 def is_scalar(kind: str) -> bool:
-    """Whether a type has one value, which can be taken as text."""
+    """Whether a type has single values, which can be cast to text."""
     return not (kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "BLOB", "VARIANT")))
 
 
 def _flat(layout: Layout, properties: Mapping[str, Column], where: str) -> Layout:
-    """Properties that are columns of their own."""
+    """The layout with properties that are columns of their own.
+
+    Raises: SchemaError for a property that is no scalar.
+    """
     for name, column in properties.items():
         if not is_scalar(column.type):
             hint = "--map properties=COLUMN,COLUMN names the columns to take"
@@ -184,13 +199,17 @@ def _flat(layout: Layout, properties: Mapping[str, Column], where: str) -> Layou
 
 
 def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struct_types: Mapping[str, Types]) -> Layout:
-    """Properties in one column: a STRUCT, a MAP, a list of entries, or JSON text."""
+    """The layout with properties in one column: a STRUCT, a MAP, a list of entries, or JSON text.
+
+    Raises: SchemaError for a column of another type.
+    """
     kind, sql = held.type, held.sql
     if ENTRIES.fullmatch(kind):
         return _entries(layout, sql)
     if kind.startswith("STRUCT") and not kind.endswith("]"):
         fields = next(fields for name, fields in struct_types.items() if identifier(name) == sql)
-        return _flat(layout, {n: Column(f"{sql}.{identifier(n)}", t) for n, t in fields.items()}, where)
+        members = {name: Column(f"{sql}.{identifier(name)}", type) for name, type in fields.items()}
+        return _flat(layout, members, where)
     if kind.startswith("MAP") and not kind.endswith("]"):
         texts = sql if kind == "MAP(VARCHAR, VARCHAR)" else f"CAST({sql} AS MAP(VARCHAR, VARCHAR))"
         return replace(
@@ -205,7 +224,10 @@ def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struc
 
 
 def _unbundled(layout: Layout, types: Types, where: str, fields: Types | None) -> Layout:
-    """Bundled records, one row per observation; a record without one is a row too, so that it can be rejected."""
+    """The layout of bundled records, one row per observation; a record without observations is one row, and a reject.
+
+    Raises: SchemaError for observations that are no LIST of STRUCTs.
+    """
     listed = layout.columns["observations"]
     if fields is None:
         expected = "a LIST of STRUCT(quantity, unit, …)"
@@ -246,7 +268,7 @@ def _unbundled(layout: Layout, types: Types, where: str, fields: Types | None) -
 
 
 def _entries(layout: Layout, sql: str) -> Layout:
-    """Properties as a LIST of STRUCT(key, value), as Polars has them."""
+    """The layout with properties in a LIST of STRUCT(key, value), as Polars writes a MAP."""
     keys = f"list_transform({sql}, lambda e: e.key)"
     pairs = f"list_transform({sql}, lambda e: {{'key': CAST(e.key AS VARCHAR), 'value': CAST(e.value AS VARCHAR)}})"
     faults = (
@@ -262,7 +284,7 @@ def _entries(layout: Layout, sql: str) -> Layout:
 
 
 def _json_text(layout: Layout, text: str, types: Types) -> Layout:
-    """Properties as the text of a JSON object."""
+    """The layout with properties in the text of a JSON object."""
     parsed, texts = _unused("object", types), _unused("texts", types)
     members = f"CASE WHEN {parsed} IS NULL THEN {NO_PROPERTIES} ELSE in_order(json_members({parsed})) END"
     broken = Fault(f"{parsed} IS NULL AND {text} IS NOT NULL", "properties-invalid", text)
@@ -273,7 +295,7 @@ def _json_text(layout: Layout, text: str, types: Types) -> Layout:
 
 
 def _unused(name: str, types: Types) -> str:
-    """A column name that the input does not have in any case."""
+    """A column's name that the input does not have, in upper or lower case."""
     taken = {column.lower() for column in types}
     while name in taken:
         name += "_"

@@ -1,7 +1,7 @@
-"""JSON objects, one a line → a layout: NDJSON, JSON arrays, and dicts, in the seed's flat or its bundled shape.
+"""JSON objects, one a line → a layout: NDJSON, JSON arrays, and dicts, flat or bundled.
 
-Looks at the names of the first objects, to tell a missing field from a missing value. Digits are kept by the macros of
-sql/functions.sql; a line that is no object is a reject, not an error.
+Looks at the names of the first objects, to tell a missing field from a missing value. The macros of sql/functions.sql
+keep digits; a line that is no object is a reject, not an error.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ OBSERVED = ("quantity", "unit", "aggregation", "window_start", "window_end", "va
 
 
 def object_faults(json: str, text: str) -> tuple[Fault, ...]:
-    """What makes a JSON object unusable: a name twice, or digits that cannot be told from the mark of numbers."""
+    """The faults of a JSON object: a name that is there twice, or digits that look like the mark of numbers."""
     repeated = f"len(json_keys({json})) <> len(list_distinct(json_keys({json})))"
-    # A mark is seldom there, and found fast: the other is asked only then.
+    # A mark is rare and found fast; the slower search for a fragile number runs only where there is a mark.
     marked = case({f"has_number_mark({json})": f"has_fragile_number({json})"}, "FALSE")
     return Fault(repeated, "property-repeated", text), Fault(marked, "number-inexact", text)
 
@@ -50,9 +50,9 @@ def objects_layout(
 ) -> Layout:
     """`layout`, completed for JSON in the column `line`; `keys` are the names in the first objects.
 
-    With a `shape`, its events are in a column of their own; `inner` are the names among their properties.
+    With a `shape`, events are in a column of their own; `inner` are the names among the properties of the first events.
 
-    Raises: SchemaError for a field that none of them has.
+    Raises: SchemaError for a field that none of the first objects has.
     """
     if shape and shape.fields:
         pointers = shape.pointers(keys, inner, where, mapping, generates_ids=layout.generates_ids)
@@ -86,7 +86,7 @@ def objects_layout(
 
 
 def _listed_properties(mapping: FieldMap, shape: Shape | None) -> dict[str, tuple[str, ...]]:
-    """Pointers to the properties that `--map` lists, under names that no field has."""
+    """Name → pointers, for the properties that `--map` lists; the names are unlike those of fields."""
     found = {}
     for name, column in mapping.properties.items():
         places = shape.places(column) if shape else ((column,),)
@@ -95,7 +95,7 @@ def _listed_properties(mapping: FieldMap, shape: Shape | None) -> dict[str, tupl
 
 
 def _is_metered(keys: Sequence[str], inner: Sequence[str], mapping: FieldMap, shape: Shape | None) -> bool:
-    """Whether the first objects say when they entered, or may: without any, nothing is known."""
+    """Whether the first objects say when they entered; True where there are no objects to look at."""
     if "metered_at" in mapping.constants or not keys:
         return True
     if shape and shape.fields:
@@ -105,7 +105,10 @@ def _is_metered(keys: Sequence[str], inner: Sequence[str], mapping: FieldMap, sh
 
 
 def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap) -> dict[str, tuple[str, ...]]:
-    """Each field's places in an object: every spelling is tried, since lines may differ."""
+    """Field → pointers to its places in an object; every spelling is tried, since lines may differ.
+
+    Raises: SchemaError for a field that none of the first objects has.
+    """
     names = field_names(records=layout.is_records)
     pointers, missing = {}, []
     for name, aliases in names.items():
@@ -124,13 +127,15 @@ def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap
 
 
 def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: FieldMap, shape: Shape | None) -> Layout:
-    """Properties in an object of their own, or, where there is none, all names that no field has."""
+    """The layout with properties: the members of one object; without such an object, all names of no field."""
     bag = "dimensions" if layout.is_records else "properties"
-    held = mapping.columns.get(bag) or (shape and shape.properties)
-    held = held or (bag if bag in keys or layout.is_records or not keys else None)
-    if held is None:
-        names = field_names(records=layout.is_records)
-        taken = {alias for name, aliases in names.items() for alias in (name, *aliases)} | set(mapping.columns.values())
+    held = mapping.columns.get(bag) or (shape.properties if shape else "")
+    if not held and (bag in keys or layout.is_records or not keys):
+        held = bag
+    if not held:
+        taken = set(mapping.columns.values())
+        for name, aliases in field_names(records=layout.is_records).items():
+            taken.update((name, *aliases))
         others = f"lambda e: NOT list_contains({literal_list(sorted(taken))}, e.key)"
         members = f"in_order(map_from_entries(list_filter(map_entries(json_members(object)), {others})))"
         return replace(layout, properties_sql=members, json=replace(json, properties=()))
@@ -138,7 +143,7 @@ def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: F
     kind, names_sql = f"json_type(object, {pointer})", f"json_keys(object, {pointer})"
     texts = f"json_texts(object, [{pointer}])"
     text = f"{texts}[1]"
-    # json_members names its text several times: it gets a name that costs nothing to plan.
+    # The macro json_members uses its argument several times: as a lambda's variable it is planned only once.
     read = f"list_transform({texts}, lambda text: in_order(json_members(text)))[1]"
     members = f"CASE WHEN {kind} = 'OBJECT' THEN {read} ELSE {NO_PROPERTIES} END"
     faults = (
@@ -151,7 +156,7 @@ def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: F
 
 
 def _with_observations(layout: Layout) -> Layout:
-    """A bundled record's quantity and unit are its observation's; the observation's place makes its id unique."""
+    """The layout whose bundled records take quantity and unit from an observation; its place makes the id unique."""
     columns = dict(layout.columns)
     for n, name in enumerate(OBSERVED):
         columns[name] = Column(f"CASE WHEN bundled THEN observed[{n + 1}] ELSE {columns[name].sql} END")

@@ -24,16 +24,16 @@ from metering_duck.inputs.parquet_files import ParquetFiles
 from metering_duck.inputs.spark_frame import EXPECTED, SparkFrame, is_of_spark, refuse_here
 from metering_duck.inputs.table_days import find_days, parts_of
 
-# The libraries whose objects are tables; of others, what can be iterated is a list of objects.
+# The libraries whose objects are tables; an iterable object of another library is a list of events.
 TABLE_LIBRARIES = ("polars", "pandas", "pyarrow", "duckdb", "_duckdb")
 
 
 def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Input:
-    """What `given` is; standard input and lazy frames are first written to `scratch`.
+    """The input that `given` is; standard input and lazy frames are first written to `scratch`.
 
-    Where `is_elsewhere`, another engine reads it.
+    With `is_elsewhere`, another engine reads the input.
 
-    Raises: SourceError when it cannot be told, found, or is of several formats.
+    Raises: SourceError when the kind of input cannot be told, a file is not there, or files are of several formats.
     """
     if is_of_spark(given):
         if not is_elsewhere:
@@ -53,23 +53,23 @@ def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Inpu
 
 
 def find_table(given: Any, scratch: Path) -> GivenTable | None:
-    """What `given` is, if it is a table that this process has.
+    """The table that `given` is, if it is a table in this process.
 
-    Raises: SourceError when it cannot be told, found, or is of several formats.
+    Raises: SourceError when the kind of input cannot be told, a file is not there, or files are of several formats.
     """
     found = find_input(given, scratch)
     return found if isinstance(found, GivenTable) else None
 
 
 def _are_paths(given: Any) -> bool:
-    """Whether this is a list of paths, globs, folders and URLs."""
+    """Whether `given` is a list of paths, globs, folders and URLs."""
     if not isinstance(given, Sequence) or not given:
         return False
     return all(isinstance(item, str | os.PathLike) for item in given)
 
 
 def _are_objects(given: Any) -> bool:
-    """Whether this is something to iterate, and no table of a library."""
+    """Whether `given` can be iterated, and is no table of a library."""
     if hasattr(given, "__arrow_c_stream__") or _library_of(given) in TABLE_LIBRARIES:
         return False
     return isinstance(given, Sequence | Iterable)
@@ -80,7 +80,7 @@ def _library_of(given: Any) -> str:
 
 
 def _find_paths(paths: Sequence[str], scratch: Path) -> Input:
-    """Days of a table, a table alone, or files.
+    """The input that paths name: days of a table, one table, or files.
 
     Raises: SourceError for a table beside other inputs.
     """
@@ -95,7 +95,7 @@ def _find_paths(paths: Sequence[str], scratch: Path) -> Input:
 
 
 def _find_rows(given: Any, scratch: Path) -> Input:
-    """A table of a library, or anything that Arrow streams.
+    """The input of a library's table, or of any object with an Arrow stream.
 
     Raises: SourceError for anything else.
     """
@@ -116,18 +116,20 @@ def _find_rows(given: Any, scratch: Path) -> Input:
 
 
 def _table_of(given: Any, library: str) -> pa.Table | None:
-    """An Arrow table with the rows of what is in memory; None for what is not."""
+    """The rows of an object in memory as an Arrow table; None for an object that can only be streamed."""
     if library == "pandas":
         return _pandas_table(given)
     if isinstance(given, pa.RecordBatch):
         return pa.Table.from_batches([given])
     if isinstance(given, pa.Table):
         return given
-    return given.to_arrow() if library == "polars" else None
+    if library == "polars":
+        return given.to_arrow()
+    return None
 
 
 def _stream_of(given: Any, library: str) -> pa.RecordBatchReader | None:
-    """An Arrow stream of what is read once; None for what gives none."""
+    """The rows of an object that is read once as an Arrow stream; None for an object that has no stream."""
     if library in ("duckdb", "_duckdb"):
         return given.to_arrow_reader()
     if isinstance(given, pa.RecordBatchReader):
@@ -142,7 +144,10 @@ def _stream_of(given: Any, library: str) -> pa.RecordBatchReader | None:
 
 
 def _pandas_table(frame: Any) -> pa.Table:
-    """A frame as Arrow; a column of mixed objects has no type there."""
+    """A pandas frame as an Arrow table.
+
+    Raises: SourceError for a column of mixed objects, which has no Arrow type.
+    """
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError) as error:

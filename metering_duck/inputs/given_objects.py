@@ -1,4 +1,4 @@
-"""Given objects: dicts that this process has, as lines of JSON."""
+"""Given objects: a list of dicts in this process, read as lines of JSON."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ class GivenObjects:
     footers: ClassVar[Footers] = NO_FOOTERS
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
-        """The lines, in no file."""
+        """The lines of JSON; no row is in a file."""
         engine.connection.register(f"{name}_lines", self.table)
         return Relation(f"(SELECT line, {ABSENT} AS {FILE_COLUMN} FROM {name}_lines)", is_json=True)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """All of them."""
+        """All objects: a list has no partitions."""
         needed.check_no_times(self.name)
         return self, None
 
     def in_shell(self) -> InShell:
-        """A shell has none of them."""
+        """A shell does not have the objects; the script says which table takes their place."""
         return InShell("-- It reads input_lines, which is to be there: the objects that were given, as JSON text.")
 
     def file_sizes(self) -> list[int]:
-        """They are in memory."""
+        """No number: the objects are in memory."""
         return []
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """Read by DuckDB alone."""
+        """Only DuckDB reads this kind of input."""
         engine.refuse(self.name, OF_THIS_MACHINE)

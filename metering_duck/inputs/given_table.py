@@ -1,4 +1,4 @@
-"""A given table: rows that this process has, of Arrow, or of anything that Arrow streams."""
+"""A given table: rows in this process, as an Arrow table or as an object that Arrow can stream."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from metering_duck.statements.stages import Query, Stage
 
 @dataclass(frozen=True)
 class GivenTable:
-    """Something with an Arrow stream; `rereadable` says whether it can be scanned more than once.
+    """An object with an Arrow stream; `rereadable` says whether the stream can be read more than once.
 
-    `shell_sql` is SQL for the same rows where there is any.
+    `shell_sql` is SQL by which a shell reads the same rows, "" where there is none.
     """
 
     data: Any
@@ -35,35 +35,35 @@ class GivenTable:
     footers: ClassVar[Footers] = NO_FOOTERS
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
-        """The table where it is, or its stream kept."""
+        """The table where it is in memory, or, of a stream that is read once, a copy of its rows in the engine."""
         if self.rereadable:
             return Relation(register_rows(engine, self.data, self.name, name))
         return Relation(keep_rows(engine, self.data, self.name, name))
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """All of it."""
+        """The whole table: it has no partitions."""
         needed.check_no_times(self.name)
         return self, None
 
     def in_shell(self) -> InShell:
-        """By what has the same rows there, if there is anything."""
+        """By the SQL for the same rows, if there is any; otherwise the script says which table takes their place."""
         if self.shell_sql:
             return InShell(relation=self.shell_sql)
         return InShell("-- It reads input_rows, which is to be there: the rows that were given.")
 
     def file_sizes(self) -> list[int]:
-        """It is in memory."""
+        """No number: the table is in memory."""
         return []
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """Read by DuckDB alone."""
+        """Only DuckDB reads this kind of input."""
         engine.refuse(self.name, OF_THIS_MACHINE)
 
 
 def register_rows(engine: Engine, data: Any, where: str, name: str) -> str:
-    """A table as it is, under a name of ours.
+    """Register a table in the engine as it is; gives its name there.
 
-    Raises: SourceError for one without columns; SchemaError for names that differ only in case.
+    Raises: SourceError for a table without columns; SchemaError for names that differ only in case.
     """
     if not data.schema.names:
         raise SourceError(f"{where}: found no column; expected those of events.")
@@ -73,9 +73,9 @@ def register_rows(engine: Engine, data: Any, where: str, name: str) -> str:
 
 
 def keep_rows(engine: Engine, data: Any, where: str, name: str) -> str:
-    """A stream in a table of the engine's, which spills: it is read more than once.
+    """Copy a stream, whose rows are read more than once, into a table of the engine, which may spill; gives its name.
 
-    Raises: SourceError for one without columns; SchemaError for names that differ only in case.
+    Raises: SourceError for a stream without columns; SchemaError for names that differ only in case.
     """
     registered = register_rows(engine, data, where, name)
     rows = Stage("rows", "a stream, kept so that it can be read twice", select({}, registered, star="*"))

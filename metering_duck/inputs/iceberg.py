@@ -1,4 +1,7 @@
-"""Iceberg tables at a snapshot, by pyiceberg, read by their files where these are all there is to the rows.
+"""Iceberg tables at a snapshot, opened by pyiceberg.
+
+DuckDB reads the table's Parquet files itself where the files alone say what the rows are: no row is deleted, and
+no column ever had another name. Otherwise pyiceberg reads the rows.
 
 iceberg://CATALOG/NAMESPACE.TABLE?snapshot=ID    iceberg://CATALOG/NAMESPACE.TABLE?timestamp=2024-05-01
 """
@@ -32,7 +35,7 @@ from metering_duck.inputs.relations import Relation
 from metering_duck.inputs.wanted_rows import Between, WantedRows
 from metering_duck.statements.quote import literal
 
-# What an Iceberg table is at before anything is written to it.
+# The name of the snapshot of an Iceberg table to which nothing has been written.
 NO_SNAPSHOT = "none"
 
 
@@ -53,12 +56,12 @@ class IcebergSnapshot:
 
     @property
     def paths(self) -> Sequence[str]:
-        """The files that DuckDB opens itself."""
+        """The files of the table that DuckDB opens itself."""
         return local_paths(self)
 
     @property
     def versions(self) -> Sequence[str]:
-        """This one."""
+        """The name of this table, which says its version."""
         return (self.name,)
 
     @property
@@ -68,7 +71,7 @@ class IcebergSnapshot:
 
     @cached_property
     def plain_files(self) -> PlainFiles | None:
-        """The files of the snapshot, by the names that its columns have always had."""
+        """The files of the snapshot, where the files alone say what the rows are."""
         tasks = list(self._filtered_scan().plan_files())
         names: dict[int, set[str]] = {}
         for schema in self.scan.table_metadata.schemas:
@@ -79,7 +82,7 @@ class IcebergSnapshot:
         return PlainFiles(tuple(sorted(str(task.file.file_path).removeprefix("file://") for task in tasks)))
 
     def _filtered_scan(self) -> Any:
-        """The scan of the rows that are asked for."""
+        """The scan of the wanted rows."""
         from pyiceberg.expressions import GreaterThanOrEqual, In, LessThan
 
         scan = self.scan
@@ -95,28 +98,30 @@ class IcebergSnapshot:
         return scan
 
     def where(self, texts: Mapping[str, Sequence[str]]) -> IcebergSnapshot:
-        """Only the rows whose columns have one of the texts, where the columns are texts."""
-        told = texts_of(self.schema, texts)
-        return replace(self, wanted=self.wanted.with_texts(told)) if told else self
+        """The table limited to the rows whose text columns have one of the texts."""
+        of_text_columns = texts_of(self.schema, texts)
+        if not of_text_columns:
+            return self
+        return replace(self, wanted=self.wanted.with_texts(of_text_columns))
 
     def between(self, column: str, bounds: Between) -> IcebergSnapshot:
-        """Only the rows whose column is within the bounds."""
+        """The table limited to the rows whose column is within the bounds."""
         return replace(self, wanted=self.wanted.between(column, bounds))
 
     def opened(self) -> tuple[Any, bool]:
-        """Its rows as a stream, which is read once."""
+        """The wanted rows as a stream, and that a stream cannot be scanned again."""
         return self._filtered_scan().to_arrow_batch_reader(), False
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
-        """Its rows."""
+        """The wanted rows of the table."""
         return Relation(rows_of(engine, self, name))
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """The rows that are needed, told by the statistics in its manifests."""
+        """The table limited to the rows that are needed; the statistics in its manifests say which files have them."""
         return narrowed_snapshot(self, needed)
 
     def in_shell(self) -> InShell:
-        """By its files, where they are all there is to it; else by DuckDB's extension."""
+        """A shell reads the plain files, where there are such; otherwise it reads the table by DuckDB's extension."""
         plain = self.plain_files
         if plain and plain.paths:
             return InShell(relation=plain.sql)
@@ -125,11 +130,11 @@ class IcebergSnapshot:
         return InShell(load_sql("iceberg"), f"iceberg_scan({literal(self.metadata)}{chosen})")
 
     def file_sizes(self) -> list[int]:
-        """The bytes of each file that may have rows of what is asked for, as its manifests say."""
+        """The bytes of each file that may have wanted rows, as the table's manifests say."""
         return [int(task.file.file_size_in_bytes) for task in self._filtered_scan().plan_files()]
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """By its name in the catalog and its snapshot."""
+        """Another engine reads the table by its name in the catalog, and its snapshot."""
         place, snapshot = place_and_number(self.name)
         return engine.read_iceberg(place, snapshot, self.wanted)
 
@@ -138,7 +143,7 @@ class IcebergSnapshot:
 
 
 def find_iceberg(place: str, options: Options) -> IcebergSnapshot:
-    """An Iceberg table, its catalog by pyiceberg's own configuration (.pyiceberg.yaml, PYICEBERG_CATALOG__…).
+    """The Iceberg table of a catalog that pyiceberg's configuration names (.pyiceberg.yaml, PYICEBERG_CATALOG__…).
 
     Raises: SourceError for a catalog, a table or a snapshot that is not there.
     """
@@ -153,13 +158,13 @@ def find_iceberg(place: str, options: Options) -> IcebergSnapshot:
             f"{where}: found no such snapshot ({asked_of(options)}); expected one of the table's, such as {known}."
         )
     chosen = None if snapshot is None else snapshot.snapshot_id
-    # What is not asked for by its snapshot has the names of now, which may be newer than its rows.
+    # A scan without a snapshot id has the columns' names of now, which may be newer than the latest snapshot.
     scan = table.scan(snapshot_id=chosen if options else None)
     return _snapshot_of(table, scan, f"{where}?snapshot={chosen or NO_SNAPSHOT}")
 
 
 def _load_table(place: str, where: str) -> Any:
-    """The table that a catalog has.
+    """The table of that name in the catalog.
 
     Raises: SourceError.
     """
@@ -183,7 +188,7 @@ def _load_table(place: str, where: str) -> Any:
 
 
 def _find_snapshot(table: Any, options: Options, where: str) -> Any:
-    """The snapshot by its number or as of a moment, else the latest; None where there is none."""
+    """The snapshot of a number or as of a moment, otherwise the latest; None where there is no such snapshot."""
     number = number_of(options, "snapshot", where)
     if "timestamp" in options:
         moment = parse_time(options["timestamp"], f"{where}: timestamp")
@@ -192,7 +197,7 @@ def _find_snapshot(table: Any, options: Options, where: str) -> Any:
 
 
 def _before_all_snapshots(table: Any, where: str) -> IcebergSnapshot:
-    """A table as it was before anything was written to it: no row, in the columns of now."""
+    """A table as it was before anything was written to it: without a row, with the columns of now."""
     from pyiceberg.expressions import AlwaysFalse
 
     return _snapshot_of(table, table.scan(row_filter=AlwaysFalse()), f"{where}?snapshot={NO_SNAPSHOT}")

@@ -1,4 +1,7 @@
-"""The DuckDB shell: how it reads what metering-duck reads by other means, so that a script runs there as it stands."""
+"""The DuckDB shell: how a shell reads an input that metering-duck hands to its engine in other ways.
+
+With it a printed script runs in a shell as it stands.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,21 @@ _OURS = re.compile(r"\bFROM input_(?:rows|spooled)\b")
 
 @dataclass(frozen=True)
 class InShell:
-    """What a shell is told `first`, and the SQL that stands there for the table of ours, "" for that table itself."""
+    """How a shell reads an input: the statements to run `first`, and the `relation` that takes the place of our table.
+
+    An empty `relation` leaves the name of our table in the script.
+    """
 
     first: str = ""
     relation: str = ""
 
     def instead(self, script: str) -> str:
-        """A script that reads this where ours reads a table that only we have."""
-        return _OURS.sub(lambda _: f"FROM {self.relation}", script) if self.relation else script
+        """A script in which the relation takes the place of the table that only our engine has."""
+        if not self.relation:
+            return script
+        return _OURS.sub(lambda _: f"FROM {self.relation}", script)
 
 
 def load_sql(extension: str) -> str:
-    """What a shell is told before it can use an extension."""
+    """The statements that a shell needs before it can use an extension."""
     return f"INSTALL {extension};\nLOAD {extension};"

@@ -1,8 +1,8 @@
-"""What every input answers, whatever kind it is.
+"""What every input can be asked, whatever its kind.
 
 A kind is one file that implements `Input` whole: parquet_files, csv_files, json_files, arrow_files, given_table,
 given_objects, spark_frame, delta, iceberg, ducklake, duckdb_file and table_days. Formats of files are listed in
-inputs/formats.py, tables by URL in inputs/lakes.py; what else Python gives becomes an input in inputs/given.py.
+inputs/formats.py, tables by URL in inputs/lakes.py; other Python objects become inputs in inputs/given.py.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ OF_THIS_MACHINE = "an input of this machine"
 
 @dataclass(frozen=True)
 class NeededTimes:
-    """From when, included, to when, not included, in naive UTC, None where there is no bound.
+    """The times whose events are needed: from `first`, included, to `last`, not included; naive UTC, None is no bound.
 
-    `column` is the one that the input tells times by: a partition of files, or a column of a table.
+    `column` is the column that the input tells times by: a partition of files, or a column of a table.
     """
 
     column: str
@@ -40,7 +40,10 @@ class NeededTimes:
 
 @dataclass(frozen=True)
 class Needed:
-    """What a run needs of an input: which tenants (field → texts) and which times; and what its fields are called."""
+    """What a run needs of an input: which tenants (field → texts), and which times.
+
+    `mapping` and `shape` say what the input calls its fields.
+    """
 
     tenants: Mapping[str, Sequence[str]]
     mapping: FieldMap
@@ -49,7 +52,7 @@ class Needed:
 
     @property
     def tenants_in_rows(self) -> dict[str, Sequence[str]]:
-        """The tenants that are asked for by fields that the rows have."""
+        """The tenants that are asked for, without the fields that are constants: no row has a column for those."""
         constants = self.mapping.constants
         return {name: texts for name, texts in self.tenants.items() if texts and name not in constants}
 
@@ -63,19 +66,19 @@ class Needed:
 
 
 class OtherEngine(Protocol):
-    """An engine beside DuckDB that reads inputs where they lie; what it gives is its own."""
+    """An engine beside DuckDB that reads inputs where they lie; each method gives rows in that engine's own form."""
 
     def read_parquet(self, files: FileSet) -> Any:
-        """Parquet files, together by the names of their columns."""
+        """The rows of Parquet files, united by the names of their columns."""
 
     def read_delta(self, place: str, version: str, wanted: WantedRows) -> Any:
-        """Rows of a Delta table at a version."""
+        """The wanted rows of a Delta table at a version."""
 
     def read_iceberg(self, place: str, snapshot: str, wanted: WantedRows) -> Any:
-        """Rows of an Iceberg table at a snapshot; `place` is CATALOG/NAMESPACE.TABLE."""
+        """The wanted rows of an Iceberg table at a snapshot; `place` is CATALOG/NAMESPACE.TABLE."""
 
     def read_frame(self, frame: Any) -> Any:
-        """A Spark DataFrame."""
+        """The rows of a Spark DataFrame."""
 
     def refuse(self, name: str, found: str) -> NoReturn:
         """Say that the engine does not read such an input.
@@ -85,58 +88,58 @@ class OtherEngine(Protocol):
 
 
 class Input(Protocol):
-    """Where rows come from. Nothing of them is read before `relation` is asked for, but what finds them."""
+    """Where rows come from. Finding an input reads names and schemas only; its rows are read by `relation`."""
 
     @property
     def name(self) -> str:
-        """What a message calls it; of a table the version is in it."""
+        """What messages call the input; the name of a lake's table says its version."""
 
     @property
     def paths(self) -> Sequence[str]:
-        """The files that the engine is allowed to open for it."""
+        """The files that the engine is allowed to open for this input."""
 
     @property
     def extensions(self) -> Sequence[str]:
-        """The extensions of DuckDB that it needs."""
+        """The DuckDB extensions that reading this input needs."""
 
     @property
     def versions(self) -> Sequence[str]:
-        """The tables at one of their versions that it is read from, by name."""
+        """The names of the lake tables, each at a version, that the input is read from."""
 
     @property
     def footers(self) -> Footers:
-        """What its Parquet files say of their columns; of another input nothing."""
+        """The footers of its Parquet files; an input of another kind has none."""
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
-        """What stands behind FROM; `name` begins that of what is kept in the engine for it.
+        """The input as SQL behind FROM; a table that the engine keeps for it has a name that begins with `name`.
 
         Raises: SchemaError, SourceError for what cannot be read.
         """
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """The input without what it knows itself is not needed, and how it is partitioned by time.
+        """The input without the files or rows that it knows are not needed; and its partition by time, if it has one.
 
         Raises: ConfigError for times that it cannot tell; SchemaError for a column that is not there.
         """
 
     def in_shell(self) -> InShell:
-        """How a DuckDB shell reads it."""
+        """How a DuckDB shell reads this input."""
 
     def file_sizes(self) -> list[int]:
-        """The bytes of each file that is read, as far as they are known; none for what is in memory."""
+        """The bytes of each file that is read, as far as they are known; no number for an input in memory."""
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """What another engine makes of it.
+        """The input as rows of another engine.
 
-        Raises: SourceError where it does not read this kind.
+        Raises: SourceError where that engine does not read this kind of input.
         """
 
 
 def paths_of(found: Input | None) -> list[str]:
-    """The files that the engine opens for an input, if there is one."""
+    """The files that the engine opens for an input; none where there is no input."""
     return list(found.paths) if found else []
 
 
 def extensions_of(*inputs: Input | None) -> set[str]:
-    """The extensions of DuckDB that inputs need."""
+    """The DuckDB extensions that reading the inputs needs."""
     return {name for found in inputs if found for name in found.extensions}

@@ -1,6 +1,6 @@
-"""JSON files: an object a line, an array of objects, or objects written over several lines; each as one line of text.
+"""JSON files: an object a line, an array of objects, or objects over several lines; each object becomes a line of text.
 
-What is in the objects is told by inputs/from_json.py.
+inputs/from_json.py finds the fields in the objects.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
 from metering_duck.statements.quote import literal
 
-# A line of JSON is read as one CSV column: no text that JSON allows holds these raw control characters.
+# A line of JSON is read as one CSV column: valid JSON never holds these raw control characters.
 NO_DELIMITER = "\x01\x02\x03\x04"
 LINE_BYTES_MAX = 64 << 20
 BLANK = "chr(9) || chr(13) || ' '"
@@ -31,7 +31,7 @@ BLANK = "chr(9) || chr(13) || ' '"
 
 @dataclass(frozen=True)
 class JsonFiles:
-    """Files of JSON objects: one a line, in an array, or one behind the other over several lines."""
+    """Files of JSON objects: one object a line, an array of objects, or one object after another over several lines."""
 
     files: FileSet
     format: Literal["ndjson", "json", "objects"]
@@ -41,39 +41,39 @@ class JsonFiles:
 
     @property
     def name(self) -> str:
-        """What a message calls them."""
+        """What messages call the files."""
         return self.files.name
 
     @property
     def paths(self) -> Sequence[str]:
-        """All of them."""
+        """Every file."""
         return self.files.paths
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for them
-        """Each object as a line, every digit kept."""
+        """Each object as a line of text, with every digit of its numbers."""
         sql = _lines_sql(self.files) if self.format == "ndjson" else _objects_sql(self.files, self.format)
         return Relation(sql, is_json=True, file_sql=self.files.file_sql, row_numbers="by count")
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """All of them: their folders are no columns."""
+        """All files: the names of their folders are no columns."""
         needed.check_no_times(self.name)
         return self, None
 
     def in_shell(self) -> InShell:
-        """As they are."""
+        """A shell reads the files as they are."""
         return InShell()
 
     def file_sizes(self) -> list[int]:
-        """The bytes of each."""
+        """The bytes of each file."""
         return self.files.sizes()
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """Read by DuckDB alone."""
+        """Only DuckDB reads this kind of input."""
         engine.refuse(self.name, self.format)
 
 
 def _lines_sql(files: FileSet) -> str:
-    """An object a line."""
+    """SQL that reads files with one object a line."""
     lines = files.reader_sql(
         "read_csv",
         columns="{'line': 'VARCHAR'}",
@@ -89,16 +89,16 @@ def _lines_sql(files: FileSet) -> str:
 
 
 def _objects_sql(files: FileSet, format: str) -> str:
-    """An array, or objects written over several lines."""
+    """SQL that reads files with an array of objects, or with objects over several lines."""
     layout = "'array'" if format == "json" else "'unstructured'"
     objects = files.reader_sql("read_json_objects", format=layout, maximum_object_size=str(LINE_BYTES_MAX))
     return f"(SELECT CAST(json AS VARCHAR) AS line, {FILE_COLUMN} FROM {objects})"
 
 
 def _open_arrays(files: FileSet) -> JsonFiles:
-    """Arrays, each of which ends.
+    """The input of files that are JSON arrays.
 
-    Raises: SourceError.
+    Raises: SourceError for an array that does not end.
     """
     for path in files.paths:
         if not _is_whole_array(path):
@@ -107,7 +107,7 @@ def _open_arrays(files: FileSet) -> JsonFiles:
 
 
 def _is_whole_array(path: str) -> bool:
-    """Whether a JSON array ends: DuckDB takes one that is cut off behind a comma."""
+    """Whether a file's JSON array ends; DuckDB would accept an array that is cut off behind a comma."""
     with open_bytes(path) as stream:
         last = b""
         while block := stream.read(1 << 20):
@@ -116,7 +116,7 @@ def _is_whole_array(path: str) -> bool:
 
 
 def _begins_with_line(first: bytes) -> bool:
-    """Whether the first line is a whole object, or too long to tell."""
+    """Whether the first line is a whole object; also True for a line that is longer than the bytes that were read."""
     text = text_start(first)
     is_whole = text.split(b"\n", 1)[0].rstrip().endswith(b"}")
     return text.startswith(b"{") and (is_whole or len(text) == FIRST_BYTES)

@@ -1,4 +1,6 @@
-"""A scheme of URLs that name tables: its options, an example, how a table is found; listed in inputs/lakes.py.
+"""A scheme of URLs that name tables: its options, an example, and how a table is found.
+
+The schemes are listed in inputs/lakes.py.
 
 scheme://PLACE?OPTION=TEXT&OPTION=TEXT
 """
@@ -18,7 +20,7 @@ Options = Mapping[str, str]
 
 @dataclass(frozen=True)
 class LakeScheme(Generic[Found]):
-    """`find` is given a place and options; `library` is the Python library that it needs, "" for none."""
+    """`find` makes an input of a place and options; `library` is the Python library that it needs, "" for none."""
 
     name: str
     options: tuple[str, ...]
@@ -28,7 +30,7 @@ class LakeScheme(Generic[Found]):
 
 
 def number_of(options: Options, name: str, where: str) -> int | None:
-    """An option as a whole number; None where it is not there.
+    """An option as a whole number; None where the option is not given.
 
     Raises: SourceError.
     """
@@ -41,5 +43,5 @@ def number_of(options: Options, name: str, where: str) -> int | None:
 
 
 def asked_of(options: Options) -> str:
-    """Options as a message tells them."""
+    """Options as messages show them."""
     return ", ".join(f"{name} {text}" for name, text in options.items())

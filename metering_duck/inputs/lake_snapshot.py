@@ -1,6 +1,6 @@
-"""Lake snapshots: what Delta and Iceberg tables at a version have in common, for what reads them by rows or days.
+"""Lake snapshots: what Delta and Iceberg tables at a version have in common, and how their rows are read.
 
-inputs/delta.py and inputs/iceberg.py say how each of them is found and opened.
+inputs/delta.py and inputs/iceberg.py find and open the tables; inputs/table_days.py reads them day by day.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class PlainFiles:
 
     @property
     def are_here(self) -> bool:
-        """Whether all of them are on this machine."""
+        """Whether there are files, and all are on this machine."""
         return bool(self.paths) and not any(scheme_of(path) for path in self.paths)
 
     @property
     def sql(self) -> str:
-        """The rows of all of them, by the names of their columns."""
+        """SQL that reads all files, united by the names of their columns."""
         listed = ", ".join(f"{literal(name)}: {kind}" for name, kind in self.types.items())
         hive = f"hive_partitioning = true, hive_types = {{{listed}}}" if self.types else "hive_partitioning = false"
         return f"read_parquet({path_list(self.paths)}, union_by_name = true, {hive})"
 
 
 class LakeSnapshot(Input, Protocol):
-    """A table at a version; its name says which version that is."""
+    """A table at a version; its name says the version."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -55,27 +55,27 @@ class LakeSnapshot(Input, Protocol):
 
     @property
     def identity(self) -> str:
-        """What the table is known by, whatever is done to it; another one in its place has another."""
+        """The table's own id, which stays when its rows change; another table at the same place has another id."""
 
     @property
     def wanted(self) -> WantedRows:
-        """Which rows are asked for."""
+        """Which rows of the table are read."""
 
     @property
     def plain_files(self) -> PlainFiles | None:
-        """The Parquet files that may have rows of what is asked for, where they are all there is to the rows.
+        """The Parquet files that may have wanted rows, where the files alone say what the rows are.
 
-        None where rows of them are deleted, or columns have other names there.
+        None where some rows in the files are deleted, or columns have other names in the files.
         """
 
     def where(self, texts: Mapping[str, Sequence[str]]) -> LakeSnapshot:
-        """Only the rows whose columns have one of the texts, where the columns are texts."""
+        """The table limited to the rows whose text columns have one of the texts."""
 
     def between(self, column: str, bounds: Between) -> LakeSnapshot:
-        """Only the rows whose column is within the bounds."""
+        """The table limited to the rows whose column is within the bounds."""
 
     def opened(self) -> tuple[Any, bool]:
-        """Its rows as something that Arrow can stream, and whether that can be scanned more than once."""
+        """The wanted rows as an object that Arrow can stream, and whether it can be scanned more than once."""
 
 
 def place_and_number(name: str) -> tuple[str, str]:
@@ -85,13 +85,16 @@ def place_and_number(name: str) -> tuple[str, str]:
 
 
 def local_paths(found: LakeSnapshot) -> tuple[str, ...]:
-    """The files that DuckDB opens for a table: those that are all there is to its rows, and on this machine."""
+    """The files that DuckDB opens for a table: its plain files, if they are on this machine."""
     plain = found.plain_files
     return plain.paths if plain and plain.are_here else ()
 
 
 def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> str:
-    """A table's rows; where its reader only streams, its first rows until the others are asked for."""
+    """The name or SQL of a table's rows in the engine.
+
+    Of rows that can only be streamed, the first rows are there until the engine reads its postponed inputs.
+    """
     plain = plain_rows(engine, found)
     if plain:
         return plain
@@ -109,9 +112,9 @@ def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> str:
 
 
 def plain_rows(engine: Engine, found: LakeSnapshot) -> str:
-    """A table by its files, which DuckDB reads faster than any library can hand rows to it; "" where it may not be.
+    """SQL that reads a table's plain files, faster than a library hands rows to DuckDB; "" where that is not safe.
 
-    A file may have a column in another type than the table says, such as times without a zone.
+    It is not safe where a file has a column in another type than the table says, such as times without a zone.
     """
     plain = found.plain_files
     if plain is None or not plain.are_here:
@@ -125,7 +128,7 @@ def plain_rows(engine: Engine, found: LakeSnapshot) -> str:
 
 
 def narrowed_snapshot(found: LakeSnapshot, needed: Needed) -> tuple[Input, TimePartition | None]:
-    """The rows of the times and the tenants that are needed, told by the table's own statistics.
+    """The table limited to the times and the tenants that are needed.
 
     Raises: ConfigError for a column that is not the moment of each event; SchemaError for one that is not there.
     """
@@ -140,7 +143,7 @@ def narrowed_snapshot(found: LakeSnapshot, needed: Needed) -> tuple[Input, TimeP
 
 
 def columns_of_tenants(needed: Needed, schema: pa.Schema, where: str) -> dict[str, Sequence[str]]:
-    """Column → the texts of the tenants that are asked for, of the columns that a table has.
+    """Column of a table → the texts of the tenants that are asked for.
 
     Raises: SchemaError for a column that is not there.
     """
@@ -153,13 +156,17 @@ def columns_of_tenants(needed: Needed, schema: pa.Schema, where: str) -> dict[st
 
 
 def texts_of(schema: pa.Schema, texts: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """Those of the texts whose columns are texts."""
-    kinds = {column: schema.field(column).type for column in texts}
-    return {c: texts[c] for c, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)}
+    """`texts` without the columns of another type than text."""
+    found = {}
+    for column, wanted in texts.items():
+        kind = schema.field(column).type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            found[column] = wanted
+    return found
 
 
 def _of_times(found: LakeSnapshot, times: NeededTimes, mapping: FieldMap) -> LakeSnapshot:
-    """A table without the rows that the window does not need, told by the column of their times.
+    """The table limited to the times that the windows need, by the column of the events' times.
 
     Raises: ConfigError for a column that is not the moment of each event.
     """

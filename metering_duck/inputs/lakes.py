@@ -1,6 +1,6 @@
 """The tables that are read by URL: one list of schemes, and how a URL becomes a table at a version.
 
-A table is opened at a version once; what is committed later is not seen. Which version that was, its name says.
+A table is opened at one version: rows that are committed later are not seen. The name of the input says which version.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from metering_duck.inputs.input import Input
 from metering_duck.inputs.lake_schemes import Found, LakeScheme
 from metering_duck.inputs.lake_snapshot import LakeSnapshot
 
-# A kind of table has its own file, and is listed here. Of the first, a ledger can tell the days apart.
+# Each kind of table has a module of its own, and is listed here. A ledger can tell the days of BY_DAYS tables apart.
 BY_DAYS: Mapping[str, LakeScheme[LakeSnapshot]] = {"delta": DELTA, "iceberg": ICEBERG}
 SCHEMES: Mapping[str, LakeScheme[Input]] = {**BY_DAYS, "duckdb": DUCKDB, "ducklake": DUCKLAKE}
 
@@ -30,7 +30,7 @@ def is_lake(path: str) -> bool:
 
 
 def find_lake(url: str) -> Input:
-    """The table that a URL names, at the version that it names, else at its latest.
+    """The table that a URL names, at the version that the URL names, otherwise at the latest.
 
     Raises: SourceError for a library, a table or a version that is not there.
     """
@@ -38,7 +38,7 @@ def find_lake(url: str) -> Input:
 
 
 def find_snapshot(url: str) -> LakeSnapshot | None:
-    """The same for a table whose days can be told apart; None for another.
+    """The table that a URL names, if its days can be told apart; None for a table of another kind.
 
     Raises: SourceError for a library, a table or a version that is not there.
     """
@@ -50,15 +50,19 @@ def find_snapshot(url: str) -> LakeSnapshot | None:
 
 
 def _scheme_of(url: str) -> str:
-    """A folder with a log is a Delta table."""
+    """The scheme of a URL; a path without a scheme is a folder with a Delta log."""
     return scheme_of(url) or DELTA.name
 
 
 def _find(url: str, scheme: LakeScheme[Found]) -> Found:
+    """The table that a URL of the scheme names.
+
+    Raises: SourceError.
+    """
     place, options = url, {}
     if scheme_of(url):
         place, _, query = url.removeprefix(f"{scheme.name}://").partition("?")
-        # A + is a +, of a zone or of a name.
+        # A + stays a +, as in the offset of a time or in a name; parse_qsl would make a blank of it.
         options = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
     _check_options(url, place, options, scheme)
     try:

@@ -1,10 +1,12 @@
-"""Layouts: what an input calls the fields of an event or a record, and how its properties are kept.
+"""Layouts: where an input has the fields of an event or a record, and how it keeps their properties.
 
-A layout writes the stage `fields`, in which every input looks alike; pure text. inputs/from_columns.py and
-inputs/from_json.py find out which layout an input has. `fields` has: workspace_id, universe_id, id, event_id, type,
-subject, time_text, recorded_at, time_cut, time_naive, metered_at, keyless, reason, reason_text, file, properties,
-content_text, one p_N per property that is asked for, and number_N where it is a number already; of records also
-quantity, unit and aggregation. What a query does not use is never computed.
+A layout writes the SQL of the stage `fields`, which has the same columns for every input; nothing is read here.
+inputs/from_columns.py and inputs/from_json.py find out which layout an input has.
+
+`fields` has: workspace_id, universe_id, id, event_id, type, subject, time_text, recorded_at, time_cut, time_naive,
+metered_at, keyless, reason, reason_text, file, properties, content_text, one p_N per property that is asked for, and
+number_N for a property that is a number already; of records also quantity, unit and aggregation. DuckDB computes only
+the columns that a query uses.
 """
 
 from __future__ import annotations
@@ -37,10 +39,11 @@ from metering_duck.statements.stages import Stage, load_stage
 
 @dataclass(frozen=True)
 class Json:
-    """Where an input's JSON is: SQL for its text; field → pointers to try; the pointer to its properties, if there.
+    """Where an input's fields are in JSON: `sql` is the text of the JSON, `fields` are field → pointers to try.
 
-    `made` are columns of what is parsed, for what is asked of it several times. `object_name` and `texts_name` are
-    columns that the input does not have.
+    `properties` is the pointer to the object with the properties, as its keys, None where no property is asked by a
+    pointer. `made` are more columns out of the parsed texts. `object_name` and `texts_name` are columns' names that the
+    input does not have.
     """
 
     sql: str
@@ -52,22 +55,24 @@ class Json:
     texts_name: str = "texts"
 
     def column(self, name: str) -> Column:
-        """A field's text among the texts that are parsed."""
+        """A field's text in the list of parsed texts."""
         position = 0
         for known, pointers in self.fields.items():
             if known == name:
                 texts = [f"{self.texts_name}[{position + n + 1}]" for n in range(len(pointers))]
-                return Column(f"coalesce({', '.join(texts)})" if len(texts) > 1 else texts[0])
+                if len(texts) == 1:
+                    return Column(texts[0])
+                return Column(f"coalesce({', '.join(texts)})")
             position += len(pointers)
         return Column(ABSENT)
 
     def property_sql(self, name: str, properties: Sequence[str]) -> str:
-        """A property's text among the texts that are parsed."""
+        """SQL for a property's text in the list of parsed texts."""
         known = sum(len(pointers) for pointers in self.fields.values())
         return f"{self.texts_name}[{known + list(properties).index(name) + 1}]"
 
     def stages(self, properties: Sequence[str]) -> list[Stage]:
-        """From `input` to `parsed`: what the JSON holds at the pointers that are needed, every digit kept."""
+        """From `input` to `parsed`: the texts at the pointers that are needed, with every digit of numbers."""
         pointers = [pointer for pointers in self.fields.values() for pointer in pointers]
         if self.properties is not None:
             pointers += [json_pointer(*self.properties, name) for name in properties]
@@ -84,12 +89,13 @@ class Json:
 
 @dataclass(frozen=True)
 class Layout:
-    """An input's fields and properties, as SQL over what can stand behind FROM.
+    """An input's fields and properties, as SQL over the `relation` behind FROM.
 
-    `property_sql` gives a property's text, `properties_sql` all of them as a MAP in the order of their names;
-    `property_numbers` are those that are exact numbers already. `keyless` faults leave a row without a key; the others
-    do not. `row_sql` numbers the rows of a file, if that is asked for. The rows of `only_files` count; those of others
-    are only compared with them. `by_file` says that files entered at different times, as the table `entered` has it.
+    `property_sql` gives a property's text, `properties_sql` all properties as a MAP in the order of their names;
+    `property_numbers` are the properties that are exact numbers already. A row with a `keyless` fault has no key; a row
+    with another fault has one. `row_sql` numbers the rows of a file, if that is asked for. With `only_files`, the rows
+    of these files count, and the rows of other files are only compared with them. `by_file` says that files entered at
+    different times, which the table `entered` has.
     """
 
     relation: str
@@ -112,29 +118,34 @@ class Layout:
     by_file: bool = False
 
     def column(self, name: str) -> Column:
-        """A field's column; an absent optional one is NULL."""
+        """A field's column; an optional field that the input does not have is NULL."""
         return self.columns.get(name, Column(ABSENT))
 
     @property
     def time(self) -> TimeColumn:
-        """When it was."""
+        """The time of the event, or of the record."""
         return TimeColumn(self.column("recorded_at" if self.is_records else "time"), self.zone)
 
     @property
     def metered(self) -> TimeColumn:
-        """When it entered."""
+        """The time when the event or record entered."""
         return TimeColumn(self.column("metered_at"))
 
     @property
     def constants(self) -> dict[str, str]:
-        """The columns that are the same in every row, as SQL."""
-        found = {name: self.column(name).constant_sql for name in ("workspace_id", "universe_id", "subject")}
-        never = {"time_cut": self.time.cut_sql, "time_naive": self.time.naive_sql}
-        known = {name: sql for name, sql in never.items() if sql == "FALSE"}
-        return known | {name: sql for name, sql in found.items() if sql}
+        """Column → SQL, for the columns of `fields` that are the same in every row."""
+        found = {}
+        for name, flag in (("time_cut", self.time.cut_sql), ("time_naive", self.time.naive_sql)):
+            if flag == "FALSE":
+                found[name] = flag
+        for name in ("workspace_id", "universe_id", "subject"):
+            constant = self.column(name).constant_sql
+            if constant is not None:
+                found[name] = constant
+        return found
 
     def with_universes(self, renamed: Mapping[str, str]) -> Layout:
-        """The same input with other names for some universes; ids stay apart, since a key has its universe (R8)."""
+        """The layout with other names for some universes; ids stay apart, since a key has its universe (R8)."""
         if not renamed:
             return self
         column = self.column("universe_id")
@@ -146,7 +157,7 @@ class Layout:
         return replace(self, columns={**self.columns, "universe_id": new})
 
     def is_present(self, name: str) -> bool:
-        """Whether a field is proven to be missing nowhere."""
+        """Whether a field is proven to have a value in every row."""
         generated = self.generates_ids and name in ("id", "event_id")
         source = "source_event_id" if name == "event_id" else name
         return not generated and self.column(source).proven.is_present
@@ -154,13 +165,13 @@ class Layout:
     def stages(self, properties: Sequence[str], *, suspects: bool = False, reach: Reach = "all") -> list[Stage]:
         """From the input to `fields`; `properties` become p_0, p_1, …
 
-        With `suspects`, only the rows whose key may occur more than once, so that nothing is computed of the others;
-        but of generated ids all, since these are known only later.
+        With `suspects`, only the rows whose key may occur more than once, so that nothing is computed for the other
+        rows; where ids are generated, all rows, since keys are not known before.
         """
         more = {ROW_COLUMN: self.row_sql} if self.row_sql else {}
         source, star = self.relation, "*"
         if self.by_file:
-            # Joined here, below all expressions: above them, DuckDB plans for half a minute.
+            # The join is here, below all expressions: with the join above them, DuckDB plans for half a minute.
             more[ENTERED_COLUMN] = "entered.entered_at"
             source = f"{self.relation} AS lying\nLEFT JOIN entered ON entered.file = lying.{FILE_COLUMN}"
             star = "lying.*"
@@ -168,10 +179,11 @@ class Layout:
         stages = [Stage("input", "the input as it lies", lies)]
         if self.json:
             stages += self.json.stages(properties)
-        key = [self.column(name).text_sql for name in ("workspace_id", "universe_id", "id")]
-        where = [f"hash({', '.join(key)}) IN (SELECT key_hash FROM repeated_keys)"]
-        only = where if suspects and not self.generates_ids else []
-        named = select(self._named(properties), stages[-1].name, where=only)
+        where = []
+        if suspects and not self.generates_ids:
+            key = [self.column(name).text_sql for name in ("workspace_id", "universe_id", "id")]
+            where = [f"hash({', '.join(key)}) IN (SELECT key_hash FROM repeated_keys)"]
+        named = select(self._named(properties), stages[-1].name, where=where)
         stages.append(Stage("named", "its fields under one name each, its times in UTC microseconds (R11)", named))
         if self.generates_ids:
             stages.append(load_stage("generated_ids"))
@@ -179,7 +191,7 @@ class Layout:
         return [*stages, Stage("fields", "what makes a row unusable, and its content in one canonical text", fields)]
 
     def _near(self, reach: Reach) -> list[str]:
-        """What a reader can leave out unread: other files, and times out of reach where they are of a type."""
+        """Conditions by which a reader skips rows: of other files, and of times out of reach, where these are typed."""
         files = [f"list_contains({literal_list(self.only_files)}, {FILE_COLUMN})"] if self.only_files else []
         if not self.time.is_ordinary or self.time.column.type != "TIMESTAMP WITH TIME ZONE":
             return files
@@ -187,6 +199,7 @@ class Layout:
         return [*files, *reach_conditions(reach, self.time.column.sql, **bounds)]
 
     def _named(self, properties: Sequence[str]) -> dict[str, str]:
+        """The columns of the stage `named`: each field under one name, faults that the input shows, and properties."""
         time, metered = self.time, self.metered
         early = [*self.keyless, *self.faults]
         columns = {name: self.column(name).text_sql for name in ("workspace_id", "universe_id", "subject", "id")}
@@ -201,13 +214,16 @@ class Layout:
             "metered_text": self.column("metered_at").text_sql,
             "metered_at": metered.moment_sql,
             "metered_given": metered.given_sql,
-            **({"misplaced": self.partition.misplaced_sql(time.moment_sql)} if self.partition else {}),
-            "file": self.file_sql,
-            **({"row": ROW_COLUMN} if self.row_sql else {}),
-            **({ENTERED_BY_FILE: ENTERED_COLUMN} if self.by_file else {}),
-            "early_reason": case((fault.condition, literal(fault.reason)) for fault in early),
-            "early_text": case((fault.condition, fault.text) for fault in early),
         }
+        if self.partition:
+            columns["misplaced"] = self.partition.misplaced_sql(time.moment_sql)
+        columns["file"] = self.file_sql
+        if self.row_sql:
+            columns["row"] = ROW_COLUMN
+        if self.by_file:
+            columns[ENTERED_BY_FILE] = ENTERED_COLUMN
+        columns["early_reason"] = case((fault.condition, literal(fault.reason)) for fault in early)
+        columns["early_text"] = case((fault.condition, fault.text) for fault in early)
         if self.is_records:
             columns |= {name: self.column(name).text_sql for name in ("quantity", "unit", "aggregation", "value")}
             for name in ("window_start", "window_end"):
@@ -219,20 +235,23 @@ class Layout:
         return columns
 
     def _property_sql(self, name: str, properties: Sequence[str]) -> str:
+        """SQL for a property's text; NULL where the input has no properties."""
         if self.property_sql is not None:
             return self.property_sql(name)
-        return self.json.property_sql(name, properties) if self.json else ABSENT
+        if self.json is not None:
+            return self.json.property_sql(name, properties)
+        return ABSENT
 
     @property
     def _required(self) -> dict[str, str]:
-        """Field → what a row lacks without it, of the fields that may be missing."""
+        """Field that may be missing → the name that the reason code has for it."""
         required = {"id": "id", "workspace_id": "workspace", "universe_id": "universe", "subject": "subject"}
         required |= {"event_id": "source-event", "unit": "unit"} if self.is_records else {"type": "type"}
-        return {name: what for name, what in required.items() if not self.is_present(name)}
+        return {name: lacking for name, lacking in required.items() if not self.is_present(name)}
 
     def _field_faults(self, required: Mapping[str, str]) -> list[Fault]:
-        """What makes a row unusable, once its fields have one name each."""
-        faults = [Fault(f"coalesce({name}, '') = ''", f"{what}-missing", name) for name, what in required.items()]
+        """The faults that are found once each field has one name."""
+        faults = [Fault(f"coalesce({name}, '') = ''", f"{lacking}-missing", name) for name, lacking in required.items()]
         if not self.time.is_ordinary:
             faults += [
                 Fault("NOT time_given", "time-missing", "time_text"),
@@ -248,7 +267,7 @@ class Layout:
         return faults
 
     def _fields_sql(self, source: str) -> str:
-        """What makes a row unusable, whether it has a key, and its content in one canonical text."""
+        """The stage `fields`: why a row cannot be used, whether it has a key, and its content as one canonical text."""
         required = self._required
         faults = self._field_faults(required)
         keyless = [f"early_reason = {literal(fault.reason)}" for fault in self.keyless]

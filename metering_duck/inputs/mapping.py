@@ -1,6 +1,6 @@
-"""What --map says: which of an input's columns is which field, which field is a constant, which columns are properties.
+"""The option --map: which column of an input is which field, which field is a constant, which columns are properties.
 
-Also owns the complaint about fields that no column has, since the mapping is what mends it.
+The error for fields that no column has is here, too, since --map mends it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ OPTIONAL = {
 }
 SHOWN_COLUMNS = 12
 EXAMPLES = {"workspace_id": "'acme'", "universe_id": "'production'", "type": "'api.request'", "unit": "'tokens'"}
-# Field → what it may be called.
+# Field → the names that it may have.
 Spellings = Mapping[str, tuple[str, ...]]
 
 
 class FieldMap:
-    """A mapping as it was given, checked and sorted: `columns`, `constants`, and `properties` (name → column).
+    """A mapping as the caller gave it, checked and sorted.
 
-    `names` are the fields that there are, each with its spellings.
+    `columns` are field → column, `constants` field → text, and `properties` name → column. `names` are all fields, each
+    with its spellings.
     """
 
     def __init__(self, given: Mapping[str, Any] | None, names: Spellings) -> None:
@@ -47,8 +48,13 @@ class FieldMap:
             self._add(key, value, fields, names)
 
     def _add(self, key: str, value: Any, fields: Mapping[str, str], names: Spellings) -> None:
-        for text in (key, *([value] if isinstance(value, str) else [])):
-            check_text(text, "map")
+        """Take one entry of the mapping; `fields` are spelling → field.
+
+        Raises: ConfigError.
+        """
+        check_text(key, "map")
+        if isinstance(value, str):
+            check_text(value, "map")
         head, _, rest = key.partition(".")
         if head == self.bag and (rest or not isinstance(value, str) or "," in value):
             self._add_properties(rest, value)
@@ -65,11 +71,12 @@ class FieldMap:
             self.columns[fields[key]] = value
 
     def take_property(self, name: str, column: str) -> None:
-        """A column as a property of that name."""
+        """Take a column as the property `name`."""
         self.lists_properties = True
         self.properties[name] = column
 
     def _add_properties(self, name: str, value: Any) -> None:
+        """Take one property, or, without a name, a list or a mapping of several."""
         self.lists_properties = True
         if name:
             self.take_property(name, value)
@@ -80,7 +87,7 @@ class FieldMap:
             self.properties.update({column.strip(): column.strip() for column in listed})
 
     def column_of(self, name: str, aliases: Sequence[str], found: Iterable[str], where: str) -> str | None:
-        """The column of a field: as mapped, else by its own name in any spelling.
+        """The column of a field: as mapped, otherwise by the field's own name in any spelling.
 
         Raises: SchemaError when the mapped column is not there.
         """
@@ -94,11 +101,16 @@ class FieldMap:
         return wanted
 
     def spellings(self, name: str) -> tuple[str, ...]:
-        """What a field may be called: as mapped, else its own name in any spelling."""
-        return (self.columns[name],) if name in self.columns else (*self.names[name], name)
+        """The names that a field may have: as mapped, otherwise the field's own name in any spelling."""
+        if name in self.columns:
+            return (self.columns[name],)
+        return (*self.names[name], name)
 
     def check_properties(self, found: Iterable[str], where: str) -> None:
-        """Every column that is listed as a property must be there."""
+        """Refuse a property whose column the input does not have.
+
+        Raises: SchemaError.
+        """
         columns = list(found)
         for column in self.properties.values():
             if column not in columns:
@@ -116,7 +128,7 @@ def may_lack(name: str, found: Iterable[str], *, generates_ids: bool) -> bool:
 
 
 def raise_missing(missing: Sequence[str], where: str, found: Sequence[str], names: Spellings) -> NoReturn:
-    """One SchemaError for all missing fields; its hint mends every one."""
+    """Raise one SchemaError for all missing fields, with a hint that mends every field."""
     maps = " ".join(
         f'--map "{name}={EXAMPLES[name]}"' if name in EXAMPLES else f"--map {name}=COLUMN" for name in missing
     )

@@ -1,4 +1,4 @@
-"""Sources: any input becomes something that can stand behind FROM, and the one layout that judging/events.py reads."""
+"""Opening a source: any input becomes SQL behind FROM, and the one layout that judging/events.py reads."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def open_source(
 ) -> Layout:
     """The layout of an input. The engine must already be allowed to read its files.
 
-    Where something else reads it, `read_by` gives rows like those that it has; files are held against each other here.
-    With `numbers_rows`, each row knows its place in its file, counted from 1. Where the `source` has a shape, events
-    have other names and places.
+    Where another engine reads the input, `read_by` gives a few rows like those of the input; the columns of several
+    files are compared with each other here all the same. With `numbers_rows`, each row knows its place in its file,
+    counted from 1. Where the `source` has a shape, the fields of events have other names and places.
 
     Raises: SchemaError for a column that is missing or of a wrong type; SourceError for what cannot be read.
     """
@@ -94,7 +94,7 @@ def _columns(
 
 
 def _struct_types(engine: Engine, relation: str, types: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
-    """The types of the fields of each column that is a STRUCT, or a list of observations."""
+    """STRUCT column, or list of observations → the types of its fields."""
     fields: dict[str, Mapping[str, str]] = {}
     for name, kind in types.items():
         if kind.startswith("STRUCT") and not kind.endswith("]"):
@@ -116,7 +116,7 @@ def _shaped_objects(engine: Engine, layout: Layout, where: str, mapping: FieldMa
 
 
 def _events_of(engine: Engine, relation: str, where: str, shape: Shape) -> str:
-    """Tables whose column has whole events as JSON text: as lines of it.
+    """A table whose wrapper column has whole events as JSON text, as a relation of lines.
 
     Raises: SchemaError for a column that is missing or no text.
     """
@@ -132,15 +132,21 @@ def _events_of(engine: Engine, relation: str, where: str, shape: Shape) -> str:
 
 
 def _take_plain_column(engine: Engine, relation: str, types: Mapping[str, str], mapping: FieldMap) -> None:
-    """`--map properties=COLUMN` with a plain column: unless its first text is a JSON object, it is one property."""
+    """Take the column of `--map properties=COLUMN` as one property if it is plain: no JSON, STRUCT, MAP or list."""
     column = mapping.columns.get(mapping.bag, "")
     kind = types.get(column, "")
     if kind == "VARCHAR":
-        sql, name = select({"first": f"trim({identifier(column)})"}, relation), identifier(column)
-        rows = engine.rows(f"{sql}\nWHERE trim({name}) <> ''\nLIMIT 1")
-        is_plain = bool(rows) and not str(rows[0][0]).startswith("{")
+        is_plain = _has_plain_text(engine, relation, column)
     else:
         is_plain = is_scalar(kind) and kind not in ("", "JSON")
     if is_plain:
         del mapping.columns[mapping.bag]
         mapping.take_property(column, column)
+
+
+def _has_plain_text(engine: Engine, relation: str, column: str) -> bool:
+    """Whether the first text of a column is no JSON object; False for a column without any text."""
+    name = identifier(column)
+    sql = select({"first": f"trim({name})"}, relation)
+    rows = engine.rows(f"{sql}\nWHERE trim({name}) <> ''\nLIMIT 1")
+    return bool(rows) and not str(rows[0][0]).startswith("{")

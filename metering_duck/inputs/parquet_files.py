@@ -1,4 +1,4 @@
-"""Parquet files, read by DuckDB, together by the names of their columns."""
+"""Parquet files, read by DuckDB and united by the names of their columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from metering_duck.inputs.relations import Relation
 
 @dataclass(frozen=True)
 class ParquetFiles:
-    """Parquet files; their partitions say which of them are needed, their footers what is so in every row."""
+    """Parquet files. Their partitions say which files are needed; their footers prove what holds in every row."""
 
     files: FileSet
     extensions: ClassVar[Sequence[str]] = ()
@@ -28,21 +28,21 @@ class ParquetFiles:
 
     @property
     def name(self) -> str:
-        """What a message calls them."""
+        """What messages call the files."""
         return self.files.name
 
     @property
     def paths(self) -> Sequence[str]:
-        """All of them."""
+        """Every file."""
         return self.files.paths
 
     @property
     def footers(self) -> Footers:
-        """What they say of their columns."""
+        """Where the files say what columns they have."""
         return Footers(self.files.paths, self.files.keys)
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for them
-        """Files together by name. Names that differ only in case are refused, since SQL cannot tell them apart."""
+        """The files united by the names of columns; names that differ only in case are one in SQL, and refused."""
         first = self.files.paths[0]
         schema = parquet_schema(first)
         check_names(schema, first)
@@ -58,24 +58,32 @@ class ParquetFiles:
             files, partition = files.of_times(times.column, times.first, times.last)
         if files.keys and needed.tenants_in_rows:
             files = _of_tenants(files, needed.tenants_in_rows, needed.mapping)
-        return (self if files is self.files else replace(self, files=files)), partition
+        if files is self.files:
+            return self, partition
+        return replace(self, files=files), partition
 
     def in_shell(self) -> InShell:
-        """As they are."""
+        """A shell reads the files as they are."""
         return InShell()
 
     def file_sizes(self) -> list[int]:
-        """The bytes of each."""
+        """The bytes of each file."""
         return self.files.sizes()
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """Read by every other engine."""
+        """Every other engine reads Parquet files."""
         return engine.read_parquet(self.files)
 
 
 def _of_tenants(files: FileSet, tenants: Mapping[str, Sequence[str]], mapping: FieldMap) -> FileSet:
-    """The files whose folders name the tenants, if their folders, and no column within, are these fields."""
-    keys = {name: next((one for one in mapping.spellings(name) if one in files.keys), "") for name in tenants}
+    """The files whose folders name the tenants.
+
+    All files, where a field of a tenant is a column within the files and not the name of a folder.
+    """
+    keys = {}
+    for name in tenants:
+        partitions = [spelling for spelling in mapping.spellings(name) if spelling in files.keys]
+        keys[name] = partitions[0] if partitions else ""
     pruned = files.of_texts({key: tenants[name] for name, key in keys.items()})
     columns = [*parquet_schema(pruned.paths[0]).names, *files.keys]
     for name, key in keys.items():

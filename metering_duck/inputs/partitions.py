@@ -1,7 +1,7 @@
 """Partitions: which files of a Hive-partitioned tree can hold the events of a window, told by the names of its folders.
 
-A partition's value is the UTC date of its events' times: a year, a month, a day or an hour. For the files that are left
-out that is the caller's word; in those that are read every row is checked.
+A partition's value is the UTC date of its events' times: a year, a month, a day or an hour. For files that
+are left out the caller promises this; in files that are read, every row is checked.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError, SourceError
 from metering_duck.statements.quote import identifier
 
-# What Hive calls the partition of rows that have no value.
+# The value in the folder's name of rows that have no value.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-# Unit → the length and the form of a date.
+# Unit → the length and the format of a date in that unit.
 FORMS = {"year": (4, "%Y"), "month": (7, "%Y-%m"), "day": (10, "%Y-%m-%d"), "hour": (13, "%Y-%m-%d-%H")}
 
 
 @dataclass(frozen=True)
 class TimePartition:
-    """The Hive column that has the UTC date of each row's time, and how much of a date that is."""
+    """The Hive column with the UTC date of each row's time; `unit` says whether it is a year, month, day or hour."""
 
     column: str
     unit: str
 
     def misplaced_sql(self, moment: str) -> str:
-        """Whether a row's moment is not of the partition that the row is in."""
+        """SQL for whether a row's moment lies outside of the partition that the row is in."""
         text = identifier(self.column)
         whole, length = {
             "year": (f"{text} || '-01-01'", "to_years(1)"),
@@ -44,11 +44,11 @@ class TimePartition:
         return f"coalesce({moment} < {start} OR {moment} >= {start} + {length}, FALSE)"
 
 
-# --- the columns that folders are ------------------------------------------------------------------------------------
+# --- partitions in the names of folders ------------------------------------------------------------------------------
 
 
 def partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
-    """The keys of `key=value` folders that all paths have; none of them may have another.
+    """The keys of the `key=value` folders, which must be the same in all paths.
 
     Raises: SourceError.
     """
@@ -74,7 +74,7 @@ def _keys_of(path: str) -> list[str]:
 
 
 def _check_folders(paths: Sequence[str]) -> None:
-    """Refuse folders that DuckDB reads otherwise: with two =, or with marks of a pattern.
+    """Refuse folders that DuckDB would not read by their names: with two =, or with marks of a pattern.
 
     Raises: SourceError.
     """
@@ -92,7 +92,7 @@ def _check_folders(paths: Sequence[str]) -> None:
 
 
 def not_partitioned(where: str, keys: Sequence[str], column: str) -> ConfigError:
-    """What is said of an input that has no partitions of that column."""
+    """The error for an input that has no partitions of the column."""
     found = f"the partitions {', '.join(keys)}" if keys else "no partitions"
     return ConfigError(
         f"time-partition: found {found} in {where}; expected folders {column}=DATE. "
@@ -108,7 +108,7 @@ def paths_of_times(
     first: datetime | None,
     last: datetime | None,
 ) -> tuple[tuple[str, ...], TimePartition]:
-    """The files whose partition may hold events of `[first, last)`, both naive UTC, an open bound None; at least one.
+    """The files whose partition may hold events of `[first, last)`, naive UTC, None is no bound; at least one file.
 
     Raises: ConfigError for files without such partitions; SourceError for a value that is no date.
     """
@@ -133,22 +133,25 @@ def paths_of_times(
 
 
 def paths_of_texts(paths: tuple[str, ...], wanted: Mapping[str, Collection[str]]) -> tuple[str, ...]:
-    """The files in whose partitions the columns have one of the texts that are wanted; at least one."""
+    """The files whose partitions have one of the `wanted` texts of each column; at least one file."""
     kept = [path for path in paths if all(_value(path, column) in texts for column, texts in wanted.items())]
     return tuple(kept) or paths[:1]
 
 
 def _value(path: str, column: str) -> str:
-    """The value of the first folder that names the column, as DuckDB takes it."""
+    """The value of the first folder that names the column, as DuckDB reads it."""
     values = [part.split("=", 1)[1] for part in Path(path).parent.parts if part.split("=", 1)[0] == column]
     return unquote(values[0])
 
 
 def _extent(value: str, path: str) -> tuple[str, datetime, datetime]:
-    """The unit of a partition's value, and from when to when its events are."""
+    """The unit of a partition's value, and the first moment of the partition and of the next.
+
+    Raises: SourceError for a value that is no date.
+    """
     text = re.sub("[T ]", "-", value, count=1)
     for unit, (length, form) in FORMS.items():
-        # Digits of other scripts Python reads, and SQL does not.
+        # Python reads digits of other scripts; SQL does not.
         if len(text) == length and text.isascii():
             with contextlib.suppress(ValueError):
                 start = datetime.strptime(text, form)
@@ -160,12 +163,14 @@ def _extent(value: str, path: str) -> tuple[str, datetime, datetime]:
 
 
 def _next(unit: str, start: datetime) -> datetime:
-    """When the next partition begins; at the end of time there is none."""
+    """When the next partition begins; datetime.max for the last partition of the calendar."""
     try:
         if unit == "year":
             return start.replace(year=start.year + 1)
         if unit == "month":
             return (start.replace(day=1) + timedelta(days=31)).replace(day=1)
-        return start + (timedelta(days=1) if unit == "day" else timedelta(hours=1))
+        if unit == "day":
+            return start + timedelta(days=1)
+        return start + timedelta(hours=1)
     except (ValueError, OverflowError):
         return datetime.max

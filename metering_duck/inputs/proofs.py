@@ -1,7 +1,7 @@
-"""Statistics: what the footers of Parquet files prove of their columns, so that the rows need not be asked.
+"""Proofs: what the statistics in the footers of Parquet files prove for every row of a column.
 
-A column that is one text in every row is written into the SQL as that text, and one that is nowhere missing is not
-looked at for it. Only what is proven is used: a file without statistics, or without the column, proves nothing.
+A column that has one text in every row is written into the SQL as that text, and a column without an empty value is not
+checked for empty values. Only proven facts are used: a file without statistics, or without the column, proves nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from metering_duck.statements.select import select
 
 # Reading the footers of more files than this takes longer than it saves.
 FILES_MAX = 2_000
-# A writer may cut long texts in its statistics; none cuts shorter ones.
+# A writer may cut long texts in its statistics; no writer cuts a text of fewer bytes.
 EXACT_BYTES = 32
 
 
 def proven_columns(engine: Engine, footers: Footers) -> dict[str, Proven]:
-    """Column → what the files' statistics prove of it; a column of which they prove nothing may be missing."""
+    """Column → what the statistics of all files prove for it; a column of which nothing is proven may be missing."""
     if not footers.paths or len(footers.paths) > FILES_MAX:
         return {}
     first, last = "TIMESTAMPTZ '0001-01-02 00:00:00Z'", "TIMESTAMPTZ '9999-12-30 00:00:00Z'"
@@ -42,7 +42,7 @@ def proven_columns(engine: Engine, footers: Footers) -> dict[str, Proven]:
     for name, least, greatest, is_exact, is_ordinary_time in engine.rows(
         f"{by_column}\nHAVING sum(row_group_num_rows) = {row_count} AND {is_full}"
     ):
-        # What is no UTF-8 is shown escaped.
+        # A value that is no UTF-8 is shown with escapes, and so is not its own text.
         is_one = is_exact and least == greatest and 0 < len(least.encode()) < EXACT_BYTES and "\\x" not in least
         if name.lower() not in partitions:
             proven[name] = Proven(least if is_one else None, least != "", is_ordinary_time)

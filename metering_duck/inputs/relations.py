@@ -1,4 +1,4 @@
-"""Relations: what stands behind FROM for an input, and what its rows know of the files that they lie in."""
+"""Relations: an input as SQL behind FROM, and how its rows know their file and their place in the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLE_ROWS = 1_000
 class Relation:
     """SQL that can stand behind FROM: typed columns, or, with `is_json`, JSON objects in the column `line`.
 
-    `file_sql` is what the file of a row is called. `row_numbers` says how a row's place in its file is told: not at
+    `file_sql` is SQL for the name of a row's file. `row_numbers` says how a row's place in its file is told: not at
     all, by the function that reads the file, or by counting.
     """
 
@@ -39,7 +39,7 @@ class Relation:
 
 
 def first_keys(engine: Engine, relation: str, text: str = "line") -> list[str]:
-    """The names that the first objects have; `text` is SQL for theirs."""
+    """The names in the first JSON objects of a relation; `text` is SQL for the text of such an object."""
     first = f"(SELECT {text} AS line FROM {relation} LIMIT {SAMPLE_ROWS})"
     rows = engine.rows(
         f"SELECT DISTINCT unnest(json_keys(line)) AS key FROM {first} "

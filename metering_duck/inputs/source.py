@@ -1,4 +1,4 @@
-"""Source: how events or records are read, whatever is asked of them."""
+"""Source: how events or records are read, whatever a run asks of their input."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from metering_duck.inputs.foreign_shapes import Shape
 class Source:
     """How an input is read; checked by whoever makes one (calls/arguments.py, ledger/stored.py).
 
-    `map` says where fields are, `shape` how the events of another system look. `timezone` is that of times without an
-    offset; None is UTC, and a notice. `generate_ids` makes an id of each row; `assume_unique` promises that no id
-    occurs twice. `time_partition` is the Hive column that has the UTC date of each event's time. `universes` are other
-    names, given before anything else is looked at; `types` are the only event types that are taken to be there.
+    `map` says where fields are, `shape` how the events of another system look. `timezone` is the zone of times without
+    an offset; None means UTC, with a notice. `generate_ids` makes an id for each row; `assume_unique` promises that no
+    id occurs twice. `time_partition` is the Hive column that has the UTC date of each event's time. `universes` maps a
+    universe to its other name, given before anything else is looked at; `types` are the only event types that are read.
     """
 
     map: Mapping[str, Any] | None = None

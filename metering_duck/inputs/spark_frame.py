@@ -19,7 +19,7 @@ EXPECTED = "paths, an Arrow, Polars, pandas or DuckDB table, or a list of dicts"
 
 @dataclass(frozen=True)
 class SparkFrame:
-    """A DataFrame on a session of its own."""
+    """A Spark DataFrame, on whatever session the user made it."""
 
     frame: Any
     name: str = "a Spark DataFrame"
@@ -29,34 +29,37 @@ class SparkFrame:
     footers: ClassVar[Footers] = NO_FOOTERS
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - DuckDB has none of it
-        """Nothing that DuckDB could read."""
+        """DuckDB cannot read a Spark DataFrame.
+
+        Raises: SourceError.
+        """
         refuse_here()
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """All of it."""
+        """The whole DataFrame: it has no partitions."""
         needed.check_no_times(self.name)
         return self, None
 
     def in_shell(self) -> InShell:
-        """A shell has none of it."""
+        """A shell does not have the rows; the script says which table takes their place."""
         return InShell("-- It reads input_rows, which is to be there: the rows that were given.")
 
     def file_sizes(self) -> list[int]:
-        """What its files are, Spark alone knows."""
+        """No number: only Spark knows the files behind a DataFrame."""
         return []
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """As it is."""
+        """Another engine is given the DataFrame as it is."""
         return engine.read_frame(self.frame)
 
 
 def is_of_spark(given: Any) -> bool:
-    """Whether this is something of Spark's."""
+    """Whether an object is from the library pyspark."""
     return type(given).__module__.startswith("pyspark.sql")
 
 
 def refuse_here() -> NoReturn:
-    """Say that DuckDB does not read it.
+    """Say that DuckDB does not read a Spark DataFrame.
 
     Raises: SourceError.
     """

@@ -1,10 +1,10 @@
-"""Table days: a table of a lake, day by day, each day read as if it were a file of its own.
+"""Table days: a table of a lake is read day by day, each day as if it were a file of its own.
 
     delta:///lake/events?version=3#2024-01-15    the rows of one UTC day, at a version
     delta:///lake/events?version=3#*             all rows, each with the name of its day
 
-Versions are snapshots of the whole; what a ledger asks is which days differ. Days know nothing of the files that their
-rows lie in: a table that was compacted has the same days as before.
+A version is a snapshot of the whole table, while a ledger asks which days differ between two versions. A day does not
+depend on the files that its rows are in: a table has the same days after it was compacted.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ from metering_duck.statements.select import select
 
 ALL = "*"
 _NAME = re.compile(rf"((?:{'|'.join(BY_DAYS)})://.*\?(?:version|snapshot)=\w+)#(\S*)", re.DOTALL)
-# Days that are far apart are read by so many scans at most; what lies between is then read, too, and left out.
+# At most so many scans read the days of a table. With more gaps between days, the days in the smallest gaps are read,
+# too, and left out.
 SCANS_MAX = 8
 DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class TableDays:
-    """Days of a table, at one of its versions or at several; `time` is the column that says which day a row is of."""
+    """Days of a table, at one of its versions or at several; `time` is the column with a row's time."""
 
     parts: tuple[tuple[LakeSnapshot, tuple[str, ...]], ...]
     time: str = ""
@@ -50,26 +51,26 @@ class TableDays:
 
     @property
     def name(self) -> str:
-        """What a message calls them."""
+        """What messages call the days: the table at each version."""
         return first_few(self.versions)
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns of the table, at the first of the versions."""
+        """The columns of the table at the first of its versions."""
         return self.parts[0][0].schema
 
     @property
     def paths(self) -> Sequence[str]:
-        """The files that DuckDB opens itself, of all versions."""
+        """The files of all versions that DuckDB opens itself."""
         return [path for table, _ in self.parts for path in table.paths]
 
     @property
     def versions(self) -> Sequence[str]:
-        """The table at each of them."""
+        """The name of the table at each version."""
         return [table.name for table, _ in self.parts]
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
-        """The rows by the names of their columns, each with its day in place of a file."""
+        """The rows of the days, united by the names of columns; a row's day stands in the column of its file."""
         scans = []
         for n, (table, where) in enumerate(self.scans()):
             rows = plain_rows(engine, table)
@@ -80,9 +81,9 @@ class TableDays:
         return Relation(f"({' UNION ALL BY NAME '.join(scans)})")
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
-        """The rows of the tenants that are needed, of days that are told by the column of the events' times.
+        """The days limited to the tenants that are needed; the column of the events' times tells the days.
 
-        Raises: ConfigError where that column has no moments; SchemaError for a column that is not there.
+        Raises: ConfigError where the column has no moments; SchemaError for a column that is not there.
         """
         needed.check_no_times(self.name)
         spellings = needed.mapping.names["time"]
@@ -92,7 +93,7 @@ class TableDays:
         return replace(self, time=time, parts=tuple((table.where(tenants), days) for table, days in self.parts)), None
 
     def in_shell(self) -> InShell:
-        """Not at all: a shell knows of no days."""
+        """Nothing: a ledger, which alone reads days, prints no script of them."""
         return InShell()
 
     def file_sizes(self) -> list[int]:
@@ -100,25 +101,29 @@ class TableDays:
         return sizes_of_existing(self.paths)
 
     def read_by(self, engine: OtherEngine) -> Any:
-        """Read by DuckDB alone."""
+        """Only DuckDB reads this kind of input."""
         engine.refuse(self.name, OF_THIS_MACHINE)
 
     def scans(self) -> Iterator[tuple[LakeSnapshot, str]]:
-        """Tables that are each scanned once, and SQL for which of their rows are meant, "" for all."""
+        """Each scan of a table, and SQL for the rows of it that are of the days; "" where all its rows are."""
         for table, days in self.parts:
-            spans = [] if ALL in days else spans_of(days)
+            if ALL in days:
+                yield table, ""
+                continue
+            spans = spans_of(days)
             if not spans:
-                yield table, "" if ALL in days else self._is_of_sql(table, days)
+                yield table, self._is_of_sql(table, days)
             for first, last, is_whole in spans:
                 part = table.between(self.time, (first, last))
                 yield part, "" if is_whole else self._is_of_sql(table, days)
 
     def day_sql(self, table: LakeSnapshot) -> str:
-        """The name of a row's day; one without a time is of a day without a name."""
+        """SQL for the name of a row's day; the day of a row without a time is an empty text."""
         day = f"CAST(CAST({identifier(self.time)} AS DATE) AS VARCHAR)"
         return f"{literal(table.name)} || '#' || coalesce({day}, '')"
 
     def _is_of_sql(self, table: LakeSnapshot, days: Iterable[str]) -> str:
+        """SQL for whether a row is of one of the days."""
         return f"{self.day_sql(table)} IN ({', '.join(literal(day_name(table.name, day)) for day in days)})"
 
 
@@ -128,13 +133,13 @@ def day_name(table: str, day: str) -> str:
 
 
 def parts_of(name: str) -> tuple[str, str] | None:
-    """The table at its version, and the day, that a name has; None for the name of a file."""
+    """The table at its version and the day in the name of a day; None for the name of a file."""
     found = _NAME.fullmatch(name)
     return (found[1], found[2]) if found else None
 
 
 def find_days(names: Iterable[str]) -> TableDays:
-    """The days that are named, by the versions that they are named at.
+    """The days of these names, grouped by the version of their table.
 
     Raises: SourceError for a version that is not there, and where versions differ in the type of a column.
     """
@@ -142,7 +147,11 @@ def find_days(names: Iterable[str]) -> TableDays:
     for name in names:
         table, day = parts_of(name) or (name, "")
         by_table.setdefault(table, []).append(day)
-    found = [(lake, tuple(days)) for name, days in by_table.items() if (lake := find_snapshot(name))]
+    found = []
+    for name, days in by_table.items():
+        lake = find_snapshot(name)
+        if lake is not None:
+            found.append((lake, tuple(days)))
     known: dict[str, tuple[pa.DataType, str]] = {}
     for lake, _ in found:
         for column in lake.schema:
@@ -156,12 +165,13 @@ def find_days(names: Iterable[str]) -> TableDays:
 
 
 def check_moments(schema: pa.Schema, column: str | None, where: str) -> str:
-    """The column of the events' times, if its days are days in UTC.
+    """The column of the events' times, if it has moments, whose days are days in UTC.
 
     Raises: ConfigError.
     """
     kind = schema.field(column).type if column in schema.names else None
-    if column is None or kind is None or not pa.types.is_timestamp(kind) or kind.tz is None:
+    has_moments = kind is not None and pa.types.is_timestamp(kind) and kind.tz is not None
+    if column is None or not has_moments:
         raise ConfigError(
             f"{where}: found {kind or 'no such column'} as {column or 'time'}; expected a timestamp with a zone, for a "
             "ledger to tell its days apart. hint: --map time=COLUMN"
@@ -170,9 +180,9 @@ def check_moments(schema: pa.Schema, column: str | None, where: str) -> str:
 
 
 def spans_of(days: Iterable[str]) -> list[tuple[datetime, datetime, bool]]:
-    """From when to when days are, those beside each other as one; whether each is made of nothing but them.
+    """At most SCANS_MAX spans that cover the days: first moment, last moment, and whether the span has no other day.
 
-    Of a day that has no name, or is out of all calendars, nothing can be said: then there are no spans.
+    Days beside each other are one span. There are no spans where a day has no name, or is out of the calendar.
     """
     try:
         found = sorted({date.fromisoformat(day) for day in days})
@@ -185,11 +195,18 @@ def spans_of(days: Iterable[str]) -> list[tuple[datetime, datetime, bool]]:
             joined[-1][1] = last
         else:
             joined.append([first, last])
+    # Only the longest gaps between days part one span from the next.
     gaps = sorted(range(1, len(joined)), key=lambda n: joined[n][0] - joined[n - 1][1], reverse=True)
-    apart = sorted([0, *gaps[: SCANS_MAX - 1]])
-    merged = [joined[n:m] for n, m in zip(apart, [*apart[1:], len(joined)], strict=True)]
-    return [(_midnight(one[0][0]), _midnight(one[-1][1]), len(one) == 1) for one in merged if one]
+    firsts = sorted([0, *gaps[: SCANS_MAX - 1]])
+    lasts = [*firsts[1:], len(joined)]
+    covering = []
+    for first_index, last_index in zip(firsts, lasts, strict=True):
+        runs = joined[first_index:last_index]
+        if runs:
+            covering.append((_midnight(runs[0][0]), _midnight(runs[-1][1]), len(runs) == 1))
+    return covering
 
 
 def _midnight(day: date) -> datetime:
+    """When a day begins."""
     return datetime.combine(day, time())

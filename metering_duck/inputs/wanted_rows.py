@@ -1,4 +1,4 @@
-"""Wanted rows: which rows of a table are asked for, by texts and by times, in a form that each reader makes its own."""
+"""Wanted rows: which rows of a table are read, by texts and by times, for every reader of tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 from metering_duck.statements.quote import identifier, literal
 
-# From, included, and to, not included; naive UTC, None where there is no bound.
+# From the first moment, included, to the last, not included; naive UTC, None where there is no bound.
 Between = tuple[datetime | None, datetime | None]
 
 
@@ -20,20 +20,22 @@ class WantedRows:
     times: Mapping[str, Between] = field(default_factory=dict)
 
     def with_texts(self, texts: Mapping[str, Sequence[str]]) -> WantedRows:
-        """Those of them whose columns have one of the texts, too."""
+        """The wanted rows whose columns have one of these texts, too."""
         return replace(self, texts={**self.texts, **texts})
 
     def between(self, column: str, bounds: Between) -> WantedRows:
-        """Those of them whose column is within the bounds, too."""
+        """The wanted rows whose column is within these bounds, too."""
         return replace(self, times={**self.times, column: bounds})
 
     @property
     def conditions(self) -> list[str]:
-        """SQL for which rows they are."""
+        """SQL conditions that the wanted rows fulfil."""
         found = [_one_of_sql(column, texts) for column, texts in self.texts.items()]
         for column, (first, last) in self.times.items():
-            bounds = {">=": first, "<": last}
-            found += [f"{identifier(column)} {sign} TIMESTAMP '{at}Z'" for sign, at in bounds.items() if at]
+            if first:
+                found.append(f"{identifier(column)} >= TIMESTAMP '{first}Z'")
+            if last:
+                found.append(f"{identifier(column)} < TIMESTAMP '{last}Z'")
         return found
 
 

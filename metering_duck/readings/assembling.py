@@ -5,7 +5,7 @@ judged → levels → gauged_N            (readings/gauges.py: spans, cut at win
 judged → values_seen → valued_N       (readings/values.py: percentiles, split spans, the outer of two levels)
 counted, gauged_N, valued_N → totals → readings        (one row per unit at last)
 
-Of two levels the inner one is a Totals of its own, whose tables begin with `inner_N_`.
+An aggregation of two levels has a Totals of its own for the inner level, whose tables begin with `inner_N_`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,11 @@ from metering_duck.statements.stages import Query, Stage, load_stage, over
 
 
 def totals_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
-    """All that runs from `judged` to `totals`, in order; `counted` comes first, with the books in it."""
-    inner = [
-        query
-        for series in totals.valued
-        if series.aggregation.outer
-        for query in _inner_queries(totals, series, judged)
-    ]
+    """The queries from `judged` to `totals`, in order; `counted`, which also has the books, comes first."""
+    inner = []
+    for series in totals.valued:
+        if series.aggregation.outer:
+            inner += _inner_queries(totals, series, judged)
     return [
         counted_query(totals, judged),
         *gauged_queries(totals, judged),
@@ -38,13 +36,14 @@ def totals_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
 
 
 def _inner_queries(totals: Totals, series: Series, judged: Sequence[Stage]) -> list[Query]:
+    """The queries that fill the inner totals of a series of two levels."""
     inner = totals.inner_of(series)
     windows = [] if inner.windows.name == totals.windows.name else inner.windows.queries()
     return [*windows, *totals_queries(inner, judged), Query(f"{inner.prefix}totals", tuple(totals_stages(inner)))]
 
 
 def totals_stages(totals: Totals) -> list[Stage]:
-    """Up to `totals`: every reading without its identity."""
+    """The stages up to `totals`: every reading without its id and window."""
     counters, values = counter_stages(totals), value_stages(totals)
     gauges = [found.reading_stages(n) for n, found in enumerate(gauges_of(totals))]
     lasts = [stage for stage in (*counters, *values) if stage.name.split("_")[0] in ("counter", "value")]
@@ -55,7 +54,7 @@ def totals_stages(totals: Totals) -> list[Stage]:
 
 
 def readings_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
-    """`readings`: one row per key (R10), with its id, its window and its exact state; dense where that is asked."""
+    """`readings`: one row per key (R10) with its id, window and exact state; with `fill`, one in every window."""
     identified = load_stage("readings")
     if totals.fill == "none":
         return [Query("readings", (*totals_stages(totals), identified))]
@@ -68,7 +67,7 @@ def readings_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
 
 
 def reading_rows(*, bundled: bool, constants: Container[str] = ()) -> Query:
-    """The table `readings` in the order of its keys, but for constant ones; bundled, all of one window together."""
+    """The query of the table `readings`, in the order of its keys without constants; bundled, one row per window."""
     if not bundled:
         order = [*(sql for name, sql in READING_ORDER.items() if name not in constants), "window_start"]
         rows = select({}, "readings", star="*", order_by=order)

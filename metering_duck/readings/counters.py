@@ -1,7 +1,7 @@
 """Counters: sums, extremes, counts and averages, as conditional aggregates over the wide projection (R12).
 
 One scan of `judged` gives `counted`: per key, window and status how many events there were, and each slot's aggregates.
-Counting what became of every event costs nothing more that way. Only `counter_N` has one row per unit.
+The same scan counts what became of every event, at no more cost. Only `counter_N` has one row per unit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class State:
     """What a counter keeps of a slot's quantities (contract/definitions.py names its states).
 
     `scanned` is the aggregate of the scan over a `{quantity}`, `{record}` or `{text}` of the rows that count. `merged`
-    brings such aggregates of several parts together; None where they do not come together exactly (R20).
+    is the aggregate that brings the states of several parts together; None where it would not be exact (R20).
     """
 
     scanned: str
@@ -43,16 +43,16 @@ STATES = {
     "first": State("min({record})", "min"),
     "texts": State("count(DISTINCT {text})", None),
 }
-# Where the records of several slots are compared, the function that takes the one of a state out of a list.
+# State → the function that takes its record out of a list with the records of several slots.
 OF_RECORDS = {"last": "list_max", "first": "list_min"}
-# A slot's first state is in its column x_N, the second in y_N. How many quantities it has is in n_N for every counter.
+# A slot's first state is in the column x_N, the second in y_N. For every counter, n_N counts the slot's quantities.
 COLUMNS = "xyz"
 ADDED = "CAST(sum({column}) AS BIGINT)"
 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """A column of `counted`: its SQL in the scan, and what makes one `{column}` of those of several parts."""
+    """A column of `counted`: its SQL in the scan, and the SQL that merges the `{column}` of several parts."""
 
     scanned: str
     merged: str = ADDED
@@ -65,7 +65,7 @@ def is_counted_in_parts(aggregation: Aggregation) -> bool:
 
 
 def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
-    """`counted`, from `judged`."""
+    """`counted`, computed from `judged` in one scan."""
     slots = [(slot, series) for series in totals.counters for slot in series.slots]
     placed = [totals.windows.placed_stage()] if slots else []
     used = " AND ".join([*totals.shown, "in_window"]) if slots else "FALSE"
@@ -74,7 +74,7 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
         "which rows make readings: metered, of a subject that is asked for, inside a window",
         select({"used": used} | _scheduled(totals), "placed" if slots else "judged", star="*"),
     )
-    # Where a row makes a reading its status is known: it is not grouped by a text then.
+    # A row that makes a reading is metered: its status is NULL, so that rows are not grouped by a text.
     columns = {"used": "used", "status": case({"NOT used": "status"}), **_key_columns(totals, [s for s, _ in slots])}
     aggregates = {name: aggregate.scanned for name, aggregate in _aggregates(totals).items()}
     positions = [str(place + 1) for place, name in enumerate(columns) if name not in totals.constants]
@@ -84,9 +84,9 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
 
 
 def merged_query(totals: Totals, parts: str) -> Query:
-    """`counted`, from `parts` that were counted apart, their sums in two parts: the exact state of a counter (R20).
+    """`counted`, merged from the table `parts` of several tasks, with sums in two parts: their exact state (R20).
 
-    All counters must be such as `is_counted_in_parts`.
+    `is_counted_in_parts` must be true of all counters.
     """
     keys = ["used", "status", *_key_columns(totals, [slot for series in totals.counters for slot in series.slots])]
     aggregates = {name: aggregate.merged.format(column=name) for name, aggregate in _aggregates(totals).items()}
@@ -95,7 +95,7 @@ def merged_query(totals: Totals, parts: str) -> Query:
 
 
 def _aggregates(totals: Totals) -> dict[str, Aggregate]:
-    """What is counted of each key: how many events, and the aggregates of each slot."""
+    """The aggregates of each key: the number of events, and the aggregates of each slot."""
     aggregates = {
         "events": Aggregate("count(*)"),
         "times_cut": Aggregate(_count_where(totals, "time_cut")),
@@ -114,7 +114,7 @@ def _aggregates(totals: Totals) -> dict[str, Aggregate]:
 
 
 def _scheduled(totals: Totals) -> dict[str, str]:
-    """Where each subject has periods of its own, whether a row's subject has any."""
+    """The column that says whether a row's subject has periods; none where windows are for all subjects."""
     if not totals.windows.by_subject:
         return {}
     there = f"(SELECT universe_id, subject FROM {totals.windows.name})"
@@ -122,7 +122,7 @@ def _scheduled(totals: Totals) -> dict[str, str]:
 
 
 def _key_columns(totals: Totals, slots: Sequence[Slot]) -> dict[str, str]:
-    """The key of a reading (R10) where a row makes one, else NULL, so that the others add up in few rows."""
+    """The key of a reading (R10) for rows that make one; NULL for other rows, which so add up in few rows."""
     if not slots:
         return {}
     key = totals.key_columns
@@ -137,12 +137,12 @@ def _where_used(value: str) -> str:
 
 
 def _count_where(totals: Totals, condition: str) -> str:
-    """How many rows; none where the condition is known to hold nowhere."""
+    """SQL for the number of rows with a condition; zero where no row is known to have it."""
     return "CAST(0 AS BIGINT)" if totals.constants.get(condition) == "FALSE" else f"count(*) FILTER ({condition})"
 
 
 def _slot_aggregates(slot: Slot, series: Series, *, exact: bool) -> dict[str, Aggregate]:
-    """What is counted of a slot: how many quantities, when the last of them entered, and the states of its counter."""
+    """The aggregates of a slot: how many quantities it has, when the last one entered, and its counter's states."""
     n, value = slot.index, f"v_{slot.index}"
     present = f"used AND {value} IS NOT NULL"
     if slot.is_in_all:
@@ -166,7 +166,7 @@ def _state_aggregate(slot: Slot, series: Series, state: State, present: str) -> 
     record = struct({"recorded_at": "recorded_at", "metered_at": "metered_at", "id": "event_id", "quantity": value})
     scanned = state.scanned
     if slot.counts_texts and len(series.slots) > 1:
-        # The same text may be in several slots: they are told apart once all slots are together.
+        # A text may be in several slots: the lists of all slots are made distinct together, in `_distinct_sql`.
         scanned = "list(DISTINCT {text}) FILTER ({present})"
     sql = scanned.format(
         quantity=_where_used(value),
@@ -179,11 +179,12 @@ def _state_aggregate(slot: Slot, series: Series, state: State, present: str) -> 
 
 def _columns_of(series: Series) -> dict[str, str]:
     """State → the column that each slot of a counter has it in, without the slot's number."""
-    return dict(zip((name for name in series.aggregation.definition.keeps if name in STATES), COLUMNS, strict=False))
+    states = [name for name in series.aggregation.definition.keeps if name in STATES]
+    return dict(zip(states, COLUMNS, strict=False))
 
 
 def counter_stages(totals: Totals) -> list[Stage]:
-    """`counter_N` for each counter: its slots together, one row per reading; averages behind their quotients."""
+    """`counter_N` for each counter: its slots together, one row per reading; an average after its quotient's stages."""
     return [stage for n, series in enumerate(totals.counters) for stage in _counter_stages(totals, n, series)]
 
 
@@ -230,8 +231,7 @@ def _counter_sql(totals: Totals, series: Series, source: str, *, where: Sequence
 
 
 def _states_sql(totals: Totals, series: Series) -> dict[str, str]:
-    """Each state that a counter keeps, whatever slots a key has: a DECIMAL(38, scale), a number of things without a
-    scale."""
+    """State → its SQL over all slots of a counter, of which a key may lack some; counts have scale 0."""
     return {name: _state_sql(totals, series, name) for name in series.aggregation.definition.keeps}
 
 
@@ -257,13 +257,13 @@ def _state_sql(totals: Totals, series: Series, name: str) -> str:
 
 
 def _values_sql(series: Series, name: str) -> list[str]:
-    """A state of each slot, as one DECIMAL."""
+    """SQL for a state of each slot, in the DECIMAL of the series."""
     column = _columns_of(series)[name]
     return [f"CAST({column}_{slot.index} AS {series.decimal.wide_sql})" for slot in series.slots]
 
 
 def _distinct_sql(series: Series) -> str:
-    """How many different texts there are in all slots."""
+    """SQL for how many different texts all slots have together."""
     column = _columns_of(series)["texts"]
     if len(series.slots) == 1:
         return f"{column}_{series.slots[0].index}"
@@ -272,7 +272,7 @@ def _distinct_sql(series: Series) -> str:
 
 
 def _sum_parts(totals: Totals, series: Series) -> tuple[str, str]:
-    """A sum as its two parts, whatever slots a key has."""
+    """SQL for the high and the low part of the sum over all slots, of which a key may lack some."""
     numbers = [slot.index for slot in series.slots]
     low_sql, base = series.decimal.low_sql, f"power_of_ten({series.decimal.low_digits})"
     if totals.exact:
@@ -286,7 +286,7 @@ def _sum_parts(totals: Totals, series: Series) -> tuple[str, str]:
 
 
 def _record_sql(series: Series, name: str) -> str:
-    """The last, or first, of the slots' last, or first, records in the order of R13."""
+    """SQL for the last record of all slots in the order of R13; for the state `first`, the first record."""
     column = _columns_of(series)[name]
     record = f"STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity {series.decimal.wide_sql})"
     casts = [f"CAST({column}_{slot.index} AS {record})" for slot in series.slots]
@@ -294,5 +294,5 @@ def _record_sql(series: Series, name: str) -> str:
 
 
 def _one_of(function: str, values: Sequence[str]) -> str:
-    """The one value, or the function of several."""
+    """A single value as it is, several values under a function."""
     return values[0] if len(values) == 1 else f"{function}({', '.join(values)})"

@@ -1,6 +1,6 @@
-"""Filling: a row for every key and window, where that is asked for, on top of the totals that there are.
+"""Filling: with --fill, rows are added to the totals, so that there is one for every key and window.
 
-A key is every one that a record has, whatever its window; a filled row has no record, and says so.
+The keys are the keys of all records, whatever their window; a filled row has a record count of zero.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILLS = ("none", "zero", "carry")
 
 
 def keys_sql(totals: Totals) -> str:
-    """The key of every record, whatever its window."""
+    """SQL for the keys of all records, whatever their window."""
     keys = []
     for series in totals.series:
         for slot in series.slots:
@@ -34,32 +34,36 @@ def keys_sql(totals: Totals) -> str:
 
 
 def dense_sql(totals: Totals) -> str:
-    """Where there is no reading: zero, or the quantity of the window before."""
+    """SQL for a row per key and window; without a reading, its quantity is zero, or that of the window before it."""
     key = (*KEY, "unit", "aggregation")
     same = "\n    AND ".join(f"totals.{name} IS NOT DISTINCT FROM filled_keys.{name}" for name in key)
     by_subject = f"JOIN {totals.windows.name} USING (universe_id, subject)"
     windows = by_subject if totals.windows.by_subject else f"CROSS JOIN {totals.windows.name}"
     there = "totals.window_index IS NOT NULL"
     zero = "'0'" if totals.digits is not None else "0"
-    # Where there was no level no time is known, and nothing to divide by it.
+    # A filled row has no known time, and so no divisor for an aggregation that is divided by known time.
     divided = [definition for definition in WEIGHED if definition.divided_by != "known-time"]
     divisors = {literal(definition.name): divisor_sql(definition) for definition in divided}
 
-    def kept(column: str, otherwise: str) -> str:
-        before = f"last_value(totals.{column} IGNORE NULLS) OVER so_far"
-        value = f"coalesce({before}, {otherwise})" if totals.fill == "carry" else otherwise
+    def filled(column: str, otherwise: str) -> str:
+        """A column of the reading; without one, of the last reading before, with --fill carry, or `otherwise`."""
+        value = otherwise
+        if totals.fill == "carry":
+            value = f"coalesce(last_value(totals.{column} IGNORE NULLS) OVER so_far, {otherwise})"
         return case({there: f"totals.{column}"}, value)
 
-    carried = "coalesce(last_value(totals.quantity IGNORE NULLS) OVER so_far IS NOT NULL, FALSE)"
+    carried = "FALSE"
+    if totals.fill == "carry":
+        carried = "coalesce(last_value(totals.quantity IGNORE NULLS) OVER so_far IS NOT NULL, FALSE)"
     columns = {name: f"filled_keys.{name}" for name in key} | {
         "window_index": f"{totals.windows.name}.window_index",
-        "quantity": kept("quantity", zero),
+        "quantity": filled("quantity", zero),
         "numerator": case({there: "totals.numerator", f"filled_keys.aggregation IN ({', '.join(divisors)})": "'0'"}),
         "divisor_us": case({there: "totals.divisor_us"}, case(divisors, of="filled_keys.aggregation")),
         "record_count": "coalesce(totals.record_count, 0)",
-        "carried": case({there: "totals.carried"}, carried if totals.fill == "carry" else "FALSE"),
+        "carried": case({there: "totals.carried"}, carried),
         "prorated": "coalesce(totals.prorated, FALSE)",
-        "max_metered_at": kept("max_metered_at", "NULL"),
+        "max_metered_at": filled("max_metered_at", "NULL"),
         **{name: f"totals.{name}" for name in ("last_recorded_at", "last_metered_at", "last_event_id")},
     }
     joined = (

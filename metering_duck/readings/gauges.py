@@ -22,24 +22,24 @@ from metering_duck.statements.stages import Query, Stage
 if TYPE_CHECKING:
     from metering_duck.readings.series import Totals
 
-# State of a gauge → what `weighted` has of it for each window (contract/definitions.py names the states).
+# State of a gauge → its column in `weighted` (contract/definitions.py names the states).
 STATES = {"greatest": "peak", "least": "lowest", "last": "last.quantity"}
 DIVISORS = {"window": "epoch_us(window_end) - epoch_us(window_start)", "known-time": "nullif(known_us, 0)"}
 WEIGHED = [definition for definition in ALL if definition.weighs]
 IS_QUOTIENT = f"aggregation IN ({', '.join(literal(definition.name) for definition in WEIGHED)})"
-# The columns of a reading that a quotient has otherwise than a state.
+# The columns of a reading that have other SQL for a quotient than for a state.
 EITHER = ("quantity", "numerator", "divisor_us")
 
 
 def divisor_sql(definition: Definition) -> str:
-    """What Σ level × microseconds is divided by, in microseconds."""
+    """SQL for the microseconds by which Σ level × microseconds is divided."""
     divisor = str(definition.divided_by)
     return DIVISORS.get(divisor, divisor)
 
 
 @dataclass(frozen=True)
 class Gauges:
-    """The readings of the levels of one DECIMAL."""
+    """The gauges whose levels are held in one DECIMAL."""
 
     levels: Levels
 
@@ -61,7 +61,7 @@ class Gauges:
     # --- gauged_N ---------------------------------------------------------------------------------------------------
 
     def stages(self) -> list[Stage]:
-        """From `judged` to `gauged_N`'s rows."""
+        """The stages from `judged` to the rows of `gauged_N`."""
         return [
             *self.levels.pieces_stages(),
             Stage(
@@ -73,7 +73,7 @@ class Gauges:
         ]
 
     def _weighted_sql(self) -> str:
-        """Every state that readings are made of; NULL where none is made of it."""
+        """SQL for every state, per series and window; NULL for a state that no reading is made of."""
         wide, kept = self.decimal.wide_sql, self.levels.kept
         columns = {"series": "series", "window_index": "window_index"} | self._level_time_columns()
         columns |= {
@@ -110,7 +110,7 @@ class Gauges:
         }
 
     def _gauged_sql(self) -> str:
-        """Each series with its key, once for every aggregation of its levels."""
+        """SQL for each series with its key, once for every aggregation of its levels."""
         columns = self.levels.reading_key | {"window_index": "window_index"}
         columns |= names(self._level_time_columns())
         columns |= names(("known_us", "peak", "lowest", "last", "record_count", "carried", "max_metered_at"))
@@ -119,7 +119,7 @@ class Gauges:
     # --- gauge_N ----------------------------------------------------------------------------------------------------
 
     def reading_stages(self, n: int) -> list[Stage]:
-        """From `gauged_N` to `gauge_N`: averages by their quotient, states as they are."""
+        """The stages from `gauged_N` to `gauge_N`: averages as quotients, states as they are."""
         rounding = self.totals.rounding(self.levels.kinds[0][0])
         source = f"{self.totals.prefix}gauged_{n}"
         stages = self._quotient_stages(source, n, rounding) if self.weighs else []
@@ -133,10 +133,13 @@ class Gauges:
         return plain and room and not self.totals.exact_levels
 
     def _quotient_stages(self, source: str, n: int, rounding: Rounding) -> list[Stage]:
-        """Σ level × microseconds, divided by what each aggregation is divided by."""
+        """The stages that divide Σ level × microseconds by the divisor of each aggregation."""
         read = self.levels.definitions
         divisors = {literal(definition.name): divisor_sql(definition) for definition in WEIGHED if definition in read}
-        divisor = next(iter(divisors.values())) if len(divisors) == 1 else case(divisors, of="aggregation")
+        if len(divisors) == 1:
+            (divisor,) = divisors.values()
+        else:
+            divisor = case(divisors, of="aggregation")
         placed = f"{source}\nJOIN {self.totals.windows.name} USING (window_index)"
         if self._is_direct(rounding):
             divided = select({"divisor": divisor}, placed, star=f"{source}.*")
@@ -149,12 +152,13 @@ class Gauges:
         return found.stages(str(n), self.decimal, rounding)
 
     def _reading_sql(self, rounding: Rounding, source: str) -> str:
+        """SQL for the readings that have a value."""
         state = self._state_sql()
-        there = []
+        has_value = []
         if self.weighs:
-            there.append(f"{IS_QUOTIENT} AND divisor IS NOT NULL")
+            has_value.append(f"({IS_QUOTIENT} AND divisor IS NOT NULL)")
         if state:
-            there.append(f"{state} IS NOT NULL")
+            has_value.append(f"({state} IS NOT NULL)")
         columns = {
             **{name: self.totals.constants.get(name, name) for name in KEY},
             **names(("unit", "aggregation", "window_index")),
@@ -164,20 +168,18 @@ class Gauges:
             "max_metered_at": "max_metered_at",
             **last_columns(self._deciding_sql()),
         }
-        return select(columns, source, where=[" OR ".join(f"({one})" for one in there)])
+        return select(columns, source, where=[" OR ".join(has_value)])
 
     def _state_sql(self) -> str:
-        """The value of a reading that is a state, NULL of the others; empty where no reading is one."""
-        read = self.levels.definitions
-        states = {
-            literal(definition.name): definition.value_sql(STATES)
-            for definition in ALL
-            if definition in read and not definition.weighs
-        }
+        """SQL for the value of readings that are a state, NULL for quotients; "" where no reading is a state."""
+        states = {}
+        for definition in ALL:
+            if definition in self.levels.definitions and not definition.weighs:
+                states[literal(definition.name)] = definition.value_sql(STATES)
         return case(states, of="aggregation") if states else ""
 
     def _either_columns(self, rounding: Rounding, state: str) -> dict[str, str]:
-        """Quantity, numerator and divisor: of a quotient, of a state, or of the one that a row is."""
+        """SQL for quantity, numerator and divisor: of quotients, of states, or of either, by the aggregation."""
         scale = self.decimal.scale
         of_state = (
             rounding.quantity_sql(state, scale),
@@ -186,20 +188,26 @@ class Gauges:
         )
         if not self.weighs:
             return dict(zip(EITHER, of_state, strict=True))
-        of_quotient = (
-            rounding.direct_average_sql("level_us", "divisor") if self._is_direct(rounding) else rounding.average_sql,
-            numerator_text_sql(self.decimal) if self.totals.exact_levels else "plain_text(level_us)",
-            "CAST(divisor AS BIGINT)",
-        )
+        average = rounding.average_sql
+        if self._is_direct(rounding):
+            average = rounding.direct_average_sql("level_us", "divisor")
+        numerator = "plain_text(level_us)"
+        if self.totals.exact_levels:
+            numerator = numerator_text_sql(self.decimal)
+        of_quotient = (average, numerator, "CAST(divisor AS BIGINT)")
         if not state:
             return dict(zip(EITHER, of_quotient, strict=True))
-        pairs = zip(of_quotient, of_state, strict=True)
-        return dict(zip(EITHER, (case({IS_QUOTIENT: one}, other) for one, other in pairs), strict=True))
+        columns = {}
+        for name, quotient, otherwise in zip(EITHER, of_quotient, of_state, strict=True):
+            columns[name] = case({IS_QUOTIENT: quotient}, otherwise)
+        return columns
 
     def _deciding_sql(self) -> str | None:
-        """The record that a reading is the level of, where readings are such."""
-        placed = [f"aggregation = {literal(d.name)}" for d in self.levels.definitions if "last" in d.keeps]
-        return f"CASE WHEN {' OR '.join(dict.fromkeys(placed))} THEN last END" if placed else None
+        """SQL for the record whose level is the reading; None where no reading is the level of a record."""
+        of_last = [f"aggregation = {literal(d.name)}" for d in self.levels.definitions if "last" in d.keeps]
+        if not of_last:
+            return None
+        return f"CASE WHEN {' OR '.join(dict.fromkeys(of_last))} THEN last END"
 
 
 def gauges_of(totals: Totals) -> list[Gauges]:

@@ -1,10 +1,10 @@
-"""Levels: what gauges see of judged events: each level and, at last, the time for which it held in each window.
+"""Levels: each level that judged events set a gauge to, and the time for which it held in each window.
 
     judged → series                                                 (one number for each key of a reading)
     judged → placed → levels → spans → touched → pieces             (readings/pieces.py cuts at the windows)
 
-Linear in rows and windows, but for one sort. It is a sort of numbers: a series has a number, and an event id is looked
-at only where a moment of a series is not one event's (`tied_moments`). Measurements that set the same levels share
+The cost is linear in rows and windows, except for one sort. It sorts numbers: a series has a number, and event ids are
+compared only where several events share a moment of a series (`tied_moments`). Measurements that set equal levels share
 their spans.
 """
 
@@ -31,7 +31,7 @@ MOMENT = ("subject", "recorded_at", "metered_at")
 
 @dataclass(frozen=True)
 class Levels:
-    """The levels of one DECIMAL: `kinds` are the series of equal levels, each a scan, and a few readings of its spans.
+    """The levels that are held in one DECIMAL. Each kind of `kinds` are the series of equal levels, which share a scan.
 
     With `keeps_ids`, each level says which event it is from.
     """
@@ -43,17 +43,17 @@ class Levels:
 
     @property
     def definitions(self) -> list[Definition]:
-        """What is read of them, in the order of the series."""
+        """The aggregations of the levels, in the order of the series."""
         return [series.aggregation.definition for kind in self.kinds for series in kind]
 
     @property
     def kept(self) -> set[str]:
-        """The states that their readings are made of."""
+        """The states that the readings of the levels are made of."""
         return {state for definition in self.definitions for state in definition.keeps}
 
     @property
     def keys(self) -> dict[str, str]:
-        """What a series is told apart by, as SQL over `judged`."""
+        """The columns that tell series apart, as SQL over `judged`."""
         return series_keys(self.totals)
 
     @property
@@ -68,11 +68,11 @@ class Levels:
 
     @property
     def order_sql(self) -> str:
-        """The order of R13; of one event's equals the greater is last."""
+        """The order of R13; of levels that one event sets at one moment, the greater is last."""
         return f"recorded_at, metered_at, {'tied_id, ' if self.totals.tied else ''}level"
 
     def pieces_stages(self) -> list[Stage]:
-        """From `judged` to `pieces`: each level in each window it touches."""
+        """The stages from `judged` to `pieces`: each level in each window that it touches."""
         windows = self.totals.windows
         return [
             windows.placed_stage(),
@@ -82,7 +82,7 @@ class Levels:
         ]
 
     def levels_stages(self) -> list[Stage]:
-        """`levels`: as they were sent, or as running sums of deltas."""
+        """`levels`: the levels that events set, and running sums of the deltas that events have."""
         why = "every level a gauge was set to before the last window's end, one row each"
         sent, deltas = self._sent_sql(deltas=False), self._sent_sql(deltas=True)
         if not deltas:
@@ -99,7 +99,7 @@ class Levels:
         ]
 
     def _sent_sql(self, *, deltas: bool) -> str:
-        """The levels, or the deltas, of events and from before the window; empty where no series has such."""
+        """SQL for the levels, or the deltas, of events and from before the window; "" where no series has any."""
         chosen = [(n, kind) for n, kind in enumerate(self.kinds) if kind[0].aggregation.deltas == deltas]
         rows = [self._levels_sql(n, slot) for n, kind in chosen for slot in kind[0].slots]
         if self.totals.has_levels_before:
@@ -114,7 +114,7 @@ class Levels:
         return select(columns, self._with_series("placed", self.keys), where=where)
 
     def _before_sql(self, kind: int, of_kind: Sequence[Series]) -> str:
-        """The level of each series from before, of deltas their sum; no event of the window shares its moment."""
+        """SQL for the level, or the sum of deltas, of each series before the window; no event has its moment."""
         unit, aggregation = of_kind[0].unit_sql, literal(of_kind[0].aggregation.name)
         columns = self._level_columns(kind, "level", "CAST(NULL AS VARCHAR)")
         where = [f"unit = {unit}", f"aggregation = {aggregation}", *self.totals.of_subjects]
@@ -135,13 +135,13 @@ class Levels:
 
     @property
     def reading_key(self) -> dict[str, str]:
-        """The key of a reading, of rows that have a series and `kinds`."""
+        """The key of a reading, as SQL over `with_readings`."""
         columns = {name: self.totals.constants.get(name, f"series_{name}") for name in KEY}
         unit = "coalesce(kind_unit, series_unit)" if UNIT_COLUMN in self.keys else "kind_unit"
         return columns | {"unit": unit, "aggregation": "kind_aggregation"}
 
     def with_readings(self, source: str) -> str:
-        """Rows of a series, each once for every aggregation of its levels."""
+        """SQL for FROM: the rows of `source`, once for every aggregation of the levels of their series."""
         listed = [(n, series) for n, kind in enumerate(self.kinds) for series in kind]
         kinds = ", ".join(f"({n}, {_unit_sql(series)}, {literal(series.aggregation.name)})" for n, series in listed)
         count, all_series = len(self.kinds), f"{self.totals.prefix}series AS all_series"
@@ -151,7 +151,7 @@ class Levels:
         )
 
     def levels_at_end(self) -> list[Stage]:
-        """From `judged` to `levels_at_end`: the last level of each series, which holds into the next window (R14)."""
+        """The stages to `levels_at_end`: the last level of each series, which holds into the next window (R14)."""
         record = struct(names(("recorded_at", "metered_at", "id", "level")))
         last = select({"series": "series", "last": f"max({record})"}, "levels", group_by=["series"])
         columns = self.reading_key | {name: f"last.{name}" for name in ("recorded_at", "metered_at")}
@@ -169,7 +169,7 @@ def _unit_sql(series: Series) -> str:
 
 
 def levels_of(totals: Totals) -> list[Levels]:
-    """The levels of the gauges of each DECIMAL, those with the same levels together."""
+    """The levels of the gauges of each DECIMAL; series of equal levels are one kind."""
     found = []
     for group in totals.gauges:
         kinds: dict[object, list[Series]] = {}
@@ -181,7 +181,7 @@ def levels_of(totals: Totals) -> list[Levels]:
 
 
 def series_keys(totals: Totals) -> dict[str, str]:
-    """What gauges' series are told apart by, as SQL over `judged`: what varies of the key, and of records the unit."""
+    """The columns that tell gauges' series apart, as SQL over `judged`: the key without constants, and a unit."""
     keys = {name: sql for name, sql in totals.key_columns.items() if name not in totals.constants}
     if any(series.unit_sql == UNIT_COLUMN for group in totals.gauges for series in group):
         keys[UNIT_COLUMN] = UNIT_COLUMN
@@ -189,7 +189,7 @@ def series_keys(totals: Totals) -> dict[str, str]:
 
 
 def series_stages(totals: Totals) -> list[Stage]:
-    """From `judged` to `series`: the number of each key that a gauge's reading may have."""
+    """The stages from `judged` to `series`: the number of each key that a gauge's reading may have."""
     keys = {f"series_{name}": sql for name, sql in series_keys(totals).items()} or {"only": "TRUE"}
     found = select(keys, "judged", where=totals.of_subjects, group_by=[str(n + 1) for n in range(len(keys))])
     if totals.has_levels_before:
@@ -203,7 +203,7 @@ def series_stages(totals: Totals) -> list[Stage]:
 
 
 def widest_levels(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
-    """The first level too large of each DECIMAL that has deltas: unit, subject, moment; about is enough here."""
+    """For each DECIMAL with deltas, the query of the first level that is too large, found by sums of DOUBLE."""
     queries = []
     for found in levels_of(totals):
         if not found.has_deltas:

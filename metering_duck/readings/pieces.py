@@ -1,8 +1,8 @@
-"""Pieces: each level from its time to the next one's, cut at the windows it touches.
+"""Pieces: each level holds from its time to the time of the next level, and is cut at the windows that it touches.
 
     levels → spans (LEAD) → touched → pieces
 
-The carried-in level needs no search: a span that began before the window reaches into it.
+The level that is carried into a window needs no search: its span began before the window and reaches into it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from metering_duck.windows.cutting import Windows
 
 
 def spans_stage(windows: Windows, order_sql: str) -> Stage:
-    """`spans`: until when each level of a series holds, the levels in the order of R13."""
+    """`spans`: each level with the time until which it holds, in the order of R13."""
     columns = {"held_until": f"coalesce(lead(recorded_at) OVER by_series, {windows.last_end_sql})"}
     if windows.carried_columns:
         columns["until_index"] = "coalesce(lead(window_index) OVER by_series, last_index)"
@@ -25,7 +25,7 @@ def spans_stage(windows: Windows, order_sql: str) -> Stage:
 
 
 def pieces_stages(windows: Windows) -> list[Stage]:
-    """A span has a piece in each window it touches; one that ends at a window's start is carried in for no time."""
+    """`pieces`: a span has a piece in each window that it touches, of no length if it ends at the window's start."""
     why = "each span cut at the windows it touches"
     if windows.is_one:
         return [Stage("pieces", why, _pieces_sql(windows, "spans", "$start", "$end", star="*"))]
@@ -37,7 +37,7 @@ def pieces_stages(windows: Windows) -> list[Stage]:
 
 
 def _touched_sql(windows: Windows) -> str:
-    """Each span once for every window from the one it begins in, or is carried into, to the one it ends in."""
+    """SQL for each span once for every window, from the first window that it touches to the last."""
     if not windows.is_arithmetic:
         touched = {"window_index": "unnest(range(window_index, until_index + 1))"}
         return select(touched, "spans", star="* EXCLUDE (window_index, until_index)")

@@ -1,4 +1,4 @@
-"""Series: the slots of one unit under one aggregation, and what readings are asked for."""
+"""Series: the slots of one unit under one aggregation; and Totals: which readings are asked for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READING_ORDER = SCOPE_ORDER | names(("unit", "aggregation")) | {"dimensions": DI
 
 @dataclass(frozen=True)
 class Series:
-    """What makes the readings of one unit under one aggregation (R10): its slots, all held in one DECIMAL."""
+    """The slots that make the readings of one unit under one aggregation (R10), all held in one DECIMAL."""
 
     unit_sql: str
     aggregation: Aggregation
@@ -35,9 +35,11 @@ class Series:
 
     @property
     def result_scale(self) -> int:
-        """The fraction digits of its results: its measurements' own, else 18, or more where a quantity has more."""
+        """The fraction digits of results: as the measurements say; otherwise 18, or more where a quantity has more."""
         own = [slot.result_scale for slot in self.slots if slot.result_scale is not None]
-        return max(own) if own else max(self.decimal.scale, SCALE_DEFAULT)
+        if own:
+            return max(own)
+        return max(self.decimal.scale, SCALE_DEFAULT)
 
     @property
     def unit_shown(self) -> str:
@@ -46,9 +48,9 @@ class Series:
 
 
 def _series(unit: str, slots: tuple[Slot, ...]) -> Series:
-    """Slots of one unit and of aggregations of one name, if they mean the same.
+    """The series of slots of one unit, whose aggregations have one name.
 
-    Raises: ConfigError where they do not.
+    Raises: ConfigError where the aggregations or the roundings differ.
     """
     aggregation, rounding = _common_aggregation(unit, slots), _common_rounding(unit, slots)
     decimal = common_type((slot.decimal for slot in slots), f"the unit {unit}")
@@ -60,7 +62,10 @@ def _series(unit: str, slots: tuple[Slot, ...]) -> Series:
 
 
 def _common_aggregation(unit: str, slots: Sequence[Slot]) -> Aggregation:
-    """The aggregation of all slots; where some split their spans by time and some do not, the one that splits."""
+    """The aggregation of all slots; where only some slots split their spans by time, the aggregation that splits.
+
+    Raises: ConfigError.
+    """
     made = sorted({slot.aggregation for slot in slots if slot.aggregation}, key=lambda a: a.text)
     if len({replace(aggregation, prorated=False) for aggregation in made}) > 1:
         found = " and ".join(f'"{aggregation.text}"' for aggregation in made)
@@ -69,7 +74,10 @@ def _common_aggregation(unit: str, slots: Sequence[Slot]) -> Aggregation:
 
 
 def _common_rounding(unit: str, slots: Sequence[Slot]) -> str:
-    """How the results of all slots are rounded."""
+    """The rounding of the results of all slots.
+
+    Raises: ConfigError.
+    """
     roundings = sorted({slot.rounding for slot in slots})
     if len(roundings) > 1:
         raise ConfigError(
@@ -83,12 +91,12 @@ def _common_rounding(unit: str, slots: Sequence[Slot]) -> str:
 class Totals:
     """The shape of an aggregation: its slots, windows, and options.
 
-    `subjects` is how many the readings are limited to, 0 for all. `exact` adds sums in two parts, for the rare one that
-    passes 38 digits on its way; `exact_levels` those of level × time. `scale`, `digits` and `fill` are as in
-    aggregate(). `prefix` begins the names of its tables, `inner_column` is the property that an inner dimension is in.
-    `constant_fields` are the columns of `judged` that are the same in every row, with their SQL. `tied` says that
-    events of one subject may share a moment. With `has_levels_before`, the level that each gauge has before the window
-    is in the table `levels_before`.
+    `subjects` is the number of subjects that readings are limited to, 0 for all. `exact` adds sums in two parts, for
+    the rare sum that passes 38 digits while it is added; `exact_levels` does so for sums of level × time. `scale`,
+    `digits` and `fill` are as in aggregate(). `prefix` begins the names of its tables, `inner_column` is the property
+    that an inner dimension is in. `constant_fields` are the columns of `judged` that are the same in every row, with
+    their SQL. `tied` says that events of one subject may share a moment. With `has_levels_before`, the level that each
+    gauge has before the window is in the table `levels_before`.
     """
 
     slots: tuple[Slot, ...]
@@ -119,7 +127,7 @@ class Totals:
         return [self._wide_enough(_series(unit, tuple(group))) for (unit, _, _), group in grouped]
 
     def _wide_enough(self, series: Series) -> Series:
-        """Spans are split at the result's scale (R26), also where that is finer than the quantity's."""
+        """The series; split spans have the result's scale (R26), where that is finer than the quantity's."""
         if not series.aggregation.prorated or series.aggregation.outer:
             return series
         scale = max(series.decimal.scale, series.result_scale if self.scale is None else self.scale)
@@ -127,12 +135,12 @@ class Totals:
 
     @property
     def counters(self) -> list[Series]:
-        """The series that look at a window's records only, each whole (R12)."""
+        """The series that look only at the records of a window, each record whole (R12)."""
         return [series for series in self.series if series.aggregation.is_counter]
 
     @property
     def gauges(self) -> list[list[Series]]:
-        """The series that see levels (R14, R19), those of one DECIMAL and one rounding together."""
+        """The series of levels (R14, R19), grouped by DECIMAL, scale and rounding."""
         by_type: dict[tuple[DecimalType, int, str], list[Series]] = {}
         for series in self.series:
             if series.aggregation.is_gauge and not series.aggregation.outer:
@@ -141,7 +149,7 @@ class Totals:
 
     @property
     def weighed(self) -> list[tuple[Slot, Series]]:
-        """The slots whose levels are multiplied by times, as they were sent."""
+        """The slots whose levels, as events set them, are multiplied by times, each with its series."""
         gauges = [series for group in self.gauges for series in group]
         weighed = [s for s in gauges if s.aggregation.definition.weighs and not s.aggregation.deltas]
         return [(slot, series) for series in weighed for slot in series.slots]
@@ -153,7 +161,7 @@ class Totals:
         return [series for series in self.series if not series.aggregation.is_counter and series not in gauged]
 
     def rounding(self, series: Series) -> Rounding:
-        """As asked for the call, else as its measurements say (R16); all in one column."""
+        """The rounding of a series: as the call asks, otherwise as the measurements say (R16); all in one column."""
         if self.scale is not None:
             return Rounding(self.scale, column_scale=self.scale, mode=series.rounding)
         column_scale = max(0, *(s.result_scale for s in self.series))
@@ -161,12 +169,12 @@ class Totals:
 
     @property
     def shown(self) -> list[str]:
-        """Which rows make readings: metered, and of a subject that is asked for. The others are still counted."""
+        """Conditions of rows that make readings: metered, and of a subject that is asked for. All rows are counted."""
         return ["status = 'metered'", *self.of_subjects]
 
     @property
     def of_subjects(self) -> list[str]:
-        """Which rows are of a subject that is asked for."""
+        """The condition of rows of a subject that is asked for; none where all subjects are."""
         subjects = ", ".join(f"$subject_{n}" for n in range(self.subjects))
         return [f"subject IN ({subjects})"] if subjects else []
 
@@ -197,7 +205,7 @@ class Totals:
 
     @property
     def dimensions_sql(self) -> str:
-        """The dimensions of a reading; with an inner one, a list of those and the inner one."""
+        """SQL for the dimensions of a reading; with an inner column, a JSON list of them and the inner column."""
         return f"CAST(json_array(dimensions, {self.inner_column}) AS VARCHAR)" if self.inner_column else "dimensions"
 
     # --- two levels -------------------------------------------------------------------------------------------------
@@ -226,19 +234,19 @@ class Totals:
 
     @property
     def inner_intervals(self) -> list[tuple[str, Interval]]:
-        """Text and inner interval of each aggregation that has one."""
+        """The text and the inner interval of each aggregation that has an inner interval."""
         made = [series.aggregation for series in self.valued if series.aggregation.per]
         return [(found.text, parse_interval(found.per, "aggregation")) for found in made]
 
 
 def _inner_slot(slot: Slot) -> Slot:
-    """A slot under the inner aggregation of its two; inner readings are rounded to 18 digits, half to even."""
+    """A slot under the inner one of its two aggregations; inner readings are rounded to 18 digits, half to even."""
     inner = slot.aggregation.inner if slot.aggregation else None
     return replace(slot, aggregation=inner, result_scale=None, rounding=HALF_EVEN)
 
 
 def inner_windows(outer: Windows, per: str, name: str) -> Windows:
-    """Each window of `outer` cut by an interval: a calendar's boundaries, or steps from that window's start."""
+    """Each window of `outer` cut by an interval: at boundaries of the calendar, or in steps from its start."""
     interval = parse_interval(per, "aggregation")
     columns = {
         "universe_id": "universe_id",
@@ -253,7 +261,7 @@ def inner_windows(outer: Windows, per: str, name: str) -> Windows:
 
 
 def last_columns(record: str | None) -> dict[str, str]:
-    """Which record gave a latest, a first or a final state: what combining with a neighbour compares (R13, R20)."""
+    """The columns of the record that gave a latest, a first or a final state, which a roll-up compares (R13, R20)."""
     if record is None:
         moment = "CAST(NULL AS TIMESTAMP)"
         return {"last_recorded_at": moment, "last_metered_at": moment, "last_event_id": "CAST(NULL AS VARCHAR)"}

@@ -1,6 +1,6 @@
-"""Usage: the rows behind readings, one for each event and reading that it counts in, with its file and its place there.
+"""Usage: the rows behind readings, one per event and reading in which it counts, with the event's place in its file.
 
-For a person who asks where a number is from: nothing here is needed to make one.
+It answers a person who asks where a number is from; no reading is made with it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _rows_sql(compiler: Compiler, totals: Totals, slot: Slot) -> str:
     }
     asked = "(universe_id, subject) IN (SELECT (universe_id, subject) FROM asked)"
     where = [*totals.shown, f"v_{slot.index} IS NOT NULL", asked]
-    # More than the window may be read, for other measurements; a gauge needs what was before it.
+    # Events outside of the window may have been read for other measurements; a gauge needs events before the window.
     where.append("recorded_at < $end")
     if not series.aggregation.is_gauge:
         where.append("recorded_at >= $start")

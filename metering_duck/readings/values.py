@@ -5,7 +5,7 @@
     inner totals → values_seen                     (each inner reading of a window)
     values_seen [→ ranked] → valued_N → value_N
 
-Long, and so apart from the wide counters.
+These tables have many rows, and so are apart from the wide counters.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from metering_duck.readings.series import Series, Totals
 
 SEEN = (*KEY, "unit", "window_index")
-# State of the function that gives a value → its aggregate of values that are exact already.
+# State → its aggregate over values, which are exact already.
 STATES = {"greatest": "max(quantity)", "least": "min(quantity)", "count": "count(*)"}
 
 
 def valued_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
-    """`valued_N` for each of these series."""
+    """`valued_N` for each series that needs a row for each value."""
     return [
         Query(f"{totals.prefix}valued_{n}", tuple(_valued_stages(totals, n, series, judged)))
         for n, series in enumerate(totals.valued)
@@ -47,16 +47,20 @@ def _valued_stages(totals: Totals, n: int, series: Series, judged: Sequence[Stag
         records = "\nUNION ALL\n".join(_records_sql(totals, series, slot) for slot in series.slots)
         seen = [*judged, totals.windows.placed_stage(), Stage("values_seen", "each record of a window", records)]
     percentile = series.aggregation.percentile
-    ranked = [load_stage("ranked")] if percentile else []
-    last = _percentile_columns(series, percentile) if percentile else _plain_columns(series)
+    ranked: list[Stage] = []
+    if percentile:
+        ranked = [load_stage("ranked")]
+        source, value_columns = "ranked", _percentile_columns(series, percentile)
+    else:
+        source, value_columns = "values_seen", _plain_columns(series)
     columns = names(SEEN) | {
-        **last,
+        **value_columns,
         "record_count": "CAST(sum(record_count) AS BIGINT)",
         "carried": "bool_or(carried)",
         "prorated": "bool_or(is_part)",
         "max_metered_at": "max(metered_at)",
     }
-    grouped = select(columns, "ranked" if ranked else "values_seen", group_by=[str(n + 1) for n in range(len(SEEN))])
+    grouped = select(columns, source, group_by=[str(n + 1) for n in range(len(SEEN))])
     why = f"the {series.aggregation.name} of {series.unit_shown}, one row per reading"
     return [*seen, *ranked, Stage(f"valued_{n}", why, grouped)]
 
@@ -102,11 +106,11 @@ def _percentile_columns(series: Series, percentile: Percentile) -> dict[str, str
 
 
 def _plain_columns(series: Series) -> dict[str, str]:
-    """A sum in two parts, and what it may be divided by; any other function as one value."""
+    """A sum in two parts and its divisor; the value of any other aggregation as one column."""
     outermost, base = series.aggregation.outermost, f"power_of_ten({series.decimal.low_digits})"
     if "sum" not in outermost.keeps:
         return {"value": outermost.value_sql(STATES)}
-    # A value that does not fit is NULL, and then so is what is made of it (R18).
+    # A value that does not fit is NULL, and then the sum with it is NULL, too (R18).
     whole = "count(quantity) = count(*)"
     return {
         "high": case({whole: f"sum(unscaled(quantity) // {base})"}),
@@ -116,7 +120,7 @@ def _plain_columns(series: Series) -> dict[str, str]:
 
 
 def value_stages(totals: Totals) -> list[Stage]:
-    """`value_N` for each series, behind its quotient if it has one."""
+    """`value_N` for each series, after the stages of its quotient if its value is divided."""
     return [stage for n, series in enumerate(totals.valued) for stage in _value_stages(totals, n, series)]
 
 
@@ -148,7 +152,7 @@ def _value_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
 
 
 def _is_quotient(series: Series) -> bool:
-    """Whether its value is a sum that is divided."""
+    """Whether the value of a series is a sum that is divided."""
     percentile = series.aggregation.percentile
     if percentile is not None:
         return percentile.interpolated
@@ -156,7 +160,7 @@ def _is_quotient(series: Series) -> bool:
 
 
 def _value_sql(series: Series) -> tuple[str, int]:
-    """A value that is not divided, as DECIMAL(38, scale), and the scale."""
+    """SQL for a value that is not divided, as DECIMAL(38, scale), and the scale."""
     outermost, decimal = series.aggregation.outermost, series.decimal
     if "sum" in outermost.keeps:
         base = f"power_of_ten({decimal.low_digits})"
@@ -170,7 +174,7 @@ def _value_sql(series: Series) -> tuple[str, int]:
 
 
 def _of_inner(totals: Totals, series: Series) -> Stage:
-    """Each inner reading, in the outer window it lies in."""
+    """`values_seen`: each inner reading, in the outer window that it lies in."""
     inner = totals.inner_of(series)
     columns = {name: f"inner_totals.{name}" for name in (*KEY, "unit")} | {
         "window_index": "inner_totals.window_index",
@@ -197,7 +201,7 @@ def _of_inner(totals: Totals, series: Series) -> Stage:
 
 
 def _split_stages(totals: Totals, series: Series) -> list[Stage]:
-    """From `judged` to `values_seen`, each span's quantity split over the windows it overlaps."""
+    """The stages from `judged` to `values_seen`: each span's quantity is split over the windows that it overlaps."""
     windows = totals.windows
     spans = "\nUNION ALL\n".join(_span_sql(totals, series, slot) for slot in series.slots)
     last_moment = "greatest(span_end - to_microseconds(1), span_start)"
@@ -213,7 +217,7 @@ def _split_stages(totals: Totals, series: Series) -> list[Stage]:
 
 
 def _span_sql(totals: Totals, series: Series, slot: Slot) -> str:
-    """A slot's quantities; one that is not split has no length, at its recorded_at."""
+    """SQL for a slot's quantities and spans; a quantity that is not split has a span without length at recorded_at."""
     rounding, scale = totals.rounding(series), series.decimal.scale
     finer = scale - slot.decimal.scale
     value = f"unscaled(v_{slot.index})"
@@ -255,7 +259,7 @@ def _overlaps_sql(windows: str) -> str:
 
 
 def _parts_sql(series: Series) -> str:
-    """Each part's quantity; NULL where it has more than 38 digits (R18)."""
+    """SQL for each part's quantity; NULL where it has more than 38 digits (R18)."""
     part = from_unscaled_sql("part_units * unit_size", series.decimal.scale)
     columns = {
         **names(SEEN),

@@ -2,7 +2,7 @@
 
     finer → placed → rekeyed → exact_parts → combined → numerators → averages → totals → readings
 
-What does not combine exactly is refused, with what to do instead: a roll-up never guesses.
+Readings that do not combine exactly are refused, with what to do instead: a roll-up never guesses.
 """
 
 from __future__ import annotations
@@ -82,25 +82,25 @@ def rollup(
         return Result(opened.engine, combined, Description("reading", opened.script, combined.notices))
 
 
-# How many digits more a result has than its numerator, or fewer.
+# How many more digits a result has than its numerator, and how many fewer.
 STEPS = ("greatest(result_scale - scale, 0)", f"least(greatest(scale - result_scale, 0), {DIGITS_MAX})")
 # Every reading, in the order of its key.
 ROWS = reading_rows(bundled=False)
 
 
 class CombinedReadings:
-    """Readings that are made of finer ones; none of these is lost, rejected or in conflict."""
+    """Readings that are made of finer readings; no finer reading is lost, rejected or in conflict."""
 
     def __init__(self, opened: OpenedReadings) -> None:
         self.opened, self.engine, self.finer = opened, opened.engine, opened.finer
         self.asked = opened.question
 
     def queries(self) -> list[Query]:
-        """All that runs, in order."""
+        """All queries, in order."""
         return [self.finer.query, SERIES_SCALES, *self.opened.windows.queries(), self._readings(), ROWS]
 
     def fill(self) -> Filled:
-        """Fill `readings`."""
+        """Fill the table `readings`."""
         try:
             self.engine.fill(self.opened.query(self._readings()))
         except Overflow as error:
@@ -110,25 +110,25 @@ class CombinedReadings:
         return Filled(Accounting(read, read, 0, 0, 0, 0), ROWS)
 
     def lost(self) -> Mapping[str, int]:
-        """None: what is there twice is refused when the readings are opened."""
+        """No row: a reading that is there twice is refused when the readings are opened."""
         return {}
 
     def rejects(self) -> Query:
-        """None: what cannot be used is refused when the readings are opened."""
+        """No row: a reading that cannot be used is refused when the readings are opened."""
         return Query(
             "rejects", (Stage("rejects", "no reading is rejected", select({}, "readings", star="*", where=["FALSE"])),)
         )
 
     def conflicts(self) -> Query | None:
-        """None, as with the lost."""
+        """None: a reading that is there twice is refused when the readings are opened."""
         return None
 
     def outcomes(self) -> Query | None:
-        """None: events are not at hand."""
+        """None: a roll-up has no events."""
         return None
 
     def notices(self, accounting: Accounting) -> list[str]:
-        """How many readings were not used."""
+        """The notice of how many readings lie in no new window; none where all lie in one."""
         counted = select({"readings": "count(*)"}, "placed", where=["NOT in_window"])
         count = Stage("outside", "how many lie in no window", counted)
         query = self.opened.query(Query("outside", (self.opened.placed(), count)))
@@ -140,10 +140,13 @@ class CombinedReadings:
 
     def _readings(self) -> Query:
         """`readings`: one row per key and new window, with its id and its exact state."""
-        key = {"dimensions": "kept_dimensions"} if self.asked.dropped else {}
-        key |= {"workspace_id": "CAST(NULL AS VARCHAR)"} if self.asked.across_workspaces else {}
-        replaced = ", ".join(f"{sql} AS {name}" for name, sql in key.items())
-        rekeyed = select({}, "placed", star=f"* REPLACE ({replaced})" if key else "*")
+        replaced = []
+        if self.asked.dropped:
+            replaced.append("kept_dimensions AS dimensions")
+        if self.asked.across_workspaces:
+            replaced.append("CAST(NULL AS VARCHAR) AS workspace_id")
+        star = f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
+        rekeyed = select({}, "placed", star=star)
         rounding = {"result_scale": f"greatest(scale, {self._scale_floor})", "rounding": literal(HALF_EVEN)}
         if self.asked.scale is not None:
             rounding["result_scale"] = str(self.asked.scale)
@@ -171,20 +174,27 @@ class CombinedReadings:
 
     @property
     def _widest(self) -> int:
-        return max((row[0] for row in self.engine.rows("SELECT max(scale) FROM series_scales")), default=0) or 0
+        """The largest scale of the readings' numbers; 0 where there are no readings."""
+        ((scale,),) = self.engine.rows("SELECT max(scale) FROM series_scales")
+        return scale or 0
 
     @property
     def _scale_floor(self) -> int:
-        """The least scale of a result: 18, or the readings' own where none of their numbers says why it is larger."""
+        """The least scale of a result: 18, or the scale of the readings' DECIMAL where no number needs all of it."""
         given = self.finer.scale or 0
-        return given if given > max(SCALE_DEFAULT, self._widest) else SCALE_DEFAULT
+        if given > max(SCALE_DEFAULT, self._widest):
+            return given
+        return SCALE_DEFAULT
 
     def _totals_sql(self, source: str) -> str:
+        """The stage `totals`: the rounded quantity of each reading, and its exact state."""
         text = f"parts_text(high, low, {PART_DIGITS}, scale)"
         if self.asked.digits is not None:
             quantity = case({IS_QUOTIENT: "significant"}, text)
         else:
-            column_scale = self.asked.scale if self.asked.scale is not None else max(self._scale_floor, self._widest)
+            column_scale = self.asked.scale
+            if column_scale is None:
+                column_scale = max(self._scale_floor, self._widest)
             whole = f"rounded * power_of_ten({column_scale} - result_scale)"
             exact = from_unscaled_sql(whole, column_scale)
             quantity = f"TRY_CAST(TRY({exact}) AS DECIMAL({DIGITS_MAX}, {column_scale}))"
@@ -201,9 +211,9 @@ class CombinedReadings:
         return select(columns, source)
 
     def _loses_sql(self) -> str:
-        """Whether a reading keeps its exact value beside its quantity: as its DECIMAL has more digits than the result.
+        """SQL for whether a reading keeps its exact value, too: where its DECIMAL has more digits than the result.
 
-        Of the DECIMAL it was measured in a reading tells only what its own scale and numbers show; 18 is the default.
+        A reading does not say in which DECIMAL it was measured; its scale and its numbers show it, otherwise it is 18.
         """
         if self.asked.digits is not None:
             return "FALSE"

@@ -2,8 +2,8 @@
 
     input [→ objects → parsed] → told → typed → finer
 
-Knows where a reading's fields may be and what of its state each aggregation needs. A value that cannot be used is kept
-with its field as a fault; rollups/combining.py refuses the readings then.
+Knows where a reading's fields may be, and which fields of its state each aggregation needs. A value that cannot be used
+is kept as a fault, with the name of its field; rollups/refusals.py then refuses the readings.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ EXPECTED = {
 
 @dataclass(frozen=True)
 class Finer:
-    """The query that fills `finer`; the scale of the readings' DECIMAL, None for text; what messages call them."""
+    """The query that fills `finer`; the scale of the quantities' DECIMAL, None for text; the input in messages."""
 
     query: Query
     scale: int | None
@@ -132,7 +132,7 @@ def _scale_of(kind: str) -> int | None:
 
 
 def _find(engine: Engine, relation: str, types: Types, where: str) -> dict[str, Column]:
-    """Each field's column, or the member of a STRUCT, of a type that can be used.
+    """Field → its column, or its member of a STRUCT, of a type that can be used.
 
     Raises: SchemaError.
     """
@@ -158,7 +158,7 @@ def _members(engine: Engine, relation: str, types: Types) -> dict[str, Types]:
 
 
 def _place(field: Field, types: Types, members: Mapping[str, Types]) -> Column | None:
-    """The column that a field is in: one of its own before a member of a STRUCT."""
+    """The column of a field: a column of its name, otherwise a member of a STRUCT; None where it has neither."""
     for place in field.places:
         if len(place) == 1 and place[0] in types:
             return Column(identifier(place[0]), types[place[0]])
@@ -170,7 +170,10 @@ def _place(field: Field, types: Types, members: Mapping[str, Types]) -> Column |
 
 
 def _checked(name: str, kind: str, column: Column, where: str) -> Column:
-    """A field's column if its type can be used; one that only ever holds NULL can."""
+    """A field's column, if its type can be used; a column that holds only NULL can.
+
+    Raises: SchemaError.
+    """
     if column.type == '"NULL"' or (column.type == "STRUCT" and kind == "map"):
         return Column(ABSENT)
     expected = _expected(kind, column.type)
@@ -183,7 +186,7 @@ def _checked(name: str, kind: str, column: Column, where: str) -> Column:
 
 
 def _expected(kind: str, type: str) -> str | None:
-    """What a kind of field is expected to have instead of values of a type; None where the type can be used."""
+    """What is expected of a kind of field in place of a type; None where the type can be used."""
     if kind == "map":
         return "a MAP or JSON text" if is_scalar(type) and type not in ("VARCHAR", "JSON") else None
     if kind == "time":
@@ -194,7 +197,7 @@ def _expected(kind: str, type: str) -> str | None:
 
 
 def _plain(column: Column) -> str:
-    """A column as it is; empty text is no value."""
+    """SQL for a column; empty text is NULL."""
     return f"nullif({column.sql}, '')" if column.type == "VARCHAR" else column.sql
 
 
@@ -202,7 +205,7 @@ def _plain(column: Column) -> str:
 
 
 def _typed_sql(types: Types, faults: Sequence[str], where: str) -> str:
-    """Each value in its type, `fault` the first field that has none, and `fault_text` what it has."""
+    """SQL for each value in its type, `fault` for the first faulty field, and `fault_text` for its text."""
     values = {name: _value_sql(name, field.kind, types[name], where) for name, field in FIELDS.items()}
     found = {f"{name}_fault IS NOT NULL": (name, f"{name}_fault") for name in faults}
     for name, field in FIELDS.items():
@@ -236,7 +239,7 @@ def _value_sql(name: str, kind: str, type: str, where: str) -> str:
 
 
 def _number_sql(name: str, type: str) -> str:
-    """A number as plain text, without zeros behind its fraction that say nothing."""
+    """SQL for a number as plain text, without zeros at the end of its fraction."""
     if type != "VARCHAR":
         return f"plain_text({name})"
     plain = {
@@ -247,7 +250,10 @@ def _number_sql(name: str, type: str) -> str:
 
 
 def _map_sql(name: str, type: str, where: str) -> str:
-    """Dimensions as a MAP in the order of their names."""
+    """SQL for dimensions as a MAP in the order of their names.
+
+    Raises: SchemaError.
+    """
     if type in ("VARCHAR", "JSON"):
         is_object = f"json_valid({name}) AND json_type({name}) = 'OBJECT'"
         return case({f"{name} IS NULL": NO_PROPERTIES, is_object: f"in_order(json_members({name}))"})
@@ -263,17 +269,15 @@ def _map_sql(name: str, type: str, where: str) -> str:
 
 
 def _finer_sql(dropped: Sequence[str]) -> str:
-    """`finer`: keys, windows and exact state. What --fill made says nothing, but where its window is."""
+    """`finer`: keys, windows and exact state. A reading that --fill made has no state, only a window."""
     filled = f"record_count = 0 AND NOT ({IS_GAUGE} AND coalesce(carried, FALSE))"
     lacks = {
         f"{IS_QUOTIENT} AND numerator IS NULL": "numerator",
         f"{IS_OVER_KNOWN_TIME} AND divisor_us IS NULL": "divisor_us",
-        **{
-            f"{IS_OF_ONE_RECORD} AND {name} IS NULL": name
-            for name in ("last_recorded_at", "last_metered_at", "last_event_id")
-        },
-        "max_metered_at IS NULL": "max_metered_at",
     }
+    for name in ("last_recorded_at", "last_metered_at", "last_event_id"):
+        lacks[f"{IS_OF_ONE_RECORD} AND {name} IS NULL"] = name
+    lacks["max_metered_at IS NULL"] = "max_metered_at"
     lacking = case((f"NOT ({filled}) AND {condition}", literal(name)) for condition, name in lacks.items())
     columns = {
         "fault": f"coalesce(fault, {lacking})",
@@ -296,7 +300,7 @@ def _finer_sql(dropped: Sequence[str]) -> str:
 
 
 def _kept_dimensions_sql(dropped: Sequence[str]) -> str:
-    """The dimensions that a roll-up does not add up over, as a MAP."""
+    """SQL for the dimensions that a roll-up does not add up over, as a MAP."""
     if not dropped:
         return "dimensions"
     if ALL in dropped:

@@ -1,4 +1,4 @@
-"""Opening of a roll-up: readings are read, what does not combine is refused, and the new windows are cut."""
+"""Opening of a roll-up: readings are read, readings that do not combine are refused, and the new windows are cut."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SERIES_SCALES = Query("series_scales", (load_stage("series_scales"),))
 
 @dataclass(frozen=True)
 class OpenedReadings:
-    """Readings that combine, in the table `finer`, and the windows that they are put into."""
+    """Readings that combine, in the table `finer`, and the new windows that the readings are put into."""
 
     engine: Engine
     question: Question
@@ -52,7 +52,7 @@ class OpenedReadings:
 
 
 def open_readings(machine: Machine, readings: Any, question: Question, periods: Periods) -> OpenedReadings:
-    """Read the readings, refuse what does not combine, and cut the windows.
+    """Read the readings, refuse readings that do not combine, and cut the windows.
 
     Raises: ConfigError, SchemaError, SourceError, QuantityOverflow.
     """
@@ -81,7 +81,10 @@ def open_readings(machine: Machine, readings: Any, question: Question, periods: 
 
 
 def _windows(engine: Engine, periods: Periods, table: Input | None) -> tuple[Windows, dict[str, object]]:
-    """The new windows and the values of their SQL. Where nothing else bounds them, the readings do."""
+    """The new windows and the values of their SQL; windows without bounds are bounded by the readings.
+
+    Raises: ConfigError.
+    """
     bounds = select({"first": "min(finer_start)", "last": "max(finer_end)"}, "finer")
     ((first, last),) = engine.rows(bounds)
     is_bounded = periods.has_bounds or bool(periods.kind)
@@ -101,12 +104,11 @@ def _windows(engine: Engine, periods: Periods, table: Input | None) -> tuple[Win
 
 
 def _without_found_bounds(opened: Windows, periods: Periods) -> Windows:
-    """Subscriptions: the readings bound only those that have no bounds of their own, as a call's would not clip."""
-    columns = {
-        name: f"coalesce({name}, TIMESTAMP {literal(format_time(bound).rstrip('Z'))})"
-        for name, bound in (("starts", opened.start), ("ends", opened.end))
-        if bound
-    }
+    """Windows of subscriptions: the bounds of the readings are for subscriptions without bounds, and clip no other."""
+    columns = {}
+    for name, bound in (("starts", opened.start), ("ends", opened.end)):
+        if bound:
+            columns[name] = f"coalesce({name}, TIMESTAMP {literal(format_time(bound).rstrip('Z'))})"
     own = select(columns, f"(\n{opened.schedule}\n) AS given", star=f"* EXCLUDE ({', '.join(columns)})")
     start, end = periods.windows.bounds
     return replace(

@@ -1,4 +1,4 @@
-"""Refusals: what readings may have that does not combine, each asked of all of them at once.
+"""Refusals: the checks of readings that do not combine; each check looks at all readings at once.
 
 A roll-up never guesses: every message says whose readings they are, why they do not combine, and what to do instead.
 """
@@ -33,19 +33,22 @@ class Checks:
     where: str
 
     def _finer(self, columns: Sequence[str], *, where: Sequence[str]) -> Row | None:
-        """The first of the readings for which all of `where` holds."""
+        """The first reading that fulfils all conditions of `where`; None where there is no such reading."""
         sql = select(names(columns), "finer", where=where, order_by=columns)
         return self._first(Query("finer", (Stage("finer_rows", "the readings in question", sql),)), columns)
 
     def _first(self, query: Query, order: Sequence[str]) -> Row | None:
-        """The first row of a query."""
+        """The first row of a query, in the order of the columns `order`; None where it has no row."""
         source = query.stages[-1].name
         first = Stage("first", "the first of them", select({}, source, star="*", order_by=order) + "\nLIMIT 1")
         rows: list[Row] = self.engine.table(Query(query.name, (*query.stages, first), query.parameters)).to_pylist()
         return rows[0] if rows else None
 
     def all_values(self) -> None:
-        """Every value can be used, and none has more digits than can be added."""
+        """Refuse a value that cannot be used, and numbers of more digits than can be added.
+
+        Raises: SchemaError, QuantityOverflow.
+        """
         bad = self._finer(("fault", "fault_text", "subject", "aggregation"), where=["fault IS NOT NULL"])
         if bad:
             raise self._fault(**bad)
@@ -72,7 +75,10 @@ class Checks:
         return SchemaError(self.where, fault, found=found + whose, expected=expected, hint=hint)
 
     def aggregations(self) -> None:
-        """Every aggregation combines, and no reading holds parts of split records."""
+        """Refuse an aggregation that does not combine, and a reading with parts of split records.
+
+        Raises: ConfigError.
+        """
         found = self.engine.rows("SELECT DISTINCT aggregation FROM finer ORDER BY aggregation")
         problems = [_refusal(name) for (name,) in found if name not in COMBINED]
         if problems:
@@ -85,14 +91,18 @@ class Checks:
             )
 
     def keys(self, dropped: Sequence[str], *, across_workspaces: bool) -> None:
-        """What is dropped is there, and no gauge loses what keeps its levels apart."""
+        """Refuse to drop an unknown dimension, or a dimension or workspace that keeps the levels of gauges apart.
+
+        Raises: ConfigError.
+        """
         known = {row[0] for row in self.engine.rows("SELECT DISTINCT unnest(json_keys(dimensions)) FROM finer")}
         unknown = [name for name in dropped if name != ALL and name not in known]
         if unknown and self.engine.count("finer"):
             hint = did_you_mean(unknown[0], sorted(known)) if known else "the readings have none"
             raise ConfigError(f"drop: found {unknown[0]!r}; expected a dimension of the readings. hint: {hint}")
         merged = {"drop": "kept_dimensions IS DISTINCT FROM dimensions"}
-        merged |= {"across-workspaces": "workspace_id IS NOT NULL"} if across_workspaces else {}
+        if across_workspaces:
+            merged["across-workspaces"] = "workspace_id IS NOT NULL"
         for option, condition in merged.items():
             gauge = self._finer(("aggregation", "unit", "subject"), where=["is_gauge", condition])
             if gauge:
@@ -104,7 +114,10 @@ class Checks:
                 )
 
     def overlaps(self) -> None:
-        """No two readings of one key share time."""
+        """Refuse two readings of one key whose windows share time.
+
+        Raises: ConfigError.
+        """
         query = Query("overlapping", (load_stage("overlapping"),))
         row = self._first(query, ("subject", "finer_start", "next_start", "unit", "aggregation"))
         if row is None:
@@ -122,7 +135,10 @@ class Checks:
         )
 
     def straddling(self, query: Query) -> None:
-        """Every window lies in one new window, or in none."""
+        """Refuse a reading whose window crosses the boundary of a new window.
+
+        Raises: ConfigError.
+        """
         row = self._first(query, ("subject", "finer_start", "unit", "aggregation"))
         if row:
             raise ConfigError(
@@ -131,7 +147,10 @@ class Checks:
             )
 
     def missing(self, query: Query) -> None:
-        """No gauge lacks a reading once it has a level."""
+        """Refuse a gauge that has a level, and no reading in a window before or after it.
+
+        Raises: ConfigError.
+        """
         row = self._first(query, ("subject", "missing_start", "unit", "aggregation"))
         if row:
             raise ConfigError(

@@ -1,7 +1,8 @@
 """Rules: how readings of each aggregation combine, read from the table of aggregations (contract/definitions.py).
 
-A reading keeps one exact state: a number, and of some which record it is. `rules` tells sql/combined.sql how such
-states come together and what the result is divided by; the conditions say which readings have which part of a state.
+A reading keeps one exact state: a number, and, for some aggregations, which record the number is from. The stage
+`rules` tells sql/combined.sql how states come together, and by what the result is divided; the conditions below say
+which readings have which part of a state.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ COMBINED = tuple(definition.name for definition in COMBINING)
 
 
 def _is_one_sql(definitions: Iterable[Definition]) -> str:
-    """Whether a reading is of one of these aggregations."""
+    """SQL for whether a reading is of one of the aggregations."""
     return f"aggregation IN ({', '.join(literal(definition.name) for definition in definitions)})"
 
 

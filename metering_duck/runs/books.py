@@ -1,4 +1,4 @@
-"""Books: what became of every event that was read (R9), whether that balances, and what was taken for granted."""
+"""Books: what became of every event that was read (R9), whether the counts balance, and what a run took for granted."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ COUNTED = ("events", "times_cut", "times_naive")
 
 @dataclass(frozen=True)
 class Accounting(Mapping[str, int]):
-    """What became of every event (R9): read = metered + unmatched + duplicates + conflicts + rejected. Also a mapping.
+    """What became of every event (R9): read = metered + unmatched + duplicates + conflicts + rejected.
+
+    The counts are attributes, and a mapping of their names, too.
 
     `unmatched_entry` and `unmatched_filter` are the two reasons of unmatched (R1), `times_cut` counts times with digits
-    finer than a microsecond (R11), `times_naive` those without an offset; `reasons` counts rejects by reason code.
+    finer than a microsecond (R11), `times_naive` times without an offset; `reasons` counts rejects by reason code.
     """
 
     read: int
@@ -45,7 +47,7 @@ class Accounting(Mapping[str, int]):
         return self.read == self.metered + self.unmatched + self.duplicates + self.conflicts + self.rejected
 
     def to_dict(self) -> dict[str, Any]:
-        """As a plain dict, for JSON."""
+        """The counts as a plain dict, for JSON."""
         return {**asdict(self), "balances": self.balances}
 
     def __getitem__(self, name: str) -> int:
@@ -61,7 +63,7 @@ class Accounting(Mapping[str, int]):
         return len(fields(self)) - 1
 
     def __str__(self) -> str:
-        """One line, for people."""
+        """The counts as one line, for people."""
         parts = [
             f"{self.read:,} read = {self.metered:,} metered",
             f"{self.unmatched:,} unmatched",
@@ -70,18 +72,19 @@ class Accounting(Mapping[str, int]):
             f"{self.rejected:,} rejected",
         ]
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.reasons.items()))
-        return " + ".join(parts) + (f" ({reasons})" if reasons else "")
+        line = " + ".join(parts)
+        return f"{line} ({reasons})" if reasons else line
 
 
 def counted_noun(count: int, noun: str) -> str:
-    """1 duplicate, 2 duplicates."""
+    """A count and its noun, which has an s for many: 1 duplicate, 2 duplicates."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def keep_books(opened: Opened, rows_read: int, lost: Mapping[str, int], rejects: Callable[[], Query]) -> Accounting:
-    """The books of the table `counted` and of the rows that were `lost` to others of their key.
+    """The books of the table `counted`, and of the rows that were `lost` to another row of their key.
 
-    Raises: SourceError where the files are not what they were, or where the books do not balance.
+    Raises: SourceError where a file has changed since it was found, or where the books do not balance.
     """
     check_still(opened.stamps)
     status = "coalesce(status, 'metered')"
@@ -127,7 +130,7 @@ def _reasons(engine: Engine, rejects: Query) -> dict[str, int]:
 
 
 def notices_of(opened: Opened, accounting: Accounting) -> list[str]:
-    """What was taken for granted, one sentence each."""
+    """What a run took for granted, one sentence each."""
     notices, source = list(opened.remarks), opened.source
     if source.types:
         named = first_few(repr(name) for name in source.types)
@@ -146,7 +149,7 @@ def notices_of(opened: Opened, accounting: Accounting) -> list[str]:
 
 
 def _unscheduled(engine: Engine) -> list[str]:
-    """That events are of subjects without any window, if some are."""
+    """The notice that events of subjects without any window made no reading; none where there are no such events."""
     sql = "SELECT CAST(sum(unscheduled) AS BIGINT), min(unscheduled_subject) FROM counted"
     ((events, subject),) = engine.rows(sql)
     if not events:

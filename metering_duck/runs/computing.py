@@ -1,4 +1,4 @@
-"""Computing: what a result is computed by, whether on this machine, on many, or out of readings made before."""
+"""Computing: the protocol by which a result is computed: on this machine, on a cluster, or from finer readings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metering_duck.statements.stages import Query
 
 @dataclass(frozen=True)
 class Filled:
-    """What is there once the tables are filled: the books, and the query that reads the rows."""
+    """What a computing gives once its tables are filled: the books, and the query that reads the rows."""
 
     accounting: Accounting
     rows: Query
@@ -21,23 +21,23 @@ class Filled:
 class Computing(Protocol):
     """Fills the tables of a result, and then knows what became of every row that was read.
 
-    runs/local.py is one on this machine, spark/driver.py one on many, rollups/combining.py one out of readings.
+    runs/local.py computes on this machine, spark/driver.py on a cluster, rollups/combining.py from finer readings.
     """
 
     def queries(self) -> list[Query]:
-        """All that runs, in order, as if keys were repeated and levels large; the last reads the rows. Runs nothing."""
+        """All queries in order, as if keys were repeated and levels large; the last query reads the rows."""
 
     def fill(self) -> Filled:
-        """Fill the tables that the rows are read from. Asked again, it begins anew."""
+        """Fill the tables that the rows are read from; a second call fills them anew."""
 
     def lost(self) -> Mapping[str, int]:
-        """How many rows did not count, since another row of their key did, by verdict."""
+        """Verdict → how many rows did not count because another row of their key did."""
 
     def rejects(self) -> Query:
-        """Every rejected event."""
+        """The query of every rejected event."""
 
     def conflicts(self) -> Query | None:
-        """Every event that lost to another of the same key; None where there is none."""
+        """The query of every event that lost to another event of its key; None where there is no such event."""
 
     def outcomes(self) -> Query | None:
-        """Every event that was read, and what became of it; None where nothing but readings is made."""
+        """The query of every event that was read, and what became of it; None where only readings are made."""

@@ -1,7 +1,7 @@
 """Deduplicating: which keys of the input occur more than once, and which of their rows count (R8).
 
-The hashes of all keys are compared first; only rows of the few that may be repeated are looked at again. Where levels
-are put in order, the moments that are not one event's are found in the same pass (R13).
+The hashes of all keys are compared first; only the rows of the few keys that may be repeated are looked at again. Where
+levels are put in order, the same pass finds the moments that several events share (R13).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from metering_duck.statements.stages import Query, Stage, load_stage
 
 Judge = Compiler | RecordCompiler
 REPEATED_KEYS, TIED_MOMENTS = "repeated_keys", "tied_moments"
-# Table of hashes → its column.
+# Table of hashes → the column with the hashes.
 HASH_COLUMNS = {REPEATED_KEYS: "key_hash", TIED_MOMENTS: "moment_hash"}
 
 
 @dataclass(frozen=True)
 class Deduplicated:
-    """How many rows were read, whether any key of theirs is repeated, and whether events may share their moments."""
+    """How many rows were read, whether a key of the rows is repeated, and whether several events may share a moment."""
 
     rows_read: int = 0
     repeated: bool = False
@@ -46,18 +46,20 @@ class Deduplicated:
 
 
 def orders_levels(slots: Iterable[Slot]) -> bool:
-    """Whether readings put events in order."""
+    """Whether the readings of the slots put events in the order of time."""
     return any(slot.aggregation and slot.aggregation.is_gauge for slot in slots)
 
 
 def deduplicate(opened: Opened, judge: Judge, *, has_levels: bool) -> Deduplicated:
-    """Fill `repeated_keys`, `settled` if there are any, and, where it `has_levels`, `tied_moments`.
+    """Fill the tables `repeated_keys`, `settled` if a key is repeated, and, with `has_levels`, `tied_moments`.
 
     Raises: SourceError for rows that are not in the partition of their time.
     """
     check_partitions(opened, judge)
     known = opened.history.repeated if opened.history else None
-    wanted = [] if opened.source.assume_unique or known is not None else [REPEATED_KEYS]
+    wanted = []
+    if not opened.source.assume_unique and known is None:
+        wanted.append(REPEATED_KEYS)
     if has_levels:
         wanted.append(TIED_MOMENTS)
     if wanted:
@@ -70,11 +72,12 @@ def deduplicate(opened: Opened, judge: Judge, *, has_levels: bool) -> Deduplicat
     repeated = keys is not None and len(keys) > 0
     if repeated:
         opened.fill(settled_query(judge.arrivals(suspects=True), opened.selection.reach))
-    return Deduplicated(rows_read, repeated, tied=TIED_MOMENTS in found and len(found[TIED_MOMENTS]) > 0)
+    tied = TIED_MOMENTS in found and len(found[TIED_MOMENTS]) > 0
+    return Deduplicated(rows_read, repeated, tied)
 
 
 def deduplication_queries(opened: Opened, judge: Judge, *, has_levels: bool) -> list[Query]:
-    """The same in SQL alone, as the script shows it."""
+    """The queries that fill the same tables in SQL alone, as a script shows them."""
     arrivals = judge.arrivals()
     queries = []
     if not opened.source.assume_unique:
@@ -86,7 +89,7 @@ def deduplication_queries(opened: Opened, judge: Judge, *, has_levels: bool) -> 
 
 
 def lost_rows(engine: Engine, found: Deduplicated) -> Mapping[str, int]:
-    """How many rows did not count, since another row of their key did, by verdict."""
+    """Verdict → how many rows did not count because another row of their key did."""
     if not found.repeated:
         return {}
     counts = {"verdict": "verdict", "events": "count(*)"}
@@ -94,12 +97,12 @@ def lost_rows(engine: Engine, found: Deduplicated) -> Mapping[str, int]:
 
 
 def conflicts_query(found: Deduplicated) -> Query | None:
-    """Every event that lost to another of the same key; None where no key is repeated."""
+    """The query of every event that lost to another event of its key; None where no key is repeated."""
     return Query("conflicts", (load_stage("conflicts"),)) if found.repeated else None
 
 
 def check_partitions(opened: Opened, judge: Judge) -> None:
-    """Rows that are not in the partition of their time may be in a file that was left out.
+    """Refuse an input with rows outside of the partition of their time: such rows may be in files that were left out.
 
     Raises: SourceError.
     """
@@ -120,7 +123,7 @@ def check_partitions(opened: Opened, judge: Judge) -> None:
 
 
 def _repeated(opened: Opened, judge: Judge, wanted: Sequence[str]) -> tuple[int, dict[str, Hashes]]:
-    """How many rows there are, and table → the hashes that occur more than once."""
+    """How many rows there are, and, for each wanted table, the hashes that occur more than once."""
     query = key_hashes_query(judge.arrivals(), keys=REPEATED_KEYS in wanted, moments=TIED_MOMENTS in wanted)
     found = {name: RepeatedHashes(opened.engine.directory, name) for name in wanted}
     rows_read = 0
@@ -133,7 +136,7 @@ def _repeated(opened: Opened, judge: Judge, wanted: Sequence[str]) -> tuple[int,
 
 
 def _count_rows(opened: Opened, judge: Judge) -> int:
-    """How many rows the input has, counted apart from what became of them: the books could fail to balance."""
+    """How many rows the input has, counted apart from what became of them, so that the books check both."""
     count = Stage("read", "how many rows were read", "SELECT count(*) AS events FROM arrivals")
     rows = opened.table(Query("read", (*judge.arrivals(), count))).to_pylist()
     return int(rows[0]["events"])

@@ -1,7 +1,7 @@
-"""History: what is already known of the events that a run need not read, so that it reads those of its window only.
+"""History: what is known of the events that a run does not read, so that it reads the events of its window only.
 
 A ledger keeps it: when each file was first seen, which keys occur in other files too, and the level that each gauge has
-when the window begins. With it a window's readings are byte for byte those of all events.
+when the window begins. With a history, a window's readings are byte for byte the readings of all events.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach
 from metering_duck.judging.repeated_hashes import Hashes, as_column
 from metering_duck.statements.quote import literal
 
-# The level of each gauge at a moment: whose and which, since when, which event set it, and how high, as exact text.
+# The level of each gauge at a moment: its key, the time since which the gauge has it, the event that set it, and the
+# level as exact text.
 LEVELS_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("workspace_id", "universe_id", "subject", "dimensions", "unit", "aggregation")]
     + [(name, pa.timestamp("us")) for name in ("recorded_at", "metered_at")]
@@ -28,13 +29,13 @@ LEVEL_KEY = ("workspace_id", "universe_id", "subject", "dimensions")
 
 @dataclass(frozen=True)
 class History:
-    """What a run is told.
+    """What a ledger tells a run.
 
-    `entered` is when each file was first seen, naive UTC: when its events entered, where they do not say so themselves.
-    `repeated` are the hashes of the keys that may occur more than once, None where that is not known; rows of theirs
-    that are out of the window are in `others`. `levels` (LEVELS_SCHEMA) are those that hold when the window begins,
-    None where the levels of all events before it are read. With `numbers_rows`, each row knows its place in its file.
-    `reach` says which events are read of the files, by the window.
+    `entered` is when each file was first seen, naive UTC; an event that does not say when it entered takes that time.
+    `repeated` are the hashes of the keys that may occur more than once, None where they are not known; the files
+    `others` have the rows of such keys outside of the window. `levels` (LEVELS_SCHEMA) are the levels when the window
+    begins, None where all events before the window are read instead. With `numbers_rows`, each row knows its place in
+    its file. `reach` says which events are read of the files, by the window.
     """
 
     entered: Mapping[str, datetime]
@@ -46,17 +47,19 @@ class History:
 
     @property
     def entered_sql(self) -> str:
-        """SQL for when an event entered that does not say so itself."""
+        """SQL for the time when an event entered that does not say its time itself."""
         moments = set(self.entered.values())
-        return f"TIMESTAMP '{moments.pop()}'" if len(moments) == 1 else ENTERED_BY_FILE
+        if len(moments) == 1:
+            return f"TIMESTAMP '{moments.pop()}'"
+        return ENTERED_BY_FILE
 
     @property
     def paths(self) -> list[str]:
-        """All files, those that are only compared with included."""
+        """All files, also the `others`, whose rows are only compared with those of the window."""
         return list(self.entered)
 
     def keep(self, engine: Engine) -> None:
-        """Fill the tables that queries read."""
+        """Fill the tables `entered`, `repeated_keys` and `levels_before`."""
         moments = pa.array(self.entered.values(), pa.timestamp("us"))
         engine.keep("entered", pa.table({"file": self.paths, "entered_at": moments}))
         if self.repeated is not None:
@@ -65,7 +68,7 @@ class History:
             engine.keep("levels_before", self.levels)
 
     def holds(self, column: str, constant: str, engine: Engine) -> bool:
-        """Whether a column that is one constant in all rows read is so in the levels from before, too."""
+        """Whether a column that is one constant in all rows read has that constant in the levels from before, too."""
         if self.levels is None or column not in LEVEL_KEY:
             return True
         same = f"SELECT bool_and({column} IS NOT DISTINCT FROM {constant}) FROM levels_before"
@@ -73,6 +76,6 @@ class History:
 
 
 def widest_before_sql(unit: str, aggregation: str, decimal: str) -> str:
-    """The widest level from before, of one unit and aggregation."""
+    """SQL for the widest level of one unit and aggregation among the levels from before the window."""
     where = f"unit = {unit} AND aggregation = {literal(aggregation)}"
     return f"SELECT max(abs(CAST(level AS {decimal}))) FROM levels_before WHERE {where}"

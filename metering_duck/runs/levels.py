@@ -1,6 +1,6 @@
-"""Levels at the end of a window: what each gauge holds on with into the next one, and the rows behind readings.
+"""Levels at the end of a window, with which each gauge goes into the next window.
 
-Only a ledger asks for them: with the first a later window needs no event from before it (runs/history.py).
+Only a ledger asks for them: with these levels a later window needs no event from before it (runs/history.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def levels_at_end(readings: LocalReadings) -> pa.Table:
 
 
 def levels_only(readings: LocalReadings) -> pa.Table:
-    """The same, where no reading is wanted."""
+    """The level of each gauge when the window ends, where no reading is wanted."""
     readings.settle()
     series, *_ = gauged_queries(readings.totals, readings.judged)
     readings.opened.fill(series)

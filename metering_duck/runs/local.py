@@ -1,4 +1,4 @@
-"""Local: records and readings that are computed on this machine, in one engine, from an input that it reads itself."""
+"""Computing on this machine: records and readings from an input that the engine reads itself."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ from metering_duck.runs.reading_tables import check_overflow, fill_readings, jud
 from metering_duck.statements.stages import Query, Stage
 from metering_duck.windows.periods import NO_WINDOW
 
-# What is counted where no reading is made: what became of the events.
+# The totals where no reading is made: only what became of the events is counted.
 ONLY_BOOKS = Totals((), NO_WINDOW)
 
 
 def compiler_of(config: MeteringConfig, opened: Opened) -> Compiler:
-    """What judges events under a config."""
+    """The compiler of the queries that judge events under a config."""
     question = opened.question
     return Compiler(config, opened.layout, opened.selection, question.aggregation, question.group_by)
 
 
 def record_compiler_of(config: MeteringConfig | None, opened: Opened) -> RecordCompiler:
-    """What judges records; looks which aggregations they have, or what the one that is asked for becomes for each."""
+    """The compiler of the queries that judge records.
+
+    It reads the records first, for the aggregations and units that they have.
+    """
     question = opened.question
     found = (question.aggregation,) if question.aggregation else ()
     judge = RecordCompiler(config, opened.layout, opened.selection, question.aggregation, question.group_by, found)
@@ -49,14 +52,14 @@ def record_compiler_of(config: MeteringConfig | None, opened: Opened) -> RecordC
 
 
 class LocalRecords:
-    """Records of events: a query over the input, its repeated keys settled before."""
+    """Records of events: a query over the input, whose repeated keys are settled before."""
 
     def __init__(self, opened: Opened, compiler: Compiler) -> None:
         self.opened, self.compiler = opened, compiler
         self._found = Deduplicated()
 
     def queries(self) -> list[Query]:
-        """All that runs, as if keys were repeated, unless it is promised that none is."""
+        """All queries, as if keys were repeated, unless the caller promises that no key is."""
         repeated = not self.opened.source.assume_unique
         return [
             *deduplication_queries(self.opened, self.compiler, has_levels=False),
@@ -65,6 +68,7 @@ class LocalRecords:
         ]
 
     def _rows(self, *, repeated: bool) -> Query:
+        """The query of the records."""
         return records_query(self.compiler, repeated=repeated, bundled=self.opened.question.bundled)
 
     def fill(self) -> Filled:
@@ -76,24 +80,24 @@ class LocalRecords:
         return Filled(keep_books(self.opened, self._found.rows_read, self.lost(), self.rejects), rows)
 
     def lost(self) -> Mapping[str, int]:
-        """How many rows did not count, by verdict."""
+        """Verdict → how many rows did not count."""
         return lost_rows(self.opened.engine, self._found)
 
     def rejects(self) -> Query:
-        """Every rejected event."""
+        """The query of every rejected event."""
         return self.opened.query(self.compiler.rejects(repeated=self._found.repeated))
 
     def conflicts(self) -> Query | None:
-        """Every event that lost to another of the same key."""
+        """The query of every event that lost to another event of its key."""
         return conflicts_query(self._found)
 
     def outcomes(self) -> Query | None:
-        """Every event that was read, and what became of it."""
+        """The query of every event that was read, and what became of it."""
         return self.opened.query(outcomes_query(self.compiler, repeated=self._found.repeated))
 
 
 class LocalReadings:
-    """Readings of events or of records: the table `readings`, and all that it is made from."""
+    """Readings of events or of records: the table `readings`, and the tables that it is made from."""
 
     def __init__(self, opened: Opened, judge: Judge) -> None:
         self.opened, self.judge = opened, judge
@@ -102,16 +106,16 @@ class LocalReadings:
 
     @property
     def totals(self) -> Totals:
-        """How the readings are made, as far as it is known by now."""
+        """How the readings are made, as far as is known before or after the tables are filled."""
         return self._totals
 
     @property
     def judged(self) -> list[Stage]:
-        """The stages up to `judged`, as they run."""
+        """The stages up to `judged`, for the repeated keys that were found."""
         return self.judge.judged(repeated=self._found.repeated)
 
     def queries(self) -> list[Query]:
-        """All that runs, as if keys were repeated, moments tied and levels large."""
+        """All queries, as if keys were repeated, moments were shared and levels were large."""
         judged = self.judge.judged(repeated=not self.opened.source.assume_unique)
         totals = replace(self._totals, tied=True, exact_levels=True)
         return [
@@ -124,7 +128,7 @@ class LocalReadings:
 
     @property
     def rows(self) -> Query:
-        """What reads the readings, once they are there."""
+        """The query of the table `readings`, once it is filled."""
         return reading_rows(bundled=self.opened.question.bundled, constants=self._totals.constants)
 
     def fill(self) -> Filled:
@@ -139,30 +143,30 @@ class LocalReadings:
         self._totals = fill_readings(self.opened, judged_here(self.judged), self._totals)
 
     def settle(self) -> None:
-        """Settle repeated keys, and find the moments that are not one event's."""
+        """Settle repeated keys, and find the moments that several events share."""
         has_levels = orders_levels(self.judge.slots)
         self._found = deduplicate(self.opened, self.judge, has_levels=has_levels)
         self._totals = replace(self._totals, tied=self._found.tied)
 
     def lost(self) -> Mapping[str, int]:
-        """How many rows did not count, by verdict."""
+        """Verdict → how many rows did not count."""
         return lost_rows(self.opened.engine, self._found)
 
     def rejects(self) -> Query:
-        """Every rejected event."""
+        """The query of every rejected event."""
         return self.opened.query(self.judge.rejects(repeated=self._found.repeated))
 
     def conflicts(self) -> Query | None:
-        """Every event that lost to another of the same key."""
+        """The query of every event that lost to another event of its key."""
         return conflicts_query(self._found)
 
     def outcomes(self) -> Query | None:
-        """None: events were judged for readings alone."""
+        """None: events were judged for readings only."""
         return None
 
 
 def totals_of(opened: Opened, judge: Judge) -> Totals:
-    """How the readings of an input are made, before anything of it is known."""
+    """How the readings of an input are made, before any row is read."""
     history = opened.history
     constants = judge.constants
     if history is not None:

@@ -15,7 +15,7 @@ HASHES_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run may use, and how it tells its progress. None of it changes an answer (R23)."""
+    """What a run may use of the machine, and how it tells its progress; no value here changes an answer (R23)."""
 
     threads: int | None = None
     memory_limit: str | None = None
@@ -23,6 +23,6 @@ class Machine:
     progress: Progress | None = None
 
     def engine(self) -> Engine:
-        """A new engine."""
+        """A new engine with these limits."""
         directory = None if self.temp_dir is None else str(self.temp_dir)
         return Engine(threads=self.threads, memory_limit=self.memory_limit, temp_dir=directory, progress=self.progress)

@@ -1,6 +1,6 @@
 """Opening: an input is found, its files are allowed, the engine is locked, and the input's layout is learnt.
 
-What is known then is one frozen value, from which everything else is computed.
+The result is one frozen value, `Opened`, from which everything else is computed.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ ReadBy = Callable[[Engine, Input], Input]
 class Opened:
     """An input that is open in a locked engine, its windows cut: all that is known before anything is computed.
 
-    `parameters` are the values of statements. `stamps` say what the files were when they were found. `remarks` are
-    notices of the input. `reads` says what will be opened, `shell` how DuckDB's shell reads the same. `history` is what
-    is known of events that are not read.
+    `parameters` are the values that are bound to statements. `stamps` are path → a value that changes with the file, as
+    it was when the file was found. `remarks` are notices about the input. `reads` says which files will be opened,
+    `shell` how DuckDB's shell reads the input. `history` is what is known of events that are not read.
     """
 
     engine: Engine
@@ -76,7 +76,7 @@ class Opened:
         return self.engine.table(self.query(query))
 
     def noting(self, remarks: Iterable[str]) -> Opened:
-        """The same, with more remarks."""
+        """This opened input with more remarks."""
         return replace(self, remarks=(*self.remarks, *remarks))
 
     def script(self, queries: Iterable[Query]) -> str:
@@ -86,7 +86,7 @@ class Opened:
 
 @contextlib.contextmanager
 def closed_on_failure(engine: Engine) -> Iterator[None]:
-    """Close an engine that nobody will get."""
+    """Close the engine if the block raises, since then no result will close it."""
     try:
         yield
     except BaseException:
@@ -106,8 +106,8 @@ def open_input(
 ) -> Opened:
     """Find the input, allow its files, lock the engine, cut the windows, and learn the input's layout.
 
-    `reach` says which events the readings need, where the input is partitioned by time. Where something else reads it,
-    `read_by` gives rows like those that it has, and no row of a file is read here.
+    `reach` says which events the readings need, where the input is partitioned by time. Where another engine reads the
+    input, `read_by` gives a few rows like those of the input, and no row of a file is read here.
 
     Raises: ConfigError, SchemaError, SourceError.
     """
@@ -147,7 +147,7 @@ def open_input(
 
 
 def selection_of(source: Source, question: Question, history: History | None = None) -> Selection:
-    """Which of the events are seen, by all that is asked and known."""
+    """Which events are seen, by the source, the question and the history."""
     return Selection(
         question.workspaces,
         question.universes,
@@ -161,7 +161,7 @@ def selection_of(source: Source, question: Question, history: History | None = N
 
 
 def fill_windows(engine: Engine, windows: Windows, parameters: Mapping[str, object]) -> None:
-    """Fill `windows` and what looks them up.
+    """Fill the table `windows`, and the tables by which windows are looked up.
 
     Raises: ConfigError for windows that overlap.
     """
@@ -174,7 +174,7 @@ def fill_windows(engine: Engine, windows: Windows, parameters: Mapping[str, obje
 def _narrowed(
     engine: Engine, whole: Input, source: Source, selection: Selection, windows: Windows, reach: Reach
 ) -> tuple[Input, TimePartition | None, tuple[str, ...]]:
-    """The input without what it says itself that it is not asked for, how it is partitioned by time, and remarks."""
+    """The input without the files or rows that it knows are not needed, its partition by time, and remarks."""
     mapping = FieldMap(source.map, field_names(records=source.is_records))
     times = None
     if source.time_partition is not None:
@@ -184,13 +184,13 @@ def _narrowed(
 
 
 def _tenants(source: Source, selection: Selection) -> dict[str, tuple[str, ...]]:
-    """Field → the values of it that are asked for, as the input itself has them."""
+    """Field → the values that are asked for, as they are written in the input."""
     if source.shape is not None and source.shape.is_wrapped:
-        # What is beside the event is not the event's.
+        # The columns beside a wrapped event are not fields of the event.
         return {}
     tenants = {column: values for column, (_, values) in selection.columns.items()}
     if source.universes:
-        # What is asked for are their new names.
+        # The universes are asked for by their other names, which the input does not have.
         del tenants["universe_id"]
     return tenants
 
@@ -199,7 +199,13 @@ def _bounds(engine: Engine, windows: Windows, reach: Reach) -> tuple[datetime | 
     """From when to when events are needed; None where there is no bound."""
     bounds = {"first": "min(window_start)", "last": "max(window_end)"}
     ((first, last),) = engine.rows(select(bounds, windows.name))
-    return (first if reach == "window" else None), (None if reach == "all" else last)
+    match reach:
+        case "window":
+            return first, last
+        case "before":
+            return None, last
+        case "all":
+            return None, None
 
 
 def _learn_layout(
@@ -210,7 +216,7 @@ def _learn_layout(
     history: History | None,
     read_by: ReadBy | None,
 ) -> Layout:
-    """Where the input's fields are, its universes under their other names; which of its files count, if not all do."""
+    """The input's layout, with the other names of its universes, and, by the history, the files whose rows count."""
     numbers_rows = history is not None and history.numbers_rows
     learnt = open_source(engine, needed, source, numbers_rows=numbers_rows, read_by=read_by)
     layout = replace(learnt, partition=partition).with_universes(source.universes)

@@ -14,13 +14,13 @@ from metering_duck.windows.periods import Periods
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked; checked by whoever makes one (calls/arguments.py, ledger/stored.py).
+    """What is asked; the code that makes a question checks its values (calls/arguments.py, ledger/stored.py).
 
-    `periods` are the windows of readings; records have none. `aggregation` replaces those of the config. No name in
-    `workspaces`, `universes` or `subjects` is all of them. `renamed` are universes that have another name in what is
-    made of their events, though not in the events' keys. `dropped` are the dimensions that a roll-up adds up over.
-    What entered after `as_of` is left out. `clock` is when events entered that do not say so, and when readings were
-    made; None is now.
+    `periods` are the windows of readings; records have none. `aggregation` replaces the aggregations of the config.
+    Without a name in `workspaces`, `universes` or `subjects`, all of them are asked for. `renamed` are universes that
+    have another name in what is made of their events, though not in the events' keys. `dropped` are the dimensions that
+    a roll-up adds up over. Events that entered after `as_of` are left out. `clock` is the time when events entered that
+    do not say it themselves, and the time when readings were made; None is now.
     """
 
     periods: Periods | None = None
@@ -42,13 +42,16 @@ class Question:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """Its moments and subjects as values of statements; naive, since SQL's TIMESTAMP is UTC here."""
-        moments = {"clock": self.clock or datetime.now(UTC), "as_of": self.as_of}
-        naive = {name: at.astimezone(UTC).replace(tzinfo=None) for name, at in moments.items() if at is not None}
-        return naive | {f"subject_{n}": name for n, name in enumerate(self.subjects)}
+        """The moments and subjects as values of statements; moments are naive, since SQL's TIMESTAMP is UTC here."""
+        values: dict[str, object] = {"clock": _naive(self.clock or datetime.now(UTC))}
+        if self.as_of is not None:
+            values["as_of"] = _naive(self.as_of)
+        for n, name in enumerate(self.subjects):
+            values[f"subject_{n}"] = name
+        return values
 
     def totals(self, windows: Windows, slots: Sequence[Slot], constants: Mapping[str, str]) -> Totals:
-        """The readings that are asked for, of these slots, where `constants` are the same in every row."""
+        """How the readings of the slots are made; `constants` are the columns that are the same in every row."""
         return Totals(
             tuple(slots),
             windows,
@@ -59,3 +62,8 @@ class Question:
             self.fill,
             constant_fields=tuple(constants.items()),
         )
+
+
+def _naive(moment: datetime) -> datetime:
+    """A moment in UTC, without its zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)

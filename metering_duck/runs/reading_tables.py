@@ -1,7 +1,7 @@
-"""Reading tables: the tables from `counted` to `readings` are filled one after another, and none holds a false number.
+"""Reading tables: the tables from `counted` to `readings` are filled one after another, without a false number.
 
-A sum that passes 38 digits on its way is added again in two parts; a quantity that does not fit in its DECIMAL is an
-error that says whose it is (R18).
+A sum that passes 38 digits while it is added is added again in two parts; a quantity that does not fit in its DECIMAL
+is an error that says whose quantity it is (R18).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from metering_duck.windows.cutting import WINDOWS_MAX
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows that are judged, as stages up to `judged`, and how their counters are counted.
+    """Judged rows, as stages up to `judged`, and how their counters are counted.
 
-    `counted` gives the query of the table `counted`; `widest_sql` is, of a slot's number, SQL over `widest_source` for
-    the widest level that it has.
+    `counted` gives the query of the table `counted`; `widest_sql` takes the number of a slot, and gives SQL over
+    `widest_source` for the widest level of that slot.
     """
 
     stages: tuple[Stage, ...]
@@ -51,9 +51,9 @@ def judged_here(stages: Sequence[Stage]) -> Judged:
 
 
 def fill_readings(opened: Opened, judged: Judged, totals: Totals) -> Totals:
-    """Fill `readings`, and all that it is made from; gives back how the sums were added in the end.
+    """Fill the table `readings` and the tables that it is made from; gives back how the sums were added at last.
 
-    Quantities of `readings` that do not fit are not looked for yet: see `check_overflow`.
+    Quantities of `readings` that do not fit are found by `check_overflow`, which the caller calls.
 
     Raises: QuantityOverflow, ConfigError for too many inner windows.
     """
@@ -82,7 +82,10 @@ def _fill(opened: Opened, judged: Judged, totals: Totals) -> Totals:
 
 
 def _fill_in_parts(opened: Opened, judged: Judged, totals: Totals) -> Totals:
-    """What still has more than 38 digits when it is added in two parts is a running sum of deltas (R18)."""
+    """Fill the tables with sums in two parts; only a running sum of deltas can then pass 38 digits (R18).
+
+    Raises: QuantityOverflow.
+    """
     try:
         return _fill(opened, judged, totals)
     except Overflow:
@@ -97,7 +100,7 @@ def _fill_in_parts(opened: Opened, judged: Judged, totals: Totals) -> Totals:
 
 
 def _levels_are_large(engine: Engine, judged: Judged, totals: Totals) -> bool:
-    """Whether a sum of level × time may pass 38 digits: of a window it is at most the widest level × its length."""
+    """Whether a sum of level × time may pass 38 digits; it is at most the widest level × the longest window."""
     if not totals.weighed:
         return False
     longest = "max(epoch_us(window_end) - epoch_us(window_start))"
@@ -116,7 +119,10 @@ def _levels_are_large(engine: Engine, judged: Judged, totals: Totals) -> bool:
 
 
 def _check_inner_windows(engine: Engine, totals: Totals) -> None:
-    """Inner windows are not too many to list."""
+    """Refuse an aggregation that cuts too many inner windows to list.
+
+    Raises: ConfigError.
+    """
     for text, interval in totals.inner_intervals:
         length = f"sum((epoch_us(window_end) - epoch_us(window_start)) // {interval.shortest_us} + 1)"
         ((count,),) = engine.rows(select({"inner_windows": length}, totals.windows.name))
@@ -127,7 +133,7 @@ def _check_inner_windows(engine: Engine, totals: Totals) -> None:
 
 
 def check_overflow(engine: Engine, table: str, windows: str | None = None) -> None:
-    """A reading whose quantity does not fit is no reading, but an error that says whose (R18).
+    """Refuse a reading whose quantity does not fit in its DECIMAL; the error says whose reading it is (R18).
 
     Raises: QuantityOverflow.
     """

@@ -1,4 +1,4 @@
-"""Results: what a run gives back, computed when it is first read: rows, and the books of what became of the events."""
+"""Results: a run's rows, and the books of what became of the events; both are computed when they are first read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Description:
     """What a result says of itself without being computed.
 
     `shape` is what a row is, `script` writes queries as one SQL script, `notices` says what was taken for granted, and
-    `reads` which files are opened, None where they were read already.
+    `reads` which files are opened, None where the files were read already.
     """
 
     shape: str
@@ -51,7 +51,7 @@ class Result(Rows):
     """
 
     def __init__(self, engine: Engine, computing: Computing, description: Description, *, strict: bool = False) -> None:
-        # Made once before anything runs, so that a config's faults are found first.
+        # The queries are made once before anything runs, so that faults of the config are found first.
         rows = computing.queries()[-1]
         super().__init__(engine, rows, description.shape, JSON_SQL.get(description.shape))
         self._computing, self._description, self._strict = computing, description, strict
@@ -66,7 +66,7 @@ class Result(Rows):
         return self._computed().accounting
 
     def _computed(self) -> Filled:
-        """Compute what is not computed yet."""
+        """The books and the query of the rows, computed at the first call."""
         self._check_open()
         with self._lock:
             if self._filled is None:
@@ -105,18 +105,18 @@ class Result(Rows):
 
     @property
     def sql(self) -> str:
-        """All that runs, in order, with the run's values in place of its parameters: a script for the DuckDB shell."""
+        """All queries, in order, with the run's values in place of its parameters: a script for the DuckDB shell."""
         return self._description.script(self._computing.queries())
 
     def stage_sql(self, name: str) -> str:
         """One stage's SQL, or a whole query's.
 
-        Raises: ConfigError for a stage that there is not, with those that there are.
+        Raises: ConfigError for an unknown stage, with the names of all stages.
         """
         return stage_text(self._computing.queries(), name)
 
     def _rows(self) -> Query:
-        """The query of the rows, everything before it computed."""
+        """The query of the rows, after the tables that it reads are filled."""
         return self._computed().rows
 
     def inspect(self, name: str, sql: str) -> list[dict[str, Any]]:
@@ -174,12 +174,13 @@ class Result(Rows):
             )
 
     def __repr__(self) -> str:
-        """What it is, and what it found if it has been read."""
-        return f"<Result of {self.shape}s: {self._filled.accounting if self._filled else 'not read yet'}>"
+        """What a row is, and the books if they have been computed."""
+        found = self._filled.accounting if self._filled else "not read yet"
+        return f"<Result of {self.shape}s: {found}>"
 
 
 def result_of(opened: Opened, computing: Computing, row: str) -> Result:
-    """What is computed of an input; a `row` is a record or a reading, or all of one event or window together."""
+    """The result of an input; a `row` is a record or a reading, which a bundled question puts together."""
     question = opened.question
     shape = f"{row}-bundle" if question.bundled else row
     description = Description(shape, opened.script, partial(notices_of, opened), opened.reads)

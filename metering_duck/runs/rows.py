@@ -1,6 +1,6 @@
 """Rows: one query's rows, as Arrow, DataFrames, dicts and files.
 
-They own their engine and close it when they are closed or forgotten. outputs/writing.py puts them into files.
+Rows own their engine, and close it when they are closed or forgotten. outputs/writing.py writes them to files.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Rows:
         return self._engine.table(limited(self._rows(), 0)).schema
 
     def _check_open(self) -> None:
-        """Refuse to read what is closed."""
+        """Refuse to read rows that are closed."""
         if not self._finalizer.alive:
             raise ConfigError("result: is closed; expected an open one. hint: read it inside its with statement")
 
@@ -148,11 +148,11 @@ class Rows:
         self._finalizer()
 
     def first(self, count: int) -> Rows:
-        """The first rows only; they own the engine from now on."""
+        """The first rows only; the new rows own the engine from now on."""
         return self.handed_over(limited(self._rows(), count), self._shape)
 
     def handed_over(self, query: Query, shape: str) -> Rows:
-        """The rows of another query of the same engine, which they own from now on."""
+        """The rows of another query of the same engine; the new rows own the engine from now on."""
         self._finalizer.detach()
         return Rows(self._engine, query, shape)
 

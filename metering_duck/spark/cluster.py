@@ -1,8 +1,8 @@
-"""Spark: it reads the input, runs each step in its tasks, and brings parts together by its shuffle.
+"""Spark as a cluster: Spark reads the input, runs each step in its tasks, and brings parts together by its shuffle.
 
     aggregate("s3://lake/events/", config, start=…, end=…, engine="spark", master="spark://host:7077")
 
-A session that runs already (spark-submit, Databricks, Spark Connect) is taken as it is; else one is started.
+A session that runs already (spark-submit, Databricks, Spark Connect) is used as it is; otherwise one is started.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RANGE_ROWS = 1 << 20
 
 
 class Spark:
-    """A Spark session, and an input that it reads: files, a table, or a DataFrame of its own."""
+    """A Spark session, and the input that Spark reads: files, a table, or a DataFrame of the session."""
 
     def __init__(self, master: str | None, frame: Any = None) -> None:
         self.master, self.frame = master, frame
@@ -43,23 +43,23 @@ class Spark:
 
     @cached_property
     def session(self) -> Any:
-        """The DataFrame's own, or one that is started when it is needed."""
+        """The session of the DataFrame, or a session that is started when it is first needed."""
         if self.frame is not None:
             return self.frame.sparkSession
         session = self._opened.enter_context(own_session(self.master))
-        # A result that nobody closed: what Connect has running would keep the process from its end.
+        # If nobody closes the result, the threads of Connect would keep the process from ending.
         atexit.register(self.close)
         return session
 
     @cached_property
     def buckets(self) -> int:
-        """How many tasks parts are spread over: two for each core that Spark has, whatever a session can say of it."""
+        """How many tasks parts are spread over: two for each core of Spark, which any session can count by a query."""
         with errors("engine"):
             parts = self.session.range(RANGE_ROWS).selectExpr("spark_partition_id() AS part")
             return 2 * int(parts.distinct().count())
 
     def close(self) -> None:
-        """Leave the session; one of a user goes on as it was."""
+        """Leave the session; a user's own session goes on as it was."""
         atexit.unregister(self.close)
         self._opened.close()
 
@@ -78,31 +78,32 @@ class Spark:
             )
 
     def _first_texts(self, first: pa.Table) -> list[pa.Table]:
-        """Of text columns that say nothing in the first rows, a row that does: it tells how the column is meant."""
+        """For each text column that is empty in the first rows, a row with a text: it tells what the column holds."""
         found = []
         for name, kind in zip(first.schema.names, first.schema.types, strict=True):
             if pa.types.is_string(kind) and not any(str(text or "").strip() for text in first[name].to_pylist()):
-                told = self.frame.where(f"trim({quoted(name)}) <> ''")
-                told = told.orderBy(FILE_COLUMN) if FILE_COLUMN in first.schema.names else told
-                found.append(told.limit(1).toArrow())
+                rows = self.frame.where(f"trim({quoted(name)}) <> ''")
+                if FILE_COLUMN in first.schema.names:
+                    rows = rows.orderBy(FILE_COLUMN)
+                found.append(rows.limit(1).toArrow())
         return found
 
     def scan(self, work: Work, step: str, columns: Iterable[str]) -> Any:
-        """The parts that a step gives of the input's rows."""
-        # A name may have dots and quotes in it, of which Spark makes something else on the way into a task.
+        """The parts that a step makes of the input's rows."""
+        # Columns are numbered on the way into a task: Spark would change a name with dots or quotes in it.
         wanted = list(columns)
         with errors("engine"):
             numbered = [self.frame[quoted(name)].alias(f"c{n}") for n, name in enumerate(wanted)]
             return self.frame.select(*numbered).mapInArrow(partial(_run_named, wanted, work, step), PARTS_DDL)
 
     def keep(self, parts: Any) -> Any:
-        """The same parts, in the workers' memory or on their disks, until the readings are here."""
+        """The parts, kept in the workers' memory or on their disks until the readings are on the driver."""
         with errors("engine"):
             self.kept.append(parts.persist())
         return self.kept[-1]
 
     def gather(self, work: Work, step: str, parts: Iterable[Any], kinds: Sequence[str] = ()) -> Any:
-        """The parts that a step gives of all parts, or those of some kinds, those of one bucket in one task."""
+        """The parts that a step makes of `parts`, or of some `kinds` of them; one task takes all parts of a bucket."""
         with errors("engine"):
             together = reduce(lambda some, more: some.unionAll(more), parts)
             if kinds:
@@ -115,7 +116,7 @@ class Spark:
         return parts.repartition(self.buckets, "bucket")
 
     def collect(self, parts: Any) -> Iterator[Part]:
-        """The parts, here; computed once, all tasks beside each other, and then brought one by one."""
+        """The parts, brought to the driver one by one, after all tasks have computed them in parallel."""
         with errors("engine"):
             computed = self.keep(parts)
             try:
@@ -133,7 +134,7 @@ class Spark:
 
 
 def open_spark(master: str | None, events: Any) -> Spark:
-    """The engine, before any session is started; with `events`, where they are a DataFrame, on its own session.
+    """The cluster, before a session is started; where `events` are a DataFrame, on the session of the DataFrame.
 
     Raises: ConfigError where there is no pyspark, or no Java for it; SourceError where no master answers.
     """
@@ -149,5 +150,5 @@ def open_spark(master: str | None, events: Any) -> Spark:
 
 
 def _run_named(names: list[str], work: Work, step: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """A task whose rows have their names again."""
+    """A task over rows whose numbered columns get their names back."""
     return run_task(work, step, (batch.rename_columns(names) for batch in batches))

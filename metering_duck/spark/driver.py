@@ -1,7 +1,7 @@
-"""Distributed: readings that are computed by an engine of many machines, put together on this one.
+"""The driver: readings are computed by a cluster of many machines, and put together on this machine.
 
-The driver checks the config, cuts the windows and learns the layout as on one machine, over no rows; then the rows go
-through the steps of spark/tasks.py wherever they lie, and what comes back fills the same tables.
+The driver checks the config, cuts the windows and learns the layout as for one machine, over no rows. Then the tasks of
+spark/tasks.py take the rows where they lie, and the parts that they give fill the tables of one machine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from metering_duck.spark.work import ROWS, Work
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
 
-# What a task may take before it spills, where nothing else is said: several run beside each other on a worker.
+# The memory of a task before it spills, without another limit: several tasks run at once on a worker.
 TASK_MEMORY = "1GB"
 LOST_SCHEMA = pa.schema([("verdict", pa.string()), ("events", pa.int64())])
 REJECTS_ORDER = ("workspace_id", "universe_id", "id", '"time"', "measurement", '"text"', "reason", "file")
@@ -47,7 +47,7 @@ TABLES = {"readings": "readings", "books": "counted", "rejects": "rejects", "con
 def open_on_cluster(
     cluster: Cluster, machine: Machine, given: Any, source: Source, question: Question, reach: Reach
 ) -> tuple[Opened, pa.Schema]:
-    """An input that a cluster reads, its layout learnt here, and the columns that its rows have there."""
+    """An input that a cluster reads, whose layout is learnt here; and the columns that its rows have on the cluster."""
     schemas: list[pa.Schema] = []
 
     def read_by(engine: Engine, found: Input) -> GivenTable:
@@ -67,7 +67,7 @@ def open_on_cluster(
 class DistributedReadings:
     """Readings of events that are counted on a cluster.
 
-    The tables are first filled on this machine, of no row: they have the columns that parts are inserted by.
+    The tables are first filled on this machine without a row: they then have the columns of the parts to insert.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class DistributedReadings:
         self._of_no_rows = LocalReadings(opened, compiler)
 
     def queries(self) -> list[Query]:
-        """What one machine would run."""
+        """The queries that one machine would run."""
         return self._of_no_rows.queries()
 
     def fill(self) -> Filled:
-        """Fill `readings`, and the books of all rows, by the parts that tasks give."""
+        """Fill `readings` with the parts that tasks give, and keep the books of all rows."""
         engine = self.opened.engine
         engine.rows(f"DELETE FROM {ROWS}")
         self._of_no_rows.fill_tables()
@@ -101,13 +101,13 @@ class DistributedReadings:
         return Filled(keep_books(self.opened, rows_read, self.lost(), self.rejects), self._of_no_rows.rows)
 
     def _work(self) -> Work:
-        """What every task is told; fills `counted`, of no row, as it is counted there."""
+        """The work of every task. Fills the table `counted` without a row, for the columns that tasks count."""
         opened = self.opened
         windows = {query.name: self._table(query.name) for query in opened.windows.queries()}
         work = Work(
             self.schema,
             opened.source,
-            # The windows are cut already; the table that they are from stays here.
+            # Tasks get the windows as tables; the periods, from which they are cut, stay here.
             replace(opened.question, periods=None),
             self.of_tasks,
             self.compiler,
@@ -125,24 +125,25 @@ class DistributedReadings:
         return replace(work, part_schemas=parts)
 
     def _table(self, name: str) -> pa.Table:
+        """All rows of a table of this machine."""
         whole = Stage(name, "the whole table", select({}, name, star="*"))
         return self.opened.engine.table(Query(name, (whole,)))
 
     def lost(self) -> Mapping[str, int]:
-        """How many rows did not count, by verdict, of all tasks."""
+        """Verdict → how many rows of all tasks did not count."""
         counts = {"verdict": "verdict", "events": "CAST(sum(events) AS BIGINT)"}
         return dict(self.opened.engine.rows(select(counts, "lost", group_by=["verdict"])))
 
     def rejects(self) -> Query:
-        """Every rejected event."""
+        """The query of every rejected event."""
         rejects = select({}, "rejects", star="*", order_by=REJECTS_ORDER)
         return Query("rejects", (Stage("rejects_in_order", "in a fixed order", rejects),))
 
     def conflicts(self) -> Query | None:
-        """Every event that lost to another of the same key."""
+        """The query of every event that lost to another event of its key."""
         conflicts = select({}, "conflicts", star="*", order_by=CONFLICTS_ORDER)
         return Query("conflicts", (Stage("conflicts_in_order", "in a fixed order", conflicts),))
 
     def outcomes(self) -> Query | None:
-        """None: events were judged for readings alone."""
+        """None: events were judged for readings only."""
         return None

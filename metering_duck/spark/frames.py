@@ -1,4 +1,4 @@
-"""Inputs as Spark DataFrames: which kinds Spark reads, and how each of them is told to it."""
+"""Inputs as Spark DataFrames: which kinds of input Spark reads, and how."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from metering_duck.inputs.input import OF_THIS_MACHINE
 from metering_duck.inputs.wanted_rows import WantedRows
 from metering_duck.outputs.trees import NO_VALUE
 
-# Where Spark says which file a row is of.
+# The column in which Spark says which file a row is from.
 HIDDEN_COLUMN = "_metadata"
 
 
 @dataclass(frozen=True)
 class Frames:
-    """An input as a DataFrame of all `rows`, and as one whose first rows are the input's `first`."""
+    """An input as a DataFrame of all `rows`, and a DataFrame `first` that begins with the input's first rows."""
 
     rows: Any
     first: Any
@@ -33,13 +33,13 @@ class Frames:
 
 @dataclass(frozen=True)
 class FrameReader:
-    """What reads inputs with Spark; `session` starts one if need be. The times of the columns `old_times` are INT96."""
+    """Reads inputs with Spark; `session` starts a session if there is none. `old_times` are columns of INT96 times."""
 
     session: Callable[[], Any]
     old_times: Sequence[str]
 
     def read_parquet(self, files: FileSet) -> Frames:
-        """Parquet files; what comes first is of the first file, as on one machine."""
+        """The rows of Parquet files; the first rows are those of the first file, as on one machine."""
         rows = self._read_files(files)
         if len(files.paths) == 1:
             return Frames(rows, rows)
@@ -47,12 +47,12 @@ class FrameReader:
         return Frames(rows, rows.limit(0).unionByName(only, True))
 
     def read_delta(self, place: str, version: str, wanted: WantedRows) -> Frames:
-        """A Delta table at a version, by what the cluster has for it."""
+        """A Delta table at a version, read by the library for Delta on the cluster."""
         rows = self.session().read.format("delta").option("versionAsOf", version).load(_url(place))
         return _filtered(rows, wanted)
 
     def read_iceberg(self, place: str, snapshot: str, wanted: WantedRows) -> Frames:
-        """An Iceberg table at a snapshot, by the catalog that the cluster has for it."""
+        """An Iceberg table at a snapshot, found by a catalog of the cluster."""
         table = place.replace("/", ".", 1)
         if snapshot == NO_SNAPSHOT:
             rows = self.session().read.table(table).where("FALSE")
@@ -61,7 +61,7 @@ class FrameReader:
         return _filtered(rows, wanted)
 
     def read_frame(self, frame: Any) -> Frames:
-        """A DataFrame of the user's."""
+        """The DataFrame of a user."""
         if not is_spark_frame(frame):
             self.refuse("a Spark DataFrame", OF_THIS_MACHINE)
         return Frames(frame, frame)
@@ -77,9 +77,9 @@ class FrameReader:
         )
 
     def _read_files(self, files: FileSet) -> Any:
-        """Parquet, with the file of each row, and with what folders say in columns of their names."""
+        """Parquet files, with columns for the file of each row, and for the Hive partitions in its folders."""
         _check_files(files)
-        # Folders are ours to read: Spark takes those of one tree at a time, and guesses at what they mean.
+        # Partitions are taken from the paths here: Spark reads those of one tree only, and guesses their types.
         read = self.session().read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
         rows = read.parquet(*(_url(path) for path in files.paths))
         check_not_ours(rows.columns, files.name)
@@ -99,7 +99,7 @@ class FrameReader:
 
 
 def is_spark_frame(given: Any) -> bool:
-    """Whether this is a Spark DataFrame."""
+    """Whether an object is a Spark DataFrame."""
     return type(given).__module__.startswith("pyspark.sql") and hasattr(given, "mapInArrow")
 
 
@@ -109,7 +109,7 @@ def quoted(name: str) -> str:
 
 
 def _filtered(rows: Any, wanted: WantedRows) -> Frames:
-    """The rows of a table that are asked for."""
+    """The wanted rows of a table."""
     for column, texts in wanted.texts.items():
         rows = rows.where(rows[quoted(column)].isin(list(texts)))
     for column, bounds in wanted.times.items():
@@ -120,7 +120,7 @@ def _filtered(rows: Any, wanted: WantedRows) -> Frames:
 
 
 def _check_files(files: FileSet) -> None:
-    """Spark passes over files that seem hidden, without a word, and takes some characters for a pattern.
+    """Refuse paths that Spark reads otherwise: it skips hidden files silently, and takes some marks for a pattern.
 
     Raises: SourceError.
     """
@@ -140,7 +140,7 @@ def _check_files(files: FileSet) -> None:
 
 
 def check_places(old_times: Iterable[str], columns: Sequence[str], where: str) -> None:
-    """Inside of a column, the zone that Spark gives to a time of the type INT96 stays.
+    """Refuse INT96 times inside of a STRUCT or a list, where the zone that Spark gives them cannot be taken off.
 
     Raises: SchemaError.
     """
@@ -151,14 +151,14 @@ def check_places(old_times: Iterable[str], columns: Sequence[str], where: str) -
 
 
 def _url(path: str) -> str:
-    """A path as Hadoop calls it."""
+    """A path as the URL by which Hadoop opens it."""
     if not scheme_of(path):
         return f"file://{os.path.abspath(path)}"
     return re.sub("^s3://", "s3a://", path)
 
 
 def _file_sql(path: str) -> str:
-    """The file of each row as it is called without Spark."""
+    """SQL for the file of each row, under the name that it has without Spark."""
     plain = "url_decode(replace(_metadata.file_path, '+', '%2B'))"
     if path.startswith("s3://"):
         return f"regexp_replace({plain}, '^s3a:', 's3:')"
@@ -166,7 +166,7 @@ def _file_sql(path: str) -> str:
 
 
 def _partition_sql(file: str, key: str) -> str:
-    """What a row's folder says of a column, as it is without Spark: percent signs decoded, and no value as NULL."""
+    """SQL for a row's partition value, as DuckDB reads it: percent signs decoded, and NULL for no value."""
     pattern = re.escape(key).replace("'", ".")
     text = f"regexp_extract({file}, r'/{pattern}=([^/]*)/', 1)"
     decoded = f"try_url_decode(replace({text}, '+', '%2B'))"

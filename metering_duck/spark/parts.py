@@ -1,4 +1,4 @@
-"""Parts: what the steps of a run in parts give and take: a kind, a bucket, and rows as an Arrow stream, or numbers."""
+"""Parts: what tasks take and give: a kind, a bucket, and a payload of rows as an Arrow stream, or of numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Part = tuple[str, int, bytes]
 def take_parts(
     engine: Engine, tables: Mapping[str, str], batches: Iterator[pa.RecordBatch], without: str = ""
 ) -> Iterator[Part]:
-    """Parts into the tables of their kinds; what has none is passed on, but for what was settled before."""
+    """Insert parts into the tables of their kinds; parts of other kinds are given back, but not of kind `without`."""
     for kind, bucket, payload in parts_in(batches):
         if kind == without:
             continue
@@ -59,13 +59,13 @@ def payload_of(rows: pa.Table | pa.RecordBatch) -> bytes:
 
 
 def rows_as_parts(engine: Engine, query: Query, kind: str) -> Iterator[Part]:
-    """A query's rows, in any bucket."""
+    """A query's rows as parts; any bucket will do."""
     for n, batch in enumerate(engine.stream(query, PART_ROWS)):
         yield kind, n, payload_of(batch)
 
 
 def rows_by_bucket(engine: Engine, query: Query, kind: str) -> Iterator[Part]:
-    """A query's rows, which are in the order of their buckets: a part for each."""
+    """A query's rows, which are in the order of their buckets, as parts of one bucket each."""
     for batch in engine.stream(query, PART_ROWS):
         buckets = batch.column(BUCKET).to_numpy(zero_copy_only=False)
         rows = batch.drop_columns([BUCKET])

@@ -1,4 +1,4 @@
-"""Spark sessions: the one that runs already, or a new one; with settings that are this run's and nobody else's."""
+"""Spark sessions: a session that runs already, or a new one, with settings that no other user of Spark sees."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ PORTS = {"spark": 7077, "sc": 15002}
 PATIENCE_S = 10
 # A Connect server that went away is asked again for a quarter of a minute, and not for a quarter of an hour.
 RETRIES = 5
-# What a cluster or its user may have set otherwise, and then numbers would be others: times in UTC, those without a
-# zone as such, names letter by letter, binary as binary; what cannot be read is an error. And batches of bounded size.
+# Settings that a cluster or a user may have changed, and that would change numbers: times are in UTC, times without a
+# zone stay without one, names are compared letter by letter, binary stays binary, and a file that cannot be read is an
+# error. Batches are of bounded size.
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
@@ -37,14 +38,14 @@ SETTINGS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
 }
-# What pyspark sets where it is a client of a server, from then on.
+# The variable that pyspark sets once it is the client of a Connect server.
 IS_CONNECT = "SPARK_CONNECT_MODE_ENABLED"
-# Where Spark runs in this process tree, its own log is not what a person wants to read.
+# Settings for a Spark that this process starts: a person does not want to read its log.
 QUIET = {"spark.log.level": "OFF", "spark.ui.showConsoleProgress": "false", "spark.ui.enabled": "false"}
 
 
 def check_installed(master: str | None) -> None:
-    """There is what a session needs here, before any is started.
+    """Refuse to start a session without what it needs on this machine.
 
     Raises: ConfigError without Java; SourceError where nobody answers at the address of a master.
     """
@@ -58,16 +59,16 @@ def check_installed(master: str | None) -> None:
 
 
 def find_java() -> str | None:
-    """The Java that Spark would start here: of JAVA_HOME, else of the PATH."""
+    """The Java that Spark would start on this machine: of JAVA_HOME, otherwise of the PATH."""
     home = os.environ.get("JAVA_HOME")
     return shutil.which(os.path.join(home, "bin", "java") if home else "java")
 
 
 @contextlib.contextmanager
 def own_session(master: str | None) -> Iterator[Any]:
-    """A session with SETTINGS, on the cluster that is asked for, that runs already, or that is started.
+    """A session with SETTINGS: on the master that is asked for, beside a session that runs already, or started now.
 
-    Raises: ConfigError where another runs in this process; SourceError where none can be had.
+    Raises: ConfigError where another session runs in this process; SourceError where no session can be started.
     """
     with errors("engine"), contextlib.ExitStack() as opening:
         own = _new_session(master, opening)
@@ -79,7 +80,7 @@ def own_session(master: str | None) -> Iterator[Any]:
 
 
 def _new_session(master: str | None, ending: contextlib.ExitStack) -> Any:
-    """A session beside all others; `ending` undoes what is to be undone."""
+    """A session of our own beside all others; `ending` gets what must be undone at the end."""
     from pyspark.sql import SparkSession
 
     if IS_CONNECT in os.environ and not _is_connect(master) and master is not None:
@@ -96,14 +97,14 @@ def _new_session(master: str | None, ending: contextlib.ExitStack) -> Any:
         return session.newSession()
     if hasattr(session, "newSession"):
         return _of_connect(session.newSession(), ending)
-    # Spark Connect before 4.3: the user's own, which gets its settings back.
+    # Spark Connect before 4.3 has no second session: the user's own is used, and gets its settings back.
     for name in SETTINGS:
         ending.callback(_set_again, session.conf, name, session.conf.get(name, None))
     return session
 
 
 def _set_again(conf: Any, name: str, before: str | None) -> None:
-    """A setting as it was."""
+    """Give a setting its earlier value back."""
     if before is None:
         conf.unset(name)
     else:
@@ -111,7 +112,7 @@ def _set_again(conf: Any, name: str, before: str | None) -> None:
 
 
 def _of_connect(own: Any, ending: contextlib.ExitStack) -> Any:
-    """A session of Connect, whose threads would outlive the run, and which would go on asking a server that is gone."""
+    """A session of Connect that is stopped at the end; a lost server is asked only RETRIES times."""
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     own.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
@@ -126,14 +127,14 @@ def _session(master: str | None) -> Any:
 
     if not _has_context():
         _start_context(master)
-    # Without any option of its own, a builder changes nothing of what is there.
+    # A builder without options does not change the settings of a session that runs.
     session = SparkSession.builder.getOrCreate()
     check_master(session, master)
     return session
 
 
 def check_master(session: Any, master: str | None) -> None:
-    """A session that runs is not passed off as another.
+    """Refuse a session that runs on another master than the one asked for.
 
     Raises: ConfigError.
     """
@@ -146,7 +147,7 @@ def check_master(session: Any, master: str | None) -> None:
 
 
 def _running() -> Any:
-    """The session that this process has already, in whatever thread it was made."""
+    """The session that this process has already, from any of its threads; None where there is no session."""
     from pyspark.sql import SparkSession
 
     if IS_CONNECT in os.environ:
@@ -162,7 +163,7 @@ def _is_of_connect(session: Any) -> bool:
 
 
 def _is_connect(master: str | None) -> bool:
-    """Whether the cluster is behind a Connect server."""
+    """Whether the master is a Connect server."""
     if master is not None:
         return master.startswith("sc://")
     return "SPARK_REMOTE" in os.environ
@@ -177,11 +178,11 @@ def _has_context() -> bool:
 
 
 def _start_context(master: str | None) -> None:
-    """Start a JVM, on all cores of this machine if no master is given; what it writes is not for a person's eyes."""
+    """Start a JVM, on all cores of this machine if no master is given; its log is read only if the start fails."""
     from pyspark import SparkConf, SparkContext
     from pyspark.java_gateway import launch_gateway
 
-    # Workers on this machine have the Python that runs here, and its libraries.
+    # Workers on this machine use the Python of this process, and its libraries.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = SparkConf().setAppName("metering-duck").setAll(list(QUIET.items()))
     if master is not None:
@@ -196,7 +197,7 @@ def _start_context(master: str | None) -> None:
 
 
 def _check_answers(url: str) -> None:
-    """Somebody listens where a master or a Connect server is said to be: Spark itself goes on trying for minutes.
+    """Refuse a master or a Connect server at whose address nobody listens: Spark itself would try for minutes.
 
     Raises: SourceError.
     """

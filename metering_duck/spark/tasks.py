@@ -1,12 +1,12 @@
-"""Tasks: a run in parts, for an engine that has many machines. What one task computes: batches in, parts out.
+"""Tasks: what one task of a run on a cluster computes: batches of rows in, parts out.
 
     rows → keys → repeated                      (which keys occur more than once: 64-bit hashes, brought together)
     rows → counted ──────────────┬→ readings    (counters in two phases by their exact state, R20; levels by subject)
                 └ suspects → settled            (the few rows of repeated keys, each key whole)
 
-Each step is the SQL of a run on one machine, in a DuckDB of its own. What one step gives, the next takes by buckets:
-equal keys are in the same bucket. Nothing is known here of the engine; it calls `run_task`, and spark/cluster.py is
-one.
+Each step is the SQL of a run on one machine, in a DuckDB of its own. A step takes the parts of the step before by
+buckets: equal keys are in one bucket. This module knows nothing of the cluster, which calls `run_task`;
+spark/cluster.py is such a cluster.
 """
 
 from __future__ import annotations
@@ -75,41 +75,41 @@ def run_task(work: Work, step: str, batches: Iterator[pa.RecordBatch]) -> Iterat
 
 
 class Cluster(Protocol):
-    """An engine that has many machines, and the input that it reads.
+    """An engine on many machines, and the input that it reads.
 
-    `Parts` is whatever it has for parts that are somewhere.
+    Parts are an object of that engine, wherever it keeps them.
     """
 
     @property
     def buckets(self) -> int:
-        """How many buckets it spreads keys over."""
+        """How many buckets keys are spread over."""
 
     def opened(self, found: Input, old_times: Sequence[str]) -> GivenTable:
-        """Rows like those of the input, of which the layout is learnt: its columns, and a few rows at most.
+        """The columns and a few first rows of the input, from which the driver learns its layout.
 
-        The times of the columns `old_times` have no zone, whatever the engine makes of their type (INT96).
+        The times of the columns `old_times` have no zone, whatever the engine reads from their type (INT96).
         """
 
     def scan(self, work: Work, step: str, columns: Iterable[str]) -> Any:
-        """The parts that a step gives of the input's rows, of these columns, wherever they lie."""
+        """The parts that a step makes of the input's rows, with only these columns."""
 
     def keep(self, parts: Any) -> Any:
-        """The same parts, which are used twice."""
+        """The parts, kept because two steps use them."""
 
     def gather(self, work: Work, step: str, parts: Iterable[Any], kinds: Sequence[str] = ()) -> Any:
-        """The parts that a step gives of all parts, or those of some kinds, those of one bucket in one task."""
+        """The parts that a step makes of `parts`, or of some `kinds` of them; one task takes all parts of a bucket."""
 
     def collect(self, parts: Any) -> Iterator[Part]:
-        """The parts, here."""
+        """The parts, brought to the driver."""
 
     def close(self) -> None:
-        """Nothing more is asked of it."""
+        """Leave the cluster; nothing more is asked of it."""
 
 
 def distribute(cluster: Cluster, work: Work) -> Iterator[Part]:
-    """All steps, in their order: kind, bucket and payload of everything that becomes of the rows.
+    """Run all steps in order; gives the kind, bucket and payload of the parts with the results.
 
-    Raises: what a task found.
+    Raises: the error that a task found.
     """
     if not work.source.assume_unique:
         hashes = cluster.scan(work, "keys", work.key_columns)
@@ -128,7 +128,7 @@ def distribute(cluster: Cluster, work: Work) -> Iterator[Part]:
 
 
 def _checked(parts: Iterable[Part]) -> Iterator[Part]:
-    """The parts; at their end, what tasks found wrong is raised as what it was there: the same one each time."""
+    """The parts without errors; after the last part, the first error of all tasks in a fixed order is raised here."""
     faults = []
     for part in parts:
         if part[0] == "error":
@@ -164,7 +164,7 @@ def _keys(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
 
 
 def _repeated(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
-    """Hashes → those that occur more than once."""
+    """Hashes → the hashes that occur more than once."""
     with work.machine.engine() as engine:
         found = RepeatedHashes(engine.directory, "keys")
         for kind, bucket, payload in parts_in(batches):
@@ -178,24 +178,26 @@ def _repeated(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
 
 
 def _suspects(work: Work) -> Query:
-    """The rows whose keys may occur more than once, as they lie."""
+    """The query of the rows whose keys may occur more than once, with the columns of the input."""
     layout = work.layout
     lying = Stage("input", "the input as it lies", select({}, layout.relation, star="*"))
     parsed = layout.json.stages(()) if layout.json else []
     key = f"hash({', '.join(layout.column(name).text_sql for name in ('workspace_id', 'universe_id', 'id'))})"
     where = [f"{key} IN (SELECT key_hash FROM repeated_keys)"]
-    made = [layout.json.object_name, layout.json.texts_name, *layout.json.made] if layout.json else []
-    star = f"* EXCLUDE ({', '.join(made)})" if made else "*"
+    star = "*"
+    if layout.json:
+        made = [layout.json.object_name, layout.json.texts_name, *layout.json.made]
+        star = f"* EXCLUDE ({', '.join(made)})"
     bucket = {BUCKET: f"CAST({key} % {work.buckets} AS INTEGER)"}
     rows = select(bucket, parsed[-1].name if parsed else "input", star=star, where=where, order_by=[BUCKET])
     return Query("suspects", (lying, *parsed, Stage("suspects", "the rows of keys that may be repeated", rows)))
 
 
 def _settled(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
-    """Rows of repeated keys, each key whole → which of them count, and what is counted of those."""
+    """All rows of some repeated keys → which of the rows count, and the counts of those rows."""
     with work.machine.engine() as engine:
         opened = _opened(work, engine)
-        # What a shape makes of the input's columns is made of these rows already.
+        # These rows are shaped already: the columns that a shape makes are not made again.
         compiler = replace(work.compiler, layout=replace(work.layout, relation=ROWS))
         yield from take_parts(engine, {"suspects": ROWS}, batches)
         if not engine.has(ROWS):
@@ -210,7 +212,7 @@ def _settled(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
 
 
 def _counted(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
-    """Rows → what is counted of those whose keys occur once; the others as they lie."""
+    """Rows → the counts of the rows whose keys occur once, and the other rows as they are."""
     with work.machine.engine() as engine:
         opened, compiler = _opened(work, engine), work.compiler
         _spool(engine, _reader(work.schema, batches))
@@ -227,14 +229,14 @@ def _counted(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
 
 
 def _settled_elsewhere(compiler: Compiler) -> Query:
-    """`settled` without a row: the rows of repeated keys are settled where each key is whole."""
+    """`settled` without a row: repeated keys are settled in a task that has all rows of the key."""
     settled = settled_query(compiler.arrivals(suspects=True))
     none = Stage("none", "they are settled elsewhere", select({}, "verdicts", star="*", where=["FALSE"]))
     return replace(settled, stages=(*settled.stages, none))
 
 
 def _metered(work: Work, opened: Opened, compiler: Compiler, *, repeated: bool) -> Iterator[Part]:
-    """What became of the rows of a task, its counters, and the rows that other aggregations need whole."""
+    """What became of the rows of a task, its counters, and the rows that other aggregations need by subject."""
     engine, judged = opened.engine, compiler.judged(repeated=repeated)
     opened.fill(counted_query(work.first_totals, judged))
     yield from rows_as_parts(engine, Query("books", (_books(work),)), "books")
@@ -250,7 +252,7 @@ def _metered(work: Work, opened: Opened, compiler: Compiler, *, repeated: bool) 
 
 
 def _books(work: Work) -> Stage:
-    """What became of the rows, by status."""
+    """The stage that counts what became of the rows, by status."""
     sums = {name: f"CAST(sum({name}) AS BIGINT)" for name in ("events", "times_cut", "times_naive")}
     if work.windows.by_subject:
         sums |= {"unscheduled": "CAST(sum(unscheduled) AS BIGINT)", "unscheduled_subject": "min(unscheduled_subject)"}
@@ -266,13 +268,17 @@ def _bucketed(name: str, work: Work, source: str, key: str, where: Iterable[str]
 
 
 def judged_rows(work: Work, judged: Iterable[Stage]) -> Query:
-    """`judged_rows`: the rows of slots that are brought together by subject, and of their columns those that count."""
-    columns = {**names(("workspace_id", "universe_id", "subject", "id", "event_id", "recorded_at", "metered_at"))}
-    columns |= names(("dimensions", "status"))
+    """`judged_rows`: the rows of slots that are brought together by subject, with the columns that readings need."""
+    columns = ["workspace_id", "universe_id", "subject", "id", "event_id", "recorded_at", "metered_at"]
+    columns += ["dimensions", "status"]
     for slot in work.whole_slots:
-        columns |= names([f"v_{slot.index}", *([slot.inner_column] if slot.inner_column else [])])
-        columns |= names([f"start_{slot.index}", f"end_{slot.index}"] if slot.span else [])
-        columns |= names([slot.text_sql] if slot.counts_texts else [])
+        columns.append(f"v_{slot.index}")
+        if slot.inner_column:
+            columns.append(slot.inner_column)
+        if slot.span:
+            columns += [f"start_{slot.index}", f"end_{slot.index}"]
+        if slot.counts_texts:
+            columns.append(slot.text_sql)
     has_value = " OR ".join(f"v_{slot.index} IS NOT NULL" for slot in work.whole_slots)
     where = [*work.totals.shown, f"({has_value})"]
     last = _bucketed("judged_rows", work, "judged", "universe_id, subject", where, columns)
@@ -280,7 +286,7 @@ def judged_rows(work: Work, judged: Iterable[Stage]) -> Query:
 
 
 def _readings(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
-    """What was counted apart, and the rows of whole subjects → readings."""
+    """Counters of several tasks, and the rows of whole subjects → readings."""
     with work.machine.engine() as engine:
         opened = _opened(work, engine)
         for table, schema in work.part_schemas.items():
@@ -296,7 +302,7 @@ def _readings(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
 
 
 def _judged_apart(work: Work) -> Judged:
-    """The rows of whole subjects, which other tasks have judged, and the counters of those that were counted apart."""
+    """The rows of whole subjects, judged by other tasks, and the counters that other tasks counted."""
     judged = (Stage("judged", "the events of whole subjects", select({}, "judged_rows", star="*")),)
 
     def counted(totals: Totals) -> Query:
@@ -306,8 +312,8 @@ def _judged_apart(work: Work) -> Judged:
 
 
 def _totals_together(work: Work, engine: Engine) -> Totals:
-    """How the readings are made of parts; finds the moments that are not one event's, where levels are put in order."""
-    # Whose times were cut was counted before.
+    """How the readings are made of parts; where levels are ordered, finds the moments that several events share."""
+    # The tasks that judged the rows have counted the cut and the naive times.
     constants = work.compiler.constants | {"time_cut": "FALSE", "time_naive": "FALSE"}
     totals = replace(work.question.totals(work.windows, work.compiler.slots, constants), exact=True)
     if not orders_levels(totals.slots):
@@ -330,7 +336,7 @@ STEPS: dict[str, Callable[[Work, Iterator[pa.RecordBatch]], Iterator[Part]]] = {
 
 
 def _opened(work: Work, engine: Engine) -> Opened:
-    """What the driver has learnt, on the engine of a task."""
+    """The opened input of a task: what the driver has learnt, with the engine of the task."""
     engine.lock_down([])
     for name, table in work.windows_tables.items():
         engine.keep(name, table)
@@ -340,18 +346,23 @@ def _opened(work: Work, engine: Engine) -> Opened:
 
 
 def _reader(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
-    """The rows as a stream of the input's columns, NULL where they were not read."""
+    """The rows as a stream with all columns of the input; columns that were not read are NULL."""
 
     def whole(batch: pa.RecordBatch) -> pa.RecordBatch:
-        there = set(batch.schema.names)
-        columns = [batch.column(f.name) if f.name in there else pa.nulls(batch.num_rows, f.type) for f in schema]
+        names_read = set(batch.schema.names)
+        columns = []
+        for field in schema:
+            if field.name in names_read:
+                columns.append(batch.column(field.name))
+            else:
+                columns.append(pa.nulls(batch.num_rows, field.type))
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
     return pa.RecordBatchReader.from_batches(schema, (whole(batch) for batch in batches))
 
 
 def _spool(engine: Engine, reader: pa.RecordBatchReader) -> None:
-    """The rows in a table of the engine's, which spills: they are read more than once."""
+    """Copy the rows, which are read more than once, into a table of the engine, which may spill."""
     engine.connection.register("task_rows", reader)
     engine.fill(Query(ROWS, (Stage("rows", "this task's rows", select({}, "task_rows", star="*")),)))
     engine.connection.unregister("task_rows")

@@ -1,4 +1,4 @@
-"""Work: what every task of a run in parts is told."""
+"""Work: what every task of a run on a cluster is told."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ VERSIONS = (__version__, duckdb.__version__)
 class Work:
     """What every task of a run is told. The driver has read the config and learnt the layout; tasks only compute.
 
-    `windows_tables` are the tables of the windows; `part_schemas` are those of `judged_rows` and `counted_rows`, so far
-    as there are such. `repeated` are the hashes of keys that may occur more than once.
+    `windows_tables` are the tables of the windows; `part_schemas` are the columns of `judged_rows` and
+    `counted_rows`, if these are made. `repeated` are the hashes of keys that may occur more than once.
     """
 
     schema: pa.Schema
@@ -51,46 +51,44 @@ class Work:
 
     @property
     def layout(self) -> Layout:
-        """Where the fields of the rows are."""
+        """The layout of the rows."""
         return self.compiler.layout
 
     @cached_property
     def totals(self) -> Totals:
-        """How the readings are made; sums in two parts, so that parts of them come together."""
+        """How the readings are made: with sums in two parts, so that the sums of several tasks can be added."""
         totals = self.question.totals(self.windows, self.compiler.slots, self.compiler.constants)
         return replace(totals, exact=True)
 
     @cached_property
     def counts_in_parts(self) -> bool:
-        """Whether the counters are counted where their rows lie, whatever the subject."""
+        """Whether the counters are counted in the tasks that read the rows, for all subjects, and merged afterwards."""
         counters = self.totals.counters
         all_combine = all(is_counted_in_parts(series.aggregation) for series in counters)
         return bool(counters) and all_combine and self.totals.fill == "none"
 
     @cached_property
     def whole_slots(self) -> list[Slot]:
-        """The slots whose rows are brought together by subject."""
-        apart = {slot for series in self.totals.counters for slot in series.slots} if self.counts_in_parts else set()
-        return [slot for slot in self.totals.slots if slot not in apart]
+        """The slots whose rows are brought together, all rows of a subject in one task."""
+        if not self.counts_in_parts:
+            return list(self.totals.slots)
+        counted = {slot for series in self.totals.counters for slot in series.slots}
+        return [slot for slot in self.totals.slots if slot not in counted]
 
     @cached_property
     def first_totals(self) -> Totals:
-        """What is counted where the rows lie: the counters, or only what became of the rows."""
+        """What the tasks that read the rows count: the counters, or only what became of the rows."""
         return self.totals if self.counts_in_parts else Totals((), self.windows)
 
     @cached_property
     def key_columns(self) -> list[str]:
-        """The columns of the input that a row's key is made of; the others need not be read to compare keys."""
+        """The columns of the input that a row's key is made of; only these are read to compare keys."""
         if self.layout.json or self.layout.relation != ROWS:
             return list(self.schema.names)
-        fields = [
-            "workspace_id",
-            "universe_id",
-            "id",
-            "metered_at",
-            *(["type"] if self.compiler.selection.types else []),
-        ]
+        fields = ["workspace_id", "universe_id", "id", "metered_at"]
+        if self.compiler.selection.types:
+            fields.append("type")
         texts = [self.layout.column(name).sql for name in fields]
         texts += [text for fault in self.layout.keyless for text in (fault.condition, fault.text)]
-        # A name is quoted in SQL: what is in it may be doubled there.
+        # SQL quotes a name, and so doubles the quotes in it: both spellings are looked for.
         return [name for name in self.schema.names if any(name in text or identifier(name) in text for text in texts)]

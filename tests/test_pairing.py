@@ -28,6 +28,7 @@ def copied(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_both_sides_answer_in_turn(tmp_path: Path) -> None:
     """Each side has every round; the other one begins in the next round."""
     said: list[str] = []
@@ -40,6 +41,7 @@ def test_both_sides_answer_in_turn(tmp_path: Path) -> None:
     assert all(ratio > 0 for pair in pairs for ratio in pair.ratios("seconds"))
 
 
+@pytest.mark.slow
 def test_a_side_that_fails_is_an_error(tmp_path: Path) -> None:
     """A checkout that cannot answer is said to fail, and has no ratio."""
     before = copied(tmp_path / "before")

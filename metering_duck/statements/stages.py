@@ -75,15 +75,6 @@ def over(stage: Stage, relations: Mapping[str, str], name: str | None = None) ->
     return replace(stage, name=name or stage.name, sql=sql)
 
 
-def fixed(stage: Stage, parameters: Mapping[str, str]) -> Stage:
-    """A stage with SQL in place of its $names: constants, which decide much before a row is seen, or columns."""
-
-    def sql_of(match: re.Match[str]) -> str:
-        return parameters.get(match.group(4), match.group(0)) if match.group(4) else match.group(0)
-
-    return replace(stage, sql=_TOKEN.sub(sql_of, stage.sql))
-
-
 def parameter_names(sql: str) -> set[str]:
     """The $names in SQL text, those inside quotes and comments left out."""
     return {match.group(4) for match in _TOKEN.finditer(sql) if match.group(4)}
@@ -168,7 +159,7 @@ def _columns(text: str) -> dict[str, str]:
 
 
 def load_stage(name: str) -> Stage:
-    """A stage whose SQL is the file sql/`name`.sql."""
+    """The stage of the file sql/`name`.sql; its name has no folder in it."""
     text = load_text(name)
     body = "\n".join(line for line in text.splitlines() if not re.match(r"-- (why|reads|yields|params):", line))
-    return Stage(name, load_header(name).why, body.strip())
+    return Stage(name.rpartition("/")[2], load_header(name).why, body.strip())

@@ -169,7 +169,7 @@ def _fill(engine: Engine, reading: dict[str, Any], function: Aggregation, start:
 
 
 def _sent_stage(digits: int) -> Stage:
-    """`sent`: the quantities of events and the levels from before the window, as one DECIMAL that holds their digits."""
+    """`sent`: the quantities of events, and the levels from before the window, as one DECIMAL of so many digits."""
     last_digit = last_digit_sql(digits) if digits else "CAST(1 AS DECIMAL(1, 0))"
 
     def exact(text: str, *, carried_in: bool) -> dict[str, str]:

@@ -18,8 +18,9 @@ from metering_duck.statements.quote import literal
 
 _TOKEN = re.compile(r"('(?:[^']|'')*')|(\"(?:[^\"]|\"\")*\")|(--[^\n]*)|\$([a-z_][a-z_0-9]*)")
 
-
-_COLUMN = re.compile(r"\w+ (?:[^,()]|\((?:[^()]|\([^()]*\))*\))+")
+# What may be between parentheses, with two levels of them inside, as in STRUCT(total DECIMAL(38,18)).
+_BALANCED = r"(?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*"
+_COLUMN = re.compile(rf"\w+ (?:[^,()]|\({_BALANCED}\))+")
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,14 @@ def _indented(sql: str) -> str:
     return "    " + "".join([*pieces, sql[end:].replace("\n", "\n    ")])
 
 
+def _in_parentheses(sql: str) -> str:
+    """A short SELECT on one line, another one on lines of its own."""
+    return f"(\n{_indented(sql)}\n)" if "\n" in sql else f"({sql})"
+
+
 def over(stage: Stage, relations: Mapping[str, str], name: str | None = None) -> Stage:
     """A stage over other relations than its text names: each is SELECTed in WITH, under the name that the text has."""
-    ctes = ",\n".join(f"{known} AS (\n{_indented(sql)}\n)" for known, sql in relations.items())
+    ctes = ",\n".join(f"{known} AS {_in_parentheses(sql)}" for known, sql in relations.items())
     if stage.sql.startswith("WITH "):
         sql = f"WITH {ctes},\n{stage.sql.removeprefix('WITH ')}"
     else:
@@ -144,7 +150,7 @@ def load_header(name: str) -> Header:
     lines = dict(
         line.removeprefix("-- ").split(":", 1) for line in load_text(name).splitlines() if re.match(r"-- \w+:", line)
     )
-    reads = re.findall(r"(\w+)\(((?:[^()]|\([^()]*\))*)\)", lines["reads"])
+    reads = re.findall(rf"(\w+)\(({_BALANCED})\)", lines["reads"])
     return Header(
         why=lines["why"].strip(),
         reads={table: _columns(columns) for table, columns in reads},
@@ -154,7 +160,7 @@ def load_header(name: str) -> Header:
 
 
 def _columns(text: str) -> dict[str, str]:
-    """`name TYPE, name TYPE`, where a type may hold commas in two levels of parentheses."""
+    """`name TYPE, name TYPE`, where a type may hold commas in parentheses."""
     return dict(part.split(" ", 1) for part in _COLUMN.findall(text))
 
 

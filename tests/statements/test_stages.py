@@ -32,14 +32,22 @@ SAMPLES = {
     "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ '2024-01-15' + to_days({n})",
     "MAP(VARCHAR, VARCHAR)": "MAP {{'region': 'eu {n}'}}",
 }
+OBSERVATIONS = (
+    "observations STRUCT(quantity DECIMAL(38,18), unit VARCHAR, aggregation VARCHAR, measurement VARCHAR, "
+    'window_start TIMESTAMP, window_end TIMESTAMP, "value" VARCHAR)[]'
+)
 SAMPLES_BY_COLUMN = {
     "cell_us BIGINT": "86400000000",
     "dimensions VARCHAR": """'{{"region": "eu {n}"}}'""",
     "exact_text VARCHAR": "'{n}.50'",
     "filled BOOLEAN": "FALSE",
     "last_digit DECIMAL(18,18)": "0.000000000000000001",
-    "object VARCHAR": """'{{"observations": [{{"quantity": "{n}.50", "unit": "seats"}}, {{"quantity": 1234567890123456}}]}}'""",
+    "divisor HUGEINT": "3",
+    "digits_max INTEGER": "38",
+    "object VARCHAR": """'{{"observations": [{{"quantity": "{n}", "unit": "seats"}}, {{"quantity": 1234567890}}]}}'""",
+    OBSERVATIONS: "[{{'quantity': {n}, 'unit': 'seats', 'measurement': 'seats'}}, NULL]",
     "quantity VARCHAR": "'{n}.50'",
+    "zone VARCHAR": "'UTC'",
 }
 TIMES = "recorded_at TIMESTAMP, metered_at TIMESTAMP"
 KEY = "'w', 'u', 's', NULL, 'seats', 'a'"
@@ -128,7 +136,10 @@ def test_a_stage_runs_alone(sql: duckdb.DuckDBPyConnection, stage: str) -> None:
         "window_cells": 3,
     }
     expected |= {"overlapping": 0, "straddling": 0, "missing": 0, "gaps": 4, "exact_parts": 2}
-    expected |= {"ledger/traced": 0, "ledger/changes": 0}
+    expected |= {"ledger/traced": 0, "ledger/changes": 0, "records": 2 * ROWS, "window_parts": 0}
+    faults = ("merged_gauges", "prorated_readings", "reading_digits", "reading_faults")
+    faults += ("schedule_inverted", "schedule_times")
+    expected |= {name: 0 for name in STAGES if name.startswith("checks/")} | {f"checks/{name}": 1 for name in faults}
     assert expected.get(stage, ROWS) == len(rows)
 
 

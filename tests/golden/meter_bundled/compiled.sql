@@ -480,7 +480,7 @@ SELECT
 FROM judged
 WHERE status = 'metered';
 
--- one record per event, its observations bundled
+-- one record per event, with all that was measured of it in one list
 SELECT
     id,
     workspace_id,

@@ -1,6 +1,13 @@
 -- why: one reading per subject, window and dimensions, its values of all units and aggregations in one list
--- reads: readings(id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR), quantity DECIMAL(38,18), unit VARCHAR, aggregation VARCHAR, record_count BIGINT, max_metered_at TIMESTAMP WITH TIME ZONE, created_at TIMESTAMP WITH TIME ZONE)
--- yields: id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR), computed_values STRUCT(quantity DECIMAL(38,18), unit VARCHAR, aggregation VARCHAR, record_count BIGINT)[], aggregation VARCHAR, record_count BIGINT, max_metered_at TIMESTAMP WITH TIME ZONE, created_at TIMESTAMP WITH TIME ZONE
+-- reads:
+--     readings(id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, window_start TIMESTAMP WITH TIME ZONE,
+--         window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR), quantity DECIMAL(38,18), unit VARCHAR,
+--         aggregation VARCHAR, record_count BIGINT, max_metered_at TIMESTAMP WITH TIME ZONE, created_at TIMESTAMP WITH TIME ZONE)
+-- yields:
+--     id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, window_start TIMESTAMP WITH TIME ZONE,
+--     window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR), computed_values STRUCT(quantity DECIMAL(38,18),
+--     unit VARCHAR, aggregation VARCHAR, record_count BIGINT)[], aggregation VARCHAR, record_count BIGINT,
+--     max_metered_at TIMESTAMP WITH TIME ZONE, created_at TIMESTAMP WITH TIME ZONE
 -- params:
 SELECT
     digest(string_agg(id, '' ORDER BY unit, aggregation)) AS id,

@@ -1,5 +1,7 @@
--- why: the hash of each event's key and of its subject's moment: equal ones are looked for, to find repeated keys (R8) and tied moments (R13)
--- reads: arrivals(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, keyless BOOLEAN, subject VARCHAR, recorded_at TIMESTAMP, metered_at TIMESTAMP)
+-- why: the hashes of each event's key and of its subject's moment, which are compared to find repeated keys (R8) and tied moments (R13)
+-- reads:
+--     arrivals(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, keyless BOOLEAN, subject VARCHAR, recorded_at TIMESTAMP,
+--         metered_at TIMESTAMP)
 -- yields: key_hash UBIGINT, moment_hash UBIGINT
 -- params:
 SELECT

@@ -1,6 +1,8 @@
 -- why: the windows one row each, as a person checks them, with what clocks show at their bounds
 -- reads: windows(universe_id VARCHAR, subject VARCHAR, zone VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP)
--- yields: universe_id VARCHAR, subject VARCHAR, window_index BIGINT, window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, local_start VARCHAR, local_end VARCHAR, zone VARCHAR, hours DECIMAL(24,6), length_us BIGINT
+-- yields:
+--     universe_id VARCHAR, subject VARCHAR, window_index BIGINT, window_start TIMESTAMP WITH TIME ZONE,
+--     window_end TIMESTAMP WITH TIME ZONE, local_start VARCHAR, local_end VARCHAR, zone VARCHAR, hours DECIMAL(24,6), length_us BIGINT
 -- params:
 SELECT
     universe_id,

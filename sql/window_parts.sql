@@ -1,6 +1,11 @@
 -- why: the part of each span in each window that it overlaps; a span of no length is whole in the window that it lies in (R26)
--- reads: ended(row_id VARCHAR, units HUGEINT, span_start TIMESTAMP, span_end TIMESTAMP, window_index BIGINT, window_index_of_end BIGINT, last_index BIGINT), windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
--- yields: row_id VARCHAR, units HUGEINT, span_start TIMESTAMP, span_end TIMESTAMP, part_start TIMESTAMP, part_end TIMESTAMP, window_index BIGINT
+-- reads:
+--     ended(row_id VARCHAR, units HUGEINT, span_start TIMESTAMP, span_end TIMESTAMP, window_index BIGINT, window_index_of_end BIGINT,
+--         last_index BIGINT),
+--     windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
+-- yields:
+--     row_id VARCHAR, units HUGEINT, span_start TIMESTAMP, span_end TIMESTAMP, part_start TIMESTAMP, part_end TIMESTAMP,
+--     window_index BIGINT
 -- params:
 SELECT
     row_id,

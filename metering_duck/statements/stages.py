@@ -20,6 +20,8 @@ _TOKEN = re.compile(r"('(?:[^']|'')*')|(\"(?:[^\"]|\"\")*\")|(--[^\n]*)|\$([a-z_
 
 # What may be between parentheses, with two levels of them inside, as in STRUCT(total DECIMAL(38,18)).
 _BALANCED = r"(?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*"
+# A part of a header: a word, a colon, and text that may go on behind four blanks in the next lines.
+_HEADER = re.compile(r"^-- (why|reads|yields|params):(.*(?:\n--    .*)*)\n", re.MULTILINE)
 _COLUMN = re.compile(rf"\w+ (?:[^,()]|\({_BALANCED}\))+")
 
 
@@ -147,12 +149,11 @@ def _unquoted(match: re.Match[str]) -> str:
 
 def load_header(name: str) -> Header:
     """The header of sql/`name`.sql."""
-    lines = dict(
-        line.removeprefix("-- ").split(":", 1) for line in load_text(name).splitlines() if re.match(r"-- \w+:", line)
-    )
+    lines = dict(_HEADER.findall(load_text(name)))
+    lines = {part: " ".join(text.replace("\n--", " ").split()) for part, text in lines.items()}
     reads = re.findall(rf"(\w+)\(({_BALANCED})\)", lines["reads"])
     return Header(
-        why=lines["why"].strip(),
+        why=lines["why"],
         reads={table: _columns(columns) for table, columns in reads},
         yields=_columns(lines["yields"]),
         parameters=_columns(lines["params"]),
@@ -166,6 +167,5 @@ def _columns(text: str) -> dict[str, str]:
 
 def load_stage(name: str) -> Stage:
     """The stage of the file sql/`name`.sql; its name has no folder in it."""
-    text = load_text(name)
-    body = "\n".join(line for line in text.splitlines() if not re.match(r"-- (why|reads|yields|params):", line))
+    body = _HEADER.sub("", load_text(name))
     return Stage(name.rpartition("/")[2], load_header(name).why, body.strip())

@@ -1,5 +1,7 @@
 -- why: the first gauge whose levels would no longer be kept apart: by a dimension that is dropped, then by the workspace
--- reads: finer(aggregation VARCHAR, unit VARCHAR, subject VARCHAR, is_gauge BOOLEAN, workspace_id VARCHAR, dimensions VARCHAR, kept_dimensions VARCHAR)
+-- reads:
+--     finer(aggregation VARCHAR, unit VARCHAR, subject VARCHAR, is_gauge BOOLEAN, workspace_id VARCHAR, dimensions VARCHAR,
+--         kept_dimensions VARCHAR)
 -- yields: option VARCHAR, aggregation VARCHAR, unit VARCHAR, subject VARCHAR
 -- params: across_workspaces BOOLEAN
 WITH merged AS (

@@ -1,5 +1,7 @@
 -- why: the first reading whose quantity has more digits than its DECIMAL: no reading is made then (R18)
--- reads: checked(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, quantity DECIMAL(38,18), window_start TIMESTAMP, window_end TIMESTAMP)
+-- reads:
+--     checked(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, quantity DECIMAL(38,18),
+--         window_start TIMESTAMP, window_end TIMESTAMP)
 -- yields: aggregation VARCHAR, unit VARCHAR, subject VARCHAR, window_start VARCHAR, window_end VARCHAR
 -- params:
 SELECT

@@ -1,7 +1,17 @@
 -- why: the events behind one reading in the order of R13; of a gauge how long each level held in the window (R14)
--- reads: sent(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, event_id VARCHAR, recorded_at TIMESTAMP, metered_at TIMESTAMP, quantity VARCHAR, value VARCHAR, measurement VARCHAR, file VARCHAR, file_row BIGINT, span_start TIMESTAMP, span_end TIMESTAMP, sent DECIMAL(38,18), last_digit DECIMAL(18,18), carried_in BOOLEAN)
--- yields: place BIGINT, carried_in BOOLEAN, file VARCHAR, file_row BIGINT, event_id VARCHAR, recorded_at TIMESTAMP WITH TIME ZONE, metered_at TIMESTAMP WITH TIME ZONE, quantity VARCHAR, value VARCHAR, measurement VARCHAR, span_start TIMESTAMP WITH TIME ZONE, span_end TIMESTAMP WITH TIME ZONE, exact DECIMAL(38,18), held_from TIMESTAMP WITH TIME ZONE, held_until TIMESTAMP WITH TIME ZONE, held_us BIGINT, level_us DECIMAL(38,18)
--- params: workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, dimensions VARCHAR, is_gauge BOOLEAN, deltas BOOLEAN, first TIMESTAMP, last TIMESTAMP
+-- reads:
+--     sent(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         event_id VARCHAR, recorded_at TIMESTAMP, metered_at TIMESTAMP, quantity VARCHAR, value VARCHAR, measurement VARCHAR,
+--         file VARCHAR, file_row BIGINT, span_start TIMESTAMP, span_end TIMESTAMP, sent DECIMAL(38,18), last_digit DECIMAL(18,18),
+--         carried_in BOOLEAN)
+-- yields:
+--     place BIGINT, carried_in BOOLEAN, file VARCHAR, file_row BIGINT, event_id VARCHAR, recorded_at TIMESTAMP WITH TIME ZONE,
+--     metered_at TIMESTAMP WITH TIME ZONE, quantity VARCHAR, value VARCHAR, measurement VARCHAR, span_start TIMESTAMP WITH TIME ZONE,
+--     span_end TIMESTAMP WITH TIME ZONE, exact DECIMAL(38,18), held_from TIMESTAMP WITH TIME ZONE, held_until TIMESTAMP WITH TIME ZONE,
+--     held_us BIGINT, level_us DECIMAL(38,18)
+-- params:
+--     workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, dimensions VARCHAR,
+--     is_gauge BOOLEAN, deltas BOOLEAN, first TIMESTAMP, last TIMESTAMP
 WITH of_reading AS (
     SELECT *
     FROM sent

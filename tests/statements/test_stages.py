@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from metering_duck import compile_sql
 from metering_duck.rollups.rules import rules_stage
+from metering_duck.statements.layout import WIDTH
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.stages import load_header, load_stage, load_text, parameter_names
 
@@ -165,6 +166,18 @@ def test_a_header_says_why_in_one_sentence(stage: str) -> None:
     why = load_header(stage).why
     assert len(why.split()) >= 5
     assert not why.endswith(".")
+
+
+def test_no_line_of_a_stage_is_longer_than_140_characters() -> None:
+    """Every file can be read without turning the page; those that migrate ledgers stay as they were applied."""
+    texts = {stage: load_text(stage) for stage in [*STAGES, "functions"]}
+    assert [] == [(stage, line) for stage, text in texts.items() for line in text.split("\n") if len(line) > WIDTH]
+
+
+def test_every_stage_is_listed() -> None:
+    """README.md beside the stages has a line for each file."""
+    listed = SQL.joinpath("README.md").read_text(encoding="utf-8")
+    assert [] == [stage for stage in STAGES if f"`{stage}.sql`" not in listed]
 
 
 # --- stages on small tables ------------------------------------------------------------------------------------------

@@ -1,5 +1,9 @@
 -- why: every event once (R8): the keys that occur once, and the kept row of each that occurs more often
--- reads: arrivals(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, keyless BOOLEAN), repeated_keys(key_hash UBIGINT), settled(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, keyless BOOLEAN, content VARCHAR, verdict VARCHAR, kept_content VARCHAR, kept_metered_at TIMESTAMP)
+-- reads:
+--     arrivals(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, keyless BOOLEAN),
+--     repeated_keys(key_hash UBIGINT),
+--     settled(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, keyless BOOLEAN, content VARCHAR, verdict VARCHAR,
+--         kept_content VARCHAR, kept_metered_at TIMESTAMP)
 -- yields: workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, keyless BOOLEAN
 -- params:
 SELECT *

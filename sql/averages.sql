@@ -1,5 +1,7 @@
 -- why: a quotient to as many digits as a result has, rounded once (R16)
--- reads: divided(divisor HUGEINT, negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, more_digits INTEGER, first_step HUGEINT, second_step HUGEINT, dropped HUGEINT, quotient_max HUGEINT, rounding VARCHAR)
+-- reads:
+--     divided(divisor HUGEINT, negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, more_digits INTEGER, first_step HUGEINT,
+--         second_step HUGEINT, dropped HUGEINT, quotient_max HUGEINT, rounding VARCHAR)
 -- yields: divisor HUGEINT, negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, rounded HUGEINT
 -- params:
 WITH first_digits AS (

@@ -1,6 +1,15 @@
 -- why: the readings of each new window as one: what is added, which one counts, and what it is divided by (R20)
--- reads: exact_parts(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, window_index BIGINT, length_us BIGINT, scale INTEGER, high HUGEINT, low HUGEINT, keeps_numerator BOOLEAN, record_count BIGINT, divisor_us BIGINT, carried BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR), rules(aggregation VARCHAR, combines VARCHAR, divided_by VARCHAR, divisor BIGINT)
--- yields: workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, window_index BIGINT, scale INTEGER, high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, keeps_numerator BOOLEAN, record_count BIGINT, carried BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR
+-- reads:
+--     exact_parts(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         window_index BIGINT, length_us BIGINT, scale INTEGER, high HUGEINT, low HUGEINT, keeps_numerator BOOLEAN, record_count BIGINT,
+--         divisor_us BIGINT, carried BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP,
+--         last_event_id VARCHAR),
+--     rules(aggregation VARCHAR, combines VARCHAR, divided_by VARCHAR, divisor BIGINT)
+-- yields:
+--     workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--     window_index BIGINT, scale INTEGER, high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT, keeps_numerator BOOLEAN,
+--     record_count BIGINT, carried BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP,
+--     last_event_id VARCHAR
 -- params:
 WITH ruled AS (
     SELECT

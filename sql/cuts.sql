@@ -1,5 +1,7 @@
 -- why: the parts of a span in the windows it overlaps, and those before, between and behind them, which are parts too (R26)
--- reads: window_parts(row_id VARCHAR, units HUGEINT, span_start TIMESTAMP, span_end TIMESTAMP, part_start TIMESTAMP, part_end TIMESTAMP, window_index BIGINT)
+-- reads:
+--     window_parts(row_id VARCHAR, units HUGEINT, span_start TIMESTAMP, span_end TIMESTAMP, part_start TIMESTAMP, part_end TIMESTAMP,
+--         window_index BIGINT)
 -- yields: row_id VARCHAR, units HUGEINT, span_us BIGINT, part_start TIMESTAMP, part_us BIGINT, window_index BIGINT
 -- params:
 WITH in_order AS (

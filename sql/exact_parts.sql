@@ -1,6 +1,16 @@
 -- why: each reading's exact value as two whole numbers, high × 10^19 + low, so that no sum overflows (R15, R18)
--- reads: rekeyed(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, finer_start TIMESTAMP, exact_text VARCHAR, keeps_numerator BOOLEAN, record_count BIGINT, divisor_us BIGINT, carried BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR, window_index BIGINT, in_window BOOLEAN, filled BOOLEAN), series_scales(unit VARCHAR, aggregation VARCHAR, scale INTEGER), windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
--- yields: workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, window_index BIGINT, length_us BIGINT, scale INTEGER, high HUGEINT, low HUGEINT, keeps_numerator BOOLEAN, record_count BIGINT, divisor_us BIGINT, carried BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR
+-- reads:
+--     rekeyed(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         finer_start TIMESTAMP, exact_text VARCHAR, keeps_numerator BOOLEAN, record_count BIGINT, divisor_us BIGINT, carried BOOLEAN,
+--         max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR, window_index BIGINT,
+--         in_window BOOLEAN, filled BOOLEAN),
+--     series_scales(unit VARCHAR, aggregation VARCHAR, scale INTEGER),
+--     windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
+-- yields:
+--     workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--     window_index BIGINT, length_us BIGINT, scale INTEGER, high HUGEINT, low HUGEINT, keeps_numerator BOOLEAN, record_count BIGINT,
+--     divisor_us BIGINT, carried BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP,
+--     last_event_id VARCHAR
 -- params:
 WITH in_digits AS (
     SELECT

@@ -176,7 +176,11 @@ CREATE OR REPLACE TEMP MACRO rounded_off(number, dropped, mode) AS
 
 -- RFC 3339, the offset optional, a blank for the T allowed.
 CREATE OR REPLACE TEMP MACRO is_time(text) AS
-    regexp_full_match(text, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?');
+    regexp_full_match(
+        text,
+        '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?'
+        || '([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?'
+    );
 
 -- The date and time of day, without the offset.
 CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS

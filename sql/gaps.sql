@@ -1,5 +1,7 @@
 -- why: once it has a level a gauge has a reading in every window, so time without one is time whose readings are missing
--- reads: finer(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, finer_start TIMESTAMP, finer_end TIMESTAMP, carried BOOLEAN, is_gauge BOOLEAN, filled BOOLEAN)
+-- reads:
+--     finer(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         finer_start TIMESTAMP, finer_end TIMESTAMP, carried BOOLEAN, is_gauge BOOLEAN, filled BOOLEAN)
 -- yields: universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, gap_start TIMESTAMP, gap_end TIMESTAMP
 -- params:
 WITH in_order AS (

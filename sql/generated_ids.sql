@@ -1,6 +1,10 @@
 -- why: an id for events that have none, from the row's own content; equal rows are counted apart, in any order and layout
--- reads: named(workspace_id VARCHAR, universe_id VARCHAR, type VARCHAR, subject VARCHAR, time_text VARCHAR, properties MAP(VARCHAR, VARCHAR), id VARCHAR, event_id VARCHAR)
--- yields: workspace_id VARCHAR, universe_id VARCHAR, type VARCHAR, subject VARCHAR, time_text VARCHAR, properties MAP(VARCHAR, VARCHAR), id VARCHAR, event_id VARCHAR
+-- reads:
+--     named(workspace_id VARCHAR, universe_id VARCHAR, type VARCHAR, subject VARCHAR, time_text VARCHAR,
+--         properties MAP(VARCHAR, VARCHAR), id VARCHAR, event_id VARCHAR)
+-- yields:
+--     workspace_id VARCHAR, universe_id VARCHAR, type VARCHAR, subject VARCHAR, time_text VARCHAR, properties MAP(VARCHAR, VARCHAR),
+--     id VARCHAR, event_id VARCHAR
 -- params:
 WITH written AS (
     SELECT

@@ -1,5 +1,7 @@
 -- why: the part of each gap that lies in a new window, whose reading would be wrong without it
--- reads: placed_gaps(subject VARCHAR, unit VARCHAR, aggregation VARCHAR, gap_start TIMESTAMP, gap_end TIMESTAMP, window_index BIGINT), windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
+-- reads:
+--     placed_gaps(subject VARCHAR, unit VARCHAR, aggregation VARCHAR, gap_start TIMESTAMP, gap_end TIMESTAMP, window_index BIGINT),
+--     windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
 -- yields: subject VARCHAR, unit VARCHAR, aggregation VARCHAR, missing_start TIMESTAMP, missing_end TIMESTAMP
 -- params:
 SELECT

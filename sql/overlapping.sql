@@ -1,6 +1,10 @@
 -- why: two readings of one key whose windows overlap, which would be counted twice
--- reads: finer(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, finer_start TIMESTAMP, finer_end TIMESTAMP, exact_text VARCHAR, record_count BIGINT, max_metered_at TIMESTAMP)
--- yields: subject VARCHAR, unit VARCHAR, aggregation VARCHAR, finer_start TIMESTAMP, finer_end TIMESTAMP, next_start TIMESTAMP, next_end TIMESTAMP, is_same BOOLEAN
+-- reads:
+--     finer(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         finer_start TIMESTAMP, finer_end TIMESTAMP, exact_text VARCHAR, record_count BIGINT, max_metered_at TIMESTAMP)
+-- yields:
+--     subject VARCHAR, unit VARCHAR, aggregation VARCHAR, finer_start TIMESTAMP, finer_end TIMESTAMP, next_start TIMESTAMP,
+--     next_end TIMESTAMP, is_same BOOLEAN
 -- params:
 WITH in_order AS (
     SELECT

@@ -1,4 +1,4 @@
--- why: a quantity split over the parts of its span (R26): whole units first, then one more for the largest remainders, ties to the earlier part
+-- why: a quantity split over the parts of its span (R26): whole units, then one more for the largest remainders, the earlier first
 -- reads: cuts(row_id VARCHAR, units HUGEINT, span_us BIGINT, part_start TIMESTAMP, part_us BIGINT, window_index BIGINT)
 -- yields: row_id VARCHAR, window_index BIGINT, part_units HUGEINT, is_part BOOLEAN
 -- params:

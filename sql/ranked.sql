@@ -1,6 +1,10 @@
 -- why: the rank of each value among those of its window, and how many there are: percentiles are read off (R13 needs no tie)
--- reads: values_seen(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, window_index BIGINT, quantity DECIMAL(38,18))
--- yields: workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, window_index BIGINT, quantity DECIMAL(38,18), value_rank BIGINT, value_count BIGINT
+-- reads:
+--     values_seen(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, window_index BIGINT,
+--         quantity DECIMAL(38,18))
+-- yields:
+--     workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, window_index BIGINT,
+--     quantity DECIMAL(38,18), value_rank BIGINT, value_count BIGINT
 -- params:
 SELECT
     *,

@@ -1,6 +1,15 @@
 -- why: a reading with its identity (R21), its window, and the exact state that lets it combine with its neighbours (R20)
--- reads: totals(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, window_index BIGINT, quantity DECIMAL(38,18), numerator VARCHAR, divisor_us BIGINT, record_count BIGINT, carried BOOLEAN, prorated BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR), windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
--- yields: id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR), quantity DECIMAL(38,18), record_count BIGINT, max_metered_at TIMESTAMP WITH TIME ZONE, created_at TIMESTAMP WITH TIME ZONE, numerator VARCHAR, divisor_us BIGINT, carried BOOLEAN, last_recorded_at TIMESTAMP WITH TIME ZONE, last_metered_at TIMESTAMP WITH TIME ZONE, last_event_id VARCHAR, prorated BOOLEAN
+-- reads:
+--     totals(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         window_index BIGINT, quantity DECIMAL(38,18), numerator VARCHAR, divisor_us BIGINT, record_count BIGINT, carried BOOLEAN,
+--         prorated BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR),
+--     windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
+-- yields:
+--     id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--     window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR),
+--     quantity DECIMAL(38,18), record_count BIGINT, max_metered_at TIMESTAMP WITH TIME ZONE, created_at TIMESTAMP WITH TIME ZONE,
+--     numerator VARCHAR, divisor_us BIGINT, carried BOOLEAN, last_recorded_at TIMESTAMP WITH TIME ZONE,
+--     last_metered_at TIMESTAMP WITH TIME ZONE, last_event_id VARCHAR, prorated BOOLEAN
 -- params: clock TIMESTAMP
 WITH bounds AS (
     SELECT

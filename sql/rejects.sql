@@ -1,6 +1,11 @@
 -- why: why each rejected event is at fault (R3): what is known already, else what is wrong with the quantity's text
--- reads: rejected(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, type VARCHAR, subject VARCHAR, time VARCHAR, measurement VARCHAR, source_property VARCHAR, unit VARCHAR, faulty_text VARCHAR, known_reason VARCHAR, integer_digits INTEGER, fraction_digits INTEGER, reason VARCHAR, reason_text VARCHAR, file VARCHAR)
--- yields: workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, type VARCHAR, subject VARCHAR, time VARCHAR, measurement VARCHAR, source_property VARCHAR, unit VARCHAR, text VARCHAR, reason VARCHAR, file VARCHAR
+-- reads:
+--     rejected(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, type VARCHAR, subject VARCHAR, time VARCHAR, measurement VARCHAR,
+--         source_property VARCHAR, unit VARCHAR, faulty_text VARCHAR, known_reason VARCHAR, integer_digits INTEGER,
+--         fraction_digits INTEGER, reason VARCHAR, reason_text VARCHAR, file VARCHAR)
+-- yields:
+--     workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, type VARCHAR, subject VARCHAR, time VARCHAR, measurement VARCHAR,
+--     source_property VARCHAR, unit VARCHAR, text VARCHAR, reason VARCHAR, file VARCHAR
 -- params:
 SELECT
     workspace_id,

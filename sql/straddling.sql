@@ -1,5 +1,8 @@
 -- why: a finer window that lies across the boundary of a new one belongs to neither side of it
--- reads: placed(subject VARCHAR, unit VARCHAR, aggregation VARCHAR, finer_start TIMESTAMP, finer_end TIMESTAMP, window_index BIGINT, in_window BOOLEAN), windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
+-- reads:
+--     placed(subject VARCHAR, unit VARCHAR, aggregation VARCHAR, finer_start TIMESTAMP, finer_end TIMESTAMP, window_index BIGINT,
+--         in_window BOOLEAN),
+--     windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
 -- yields: subject VARCHAR, unit VARCHAR, aggregation VARCHAR, finer_start TIMESTAMP, finer_end TIMESTAMP, boundary TIMESTAMP
 -- params:
 SELECT

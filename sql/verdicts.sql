@@ -1,6 +1,10 @@
 -- why: one event, once (R8): of the rows that share a key the first to enter is kept, equal ones are duplicates, others conflicts
--- reads: suspects(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, metered_at TIMESTAMP, recorded_at TIMESTAMP, content VARCHAR, file VARCHAR)
--- yields: workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, metered_at TIMESTAMP, recorded_at TIMESTAMP, content VARCHAR, file VARCHAR, verdict VARCHAR, kept_content VARCHAR, kept_metered_at TIMESTAMP
+-- reads:
+--     suspects(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, metered_at TIMESTAMP, recorded_at TIMESTAMP, content VARCHAR,
+--         file VARCHAR)
+-- yields:
+--     workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR, metered_at TIMESTAMP, recorded_at TIMESTAMP, content VARCHAR, file VARCHAR,
+--     verdict VARCHAR, kept_content VARCHAR, kept_metered_at TIMESTAMP
 -- params:
 SELECT
     *,

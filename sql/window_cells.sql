@@ -1,6 +1,10 @@
 -- why: where to look for the window of a moment: time cut into equal cells, about as long as a window, and what touches each
--- reads: windows(window_index BIGINT, universe_id VARCHAR, subject VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP), window_grid(cell_us BIGINT, first_start TIMESTAMP)
--- yields: universe_id VARCHAR, subject VARCHAR, cell BIGINT, window_index BIGINT, reach_start TIMESTAMP, window_start TIMESTAMP, window_end TIMESTAMP, last_index BIGINT, last_end TIMESTAMP
+-- reads:
+--     windows(window_index BIGINT, universe_id VARCHAR, subject VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP),
+--     window_grid(cell_us BIGINT, first_start TIMESTAMP)
+-- yields:
+--     universe_id VARCHAR, subject VARCHAR, cell BIGINT, window_index BIGINT, reach_start TIMESTAMP, window_start TIMESTAMP,
+--     window_end TIMESTAMP, last_index BIGINT, last_end TIMESTAMP
 -- params:
 WITH reaching AS (
     SELECT

@@ -1,6 +1,10 @@
 -- why: the windows of each calendar: boundary n is always so many steps from the origin, never from the boundary before it
--- reads: calendars(universe_id VARCHAR, subject VARCHAR, outer_index BIGINT, zone VARCHAR, unit VARCHAR, step BIGINT, origin TIMESTAMP, starts TIMESTAMP, ends TIMESTAMP, first_at TIMESTAMP, last_at TIMESTAMP, whole BOOLEAN)
--- yields: window_index BIGINT, universe_id VARCHAR, subject VARCHAR, outer_index BIGINT, zone VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP
+-- reads:
+--     calendars(universe_id VARCHAR, subject VARCHAR, outer_index BIGINT, zone VARCHAR, unit VARCHAR, step BIGINT, origin TIMESTAMP,
+--         starts TIMESTAMP, ends TIMESTAMP, first_at TIMESTAMP, last_at TIMESTAMP, whole BOOLEAN)
+-- yields:
+--     window_index BIGINT, universe_id VARCHAR, subject VARCHAR, outer_index BIGINT, zone VARCHAR, window_start TIMESTAMP,
+--     window_end TIMESTAMP
 -- params:
 WITH bounded AS (
     SELECT

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from metering_duck.decimals.columns import DIGITS_MAX, PART_DIGITS, DecimalType, Rounding
 from metering_duck.statements.quote import literal
-from metering_duck.statements.select import case, select
+from metering_duck.statements.select import select
 from metering_duck.statements.stages import Stage, load_stage, over
 
 
@@ -42,25 +42,13 @@ class Quotient:
         carried = {
             "high_carried": f"CAST({self.high} AS HUGEINT) + {self.low} // {base}",
             "low_carried": f"{self.low} % {base}",
+            "base": base,
             "divisor": f"CAST({self.divisor} AS HUGEINT)",
         }
-        beyond, under = "high_carried > 0 AND low_carried < 0", "high_carried < 0 AND low_carried > 0"
-        numerators = {
-            "high": f"high_carried + {case({beyond: '-1', under: '1'}, '0')}",
-            "low": f"low_carried + {case({beyond: base, under: f'-{base}'}, '0')}",
-            "base": base,
-        }
+        carried_sql = select(carried, self.source, star="*")
         return [
-            Stage(
-                f"carried_{name}",
-                "the numerator's two parts, the lower one below its base",
-                select(carried, self.source, star="*"),
-            ),
-            Stage(
-                f"numerators_{name}",
-                "the numerator as high × base + low, both of one sign (R15)",
-                select(numerators, f"carried_{name}", star="*"),
-            ),
+            Stage(f"carried_{name}", "the numerator's two parts, the lower one below its base", carried_sql),
+            over(load_stage("numerators"), {"carried": f"SELECT * FROM carried_{name}"}, f"numerators_{name}"),
             over(load_stage("divided"), {"numerators": f"SELECT * FROM numerators_{name}"}, f"divided_{name}"),
         ]
 

@@ -13,7 +13,8 @@ from metering_duck.errors import SchemaError
 from metering_duck.inputs.fields import field_names
 from metering_duck.inputs.footers import Footers, parquet_schema
 from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap
-from metering_duck.statements.quote import literal, path_list
+from metering_duck.statements.quote import path_list
+from metering_duck.statements.stages import load_stage
 
 # How many footers of remote files one query reads; several queries run at once.
 FOOTERS_AT_ONCE = 32
@@ -51,9 +52,7 @@ def old_times(engine: Engine) -> list[str]:
     """The columns that have times of the type INT96, which is older and has no zone, in any of the Parquet files."""
     if not engine.has("file_columns"):
         return []
-    return [
-        str(row[0]) for row in engine.rows("SELECT DISTINCT name FROM file_columns WHERE type = 'INT96' ORDER BY 1")
-    ]
+    return [str(row[0]) for row in engine.rows(load_stage("checks/file_old_times").sql)]
 
 
 def check_types(engine: Engine) -> None:
@@ -61,12 +60,7 @@ def check_types(engine: Engine) -> None:
 
     Raises: SchemaError.
     """
-    rows = engine.rows(
-        "SELECT name, list(DISTINCT duckdb_type ORDER BY duckdb_type) AS types, "
-        "arg_min(file_name, duckdb_type) AS one, arg_max(file_name, duckdb_type) AS other "
-        "FROM file_columns WHERE duckdb_type IS NOT NULL GROUP BY name HAVING len(types) > 1 ORDER BY name"
-    )
-    for name, types, one, other in rows:
+    for name, types, one, other in engine.rows(load_stage("checks/file_types").sql):
         # A FLOAT has other digits once it is a DOUBLE, and a BOOLEAN would become a number.
         loses_digits = bool(APPROXIMATE & set(types))
         mixes_booleans = "BOOLEAN" in types and set(types) != {"BOOLEAN", "VARCHAR"}
@@ -78,25 +72,8 @@ def check_types(engine: Engine) -> None:
 
 
 def check_spellings(engine: Engine) -> None:
-    """Refuse a column's name that another file spells with other capitals: SQL would take both for one column.
-
-    Raises: SchemaError.
-    """
-    rows = engine.rows(
-        """
-        WITH spelled AS (
-            SELECT lower(name) AS lower_name, file_name, list(DISTINCT name ORDER BY name) AS names
-            FROM file_columns GROUP BY ALL
-        ),
-        ways AS (SELECT lower_name, names, min(file_name) AS file_name FROM spelled GROUP BY ALL)
-        SELECT one.names, one.file_name, other.names, other.file_name
-        FROM ways AS one JOIN ways AS other USING (lower_name)
-        WHERE one.names < other.names
-            AND NOT list_has_all(one.names, other.names) AND NOT list_has_all(other.names, one.names)
-        ORDER BY ALL LIMIT 1
-        """
-    )
-    for names, path, others, other_path in rows:
+    """Refuse a name that is spelled with other capitals in another file: SQL would take both for one column."""
+    for names, path, others, other_path in engine.rows(load_stage("checks/file_spellings").sql):
         shown = " and ".join(repr(name) for name in dict.fromkeys((*names, *others)))
         hint = "write the files anew with one spelling, or read them apart"
         raise SchemaError(f"{path}, {other_path}", names[0], found=shown, expected="one spelling", hint=hint)
@@ -112,16 +89,7 @@ def check_plain_columns(engine: Engine, footers: Footers, mapping: FieldMap) -> 
     bag = mapping.columns.get(mapping.bag, mapping.bag)
     if mapping.lists_properties:
         return
-    lacking = engine.rows(
-        f"""
-        WITH files AS (
-            SELECT file_name, list(name ORDER BY name) AS names, bool_or(name = {literal(bag)}) AS has_bag
-            FROM file_columns GROUP BY file_name
-        )
-        SELECT min(file_name), (SELECT min(file_name) FROM files WHERE has_bag)
-        FROM files WHERE NOT has_bag AND EXISTS (FROM files WHERE has_bag) GROUP BY names ORDER BY ALL
-        """
-    )
+    lacking = engine.rows(load_stage("checks/file_bags").sql, {"bag": bag})
     fields = field_names(records=mapping.bag == "dimensions")
     known = {*fields, *mapping.columns.values(), *footers.keys}
     for aliases in fields.values():

@@ -9,7 +9,7 @@ from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, reach_conditions
 from metering_duck.inputs.layout import Layout
 from metering_duck.statements.layout import shown_name
 from metering_duck.statements.quote import literal
-from metering_duck.statements.select import case, select
+from metering_duck.statements.select import case, names, select
 from metering_duck.statements.stages import Query, Stage, load_stage
 
 
@@ -97,10 +97,10 @@ def renamed_stages(selection: Selection, source: str = "accepted", name: str = "
 
 def key_hashes_query(arrivals: Sequence[Stage], *, keys: bool, moments: bool) -> Query:
     """`key_hashes`: of every row the hash of its key, NULL where it has none, and of its subject's moment."""
-    columns = {"key_hash": case({"NOT keyless": "hash(workspace_id, universe_id, id)"})} if keys else {}
-    columns |= {"moment_hash": "hash(subject, recorded_at, metered_at)"} if moments else {}
-    why = "what is compared to find the keys that may occur more than once (R8), and the moments (R13)"
-    return Query("key_hashes", (*arrivals, Stage("key_hashes", why, select(columns, "arrivals"))))
+    wanted = [name for name, is_wanted in (("key_hash", keys), ("moment_hash", moments)) if is_wanted]
+    why = "the hashes that are looked for"
+    looked_for = Stage("wanted_hashes", why, select(names(wanted), "key_hashes"))
+    return Query("key_hashes", (*arrivals, load_stage("key_hashes"), looked_for))
 
 
 def tied_moments_query(arrivals: Sequence[Stage]) -> Query:

@@ -110,10 +110,21 @@ class RecordCompiler:
         """From the input to `judged`: one row per record, its quantity, and its status (R9)."""
         return [
             *self._chosen(repeated=repeated),
-            Stage("projected", "the quantity's text in the slot of its aggregation and DECIMAL", self._projected_sql()),
+            Stage(
+                "projected",
+                "the quantity's text in the slot of its aggregation and DECIMAL",
+                self._projected_sql(),
+                self._legend,
+            ),
             *quantified_stages(self._parsed),
             Stage("judged", "a record is metered or rejected (R9)", self._judged_sql()),
         ]
+
+    @property
+    def _legend(self) -> tuple[str, ...]:
+        """What each slot is, a sentence each."""
+        named = [(slot, slot.aggregation.text) for slot in self.slots if slot.aggregation]
+        return tuple(f"Slot {slot.index} is records for {text}, in {slot.decimal.sql}." for slot, text in named)
 
     def _chosen(self, *, repeated: bool) -> list[Stage]:
         shapes = [

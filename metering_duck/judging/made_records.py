@@ -1,6 +1,7 @@
 """Metered events → records: one per measurement, or one bundle per event, with ids that are the same on every replay.
 
-Pure text in, text out. The only stages that are long on purpose: a record is a row of its own.
+Pure text in, text out. The list of what an event measured is made here; sql/records.sql and sql/bundles.sql make rows
+of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from metering_duck.judging.events import Compiler
 from metering_duck.judging.slots import Placed, Slot
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case, select, struct
-from metering_duck.statements.stages import Query, Stage
+from metering_duck.statements.stages import Query, Stage, load_stage
 
 RECORD_DECIMAL = DecimalType(20, 18)
 
@@ -29,8 +30,8 @@ def records_query(compiler: Compiler, *, repeated: bool, bundled: bool) -> Query
             where=["status = 'metered'"],
         ),
     )
-    shaped = [_bundles()] if bundled else _records()
-    return Query("records", (*compiler.judged(repeated=repeated), observed, *shaped))
+    shaped = load_stage("bundles" if bundled else "records")
+    return Query("records", (*compiler.judged(repeated=repeated), observed, shaped))
 
 
 def _observations_sql(compiler: Compiler) -> str:
@@ -72,40 +73,6 @@ def _dimensions_sql(compiler: Compiler) -> str:
     measured = [(str(n), literal_list(entry.source_properties)) for n, entry in enumerate(compiler.config.entries)]
     kept = f"lambda e: NOT list_contains({case(measured, of='entry')}, e.key)"
     return f"map_from_entries(list_filter(map_entries(properties), {kept}))"
-
-
-_SCOPE = {
-    "workspace_id": "workspace_id",
-    "universe_id": "universe_id",
-    "subject": "subject",
-    "recorded_at": "recorded_at AT TIME ZONE 'UTC'",
-}
-_ORIGIN = {"dimensions": "rest", "source_event_id": "event_id", "metered_at": "metered_at AT TIME ZONE 'UTC'"}
-
-
-def _records() -> list[Stage]:
-    unnested = select({"o": "unnest(observations)"}, "observed", star="*")
-    identity = "digest(encoded(workspace_id) || encoded(universe_id) || encoded(id) || encoded(o.measurement))"
-    measured = {"quantity": "o.quantity", "unit": "o.unit", "aggregation": "o.aggregation"}
-    extent = {name: f"o.{name} AT TIME ZONE 'UTC'" for name in ("window_start", "window_end")}
-    columns = {"id": identity, **_SCOPE, **measured, **_ORIGIN, **extent, "value": "o.value"}
-    order = ("workspace_id", "universe_id", "unnested.id", "o.measurement")
-    return [
-        Stage("unnested", "one row per event and measurement (R7)", unnested),
-        Stage("records", "one record per event and measurement", select(columns, "unnested", order_by=order)),
-    ]
-
-
-def _bundles() -> Stage:
-    bounds = {bound: f"coalesce(o.window_{bound}, recorded_at) AT TIME ZONE 'UTC'" for bound in ("start", "end")}
-    measured = {name: f"o.{name}" for name in ("quantity", "unit", "aggregation")}
-    observation = struct({**measured, "window": struct(bounds), "value": "o.value"})
-    observations = {"observations": f"list_transform(observations, lambda o: {observation})"}
-    columns = {"id": "id", **_SCOPE, **observations, **_ORIGIN}
-    order = ("workspace_id", "universe_id", "observed.id")
-    return Stage(
-        "bundles", "one record per event, its observations bundled", select(columns, "observed", order_by=order)
-    )
 
 
 def measurement_identities(placed: Iterable[Placed]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from metering_duck.runs.history import LEVELS_SCHEMA
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import names, select
-from metering_duck.statements.stages import Query, Stage, fixed, load_stage
+from metering_duck.statements.stages import Query, Stage, load_stage
 
 READING = (
     *("id", "workspace_id", "universe_id", "subject", "unit", "aggregation", "window_start", "window_end"),
@@ -156,30 +156,39 @@ def _whole_aggregation(plan: Plan, reading: dict[str, Any]) -> Aggregation:
 
 def _fill(engine: Engine, reading: dict[str, Any], function: Aggregation, start: Any, end: Any) -> dict[str, Any]:
     """Fill the table `traced`; the totals of its rows."""
-    workspace = reading["workspace_id"]
-    dimensions = "{}"
-    if reading["dimensions"]:
-        dimensions = configs.json_text(dict(sorted(reading["dimensions"].items())))
+    dimensions = configs.json_text(dict(sorted((reading["dimensions"] or {}).items())))
     scale = "coalesce(max(length(split_part(quantity, '.', 2))), 0)"
     ((digits,),) = engine.rows(
         f"SELECT {scale} FROM (SELECT quantity FROM found_usage UNION ALL SELECT level FROM found_levels)"
     )
-    values = {
-        "workspace_id": "NULL" if workspace is None else literal(workspace),
-        "unit": literal(reading["unit"]),
-        "aggregation": literal(reading["aggregation"]),
-        "universe_id": literal(reading["universe_id"]),
-        "subject": literal(reading["subject"]),
-        "dimensions": literal(dimensions),
-        "decimal": f"DECIMAL(38, {digits})",
-        "is_gauge": "TRUE" if is_gauge(reading) else "FALSE",
-        "deltas": "TRUE" if function.deltas else "FALSE",
-        "first": f"TIMESTAMP '{start.replace(tzinfo=None)}'",
-        "last": f"TIMESTAMP '{end.replace(tzinfo=None)}'",
-        "last_digit": last_digit_sql(digits),
+    parameters: dict[str, object] = {
+        **{name: reading[name] for name in ("workspace_id", "universe_id", "subject", "unit", "aggregation")},
+        "dimensions": dimensions,
+        "is_gauge": is_gauge(reading),
+        "deltas": function.deltas,
+        "first": start.replace(tzinfo=None),
+        "last": end.replace(tzinfo=None),
     }
-    engine.fill(Query("traced", (fixed(load_stage("ledger/traced"), values),)))
+    engine.fill(Query("traced", (_sent_stage(digits), load_stage("ledger/traced")), parameters))
     return _totals(engine, reading, function)
+
+
+def _sent_stage(digits: int) -> Stage:
+    """`sent`: the quantities of events, and the levels from before the window, as one DECIMAL of so many digits."""
+    last_digit = last_digit_sql(digits) if digits else "CAST(1 AS DECIMAL(1, 0))"
+
+    def exact(text: str, *, carried_in: bool) -> dict[str, str]:
+        return {
+            "sent": f"CAST({text} AS DECIMAL(38, {digits}))",
+            "last_digit": last_digit,
+            "carried_in": "TRUE" if carried_in else "FALSE",
+        }
+
+    usage = select(exact("quantity", carried_in=False), "found_usage", star="*")
+    before = {"quantity": "level"} | exact("level", carried_in=True)
+    levels = select(before, "found_levels", star="* EXCLUDE (level)")
+    why = "the quantities of events and the levels from before the window, as one DECIMAL that holds all their digits"
+    return Stage("sent", why, f"{usage}\nUNION ALL BY NAME\n{levels}")
 
 
 def _totals(engine: Engine, reading: dict[str, Any], function: Aggregation) -> dict[str, Any]:

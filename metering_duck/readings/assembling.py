@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from metering_duck.readings.counters import counted_query, counter_stages
-from metering_duck.readings.filling import dense_sql, keys_sql
+from metering_duck.readings.filling import dense_stages, keys_sql
 from metering_duck.readings.gauges import gauged_queries, gauges_of
-from metering_duck.readings.series import DIMENSIONS_ORDER, READING_ORDER, SCOPE_ORDER, Series, Totals
+from metering_duck.readings.series import READING_ORDER, Series, Totals
 from metering_duck.readings.values import value_stages, valued_queries
-from metering_duck.statements.select import names, select, struct
+from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage, load_stage, over
 
 
@@ -55,34 +55,21 @@ def totals_stages(totals: Totals) -> list[Stage]:
 
 def readings_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
     """`readings`: one row per key (R10) with its id, window and exact state; with `fill`, one in every window."""
-    identified = load_stage("readings")
     if totals.fill == "none":
-        return [Query("readings", (*totals_stages(totals), identified))]
-    dense = Stage("dense", "a row for every key and window", dense_sql(totals))
+        return [Query("readings", (*totals_stages(totals), load_stage("readings")))]
+    dense = dense_stages(totals)
+    readings = over(load_stage("readings"), {"totals": f"SELECT * FROM {dense[-1].name}"})
     keys = Stage("filled_keys", "every key that has a record", keys_sql(totals))
     return [
         Query("filled_keys", (*judged, keys)),
-        Query("readings", (*totals_stages(totals), dense, over(identified, {"totals": "SELECT * FROM dense"}))),
+        Query("readings", (*totals_stages(totals), *dense, readings)),
     ]
 
 
 def reading_rows(*, bundled: bool, constants: Container[str] = ()) -> Query:
     """The query of the table `readings`, in the order of its keys without constants; bundled, one row per window."""
-    if not bundled:
-        order = [*(sql for name, sql in READING_ORDER.items() if name not in constants), "window_start"]
-        rows = select({}, "readings", star="*", order_by=order)
-        return Query("readings", (Stage("readings_in_order", "the readings, in the order of their keys", rows),))
-    key = ("workspace_id", "universe_id", "subject", "window_start", "window_end", "dimensions")
-    value = struct(names(("quantity", "unit", "aggregation", "record_count")))
-    columns = {
-        "id": "digest(string_agg(id, '' ORDER BY unit, aggregation))",
-        **names(key),
-        "computed_values": f"list({value} ORDER BY unit, aggregation)",
-        "aggregation": "CASE WHEN count(DISTINCT aggregation) = 1 THEN any_value(aggregation) END",
-        "record_count": "CAST(sum(record_count) AS BIGINT)",
-        "max_metered_at": "max(max_metered_at)",
-        "created_at": "any_value(created_at)",
-    }
-    order = [*SCOPE_ORDER.values(), DIMENSIONS_ORDER, "window_start"]
-    rows = select(columns, "readings", group_by=key, order_by=order)
-    return Query("readings", (Stage("bundles", "one reading per subject and window, its values together", rows),))
+    if bundled:
+        return Query("readings", (load_stage("bundled_readings"),))
+    order = [*(sql for name, sql in READING_ORDER.items() if name not in constants), "window_start"]
+    rows = select({}, "readings", star="*", order_by=order)
+    return Query("readings", (Stage("readings_in_order", "the readings, in the order of their keys", rows),))

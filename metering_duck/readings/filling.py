@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.readings.gauges import WEIGHED, divisor_sql
 from metering_duck.readings.series import KEY
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select
+from metering_duck.statements.stages import Stage, load_stage
 
 if TYPE_CHECKING:
     from metering_duck.readings.series import Totals
@@ -33,43 +35,24 @@ def keys_sql(totals: Totals) -> str:
     return select({}, f"(\n{everything}\n)", star="DISTINCT *")
 
 
-def dense_sql(totals: Totals) -> str:
-    """SQL for a row per key and window; without a reading, its quantity is zero, or that of the window before it."""
-    key = (*KEY, "unit", "aggregation")
-    same = "\n    AND ".join(f"totals.{name} IS NOT DISTINCT FROM filled_keys.{name}" for name in key)
-    by_subject = f"JOIN {totals.windows.name} USING (universe_id, subject)"
-    windows = by_subject if totals.windows.by_subject else f"CROSS JOIN {totals.windows.name}"
-    there = "totals.window_index IS NOT NULL"
-    zero = "'0'" if totals.digits is not None else "0"
-    # A filled row has no known time, and so no divisor for an aggregation that is divided by known time.
+def dense_stages(totals: Totals) -> list[Stage]:
+    """From `totals` and `filled_keys` to a row for every key and window: sql/dense_zero.sql or sql/dense_carry.sql."""
+    why = "every key in every window, and what a reading has there without any record"
+    return [Stage("filled_windows", why, _filled_windows_sql(totals)), load_stage(f"dense_{totals.fill}")]
+
+
+def _filled_windows_sql(totals: Totals) -> str:
+    """Each key in each of its windows, and the values that a reading without a record has."""
+    windows = totals.windows.name
+    joined = f"JOIN {windows} USING (universe_id, subject)" if totals.windows.by_subject else f"CROSS JOIN {windows}"
+    zero = f"CAST(0 AS DECIMAL({DIGITS_MAX}, {totals.rounding(totals.series[0]).column_scale}))"
+    # Where there was no level no time is known, and nothing to divide by it.
     divided = [definition for definition in WEIGHED if definition.divided_by != "known-time"]
     divisors = {literal(definition.name): divisor_sql(definition) for definition in divided}
-
-    def filled(column: str, otherwise: str) -> str:
-        """A column of the reading; without one, of the last reading before, with --fill carry, or `otherwise`."""
-        value = otherwise
-        if totals.fill == "carry":
-            value = f"coalesce(last_value(totals.{column} IGNORE NULLS) OVER so_far, {otherwise})"
-        return case({there: f"totals.{column}"}, value)
-
-    carried = "FALSE"
-    if totals.fill == "carry":
-        carried = "coalesce(last_value(totals.quantity IGNORE NULLS) OVER so_far IS NOT NULL, FALSE)"
-    columns = {name: f"filled_keys.{name}" for name in key} | {
-        "window_index": f"{totals.windows.name}.window_index",
-        "quantity": filled("quantity", zero),
-        "numerator": case({there: "totals.numerator", f"filled_keys.aggregation IN ({', '.join(divisors)})": "'0'"}),
-        "divisor_us": case({there: "totals.divisor_us"}, case(divisors, of="filled_keys.aggregation")),
-        "record_count": "coalesce(totals.record_count, 0)",
-        "carried": case({there: "totals.carried"}, carried),
-        "prorated": "coalesce(totals.prorated, FALSE)",
-        "max_metered_at": filled("max_metered_at", "NULL"),
-        **{name: f"totals.{name}" for name in ("last_recorded_at", "last_metered_at", "last_event_id")},
+    columns = {name: f"filled_keys.{name}" for name in (*KEY, "unit", "aggregation")} | {
+        "window_index": f"{windows}.window_index",
+        "zero": zero if totals.digits is None else "'0'",
+        "no_numerator": case({f"filled_keys.aggregation IN ({', '.join(divisors)})": "'0'"}),
+        "no_divisor_us": case(divisors, of="filled_keys.aggregation"),
     }
-    joined = (
-        f"filled_keys\n{windows}\nLEFT JOIN totals\n"
-        f"    ON totals.window_index = {totals.windows.name}.window_index\n    AND {same}"
-    )
-    partition = ", ".join(f"filled_keys.{name}" for name in key)
-    over = f"WINDOW so_far AS (PARTITION BY {partition} ORDER BY {totals.windows.name}.window_index)"
-    return select(columns, joined) + f"\n{over}"
+    return select(columns, f"filled_keys\n{joined}")

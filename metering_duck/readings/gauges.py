@@ -74,14 +74,9 @@ class Gauges:
 
     def _weighted_sql(self) -> str:
         """SQL for every state, per series and window; NULL for a state that no reading is made of."""
-        wide, kept = self.decimal.wide_sql, self.levels.kept
+        kept = self.levels.kept
         columns = {"series": "series", "window_index": "window_index"} | self._level_time_columns()
-        columns |= {
-            "known_us": "CAST(sum(held_us) AS BIGINT)",
-            "peak": f"CAST(NULL AS {wide})",
-            "lowest": f"CAST(NULL AS {wide})",
-            "last": f"CAST(NULL AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity {wide}))",
-        }
+        columns["known_us"] = "CAST(sum(held_us) AS BIGINT)"
         if "greatest" in kept:
             columns["peak"] = "max(CASE WHEN held_us > 0 THEN level END)"
         if "least" in kept:
@@ -113,7 +108,8 @@ class Gauges:
         """SQL for each series with its key, once for every aggregation of its levels."""
         columns = self.levels.reading_key | {"window_index": "window_index"}
         columns |= names(self._level_time_columns())
-        columns |= names(("known_us", "peak", "lowest", "last", "record_count", "carried", "max_metered_at"))
+        states = [STATES[name].partition(".")[0] for name in STATES if name in self.levels.kept]
+        columns |= names(("known_us", *states, "record_count", "carried", "max_metered_at"))
         return select(columns, self.levels.with_readings("weighted"))
 
     # --- gauge_N ----------------------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def _split_stages(totals: Totals, series: Series) -> list[Stage]:
         Stage("spanned", "each quantity and its span, in whole units of the last digit it is split at", spans),
         windows.placed_stage("spanned", moment="span_start", name="begun"),
         windows.placed_stage("begun", moment=last_moment, name="ended", suffix="_of_end"),
-        Stage("window_parts", "the part of each span in each window that it overlaps", _overlaps_sql(windows.name)),
+        windows.stage("window_parts", "windows"),
         load_stage("cuts"),
         load_stage("portions"),
         Stage("values_seen", "each part as a value of its window", _parts_sql(series)),
@@ -237,25 +237,6 @@ def _span_sql(totals: Totals, series: Series, slot: Slot) -> str:
         "span_end": f"coalesce(end_{slot.index}, recorded_at)" if slot.is_prorated else "recorded_at",
     }
     return select(columns, "judged", where=[*totals.shown, f"v_{slot.index} IS NOT NULL"])
-
-
-def _overlaps_sql(windows: str) -> str:
-    indexes = {"touched_index": "unnest(range(window_index, coalesce(window_index_of_end, last_index) + 1))"}
-    touched = select(indexes, "ended", star="* EXCLUDE (window_index)").replace("\n", "\n    ")
-    columns = {
-        "row_id": "row_id",
-        "units": "units",
-        "span_start": "span_start",
-        "span_end": "span_end",
-        "part_start": "greatest(span_start, window_start)",
-        "part_end": "least(span_end, window_end)",
-        "window_index": f"{windows}.window_index",
-    }
-    source = f"(\n    {touched}\n) AS touched\nJOIN {windows} ON {windows}.window_index = touched_index"
-    overlapping = (
-        "(part_start < part_end OR (span_start = span_end AND span_start >= window_start AND span_start < window_end))"
-    )
-    return select(columns, source, where=[overlapping])
 
 
 def _parts_sql(series: Series) -> str:

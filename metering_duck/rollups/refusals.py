@@ -17,7 +17,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, did_you_mean, first_few
 from metering_duck.rollups.given_readings import ALL, EXPECTED, FIELDS
 from metering_duck.rollups.rules import COMBINED
-from metering_duck.statements.select import names, select
+from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage, load_stage
 
 AGAIN = "hint: aggregate the events again, with the {} you want"
@@ -32,10 +32,11 @@ class Checks:
     engine: Engine
     where: str
 
-    def _finer(self, columns: Sequence[str], *, where: Sequence[str]) -> Row | None:
+    def _found(self, check: str, parameters: dict[str, object] | None = None) -> Row | None:
         """The first reading that fulfils all conditions of `where`; None where there is no such reading."""
-        sql = select(names(columns), "finer", where=where, order_by=columns)
-        return self._first(Query("finer", (Stage("finer_rows", "the readings in question", sql),)), columns)
+        query = Query(check, (load_stage(f"checks/{check}"),), parameters or {})
+        rows: list[Row] = self.engine.table(query).to_pylist()
+        return rows[0] if rows else None
 
     def _first(self, query: Query, order: Sequence[str]) -> Row | None:
         """The first row of a query, in the order of the columns `order`; None where it has no row."""
@@ -49,14 +50,11 @@ class Checks:
 
         Raises: SchemaError, QuantityOverflow.
         """
-        bad = self._finer(("fault", "fault_text", "subject", "aggregation"), where=["fault IS NOT NULL"])
+        bad = self._found("reading_faults")
         if bad:
             raise self._fault(**bad)
-        too_wide = f"(integer_digits + scale > {DIGITS_IN_PARTS} OR scale > {DIGITS_MAX})"
-        series = select(names(("aggregation", "unit")), "series_scales", where=[too_wide])
-        wide = self._first(
-            Query("wide", (Stage("wide", "series of too many digits", series),)), ("unit", "aggregation")
-        )
+        digits: dict[str, object] = {"digits_in_parts": DIGITS_IN_PARTS, "digits_max": DIGITS_MAX}
+        wide = self._found("reading_digits", digits)
         if wide:
             raise QuantityOverflow(
                 f"readings: found a {wide['aggregation']} of {wide['unit']!r} whose numbers together have more than "
@@ -83,7 +81,7 @@ class Checks:
         problems = [_refusal(name) for (name,) in found if name not in COMBINED]
         if problems:
             raise ConfigError(problems)
-        split = self._finer(("subject", "finer_start", "finer_end", "aggregation", "unit"), where=["prorated"])
+        split = self._found("prorated_readings")
         if split:
             raise ConfigError(
                 f"readings: found a prorated {_named(split)}; expected whole records, since a split is made at the "
@@ -100,18 +98,15 @@ class Checks:
         if unknown and self.engine.count("finer"):
             hint = did_you_mean(unknown[0], sorted(known)) if known else "the readings have none"
             raise ConfigError(f"drop: found {unknown[0]!r}; expected a dimension of the readings. hint: {hint}")
-        merged = {"drop": "kept_dimensions IS DISTINCT FROM dimensions"}
-        if across_workspaces:
-            merged["across-workspaces"] = "workspace_id IS NOT NULL"
-        for option, condition in merged.items():
-            gauge = self._finer(("aggregation", "unit", "subject"), where=["is_gauge", condition])
-            if gauge:
-                whose = f"{gauge['aggregation']} of {gauge['unit']!r} for {gauge['subject']!r}"
-                again = AGAIN.format("dimensions" if option == "drop" else "workspaces")
-                raise ConfigError(
-                    f"{option}: found the {whose}; expected counters only, since the levels of several series are not "
-                    f"one level's history. {again}"
-                )
+        gauge = self._found("merged_gauges", {"across_workspaces": across_workspaces})
+        if gauge:
+            option = gauge["option"]
+            whose = f"{gauge['aggregation']} of {gauge['unit']!r} for {gauge['subject']!r}"
+            again = AGAIN.format("dimensions" if option == "drop" else "workspaces")
+            raise ConfigError(
+                f"{option}: found the {whose}; expected counters only, since the levels of several series are not "
+                f"one level's history. {again}"
+            )
 
     def overlaps(self) -> None:
         """Refuse two readings of one key whose windows share time.

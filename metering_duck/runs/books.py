@@ -11,12 +11,10 @@ from metering_duck.engine.remote import shown
 from metering_duck.errors import SourceError, first_few
 from metering_duck.inputs.files import stamp_of
 from metering_duck.statements.select import select
-from metering_duck.statements.stages import Query, Stage
+from metering_duck.statements.stages import Query, Stage, load_stage
 
 if TYPE_CHECKING:
     from metering_duck.runs.opening import Opened
-
-COUNTED = ("events", "times_cut", "times_naive")
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,7 @@ def keep_books(opened: Opened, rows_read: int, lost: Mapping[str, int], rejects:
     Raises: SourceError where a file has changed since it was found, or where the books do not balance.
     """
     check_still(opened.stamps)
-    status = "coalesce(status, 'metered')"
-    sums = {"status": status} | {name: f"CAST(sum({name}) AS BIGINT)" for name in COUNTED}
-    rows = opened.engine.rows(select(sums, "counted", group_by=[status]))
+    rows = opened.engine.rows(load_stage("books").sql)
     events = {row[0]: row[1] for row in rows}
     unmatched = {reason: events.get(f"unmatched-{reason}", 0) for reason in ("entry", "filter")}
     rejected = events.get("rejected", 0)

@@ -20,8 +20,8 @@ from metering_duck.readings.levels import widest_levels
 from metering_duck.readings.series import Totals
 from metering_duck.runs.history import widest_before_sql
 from metering_duck.runs.opening import Opened
-from metering_duck.statements.select import select
-from metering_duck.statements.stages import Query, Stage
+from metering_duck.statements.select import names, select
+from metering_duck.statements.stages import Query, Stage, load_stage, over
 from metering_duck.windows.cutting import WINDOWS_MAX
 
 
@@ -137,14 +137,14 @@ def check_overflow(engine: Engine, table: str, windows: str | None = None) -> No
 
     Raises: QuantityOverflow.
     """
-    source, zone, start = table, " AT TIME ZONE 'UTC'", f"{table}.window_start"
     if windows:
-        source, zone, start = f"{table}\nJOIN {windows} USING (window_index)", "", f"{windows}.window_start"
-    bounds = {name: f"time_text({name}{zone})" for name in ("window_start", "window_end")}
-    columns = {name: f"{table}.{name}" for name in ("aggregation", "unit", "subject")} | bounds
-    order = [*(f"{table}.{name}" for name in ("universe_id", "workspace_id", "subject", "unit")), start]
-    sql = select(columns, source, where=[f"{table}.quantity IS NULL"], order_by=order)
-    for aggregation, unit, subject, first, last in engine.rows(f"{sql}\nLIMIT 1"):
+        joined = f"{table}\nJOIN {windows} USING (window_index)"
+        checked = select(names(("window_start", "window_end")), joined, star=f"{table}.*")
+    else:
+        bounds = ", ".join(f"{name} AT TIME ZONE 'UTC' AS {name}" for name in ("window_start", "window_end"))
+        checked = select({}, table, star=f"* REPLACE ({bounds})")
+    sql = over(load_stage("checks/overflow"), {"checked": checked}).sql
+    for aggregation, unit, subject, first, last in engine.rows(sql):
         article = "an" if aggregation[0] in "aiu" else "a"
         raise QuantityOverflow(
             f"reading: found {article} {aggregation} of {unit!r} for {subject!r} in [{first}, {last}) with more "

@@ -18,8 +18,11 @@ from metering_duck.statements.quote import literal
 
 _TOKEN = re.compile(r"('(?:[^']|'')*')|(\"(?:[^\"]|\"\")*\")|(--[^\n]*)|\$([a-z_][a-z_0-9]*)")
 
-
-_COLUMN = re.compile(r"\w+ (?:[^,()]|\((?:[^()]|\([^()]*\))*\))+")
+# What may be between parentheses, with two levels of them inside, as in STRUCT(total DECIMAL(38,18)).
+_BALANCED = r"(?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*"
+# A part of a header: a word, a colon, and text that may go on behind four blanks in the next lines.
+_HEADER = re.compile(r"^-- (why|reads|yields|params):(.*(?:\n--    .*)*)\n", re.MULTILINE)
+_COLUMN = re.compile(rf"\w+ (?:[^,()]|\({_BALANCED}\))+")
 
 
 @dataclass(frozen=True)
@@ -65,23 +68,19 @@ def _indented(sql: str) -> str:
     return "    " + "".join([*pieces, sql[end:].replace("\n", "\n    ")])
 
 
+def _in_parentheses(sql: str) -> str:
+    """A short SELECT on one line, another one on lines of its own."""
+    return f"(\n{_indented(sql)}\n)" if "\n" in sql else f"({sql})"
+
+
 def over(stage: Stage, relations: Mapping[str, str], name: str | None = None) -> Stage:
     """A stage over other relations than its text names: each is SELECTed in WITH, under the name that the text has."""
-    ctes = ",\n".join(f"{known} AS (\n{_indented(sql)}\n)" for known, sql in relations.items())
+    ctes = ",\n".join(f"{known} AS {_in_parentheses(sql)}" for known, sql in relations.items())
     if stage.sql.startswith("WITH "):
         sql = f"WITH {ctes},\n{stage.sql.removeprefix('WITH ')}"
     else:
         sql = f"WITH {ctes}\n{stage.sql}"
     return replace(stage, name=name or stage.name, sql=sql)
-
-
-def fixed(stage: Stage, parameters: Mapping[str, str]) -> Stage:
-    """A stage with SQL in place of its $names: constants, which decide much before a row is seen, or columns."""
-
-    def sql_of(match: re.Match[str]) -> str:
-        return parameters.get(match.group(4), match.group(0)) if match.group(4) else match.group(0)
-
-    return replace(stage, sql=_TOKEN.sub(sql_of, stage.sql))
 
 
 def parameter_names(sql: str) -> set[str]:
@@ -150,12 +149,11 @@ def _unquoted(match: re.Match[str]) -> str:
 
 def load_header(name: str) -> Header:
     """The header of sql/`name`.sql."""
-    lines = dict(
-        line.removeprefix("-- ").split(":", 1) for line in load_text(name).splitlines() if re.match(r"-- \w+:", line)
-    )
-    reads = re.findall(r"(\w+)\(((?:[^()]|\([^()]*\))*)\)", lines["reads"])
+    lines = dict(_HEADER.findall(load_text(name)))
+    lines = {part: " ".join(text.replace("\n--", " ").split()) for part, text in lines.items()}
+    reads = re.findall(rf"(\w+)\(({_BALANCED})\)", lines["reads"])
     return Header(
-        why=lines["why"].strip(),
+        why=lines["why"],
         reads={table: _columns(columns) for table, columns in reads},
         yields=_columns(lines["yields"]),
         parameters=_columns(lines["params"]),
@@ -163,12 +161,11 @@ def load_header(name: str) -> Header:
 
 
 def _columns(text: str) -> dict[str, str]:
-    """`name TYPE, name TYPE`, where a type may hold commas in two levels of parentheses."""
+    """`name TYPE, name TYPE`, where a type may hold commas in parentheses."""
     return dict(part.split(" ", 1) for part in _COLUMN.findall(text))
 
 
 def load_stage(name: str) -> Stage:
-    """A stage whose SQL is the file sql/`name`.sql."""
-    text = load_text(name)
-    body = "\n".join(line for line in text.splitlines() if not re.match(r"-- (why|reads|yields|params):", line))
-    return Stage(name, load_header(name).why, body.strip())
+    """The stage of the file sql/`name`.sql; its name has no folder in it."""
+    body = _HEADER.sub("", load_text(name))
+    return Stage(name.rpartition("/")[2], load_header(name).why, body.strip())

@@ -137,9 +137,13 @@ class Windows:
 
     def _looked_up(self, table: str, *read: str) -> Query:
         """A table to look windows up in, made of tables of these windows."""
-        stage = load_stage(table)
-        others = {name: f"SELECT * FROM {self._named(name)}" for name in read if self._named(name) != name}
-        return Query(self._named(table), (over(stage, others) if others else stage,))
+        return Query(self._named(table), (self.stage(table, *read),))
+
+    def stage(self, name: str, *read: str) -> Stage:
+        """The stage of sql/`name`.sql, where it reads tables of windows: those of these windows."""
+        stage = load_stage(name)
+        others = {table: f"SELECT * FROM {self._named(table)}" for table in read if self._named(table) != table}
+        return over(stage, others) if others else stage
 
     def _named(self, table: str) -> str:
         """A table of these windows: those of inner windows have names of their own."""

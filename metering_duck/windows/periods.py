@@ -10,8 +10,7 @@ from metering_duck.contract.times import Local
 from metering_duck.engine.duckdb import Engine
 from metering_duck.inputs.given import find_input
 from metering_duck.inputs.input import Input
-from metering_duck.statements.select import names, select
-from metering_duck.statements.stages import Query, Stage
+from metering_duck.statements.stages import Query
 from metering_duck.windows.cutting import Windows
 from metering_duck.windows.schedules import Schedule, resolve
 
@@ -49,17 +48,4 @@ class Periods:
 
 def periods_query(windows: Windows) -> Query:
     """`periods`: the windows one row each, as a person checks them, with what clocks show at their bounds."""
-    length = "epoch_us(window_end) - epoch_us(window_start)"
-    columns = {
-        **names(("universe_id", "subject")),
-        "window_index": "row_number() OVER (PARTITION BY universe_id, subject ORDER BY window_start) - 1",
-        **{bound: f"{bound} AT TIME ZONE 'UTC'" for bound in ("window_start", "window_end")},
-        "local_start": "clock_text(window_start, zone)",
-        "local_end": "clock_text(window_end, zone)",
-        "zone": "zone",
-        "hours": f"decimal_division(CAST({length} AS DECIMAL(18, 0)), CAST(3600000000 AS DECIMAL(10, 0)), 6)",
-        "length_us": length,
-    }
-    order = ("universe_id", "subject", f"{windows.name}.window_start")
-    rows = select(columns, windows.name, order_by=order)
-    return Query("periods", (Stage("periods", "the windows, as clocks show them", rows),))
+    return Query("periods", (windows.stage("periods", "windows"),))

@@ -6,7 +6,7 @@ row's subject, what was found and what was expected. Needs an engine: what is wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -21,7 +21,7 @@ from metering_duck.inputs.input import Input
 from metering_duck.inputs.relations import first_keys
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import case, select
-from metering_duck.statements.stages import Query, Stage
+from metering_duck.statements.stages import Query, Stage, load_stage, over
 from metering_duck.windows.cutting import WHOLE, WINDOWS_MAX, Windows
 
 SUBJECT = {"universe_id": ("universe", "universe_id", "universeID"), "subject": ("subject",)}
@@ -92,7 +92,9 @@ class Schedule:
             types = {identifier(name): (name, kind) for name, kind in found.items() if name != FILE_COLUMN}
         self._check_near_misses([name for name, _ in types.values()], known)
         texts = {field: self._field_sql(field, spellings, types) for field, spellings in known.items()}
-        return select({field: f"nullif({sql}, '')" for field, sql in texts.items()}, relation)
+        fields = dict.fromkeys(SUBSCRIPTION | LISTED, "CAST(NULL AS VARCHAR)")
+        fields |= {field: f"nullif({sql}, '')" for field, sql in texts.items()}
+        return select(fields, relation)
 
     def _field_sql(self, field: str, spellings: Sequence[str], types: Mapping[str, tuple[str, str]]) -> str:
         """The text of one field, whichever of its spellings the table has."""
@@ -175,27 +177,25 @@ class _Checks:
     kind: str
     rows: str
 
-    def _first(self, columns: Mapping[str, str], where: Iterable[str]) -> tuple[Any, ...] | None:
-        found = self.engine.rows(select(columns, self.rows, where=list(where), order_by=["ALL"]) + "\nLIMIT 1")
+    def _first(self, check: str, parameters: dict[str, object] | None = None) -> tuple[Any, ...] | None:
+        """The row that sql/checks/`check`.sql finds in the table, if it finds one."""
+        stage = over(load_stage(f"checks/{check}"), {"schedule": select({}, self.rows, star="*")})
+        found = self.engine.rows(stage.sql, parameters)
         return found[0] if found else None
 
     def times(self) -> None:
         """Every time is one."""
-        names = ("anchor", "starts", "ends") if self.kind == "subscriptions" else ("starts", "ends")
-        for name in names:
-            bad = self._first(
-                {"subject": "subject", name: name}, [f"{name} IS NOT NULL", f"clock_in_zone({name}, 'UTC') IS NULL"]
+        bad = self._first("schedule_times")
+        if bad:
+            field, subject, found = bad
+            raise ConfigError(
+                f'{self._of(subject)}: found "{found}" in {self._name(field)}; expected a time such as 2024-01-31 '
+                "or RFC 3339."
             )
-            if bad:
-                raise ConfigError(
-                    f'{self._of(bad[0])}: found "{bad[1]}" in {self._name(name)}; expected a time such as 2024-01-31 '
-                    "or RFC 3339."
-                )
 
     def zones(self) -> None:
         """Every zone exists."""
-        known = "zone NOT IN (SELECT name FROM pg_timezone_names())"
-        bad = self._first({"subject": "subject", "zone": "zone"}, ["zone IS NOT NULL", known])
+        bad = self._first("schedule_zones")
         if bad:
             raise ConfigError(
                 f'{self._of(bad[0])}: found the zone "{bad[1]}"; expected an IANA zone such as Europe/Berlin.'
@@ -203,24 +203,22 @@ class _Checks:
 
     def subjects(self) -> None:
         """Every row names its universe and its subject."""
-        bad = self._first(
-            {"universe_id": "universe_id", "subject": "subject"}, ["(universe_id IS NULL OR subject IS NULL)"]
-        )
+        bad = self._first("schedule_subjects")
         if bad:
             raise ConfigError(f"{self._of(bad[1])}: found no universe or no subject in a row; expected both.")
 
     def bounds(self, windows: Windows) -> None:
         """Every period has two bounds, its own or the call's, and ends behind its start."""
-        for name, bound in (("starts", windows.start), ("ends", windows.end)):
-            bad = None if bound else self._first({"subject": "subject"}, [f"{name}_at IS NULL"])
-            if bad:
-                option = name.removesuffix("s")
-                raise ConfigError(
-                    f"{self._of(bad[0])}: found no {self._name(name)}; expected one in the row, or {option} for all. "
-                    f"hint: --{option} 2024-01-01"
-                )
-        bounds = {name: f"time_text({name})" for name in ("starts_at", "ends_at")}
-        bad = self._first({"subject": "subject"} | bounds, ["starts_at >= ends_at"])
+        given: dict[str, object] = {"has_start": windows.start is not None, "has_end": windows.end is not None}
+        bad = self._first("schedule_unbounded", given)
+        if bad:
+            field, subject = bad
+            option = field.removesuffix("s")
+            raise ConfigError(
+                f"{self._of(subject)}: found no {self._name(field)}; expected one in the row, or {option} for all. "
+                f"hint: --{option} 2024-01-01"
+            )
+        bad = self._first("schedule_inverted")
         if bad:
             kind = "empty" if bad[1] == bad[2] else "inverted"
             raise ConfigError(
@@ -290,16 +288,8 @@ def check_windows(engine: Engine, windows: Windows) -> None:
 
     Raises: ConfigError.
     """
-    table = identifier(windows.name)
-    following = "lead({}) OVER (PARTITION BY universe_id, subject ORDER BY window_start, window_end, window_index)"
-    columns = {"subject": "subject", "one": "window_end", "other": following.format("window_start")}
-    overlapping = select(
-        {"subject": "subject", "one": "one", "other": "other"},
-        f"(\n{select(columns, table)}\n)",
-        where=["other < one"],
-        order_by=["subject", "one"],
-    )
-    for subject, one, other in engine.rows(f"{overlapping}\nLIMIT 1"):
+    stage = windows.stage("checks/overlapping_windows", "windows")
+    for subject, one, other in engine.rows(stage.sql):
         whose = "windows" if subject is None else f"periods of {subject!r}"
         raise ConfigError(
             f"{whose}: found two that overlap, one that ends at {format_time(one)} and one that starts at "

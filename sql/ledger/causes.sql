@@ -1,6 +1,20 @@
 -- why: which events, levels or config made a reading what it is now: what each counted for then and now (R25)
--- reads: changes(reading_id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, dimensions MAP(VARCHAR, VARCHAR)), old_usage(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, event_id VARCHAR, recorded_at TIMESTAMP, quantity VARCHAR, value VARCHAR, measurement VARCHAR, file VARCHAR, is_carried BOOLEAN), new_usage(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, event_id VARCHAR, recorded_at TIMESTAMP, quantity VARCHAR, value VARCHAR, measurement VARCHAR, file VARCHAR, is_carried BOOLEAN), old_rejects(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR), new_rejects(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR), new_conflicts(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR), old_files(file VARCHAR)
--- yields: reading_id VARCHAR, cause VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, event_id VARCHAR, recorded_at TIMESTAMP WITH TIME ZONE, old_quantity VARCHAR, new_quantity VARCHAR, measurement VARCHAR, file VARCHAR
+-- reads:
+--     changes(reading_id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         dimensions MAP(VARCHAR, VARCHAR)),
+--     old_usage(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         event_id VARCHAR, recorded_at TIMESTAMP, quantity VARCHAR, value VARCHAR, measurement VARCHAR, file VARCHAR,
+--         is_carried BOOLEAN),
+--     new_usage(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         event_id VARCHAR, recorded_at TIMESTAMP, quantity VARCHAR, value VARCHAR, measurement VARCHAR, file VARCHAR,
+--         is_carried BOOLEAN),
+--     old_rejects(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR),
+--     new_rejects(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR),
+--     new_conflicts(workspace_id VARCHAR, universe_id VARCHAR, id VARCHAR),
+--     old_files(file VARCHAR)
+-- yields:
+--     reading_id VARCHAR, cause VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, event_id VARCHAR,
+--     recorded_at TIMESTAMP WITH TIME ZONE, old_quantity VARCHAR, new_quantity VARCHAR, measurement VARCHAR, file VARCHAR
 -- params: same_config BOOLEAN
 WITH keyed AS (
     SELECT

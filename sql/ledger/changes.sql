@@ -1,6 +1,15 @@
 -- why: the readings of two runs side by side, those whose quantity differs: old + delta = new, exactly (R25)
--- reads: old_readings(match_id VARCHAR, reading_id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR), quantity VARCHAR), new_readings(match_id VARCHAR, reading_id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR), quantity VARCHAR)
--- yields: reading_id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR), old VARCHAR, new VARCHAR, delta VARCHAR
+-- reads:
+--     old_readings(match_id VARCHAR, reading_id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR,
+--         aggregation VARCHAR, window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE,
+--         dimensions MAP(VARCHAR, VARCHAR), quantity VARCHAR),
+--     new_readings(match_id VARCHAR, reading_id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR,
+--         aggregation VARCHAR, window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE,
+--         dimensions MAP(VARCHAR, VARCHAR), quantity VARCHAR)
+-- yields:
+--     reading_id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--     window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR), old VARCHAR,
+--     new VARCHAR, delta VARCHAR
 -- params: digits INTEGER
 WITH differing AS (
     SELECT

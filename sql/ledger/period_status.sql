@@ -1,6 +1,18 @@
 -- why: every period with its run, and what has changed under it since: files that are new, changed or gone
--- reads: periods(period_start TIMESTAMP WITH TIME ZONE, period_end TIMESTAMP WITH TIME ZONE, name VARCHAR, timezone VARCHAR, run_id BIGINT, closed_at TIMESTAMP WITH TIME ZONE, closed_by VARCHAR), runs(run_id BIGINT, as_of TIMESTAMP WITH TIME ZONE, reach VARCHAR, readings BIGINT, read BIGINT, rejected BIGINT, levels_before_sha256 VARCHAR), run_files(run_id BIGINT, file_id INTEGER, counts BOOLEAN), source_files(file_id INTEGER, path VARCHAR, gone_at TIMESTAMP WITH TIME ZONE), source_hours(file_id INTEGER, events BIGINT, first_recorded_at TIMESTAMP, last_recorded_at TIMESTAMP), new_hours(file VARCHAR, events BIGINT, first_recorded_at TIMESTAMP, last_recorded_at TIMESTAMP), lost_files(file_id INTEGER)
--- yields: name VARCHAR, timezone VARCHAR, period_start TIMESTAMP WITH TIME ZONE, period_end TIMESTAMP WITH TIME ZONE, closed_at TIMESTAMP WITH TIME ZONE, closed_by VARCHAR, run_id BIGINT, readings BIGINT, read BIGINT, rejected BIGINT, because VARCHAR[], has_levels_before BOOLEAN
+-- reads:
+--     periods(period_start TIMESTAMP WITH TIME ZONE, period_end TIMESTAMP WITH TIME ZONE, name VARCHAR, timezone VARCHAR, run_id BIGINT,
+--         closed_at TIMESTAMP WITH TIME ZONE, closed_by VARCHAR),
+--     runs(run_id BIGINT, as_of TIMESTAMP WITH TIME ZONE, reach VARCHAR, readings BIGINT, read BIGINT, rejected BIGINT,
+--         levels_before_sha256 VARCHAR),
+--     run_files(run_id BIGINT, file_id INTEGER, counts BOOLEAN),
+--     source_files(file_id INTEGER, path VARCHAR, gone_at TIMESTAMP WITH TIME ZONE),
+--     source_hours(file_id INTEGER, events BIGINT, first_recorded_at TIMESTAMP, last_recorded_at TIMESTAMP),
+--     new_hours(file VARCHAR, events BIGINT, first_recorded_at TIMESTAMP, last_recorded_at TIMESTAMP),
+--     lost_files(file_id INTEGER)
+-- yields:
+--     name VARCHAR, timezone VARCHAR, period_start TIMESTAMP WITH TIME ZONE, period_end TIMESTAMP WITH TIME ZONE,
+--     closed_at TIMESTAMP WITH TIME ZONE, closed_by VARCHAR, run_id BIGINT, readings BIGINT, read BIGINT, rejected BIGINT,
+--     because VARCHAR[], has_levels_before BOOLEAN
 -- params:
 WITH here AS (
     SELECT

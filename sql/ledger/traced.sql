@@ -1,24 +1,20 @@
 -- why: the events behind one reading in the order of R13; of a gauge how long each level held in the window (R14)
--- reads: found_usage(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, event_id VARCHAR, recorded_at TIMESTAMP, metered_at TIMESTAMP, quantity VARCHAR, value VARCHAR, measurement VARCHAR, file VARCHAR, file_row BIGINT, span_start TIMESTAMP, span_end TIMESTAMP), found_levels(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR, recorded_at TIMESTAMP, metered_at TIMESTAMP, event_id VARCHAR, level VARCHAR)
--- yields: place BIGINT, carried_in BOOLEAN, file VARCHAR, file_row BIGINT, event_id VARCHAR, recorded_at TIMESTAMP WITH TIME ZONE, metered_at TIMESTAMP WITH TIME ZONE, quantity VARCHAR, value VARCHAR, measurement VARCHAR, span_start TIMESTAMP WITH TIME ZONE, span_end TIMESTAMP WITH TIME ZONE, exact DECIMAL(38,18), held_from TIMESTAMP WITH TIME ZONE, held_until TIMESTAMP WITH TIME ZONE, held_us BIGINT, level_us DECIMAL(38,18)
--- params: workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, dimensions VARCHAR, decimal DECIMAL, is_gauge BOOLEAN, deltas BOOLEAN, first TIMESTAMP, last TIMESTAMP, last_digit DECIMAL
-WITH of_key AS (
-    SELECT
-        *,
-        FALSE AS carried_in
-    FROM found_usage
-    UNION ALL BY NAME
-    SELECT
-        * EXCLUDE (level),
-        level AS quantity,
-        TRUE AS carried_in
-    FROM found_levels
-),
-of_reading AS (
-    SELECT
-        *,
-        CAST(quantity AS $decimal) AS sent
-    FROM of_key
+-- reads:
+--     sent(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         event_id VARCHAR, recorded_at TIMESTAMP, metered_at TIMESTAMP, quantity VARCHAR, value VARCHAR, measurement VARCHAR,
+--         file VARCHAR, file_row BIGINT, span_start TIMESTAMP, span_end TIMESTAMP, sent DECIMAL(38,18), last_digit DECIMAL(18,18),
+--         carried_in BOOLEAN)
+-- yields:
+--     place BIGINT, carried_in BOOLEAN, file VARCHAR, file_row BIGINT, event_id VARCHAR, recorded_at TIMESTAMP WITH TIME ZONE,
+--     metered_at TIMESTAMP WITH TIME ZONE, quantity VARCHAR, value VARCHAR, measurement VARCHAR, span_start TIMESTAMP WITH TIME ZONE,
+--     span_end TIMESTAMP WITH TIME ZONE, exact DECIMAL(38,18), held_from TIMESTAMP WITH TIME ZONE, held_until TIMESTAMP WITH TIME ZONE,
+--     held_us BIGINT, level_us DECIMAL(38,18)
+-- params:
+--     workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR, dimensions VARCHAR,
+--     is_gauge BOOLEAN, deltas BOOLEAN, first TIMESTAMP, last TIMESTAMP
+WITH of_reading AS (
+    SELECT *
+    FROM sent
     WHERE workspace_id IS NOT DISTINCT FROM $workspace_id
         AND universe_id = $universe_id
         AND subject = $subject
@@ -53,21 +49,21 @@ SELECT
     event_id,
     make_timestamptz(epoch_us(recorded_at)) AS recorded_at,
     make_timestamptz(epoch_us(metered_at)) AS metered_at,
-    CASE WHEN $is_gauge AND recorded_at < $first THEN plain_text(CAST(exact AS $decimal)) ELSE quantity END AS quantity,
+    CASE WHEN $is_gauge AND recorded_at < $first THEN plain_text(exact) ELSE quantity END AS quantity,
     value,
     measurement,
     make_timestamptz(epoch_us(span_start)) AS span_start,
     make_timestamptz(epoch_us(span_end)) AS span_end,
-    CAST(exact AS $decimal) AS exact,
+    exact,
     make_timestamptz(epoch_us(held_from)) AS held_from,
     make_timestamptz(epoch_us(held_until)) AS held_until,
     epoch_us(held_until) - epoch_us(held_from) AS held_us,
     CASE
         WHEN $is_gauge
             THEN TRY(CAST(
-                unscaled(CAST(exact AS $decimal)) * CAST(epoch_us(held_until) - epoch_us(held_from) AS HUGEINT)
+                unscaled(exact) * CAST(epoch_us(held_until) - epoch_us(held_from) AS HUGEINT)
                 AS DECIMAL(38, 0)
-            ) * $last_digit)
+            ) * last_digit)
     END AS level_us
 FROM held
 -- Where all events from before the window were read, its level is that of the last of them.

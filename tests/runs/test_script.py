@@ -15,7 +15,7 @@ import pytest
 
 from metering_duck import aggregate, compile_sql, meter, rollup
 from metering_duck.cli.demo import CONFIG as DEMO
-from metering_duck.runs.script import FAMILIES, SHORT_NAME
+from metering_duck.runs.script import FAMILIES
 from metering_duck.statements.layout import WIDTH, tokens_of
 from metering_duck.statements.stages import functions, functions_of, load_text
 
@@ -200,20 +200,48 @@ def test_a_stage_is_there_once(printed: dict[str, str]) -> None:
         assert {} == {stage: count for stage, count in Counter(made).items() if count > 1}, name
 
 
+NUMBERED = re.compile(r"([a-z][a-z_]*?)_(\d+)(?:_\d+)?")
+OF_PROPERTIES = {"p", "number", "q_of_p", "v_of_p"}
+# Numbered after a series, a kind or a quotient, whose comments say which one.
+OF_STAGES = {"value", "inner"}
+
+
+def short_names(line: str, others: frozenset[str]) -> list[tuple[str, str]]:
+    """Family and number of each numbered name in a line, but for the others."""
+    words = [token.text for token in tokens_of(line) if token.kind == "word" and token.text not in others]
+    return [match.group(1, 2) for word in words if (match := NUMBERED.fullmatch(word))]
+
+
+def comments_up_to(lines: list[str], number: int) -> str:
+    """All comments of a script before and on a line, as one text."""
+    comments = (line.strip().removeprefix("--") for line in lines[: number + 1] if line.lstrip().startswith("--"))
+    return " ".join(" ".join(comments).split())
+
+
 def test_every_short_name_is_in_the_legend(printed: dict[str, str]) -> None:
-    """What p_0, a_0, q_0, v_0 and the like stand for is said in a comment above the stage that has them first."""
+    """What p_0, a_0, q_0 and v_0 stand for, and which slot or property 0 is, is said above their first use."""
     of_files = {token.text for name in ("averages", "significant") for token in tokens_of(load_text(name))}
+    unknown = set()
     for name, script in printed.items():
+        made = re.findall(r"^ *(?:WITH )?(\w+) AS \($| (\w+) AS$|^CREATE \w.* VIEW (\w+) AS", script, re.MULTILINE)
+        others = frozenset({stage for found in made for stage in found} | of_files)
         lines = script.split("\n")
-        stages = {stage for pair in re.findall(r"^(\w+) AS \($| (\w+) AS$", script, re.MULTILINE) for stage in pair}
+        seen: set[tuple[str, str]] = set()
         for number, line in enumerate(lines):
-            tokens = [
-                token for token in tokens_of(line) if token.kind == "word" and token.text not in of_files | stages
-            ]
-            for family in {match.group(1) for token in tokens if (match := SHORT_NAME.fullmatch(token.text))}:
-                said = FAMILIES[family].split(",")[0].split(" is ")[0].split(" ")[0]
-                before = " ".join(above for above in lines[: number + 1] if above.lstrip().startswith("--"))
-                assert said in before, (name, line)
+            if line.lstrip().startswith("--"):
+                continue
+            for family, of in set(short_names(line, others)) - seen:
+                seen.add((family, of))
+                said = comments_up_to(lines, number)
+                if family != "p" and (family not in FAMILIES or FAMILIES[family] not in said):
+                    unknown.add((name, family, of))
+                if family in OF_PROPERTIES:
+                    listed = said.partition("p_N is the text of property N: ")[2]
+                    if not re.search(rf"(^|, ){of} is ", listed):
+                        unknown.add((name, family, of))
+                elif family not in OF_STAGES and f"Slot {of} is " not in said:
+                    unknown.add((name, family, of))
+    assert [] == sorted(unknown)
 
 
 def test_every_slot_and_property_is_named(printed: dict[str, str]) -> None:

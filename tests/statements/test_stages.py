@@ -17,24 +17,38 @@ from hypothesis import strategies as st
 
 from metering_duck import compile_sql
 from metering_duck.rollups.rules import rules_stage
+from metering_duck.statements.layout import WIDTH
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.stages import load_header, load_stage, load_text, parameter_names
 
 SQL = Path(__file__).parents[2] / "sql"
-STAGES = sorted(path.stem for path in SQL.glob("*.sql") if path.stem != "functions")
+FILES = [path.relative_to(SQL).with_suffix("") for path in SQL.rglob("*.sql")]
+# Neither the macros nor the tables of a ledger, whose files are numbered, are stages.
+STAGES = sorted(path.as_posix() for path in FILES if path.name != "functions" and not path.name.isdigit())
 ROWS = 3
 SAMPLES = {
     "VARCHAR": "'{column} {n}'",
     "BOOLEAN": "{n} % 2 = 0",
     "TIMESTAMP": "TIMESTAMP '2024-01-15' + to_days({n})",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ '2024-01-15' + to_days({n})",
     "MAP(VARCHAR, VARCHAR)": "MAP {{'region': 'eu {n}'}}",
 }
+OBSERVATIONS = (
+    "observations STRUCT(quantity DECIMAL(38,18), unit VARCHAR, aggregation VARCHAR, measurement VARCHAR, "
+    'window_start TIMESTAMP, window_end TIMESTAMP, "value" VARCHAR)[]'
+)
 SAMPLES_BY_COLUMN = {
-    "cell_us": "86400000000",
-    "dimensions": """'{{"region": "eu {n}"}}'""",
-    "exact_text": "'{n}.50'",
-    "filled": "FALSE",
-    "object": """'{{"observations": [{{"quantity": "{n}.50", "unit": "seats"}}, {{"quantity": 1234567890123456}}]}}'""",
+    "cell_us BIGINT": "86400000000",
+    "dimensions VARCHAR": """'{{"region": "eu {n}"}}'""",
+    "exact_text VARCHAR": "'{n}.50'",
+    "filled BOOLEAN": "FALSE",
+    "last_digit DECIMAL(18,18)": "0.000000000000000001",
+    "divisor HUGEINT": "3",
+    "digits_max INTEGER": "38",
+    "object VARCHAR": """'{{"observations": [{{"quantity": "{n}", "unit": "seats"}}, {{"quantity": 1234567890}}]}}'""",
+    OBSERVATIONS: "[{{'quantity': {n}, 'unit': 'seats', 'measurement': 'seats'}}, NULL]",
+    "quantity VARCHAR": "'{n}.50'",
+    "zone VARCHAR": "'UTC'",
 }
 TIMES = "recorded_at TIMESTAMP, metered_at TIMESTAMP"
 KEY = "'w', 'u', 's', NULL, 'seats', 'a'"
@@ -59,7 +73,7 @@ def shared_sql() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def sample(column: str, kind: str, n: int) -> str:
     """SQL for the nth value of a column."""
-    template = SAMPLES_BY_COLUMN.get(column) or SAMPLES.get(kind, "CAST({n} + 1 AS {kind})")
+    template = SAMPLES_BY_COLUMN.get(f"{column} {kind}") or SAMPLES.get(kind, "CAST({n} + 1 AS {kind})")
     return template.format(column=column, kind=kind, n=n)
 
 
@@ -82,7 +96,7 @@ def fill(connection: duckdb.DuckDBPyConnection, name: str, stage: str, values: s
 
 def values_of(stage: str) -> dict[str, Any]:
     """A value for each parameter of a stage."""
-    kinds = {"TIMESTAMP": datetime(2024, 2, 1), "HUGEINT": 10**18, "INTEGER": 0, "VARCHAR": "half-even"}
+    kinds = {"TIMESTAMP": datetime(2024, 2, 1), "BOOLEAN": True, "INTEGER": 0, "VARCHAR": "text"}
     return {name: kinds[kind] for name, kind in load_header(stage).parameters.items()}
 
 
@@ -123,6 +137,10 @@ def test_a_stage_runs_alone(sql: duckdb.DuckDBPyConnection, stage: str) -> None:
         "window_cells": 3,
     }
     expected |= {"overlapping": 0, "straddling": 0, "missing": 0, "gaps": 4, "exact_parts": 2}
+    expected |= {"ledger/traced": 0, "ledger/changes": 0, "records": 2 * ROWS, "window_parts": 0}
+    faults = ("merged_gauges", "prorated_readings", "reading_digits", "reading_faults")
+    faults += ("schedule_inverted", "schedule_times")
+    expected |= {name: 0 for name in STAGES if name.startswith("checks/")} | {f"checks/{name}": 1 for name in faults}
     assert expected.get(stage, ROWS) == len(rows)
 
 
@@ -148,6 +166,18 @@ def test_a_header_says_why_in_one_sentence(stage: str) -> None:
     why = load_header(stage).why
     assert len(why.split()) >= 5
     assert not why.endswith(".")
+
+
+def test_no_line_of_a_stage_is_longer_than_140_characters() -> None:
+    """Every file can be read without turning the page; those that migrate ledgers stay as they were applied."""
+    texts = {stage: load_text(stage) for stage in [*STAGES, "functions"]}
+    assert [] == [(stage, line) for stage, text in texts.items() for line in text.split("\n") if len(line) > WIDTH]
+
+
+def test_every_stage_is_listed() -> None:
+    """README.md beside the stages has a line for each file."""
+    listed = SQL.joinpath("README.md").read_text(encoding="utf-8")
+    assert [] == [stage for stage in STAGES if f"`{stage}.sql`" not in listed]
 
 
 # --- stages on small tables ------------------------------------------------------------------------------------------

@@ -55,7 +55,8 @@ CREATE OR REPLACE TEMP MACRO json_texts(json, paths) AS
 CREATE OR REPLACE TEMP MACRO is_time(text) AS
     regexp_full_match(
         text,
-        '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?'
+        '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?'
+        || '([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?'
     );
 -- The date and time of day, without the offset.
 CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS
@@ -753,9 +754,6 @@ SELECT
     CAST(sum(CAST(trunc(level) AS DECIMAL(20, 0)) * CAST(held_us AS DECIMAL(18, 0))) AS HUGEINT) AS high_us,
     unscaled(CAST(sum((level - CAST(trunc(level) AS DECIMAL(20, 0))) * CAST(held_us AS DECIMAL(18, 0))) AS DECIMAL(38, 18))) AS low_us,
     CAST(sum(held_us) AS BIGINT) AS known_us,
-    CAST(NULL AS DECIMAL(38, 18)) AS peak,
-    CAST(NULL AS DECIMAL(38, 18)) AS lowest,
-    CAST(NULL AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))) AS last,
     count(*) FILTER (begins_here) AS record_count,
     bool_or(NOT begins_here) AS carried,
     max(metered_at) AS max_metered_at
@@ -775,9 +773,6 @@ SELECT
     high_us,
     low_us,
     known_us,
-    peak,
-    lowest,
-    last,
     record_count,
     carried,
     max_metered_at
@@ -817,6 +812,7 @@ SELECT
     *,
     CAST(high_us AS HUGEINT) + low_us // power_of_ten(18) AS high_carried,
     low_us % power_of_ten(18) AS low_carried,
+    power_of_ten(18) AS base,
     CAST(
         CASE aggregation
             WHEN 'time-weighted-avg' THEN epoch_us(window_end) - epoch_us(window_start)
@@ -826,30 +822,26 @@ SELECT
 FROM gauged_0
 JOIN windows USING (window_index);
 
--- the numerator as high × base + low, both of one sign (R15)
+-- each numerator as high × base + low, both parts of one sign (R15)
 CREATE OR REPLACE TEMP VIEW numerators_0 AS
+WITH carried AS (SELECT * FROM carried_0)
 SELECT
     *,
-    high_carried
-        + CASE
-            WHEN high_carried > 0 AND low_carried < 0 THEN -1
-            WHEN high_carried < 0 AND low_carried > 0 THEN 1
-            ELSE 0
-        END AS high,
-    low_carried
-        + CASE
-            WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18)
-            WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18)
-            ELSE 0
-        END AS low,
-    power_of_ten(18) AS base
-FROM carried_0;
+    high_carried + CASE
+        WHEN high_carried > 0 AND low_carried < 0 THEN -1
+        WHEN high_carried < 0 AND low_carried > 0 THEN 1
+        ELSE 0
+    END AS high,
+    low_carried + CASE
+        WHEN high_carried > 0 AND low_carried < 0 THEN base
+        WHEN high_carried < 0 AND low_carried > 0 THEN -base
+        ELSE 0
+    END AS low
+FROM carried;
 
 -- numerator / divisor in whole numbers, where the numerator is too long for one: quotient and remainder (R15)
 CREATE OR REPLACE TEMP VIEW divided_0 AS
-WITH numerators AS (
-    SELECT * FROM numerators_0
-),
+WITH numerators AS (SELECT * FROM numerators_0),
 positive AS (
     SELECT
         *,

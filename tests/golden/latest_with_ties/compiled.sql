@@ -55,7 +55,8 @@ CREATE OR REPLACE TEMP MACRO json_texts(json, paths) AS
 CREATE OR REPLACE TEMP MACRO is_time(text) AS
     regexp_full_match(
         text,
-        '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?'
+        '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?'
+        || '([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?'
     );
 -- The date and time of day, without the offset.
 CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS
@@ -645,8 +646,6 @@ SELECT
     series,
     window_index,
     CAST(sum(held_us) AS BIGINT) AS known_us,
-    CAST(NULL AS DECIMAL(38, 18)) AS peak,
-    CAST(NULL AS DECIMAL(38, 18)) AS lowest,
     max(CASE WHEN holds_at_end THEN {'recorded_at': recorded_at, 'metered_at': metered_at, 'id': id, 'quantity': level} END) AS last,
     count(*) FILTER (begins_here) AS record_count,
     bool_or(NOT begins_here) AS carried,
@@ -665,8 +664,6 @@ SELECT
     kind_aggregation AS aggregation,
     window_index,
     known_us,
-    peak,
-    lowest,
     last,
     record_count,
     carried,

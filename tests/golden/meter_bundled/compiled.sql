@@ -39,7 +39,8 @@ CREATE OR REPLACE TEMP MACRO json_texts(json, paths) AS
 CREATE OR REPLACE TEMP MACRO is_time(text) AS
     regexp_full_match(
         text,
-        '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?'
+        '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?'
+        || '([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?'
     );
 -- The date and time of day, without the offset.
 CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS
@@ -480,7 +481,7 @@ SELECT
 FROM judged
 WHERE status = 'metered';
 
--- one record per event, its observations bundled
+-- one record per event, with all that was measured of it in one list
 SELECT
     id,
     workspace_id,

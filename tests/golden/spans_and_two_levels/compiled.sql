@@ -55,7 +55,8 @@ CREATE OR REPLACE TEMP MACRO json_texts(json, paths) AS
 CREATE OR REPLACE TEMP MACRO is_time(text) AS
     regexp_full_match(
         text,
-        '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?'
+        '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?'
+        || '([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?'
     );
 -- The date and time of day, without the offset.
 CREATE OR REPLACE TEMP MACRO clock_of_text(text) AS
@@ -825,7 +826,7 @@ SELECT
     TIMESTAMP '2024-01-04 00:00:00' AS last_end_of_end
 FROM begun;
 
--- the part of each span in each window that it overlaps
+-- the part of each span in each window that it overlaps; a span of no length is whole in the window that it lies in (R26)
 CREATE OR REPLACE TEMP VIEW window_parts AS
 SELECT
     row_id,
@@ -834,7 +835,7 @@ SELECT
     span_end,
     greatest(span_start, window_start) AS part_start,
     least(span_end, window_end) AS part_end,
-    windows.window_index AS window_index
+    windows.window_index
 FROM (
     SELECT
         * EXCLUDE (window_index),
@@ -875,7 +876,7 @@ SELECT
     window_index
 FROM listed;
 
--- a quantity split over the parts of its span (R26): whole units first, then one more for the largest remainders, ties to the earlier part
+-- a quantity split over the parts of its span (R26): whole units, then one more for the largest remainders, the earlier first
 CREATE OR REPLACE TEMP VIEW portions AS
 WITH halves AS (
     SELECT
@@ -1113,33 +1114,30 @@ carried_of_value_1 AS (
         *,
         CAST(high_sum AS HUGEINT) + low_sum // power_of_ten(18) AS high_carried,
         low_sum % power_of_ten(18) AS low_carried,
+        power_of_ten(18) AS base,
         CAST(divided_by AS HUGEINT) AS divisor
     FROM (SELECT * RENAME (high AS high_sum, low AS low_sum, divisor AS divided_by) FROM valued_1)
 ),
--- the numerator as high × base + low, both of one sign (R15)
+-- each numerator as high × base + low, both parts of one sign (R15)
 numerators_of_value_1 AS (
+    WITH carried AS (SELECT * FROM carried_of_value_1)
     SELECT
         *,
-        high_carried
-            + CASE
-                WHEN high_carried > 0 AND low_carried < 0 THEN -1
-                WHEN high_carried < 0 AND low_carried > 0 THEN 1
-                ELSE 0
-            END AS high,
-        low_carried
-            + CASE
-                WHEN high_carried > 0 AND low_carried < 0 THEN power_of_ten(18)
-                WHEN high_carried < 0 AND low_carried > 0 THEN -power_of_ten(18)
-                ELSE 0
-            END AS low,
-        power_of_ten(18) AS base
-    FROM carried_of_value_1
+        high_carried + CASE
+            WHEN high_carried > 0 AND low_carried < 0 THEN -1
+            WHEN high_carried < 0 AND low_carried > 0 THEN 1
+            ELSE 0
+        END AS high,
+        low_carried + CASE
+            WHEN high_carried > 0 AND low_carried < 0 THEN base
+            WHEN high_carried < 0 AND low_carried > 0 THEN -base
+            ELSE 0
+        END AS low
+    FROM carried
 ),
 -- numerator / divisor in whole numbers, where the numerator is too long for one: quotient and remainder (R15)
 divided_of_value_1 AS (
-    WITH numerators AS (
-        SELECT * FROM numerators_of_value_1
-    ),
+    WITH numerators AS (SELECT * FROM numerators_of_value_1),
     positive AS (
         SELECT
             *,

@@ -1,0 +1,39 @@
+-- why: a row for every key and window: zero where there is no reading
+-- reads:
+--     filled_windows(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         window_index BIGINT, zero DECIMAL(38,18), no_numerator VARCHAR, no_divisor_us BIGINT),
+--     totals(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--         window_index BIGINT, quantity DECIMAL(38,18), numerator VARCHAR, divisor_us BIGINT, record_count BIGINT, carried BOOLEAN,
+--         prorated BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR)
+-- yields:
+--     workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
+--     window_index BIGINT, quantity DECIMAL(38,18), numerator VARCHAR, divisor_us BIGINT, record_count BIGINT, carried BOOLEAN,
+--     prorated BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR
+-- params:
+SELECT
+    filled_windows.workspace_id,
+    filled_windows.universe_id,
+    filled_windows.subject,
+    filled_windows.dimensions,
+    filled_windows.unit,
+    filled_windows.aggregation,
+    filled_windows.window_index,
+    CASE WHEN totals.window_index IS NOT NULL THEN totals.quantity ELSE zero END AS quantity,
+    CASE WHEN totals.window_index IS NOT NULL THEN totals.numerator ELSE no_numerator END AS numerator,
+    CASE WHEN totals.window_index IS NOT NULL THEN totals.divisor_us ELSE no_divisor_us END AS divisor_us,
+    coalesce(totals.record_count, 0) AS record_count,
+    CASE WHEN totals.window_index IS NOT NULL THEN totals.carried ELSE FALSE END AS carried,
+    coalesce(totals.prorated, FALSE) AS prorated,
+    totals.max_metered_at,
+    totals.last_recorded_at,
+    totals.last_metered_at,
+    totals.last_event_id
+FROM filled_windows
+LEFT JOIN totals
+    ON totals.window_index = filled_windows.window_index
+    AND totals.workspace_id IS NOT DISTINCT FROM filled_windows.workspace_id
+    AND totals.universe_id IS NOT DISTINCT FROM filled_windows.universe_id
+    AND totals.subject IS NOT DISTINCT FROM filled_windows.subject
+    AND totals.dimensions IS NOT DISTINCT FROM filled_windows.dimensions
+    AND totals.unit IS NOT DISTINCT FROM filled_windows.unit
+    AND totals.aggregation IS NOT DISTINCT FROM filled_windows.aggregation

@@ -225,7 +225,7 @@ CREATE OR REPLACE TEMP MACRO utc_of_text(text) AS
         ELSE clock_of_text(text)
     END;
 
--- The same, and without an offset what the clocks of a zone show.
+-- The moment of such a text; without an offset it is what the clocks of a zone show.
 CREATE OR REPLACE TEMP MACRO time_of_text(text, zone) AS
     CASE
         WHEN NOT is_time(text) THEN NULL

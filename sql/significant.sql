@@ -1,4 +1,4 @@
--- why: the same quotient as plain text of so many significant digits, rounded half to even once (R16)
+-- why: a quotient as plain text of so many significant digits, rounded half to even once (R16)
 -- reads: divided(negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, divisor HUGEINT, scale INTEGER, digits INTEGER)
 -- yields: negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, divisor HUGEINT, scale INTEGER, digits INTEGER, significant VARCHAR
 -- params:

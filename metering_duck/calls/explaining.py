@@ -115,7 +115,7 @@ class _Page:
         if measurement.filter:
             words = f"where {filter_words(measurement.filter)} {self._rule(2)}"
             lines.append(_wrapped("  filter", words))
-        if aggregation and aggregation.function == "unique-count":
+        if aggregation and aggregation.definition.takes_texts:
             lines.append(_wrapped("  quantity", f"none: the texts of {measurement.source_property[0]} are told apart"))
         else:
             lines.append(_wrapped("  quantity", self._quantity(measurement)))
@@ -170,12 +170,9 @@ class _Page:
         if scale is None:
             own = measurement.result_scale
             scale = max(measurement.scale, SCALE_DEFAULT) if own is None else own
-        exact = aggregation.function in ("count", "unique-count") and not aggregation.outer
-        return (
-            "not at all: it is a whole number"
-            if exact
-            else f"to {scale} digits behind the point, {rounding} {self._rule(16)}"
-        )
+        if aggregation.definition.is_whole and not aggregation.outer:
+            return "not at all: it is a whole number"
+        return f"to {scale} digits behind the point, {rounding} {self._rule(16)}"
 
     def _left_out(self) -> str:
         spans = any(m.span for entry in self.entries for m in entry.measurements)

@@ -47,7 +47,7 @@ class Quotient:
         }
         carried_sql = select(carried, self.source, star="*")
         return [
-            Stage(f"carried_{name}", "the numerator's two parts, the lower one below its base", carried_sql),
+            Stage(f"carried_{name}", "each numerator in two parts, the lower one below its base", carried_sql),
             over(load_stage("numerators"), {"carried": f"SELECT * FROM carried_{name}"}, f"numerators_{name}"),
             over(load_stage("divided"), {"numerators": f"SELECT * FROM numerators_{name}"}, f"divided_{name}"),
         ]

@@ -76,7 +76,9 @@ def arrivals_stage(selection: Selection) -> Stage:
     by_file = "EXCLUDE (entered_at) " if selection.entered == ENTERED_BY_FILE else ""
     star = f"* {by_file}REPLACE (coalesce(metered_at, {selection.entered}) AS metered_at)"
     sql = select({}, "fields", star=star, where=where)
-    return Stage("arrivals", "what had entered by the cut-off, of the workspaces and universes asked for (R24)", sql)
+    return Stage(
+        "arrivals", "the events that had entered by the cut-off, of the workspaces and universes asked for (R24)", sql
+    )
 
 
 def accepted_stage(*, repeated: bool) -> Stage:
@@ -92,13 +94,13 @@ def renamed_stages(selection: Selection, source: str = "accepted", name: str = "
         return []
     names_sql = case([(literal(old), literal(new)) for old, new in selection.renamed], "universe_id", of="universe_id")
     sql = select({}, source, star=f"* REPLACE ({names_sql} AS universe_id)")
-    return [Stage(name, "what is made of these universes has other names", sql)]
+    return [Stage(name, "the events of universes that have other names in what is made of them", sql)]
 
 
 def key_hashes_query(arrivals: Sequence[Stage], *, keys: bool, moments: bool) -> Query:
     """`key_hashes`: of every row the hash of its key, NULL where it has none, and of its subject's moment."""
     wanted = [name for name, is_wanted in (("key_hash", keys), ("moment_hash", moments)) if is_wanted]
-    why = "the hashes that are looked for"
+    why = "the hashes that are compared"
     looked_for = Stage("wanted_hashes", why, select(names(wanted), "key_hashes"))
     return Query("key_hashes", (*arrivals, load_stage("key_hashes"), looked_for))
 
@@ -118,5 +120,5 @@ def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
     stages = [*of_suspects, load_stage("suspects"), load_stage("verdicts")]
     if reach != "all":
         within = select({}, "verdicts", star="*", where=reach_conditions(reach, "recorded_at"))
-        stages.append(Stage("in_reach", "the others are of other windows", within))
+        stages.append(Stage("in_reach", "the rows of repeated keys whose times are in reach of the windows", within))
     return Query("settled", tuple(stages))

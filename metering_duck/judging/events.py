@@ -195,7 +195,7 @@ class Compiler:
         if texts:
             ones = {f"v_{s.index}": case({f"q_{s.index} IS NOT NULL": f"CAST(1 AS {s.decimal.sql})"}) for s in texts}
             before = stages[-1].name if stages else "quantified"
-            why = "texts that are told apart count one each"
+            why = "texts that are told apart count one each: their quantity is 1"
             stages.append(Stage("told_apart", why, select(ones, before, star="*")))
         converted = [
             Conversion(s.index, tuple(f"v_{t}" for t in s.texts), s.factor, s.times_duration, s.decimal)

@@ -200,10 +200,13 @@ class RecordCompiler:
             group_by=["aggregation"],
             order_by=["aggregation"],
         )
-        return Query("aggregations", (*self._chosen(repeated=False), Stage("aggregations", "what there is", sql)))
+        return Query(
+            "aggregations",
+            (*self._chosen(repeated=False), Stage("aggregations", "the aggregations that records are for", sql)),
+        )
 
     def with_found(self, rows: Sequence[tuple[str | None, str]]) -> RecordCompiler:
-        """The same, knowing the aggregations that the records have; without any record, any will do.
+        """This compiler, knowing the aggregations that the records have; without any record, any will do.
 
         Raises: ConfigError for a record without one, and for one that does not exist.
         """

@@ -31,14 +31,14 @@ class Parsed:
 
 def quantified_stages(parsed: Sequence[Parsed]) -> list[Stage]:
     """Plain digits that fit are cast; other spellings are first written plainly; the rest is NULL."""
-    why = "each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits"
+    why = "each quantity's text as a DECIMAL, exactly or not at all (R4, R5): first the texts of plain digits"
     taken = {column: case({when: one.value}) for one in parsed for column, when in one.takers}
     name = "parsed_once" if taken else "quantified"
     plain = select({one.value: _plain_sql(one) for one in parsed}, "projected", star="*")
     texts = [one for one in parsed if not one.number]
     stages = _respelled_stages(plain, texts, why, name) if texts else [Stage(name, why, plain)]
     if taken:
-        why = "what several measurements take from one property, where they apply"
+        why = "the quantity of a property that several measurements take, for each of them where it applies"
         stages.append(Stage("quantified", why, select(taken, name, star="*")))
     return stages
 
@@ -54,11 +54,13 @@ def _respelled_stages(plain: str, texts: Sequence[Parsed], why: str, name: str) 
         Stage("plain", why, plain),
         Stage(
             "respelled",
-            "of rows with other spellings, the texts in plain digits",
+            "quantities in other spellings, such as 1e3, written in plain digits",
             select({"respelled": respelled}, "plain", star="*"),
         ),
         Stage(
-            name, "then those, if they fit", select({}, "respelled", star=f"* EXCLUDE (respelled) REPLACE ({exact})")
+            name,
+            "the quantities in other spellings as DECIMALs too, where they fit",
+            select({}, "respelled", star=f"* EXCLUDE (respelled) REPLACE ({exact})"),
         ),
     ]
 

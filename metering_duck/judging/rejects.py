@@ -26,7 +26,7 @@ def rejects_query(judged: Sequence[Stage], faults: Mapping[str, str]) -> Query:
         "rejects",
         (
             *judged,
-            Stage("rejected", "every rejected event, and what was at fault", rejected),
+            Stage("rejected", "every rejected event, with the measurement and the text at fault", rejected),
             load_stage("rejects"),
             load_stage("rejects_in_order"),
         ),

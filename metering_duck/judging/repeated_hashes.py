@@ -1,8 +1,8 @@
 """Repeated: which 64-bit hashes occur more than once, out of a stream of them.
 
-The same as sql/repeated_keys.sql, which the compiled script shows, in a third of its time: sorting numbers is cheaper
-than grouping them. Hashes are sorted in runs of a bounded size, which wait on disk; then the runs are merged range by
-range, so that memory does not grow with the events. See docs/decisions/008.
+Finds what sql/repeated_keys.sql finds, which the compiled script shows, in a third of its time: sorting numbers is
+cheaper than grouping them. Hashes are sorted in runs of a bounded size, which wait on disk; then the runs are merged
+range by range, so that memory does not grow with the events. See docs/decisions/008.
 """
 
 from __future__ import annotations
@@ -74,19 +74,15 @@ class RepeatedHashes:
 def _merged(runs: list[Hashes]) -> Hashes:
     """Range by range of the hashes' values: as many ranges as runs, each about as long as one."""
     bounds = np.linspace(0, 1, len(runs) + 1)[1:-1] * float(1 << 64)
-    cuts = [np.searchsorted(run, bounds.astype(np.uint64)) for run in runs]
+    cuts = [[0, *np.searchsorted(run, bounds.astype(np.uint64)), len(run)] for run in runs]
     found = []
     for n in range(len(runs)):
-        parts = [
-            run[cut[n - 1] if n else 0 : cut[n] if n < len(cut) else len(run)]
-            for run, cut in zip(runs, cuts, strict=True)
-        ]
-        together = np.concatenate(parts)
+        together = np.concatenate([run[cut[n] : cut[n + 1]] for run, cut in zip(runs, cuts, strict=True)])
         together.sort()
         found.append(_repeated(together))
     return np.concatenate(found)
 
 
 def _repeated(in_order: Hashes) -> Hashes:
-    """Of hashes in order, those that stand beside their like."""
+    """Of hashes in order, those that stand beside an equal one."""
     return np.unique(in_order[1:][in_order[1:] == in_order[:-1]])

@@ -61,7 +61,9 @@ def span_stages(spans: dict[int, Span], property_sql: PropertySql, zone: str) ->
         bounds |= {f"start_{n}": case({valid: start}), f"end_{n}": case({valid: end})}
     return [
         Stage(
-            "span_texts", "the texts that say a span, as moments and microseconds", select(read, "quantified", star="*")
+            "span_texts",
+            "the properties that say a span, as moments and microseconds",
+            select(read, "quantified", star="*"),
         ),
         Stage("extended", "from when to when a quantity extends (R11)", select(bounds, "span_texts", star="*")),
     ]
@@ -85,7 +87,7 @@ def _bounds(span: Span, n: int) -> tuple[str, str]:
     length = f"to_microseconds(CASE WHEN length_read_{n} BETWEEN 0 AND {LENGTH_US_MAX} THEN length_read_{n} END)"
     start, end = f"start_read_{n}", f"end_read_{n}"
     if span.duration is None:
-        return start if span.start else "recorded_at", end if span.end else "recorded_at"
+        return (start if span.start else "recorded_at"), (end if span.end else "recorded_at")
     if span.end is not None or (span.start is None and span.event_time == "end"):
         end = end if span.end else "recorded_at"
         return f"{end} - {length}", end
@@ -95,7 +97,8 @@ def _bounds(span: Span, n: int) -> tuple[str, str]:
 
 def unreadable_sql(span: Span, name: str, n: int) -> str:
     """When the property of a span of the measurement in slot n cannot be read."""
-    part = "length" if name == span.duration else "start" if name == span.start else "end"
+    parts = {span.end: "end", span.start: "start", span.duration: "length"}
+    part = parts[name]
     return f"{part}_read_{n} IS NULL"
 
 

@@ -91,7 +91,7 @@ def merged_query(totals: Totals, parts: str) -> Query:
     keys = ["used", "status", *_key_columns(totals, [slot for series in totals.counters for slot in series.slots])]
     aggregates = {name: aggregate.merged.format(column=name) for name, aggregate in _aggregates(totals).items()}
     merged = select(names(keys) | aggregates, parts, group_by=[str(place + 1) for place in range(len(keys))])
-    return Query("counted", (Stage("counted", "what was counted apart, together", merged),))
+    return Query("counted", (Stage("counted", "the counts of several parts, added up", merged),))
 
 
 def _aggregates(totals: Totals) -> dict[str, Aggregate]:

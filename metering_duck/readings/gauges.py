@@ -69,7 +69,7 @@ class Gauges:
                 "what each window sees of the levels: Σ level × microseconds, the extremes, the last (R15)",
                 self._weighted_sql(),
             ),
-            Stage("gauged", "under the keys of their readings", self._gauged_sql()),
+            Stage("gauged", "what each window sees, under the key of each reading", self._gauged_sql()),
         ]
 
     def _weighted_sql(self) -> str:
@@ -139,7 +139,7 @@ class Gauges:
         placed = f"{source}\nJOIN {self.totals.windows.name} USING (window_index)"
         if self._is_direct(rounding):
             divided = select({"divisor": divisor}, placed, star=f"{source}.*")
-            return [Stage(f"divisors_{n}", "what each is divided by", divided)]
+            return [Stage(f"divisors_{n}", "what each sum of level × time is divided by", divided)]
         if self.totals.exact_levels:
             found = Quotient(placed, "high_us", "low_us", divisor)
         else:

@@ -94,7 +94,11 @@ class Levels:
             levels += f"\nUNION ALL\n{sent}"
         return [
             Stage("deltas", "every change of a level, one row each", deltas),
-            Stage("running", "each the sum of all deltas up to it; those of one event take effect together", running),
+            Stage(
+                "running",
+                "each level as the sum of all deltas up to it; those of one event take effect together",
+                running,
+            ),
             Stage("levels", why, levels),
         ]
 
@@ -160,7 +164,11 @@ class Levels:
             self.totals.windows.placed_stage(),
             *replace(self, keeps_ids=True).levels_stages(),
             Stage("lasts", "the last level of each series", last),
-            Stage("levels_at_end", "under the keys of their readings", select(columns, self.with_readings("lasts"))),
+            Stage(
+                "levels_at_end",
+                "the last levels, under the keys of their readings",
+                select(columns, self.with_readings("lasts")),
+            ),
         ]
 
 
@@ -197,8 +205,8 @@ def series_stages(totals: Totals) -> list[Stage]:
         found = f"{found}\nUNION\n{select(before, 'levels_before', where=totals.of_subjects)}"
     number = select({"series": "CAST(row_number() OVER () - 1 AS UINTEGER)"}, "keys", star="*")
     return [
-        Stage("keys", "every key that a reading may have", found),
-        Stage("series", "a number for each: numbers are sorted and grouped in half the time", number),
+        Stage("keys", "every key that a gauge's reading may have", found),
+        Stage("series", "a number for each key: numbers are sorted and grouped in half the time", number),
     ]
 
 
@@ -209,7 +217,11 @@ def widest_levels(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
         if not found.has_deltas:
             continue
         level = "sum(CAST(level AS DOUBLE)) OVER (PARTITION BY series ORDER BY recorded_at, metered_at)"
-        sums = Stage("sums", "running sums, about", select({"about": f"abs({level})"}, "deltas", star="*"))
+        sums = Stage(
+            "sums",
+            "running sums of deltas, as floating-point numbers",
+            select({"about": f"abs({level})"}, "deltas", star="*"),
+        )
         units = [(str(n), _unit_sql(kind[0])) for n, kind in enumerate(found.kinds)]
         unit = case(units, of=f"sums.series % {len(units)}")
         columns = {

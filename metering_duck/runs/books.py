@@ -120,7 +120,7 @@ def check_still(stamps: Mapping[str, object]) -> None:
 def _reasons(engine: Engine, rejects: Query) -> dict[str, int]:
     """How many events were rejected for each reason."""
     counts = select({"reason": "reason", "events": "count(*)"}, "rejects", group_by=["reason"], order_by=["reason"])
-    grouped = Stage("reasons", "how many for each reason", counts)
+    grouped = Stage("reasons", "how many rejects there are for each reason", counts)
     table = engine.table(replace(rejects, stages=(*rejects.stages[:-1], grouped)))
     return {row["reason"]: row["events"] for row in table.to_pylist()}
 

@@ -86,7 +86,9 @@ def comment(text: str, indent: str = "") -> str:
 def shown_name(name: str) -> str:
     """A name from outside in a comment: on one line, cut where it is long."""
     plain = " ".join(name.split())
-    return plain if plain and len(plain) <= PIECE else f'"{plain[: PIECE - 1]}…"' if plain else '""'
+    if not plain:
+        return '""'
+    return plain if len(plain) <= PIECE else f'"{plain[: PIECE - 1]}…"'
 
 
 def tokens_of(sql: str) -> Iterator[Token]:

@@ -187,7 +187,11 @@ class Windows:
         columns, joined = self._place(source, moment)
         stars = f"{source}.*" if joined != source else "*"
         named = {column + suffix: sql for column, sql in columns.items()}
-        return Stage(name, "the window that each row is in, or is before", select(named, joined, star=stars))
+        return Stage(
+            name,
+            "the window that each row is in, or the next one where it is in none",
+            select(named, joined, star=stars),
+        )
 
     def _place(self, source: str, moment: str) -> tuple[dict[str, str], str]:
         """The columns that place a row, and what they are selected from."""

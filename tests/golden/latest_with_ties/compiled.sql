@@ -402,7 +402,7 @@ SELECT
     ) AS content_text
 FROM named;
 
--- what had entered by the cut-off, of the workspaces and universes asked for (R24)
+-- the events that had entered by the cut-off, of the workspaces and universes asked for (R24)
 CREATE OR REPLACE TEMP VIEW arrivals AS
 SELECT * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
 FROM fields
@@ -490,7 +490,7 @@ SELECT
     CAST(NULL AS VARCHAR) AS dimensions
 FROM matched;
 
--- each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits
+-- each quantity's text as a DECIMAL, exactly or not at all (R4, R5): first the texts of plain digits
 -- v_of_p_N_M is its value; v_N is its value as a DECIMAL, NULL where there is none.
 CREATE OR REPLACE TEMP VIEW plain AS
 SELECT
@@ -499,7 +499,7 @@ SELECT
     CASE WHEN is_plain_number(q_2, 18) THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
 FROM projected;
 
--- of rows with other spellings, the texts in plain digits
+-- quantities in other spellings, such as 1e3, written in plain digits
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,
@@ -511,7 +511,7 @@ SELECT
     END AS respelled
 FROM plain;
 
--- then those, if they fit
+-- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW parsed_once AS
 SELECT
 * EXCLUDE (respelled) REPLACE (
@@ -526,7 +526,7 @@ SELECT
 )
 FROM respelled;
 
--- what several measurements take from one property, where they apply
+-- the quantity of a property that several measurements take, for each of them where it applies
 CREATE OR REPLACE TEMP VIEW quantified AS
 SELECT
     *,
@@ -551,7 +551,7 @@ SELECT
     END AS status
 FROM quantified;
 
--- the window that each row is in, or is before
+-- the window that each row is in, or the next one where it is in none
 CREATE OR REPLACE TEMP VIEW placed AS
 SELECT
     *,
@@ -593,7 +593,7 @@ SELECT
 FROM windowed
 GROUP BY 1, 2, 3, 4, 5, 7;
 
--- every key that a reading may have
+-- every key that a gauge's reading may have
 CREATE OR REPLACE TEMP VIEW keys AS
 SELECT
     workspace_id AS series_workspace_id,
@@ -602,7 +602,7 @@ SELECT
 FROM judged
 GROUP BY 1, 2, 3;
 
--- a number for each: numbers are sorted and grouped in half the time
+-- a number for each key: numbers are sorted and grouped in half the time
 CREATE OR REPLACE TEMP TABLE series AS
 SELECT *, CAST(row_number() OVER () - 1 AS UINTEGER) AS series
 FROM keys;
@@ -653,7 +653,7 @@ SELECT
 FROM pieces
 GROUP BY series, window_index;
 
--- under the keys of their readings
+-- what each window sees, under the key of each reading
 CREATE OR REPLACE TEMP TABLE gauged_0 AS
 SELECT
     series_workspace_id AS workspace_id,

@@ -284,7 +284,7 @@ SELECT
     ) AS content_text
 FROM named;
 
--- what had entered by the cut-off, of the workspaces and universes asked for (R24)
+-- the events that had entered by the cut-off, of the workspaces and universes asked for (R24)
 CREATE OR REPLACE TEMP VIEW arrivals AS
 SELECT * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
 FROM fields;
@@ -361,7 +361,7 @@ SELECT
     CAST(NULL AS VARCHAR) AS dimensions
 FROM matched;
 
--- each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits
+-- each quantity's text as a DECIMAL, exactly or not at all (R4, R5): first the texts of plain digits
 -- v_N is its value as a DECIMAL, NULL where there is none.
 CREATE OR REPLACE TEMP VIEW plain AS
 SELECT
@@ -371,7 +371,7 @@ SELECT
     CASE WHEN is_plain_number(q_2, 18) THEN TRY_CAST(q_2 AS DECIMAL(38, 18)) END AS v_2
 FROM projected;
 
--- of rows with other spellings, the texts in plain digits
+-- quantities in other spellings, such as 1e3, written in plain digits
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,
@@ -384,7 +384,7 @@ SELECT
     END AS respelled
 FROM plain;
 
--- then those, if they fit
+-- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW quantified AS
 SELECT
 * EXCLUDE (respelled) REPLACE (

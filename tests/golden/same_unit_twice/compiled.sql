@@ -268,7 +268,7 @@ SELECT
     ) AS content_text
 FROM named;
 
--- what had entered by the cut-off, of the workspaces and universes asked for (R24)
+-- the events that had entered by the cut-off, of the workspaces and universes asked for (R24)
 CREATE OR REPLACE TEMP VIEW arrivals AS
 SELECT * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
 FROM fields;
@@ -347,7 +347,7 @@ SELECT
     CAST(json_object('model', p_1) AS VARCHAR) AS dimensions
 FROM matched;
 
--- each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits
+-- each quantity's text as a DECIMAL, exactly or not at all (R4, R5): first the texts of plain digits
 -- v_of_p_N_M is its value; v_N is its value as a DECIMAL, NULL where there is none.
 CREATE OR REPLACE TEMP VIEW plain AS
 SELECT
@@ -356,7 +356,7 @@ SELECT
     CASE WHEN is_plain_number(q_of_p_2_1, 18) THEN TRY_CAST(q_of_p_2_1 AS DECIMAL(38, 18)) END AS v_of_p_2_1
 FROM projected;
 
--- of rows with other spellings, the texts in plain digits
+-- quantities in other spellings, such as 1e3, written in plain digits
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,
@@ -368,7 +368,7 @@ SELECT
     END AS respelled
 FROM plain;
 
--- then those, if they fit
+-- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW parsed_once AS
 SELECT
 * EXCLUDE (respelled) REPLACE (
@@ -383,7 +383,7 @@ SELECT
 )
 FROM respelled;
 
--- what several measurements take from one property, where they apply
+-- the quantity of a property that several measurements take, for each of them where it applies
 CREATE OR REPLACE TEMP VIEW quantified AS
 SELECT
     *,
@@ -408,7 +408,7 @@ SELECT
     END AS status
 FROM quantified;
 
--- the window that each row is in, or is before
+-- the window that each row is in, or the next one where it is in none
 CREATE OR REPLACE TEMP VIEW placed AS
 SELECT
     *,

@@ -417,7 +417,7 @@ SELECT
     ) AS content_text
 FROM named;
 
--- what had entered by the cut-off, of the workspaces and universes asked for (R24)
+-- the events that had entered by the cut-off, of the workspaces and universes asked for (R24)
 CREATE OR REPLACE TEMP VIEW arrivals AS
 SELECT * REPLACE (coalesce(metered_at, TIMESTAMP '2024-06-01 00:00:00') AS metered_at)
 FROM fields;
@@ -500,7 +500,7 @@ SELECT
     CAST(NULL AS VARCHAR) AS dimensions
 FROM matched;
 
--- each text as a DECIMAL, exactly or not at all (R4, R5): first those of plain digits
+-- each quantity's text as a DECIMAL, exactly or not at all (R4, R5): first the texts of plain digits
 -- v_of_p_N_M is its value; v_N is its value as a DECIMAL, NULL where there is none.
 CREATE OR REPLACE TEMP VIEW plain AS
 SELECT
@@ -510,7 +510,7 @@ SELECT
     CASE WHEN is_plain_number(q_3_1, 9) THEN TRY_CAST(q_3_1 AS DECIMAL(38, 9)) END AS v_3_1
 FROM projected;
 
--- of rows with other spellings, the texts in plain digits
+-- quantities in other spellings, such as 1e3, written in plain digits
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,
@@ -523,7 +523,7 @@ SELECT
     END AS respelled
 FROM plain;
 
--- then those, if they fit
+-- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW parsed_once AS
 SELECT
 * EXCLUDE (respelled) REPLACE (
@@ -542,7 +542,7 @@ SELECT
 )
 FROM respelled;
 
--- what several measurements take from one property, where they apply
+-- the quantity of a property that several measurements take, for each of them where it applies
 CREATE OR REPLACE TEMP VIEW quantified AS
 SELECT
     *,
@@ -551,7 +551,7 @@ SELECT
     CASE WHEN a_2 THEN v_of_p_1_0 END AS v_2
 FROM parsed_once;
 
--- the texts that say a span, as moments and microseconds
+-- the properties that say a span, as moments and microseconds
 -- start_read_N is where the span of slot N begins, as its property says it; end_read_N is where it ends.
 CREATE OR REPLACE TEMP VIEW span_texts AS
 SELECT
@@ -682,7 +682,7 @@ SELECT
     END AS status
 FROM converted;
 
--- the window that each row is in, or is before
+-- the window that each row is in, or the next one where it is in none
 CREATE OR REPLACE TEMP VIEW placed AS
 SELECT
     *,
@@ -786,7 +786,7 @@ SELECT
 FROM judged
 WHERE status = 'metered' AND v_0 IS NOT NULL;
 
--- the window that each row is in, or is before
+-- the window that each row is in, or the next one where it is in none
 CREATE OR REPLACE TEMP VIEW begun AS
 SELECT
     *,
@@ -801,7 +801,7 @@ SELECT
     TIMESTAMP '2024-01-04 00:00:00' AS last_end
 FROM spanned;
 
--- the window that each row is in, or is before
+-- the window that each row is in, or the next one where it is in none
 CREATE OR REPLACE TEMP VIEW ended AS
 SELECT
     *,
@@ -1108,7 +1108,7 @@ value_0 AS (
         CAST(NULL AS VARCHAR) AS last_event_id
     FROM valued_0
 ),
--- the numerator's two parts, the lower one below its base
+-- each numerator in two parts, the lower one below its base
 carried_of_value_1 AS (
     SELECT
         *,

@@ -60,11 +60,11 @@ def translated(name: str, sql: str, parameters: dict[str, object], explain: Expl
 
 
 def first_line(error: BaseException | str) -> str:
-    """The first line of an error's text, without its full stop."""
+    """The first line of an error's text that is not blank, without its full stop; of an error without text its class."""
     for line in str(error).splitlines():
         if line.strip():
             return line.strip().rstrip(".")
-    return type(error).__name__
+    return "no reason was given" if isinstance(error, str) else type(error).__name__
 
 
 def attach_failure(name: str, error: duckdb.Error) -> SourceError:

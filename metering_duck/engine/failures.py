@@ -60,7 +60,7 @@ def translated(name: str, sql: str, parameters: dict[str, object], explain: Expl
 
 
 def first_line(error: BaseException | str) -> str:
-    """The first line of an error's text that is not blank, without its full stop; of an error without text its class."""
+    """The first line of an error's text that is not blank, without its full stop; without text, the error's class."""
     for line in str(error).splitlines():
         if line.strip():
             return line.strip().rstrip(".")

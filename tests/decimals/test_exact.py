@@ -18,7 +18,8 @@ import metering_duck
 from metering_duck import QuantityOverflow, exact
 from metering_duck.decimals.quotients import steps_sql
 from metering_duck.rollups.combining import STEPS
-from metering_duck.statements.stages import Stage, fixed, load_stage, load_text
+from metering_duck.statements.select import select
+from metering_duck.statements.stages import Stage, load_stage, load_text
 from tests import oracle
 from tests.worlds import CLOCK, Event, event, measuring
 
@@ -239,11 +240,11 @@ def test_sql_and_python_divide_alike(
         )
     columns = "high HUGEINT, low HUGEINT, base HUGEINT, divisor HUGEINT"
     columns += ", scale INTEGER, result_scale INTEGER, rounding VARCHAR"
-    division = fixed(load_stage("divided"), {"base": "base"})
+    division = load_stage("divided")
     run_stage(sql, division, "numerators", rows, columns)
-    sql.execute(f"CREATE OR REPLACE TEMP TABLE divided AS {division.sql}")
-    rounded = fixed(load_stage("averages"), steps_sql(*STEPS) | {"rounding": "rounding"})
-    found = sql.sql(rounded.sql).to_arrow_table().to_pylist()
+    steps = select(steps_sql(*STEPS), f"(\n{division.sql}\n)", star="*")
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE divided AS {steps}")
+    found = sql.sql(load_stage("averages").sql).to_arrow_table().to_pylist()
     assert expected == [int(row["rounded"]) for row in found]
     names = ("negative", "quotient", "remainder", "divisor", "scale")
     columns = "negative BOOLEAN, quotient HUGEINT, remainder HUGEINT, divisor HUGEINT, scale INTEGER, digits INTEGER"

@@ -136,7 +136,7 @@ def spark_session(master: str, cores: int, settings: dict[str, str] | None = Non
 
     # A function inside of a function travels whole: workers need not have this module.
     def importing(batches):  # type: ignore[no-untyped-def]
-        import metering_duck.spark.tasks  # noqa: F401
+        import metering_duck.clusters.tasks  # noqa: F401
 
         yield from batches
 

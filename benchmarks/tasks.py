@@ -41,7 +41,7 @@ SETTINGS = {
     "spark.eventLog.compress": "false",
     "spark.eventLog.rolling.enabled": "false",
 }
-# What distribute() of metering_duck/spark/tasks.py does with events that came once, in its order.
+# What distribute() of metering_duck/clusters/tasks.py does with events that came once, in its order.
 STEPS = ("keys", "repeated", "counted", "readings")
 WHAT = {
     "keys": "the ids of a part of the files",

@@ -16,7 +16,7 @@ from metering_duck.runs.question import Question
 from metering_duck.runs.results import Result, result_of
 
 if TYPE_CHECKING:
-    from metering_duck.spark.tasks import Cluster
+    from metering_duck.clusters.cluster import Cluster
 
 
 def cluster_of(engine: str, master: str | None, events: Any, source: Source) -> Cluster | None:
@@ -75,7 +75,7 @@ def readings_of_cluster(
     cluster: Cluster, events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine
 ) -> Result:
     """Readings of events, computed on a cluster."""
-    from metering_duck.spark.driver import DistributedReadings, open_on_cluster
+    from metering_duck.clusters.driver import DistributedReadings, open_on_cluster
 
     opened, schema = open_on_cluster(cluster, machine, events, source, question, reach_of(config, question))
     with closed_on_failure(opened.engine):

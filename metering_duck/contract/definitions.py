@@ -52,6 +52,13 @@ class Definition:
     prorated_name: str = ""
     known_name: str = ""
 
+    def __post_init__(self) -> None:
+        if len(self.keeps) != 1 and not self.refusal:
+            raise ValueError(
+                f"{self.name}: found the states {', '.join(self.keeps)}; expected one, which a reading keeps. "
+                "hint: a refusal, which says why readings of it do not combine in a roll-up"
+            )
+
     @property
     def sees(self) -> str:
         """What the aggregation looks at, in words."""

@@ -207,21 +207,32 @@ def _totals(engine: Engine, reading: dict[str, Any], function: Aggregation) -> d
             return totals | {"divisor_us": reading["divisor_us"]}
         exact = numerator == reading["numerator"]
         return totals | {"numerator": numerator, "divisor_us": reading["divisor_us"], "is_numerator": exact}
-    sql = _total_sql(function)
-    if sql:
-        ((total,),) = engine.rows(f"SELECT plain_text({sql}) FROM traced")
+    states = _states_of(function)
+    if states:
+        total = _total(engine, function, states)
         # For an average, the sum is shown that is divided by the number of rows.
         totals["total" if function.definition.divided_by is None else "sum"] = total
     return totals
 
 
-def _total_sql(function: Aggregation) -> str | None:
-    """SQL for the value of the shown rows before it is divided; None where one value does not tell it."""
+def _states_of(function: Aggregation) -> dict[str, str]:
+    """State → its SQL over the shown rows, for each state of an aggregation; none where one value does not tell it."""
     definition = function.definition
-    states = HELD if definition.kind == "gauge" else COUNTED
-    if function.outer or function.prorated or not set(definition.keeps) <= set(states):
-        return None
-    return definition.value_sql(states)
+    known = HELD if definition.kind == "gauge" else COUNTED
+    if function.outer or function.prorated or not set(definition.keeps) <= set(known):
+        return {}
+    return {name: known[name] for name in definition.keeps}
+
+
+def _total(engine: Engine, function: Aggregation, states: dict[str, str]) -> str | None:
+    """The value of the shown rows before it is divided.
+
+    The states are computed first, each a column: the value of an aggregation is SQL over columns, which may stand where
+    an aggregate may not, as inside TRY.
+    """
+    value = function.definition.value_sql({name: f"states.{name}" for name in states})
+    ((total,),) = engine.rows(f"SELECT plain_text({value}) FROM ({select(states, 'traced')}) AS states")
+    return None if total is None else str(total)
 
 
 def traced_query(reading: dict[str, Any]) -> Query:

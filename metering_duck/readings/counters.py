@@ -6,9 +6,9 @@ The same scan counts what became of every event, at no more cost. Only `counter_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from metering_duck.decimals.columns import from_unscaled_sql
 from metering_duck.decimals.quotients import Quotient, numerator_text_sql
@@ -23,30 +23,57 @@ if TYPE_CHECKING:
     from metering_duck.readings.series import Series, Totals
 
 
+# SQL for a state of each of several slots → SQL for the state of all. A slot that a key lacks has NULL.
+Together = Callable[[Sequence[str]], str]
+
+
+def _calling(function: str) -> Together:
+    """The slots' states as the arguments of a function, which leaves out NULL."""
+    return lambda values: f"{function}({', '.join(values)})"
+
+
+def _calling_on_list(function: str) -> Together:
+    """The slots' states in a list, under a function of lists, which leaves out NULL."""
+    return lambda values: f"{function}([{', '.join(values)}])"
+
+
+def _added(values: Sequence[str]) -> str:
+    return " + ".join(f"coalesce({value}, 0)" for value in values)
+
+
+def _told_apart(values: Sequence[str]) -> str:
+    """How many different texts are in the slots' lists."""
+    lists = ", ".join(f"coalesce({value}, [])" for value in values)
+    return f"len(list_distinct(flatten([{lists}])))"
+
+
 @dataclass(frozen=True)
 class State:
     """What a counter keeps of a slot's quantities (contract/definitions.py names its states).
 
-    `scanned` is the aggregate of the scan over a `{quantity}`, `{record}` or `{text}` of the rows that count. `merged`
-    is the aggregate that brings the states of several parts together; None where it would not be exact (R20).
+    A state is a quantity in the DECIMAL of its series, a whole record, whose quantity is the value, or a number of
+    texts. `scanned` is the aggregate of the scan over a `{quantity}`, `{record}` or `{text}` of the rows that count.
+    `merged` is the aggregate that brings the states of several parts together; None where it would not be exact (R20).
+    `together` brings the states of several slots together, where a unit has several measurements.
     """
 
+    holds: Literal["quantity", "record", "texts"]
     scanned: str
     merged: str | None
+    together: Together
 
 
 STATES = {
-    "sum": State("sum({quantity})", "sum"),
-    "greatest": State("max({quantity})", "max"),
-    "least": State("min({quantity})", "min"),
-    "last": State("max({record})", "max"),
-    "first": State("min({record})", "min"),
-    "texts": State("count(DISTINCT {text})", None),
+    "sum": State("quantity", "sum({quantity})", "sum", _added),
+    "greatest": State("quantity", "max({quantity})", "max", _calling("greatest")),
+    "least": State("quantity", "min({quantity})", "min", _calling("least")),
+    "last": State("record", "max({record})", "max", _calling_on_list("list_max")),
+    "first": State("record", "min({record})", "min", _calling_on_list("list_min")),
+    "texts": State("texts", "count(DISTINCT {text})", None, _told_apart),
 }
-# State → the function that takes its record out of a list with the records of several slots.
-OF_RECORDS = {"last": "list_max", "first": "list_min"}
-# A slot's first state is in the column x_N, the second in y_N. For every counter, n_N counts the slot's quantities.
-COLUMNS = "xyz"
+# A counter's first state is in the column x_N of slot N, the second in y_N: a letter for each state that there is.
+# For every counter, n_N counts the slot's quantities.
+COLUMNS = "xyzstu"
 ADDED = "CAST(sum({column}) AS BIGINT)"
 
 
@@ -166,7 +193,7 @@ def _state_aggregate(slot: Slot, series: Series, state: State, present: str) -> 
     record = struct({"recorded_at": "recorded_at", "metered_at": "metered_at", "id": "event_id", "quantity": value})
     scanned = state.scanned
     if slot.counts_texts and len(series.slots) > 1:
-        # A text may be in several slots: the lists of all slots are made distinct together, in `_distinct_sql`.
+        # A text may be in several slots: the lists of all slots are made distinct together, in `_told_apart`.
         scanned = "list(DISTINCT {text}) FILTER ({present})"
     sql = scanned.format(
         quantity=_where_used(value),
@@ -180,7 +207,7 @@ def _state_aggregate(slot: Slot, series: Series, state: State, present: str) -> 
 def _columns_of(series: Series) -> dict[str, str]:
     """State → the column that each slot of a counter has it in, without the slot's number."""
     states = [name for name in series.aggregation.definition.keeps if name in STATES]
-    return dict(zip(states, COLUMNS, strict=False))
+    return dict(zip(states, COLUMNS[: len(states)], strict=True))
 
 
 def counter_stages(totals: Totals) -> list[Stage]:
@@ -212,7 +239,8 @@ def _counter_sql(totals: Totals, series: Series, source: str, *, where: Sequence
         scale = 0 if definition.is_whole else series.decimal.scale
         value = definition.value_sql(_states_sql(totals, series))
         quantity, numerator = rounding.quantity_sql(value, scale), rounding.exact_text_sql(value, scale)
-    deciding = next((_record_sql(series, name) for name in definition.keeps if name in OF_RECORDS), None)
+    records = [name for name in _columns_of(series) if STATES[name].holds == "record"]
+    deciding = _together_sql(series, records[0]) if records else None
     columns = {
         **{name: totals.constants.get(name, name) for name in KEY},
         "unit": series.unit_sql,
@@ -224,7 +252,7 @@ def _counter_sql(totals: Totals, series: Series, source: str, *, where: Sequence
         "record_count": _count_sql(series),
         "carried": "FALSE",
         "prorated": "FALSE",
-        "max_metered_at": _one_of("greatest", [f"metered_{slot.index}" for slot in series.slots]),
+        "max_metered_at": _one_of([f"metered_{slot.index}" for slot in series.slots], _calling("greatest")),
         **last_columns(deciding),
     }
     return select(columns, source, where=where)
@@ -236,39 +264,40 @@ def _states_sql(totals: Totals, series: Series) -> dict[str, str]:
 
 
 def _state_sql(totals: Totals, series: Series, name: str) -> str:
-    """One state of all slots of a counter together."""
-    match name:
-        case "count":
-            return f"CAST({_count_sql(series)} AS DECIMAL(38, 0))"
+    """One state of all slots of a counter together, as a number."""
+    if name == "count":
+        return f"CAST({_count_sql(series)} AS DECIMAL(38, 0))"
+    if name == "sum" and totals.exact:
+        high, low = _sum_parts(totals, series)
+        whole = f"sum_of_parts({high}, {low}, power_of_ten({series.decimal.low_digits}))"
+        return from_unscaled_sql(whole, series.decimal.scale)
+    together = _together_sql(series, name)
+    match STATES[name].holds:
+        case "quantity":
+            return together
+        case "record":
+            return f"({together}).quantity"
         case "texts":
-            return f"CAST({_distinct_sql(series)} AS DECIMAL(38, 0))"
-        case "sum" if totals.exact:
-            high, low = _sum_parts(totals, series)
-            whole = f"sum_of_parts({high}, {low}, power_of_ten({series.decimal.low_digits}))"
-            return from_unscaled_sql(whole, series.decimal.scale)
-        case "sum":
-            values = _values_sql(series, name)
-            return values[0] if len(values) == 1 else " + ".join(f"coalesce({value}, 0)" for value in values)
-        case "last" | "first":
-            return f"({_record_sql(series, name)}).quantity"
-        case _:
-            # DuckDB has functions of the names of the other states: greatest and least.
-            return _one_of(name, _values_sql(series, name))
+            return f"CAST({together} AS DECIMAL(38, 0))"
+
+
+def _together_sql(series: Series, name: str) -> str:
+    """One state of all slots of a counter together; of records, the record that decides in the order of R13."""
+    return _one_of(_values_sql(series, name), STATES[name].together)
 
 
 def _values_sql(series: Series, name: str) -> list[str]:
-    """SQL for a state of each slot, in the DECIMAL of the series."""
-    column = _columns_of(series)[name]
-    return [f"CAST({column}_{slot.index} AS {series.decimal.wide_sql})" for slot in series.slots]
-
-
-def _distinct_sql(series: Series) -> str:
-    """SQL for how many different texts all slots have together."""
-    column = _columns_of(series)["texts"]
-    if len(series.slots) == 1:
-        return f"{column}_{series.slots[0].index}"
-    lists = ", ".join(f"coalesce({column}_{slot.index}, [])" for slot in series.slots)
-    return f"len(list_distinct(flatten([{lists}])))"
+    """SQL for a state of each slot; quantities in the DECIMAL of the series."""
+    columns = [f"{_columns_of(series)[name]}_{slot.index}" for slot in series.slots]
+    decimal = series.decimal.wide_sql
+    match STATES[name].holds:
+        case "quantity":
+            return [f"CAST({column} AS {decimal})" for column in columns]
+        case "record":
+            record = f"STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity {decimal})"
+            return [f"CAST({column} AS {record})" for column in columns]
+        case "texts":
+            return columns
 
 
 def _sum_parts(totals: Totals, series: Series) -> tuple[str, str]:
@@ -285,14 +314,6 @@ def _sum_parts(totals: Totals, series: Series) -> tuple[str, str]:
     return f"({' + '.join(highs)})", f"({' + '.join(lows)})"
 
 
-def _record_sql(series: Series, name: str) -> str:
-    """SQL for the last record of all slots in the order of R13; for the state `first`, the first record."""
-    column = _columns_of(series)[name]
-    record = f"STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity {series.decimal.wide_sql})"
-    casts = [f"CAST({column}_{slot.index} AS {record})" for slot in series.slots]
-    return casts[0] if len(casts) == 1 else f"{OF_RECORDS[name]}([{', '.join(casts)}])"
-
-
-def _one_of(function: str, values: Sequence[str]) -> str:
-    """A single value as it is, several values under a function."""
-    return values[0] if len(values) == 1 else f"{function}({', '.join(values)})"
+def _one_of(values: Sequence[str], together: Together) -> str:
+    """A single value as it is, several values brought together."""
+    return values[0] if len(values) == 1 else together(values)

@@ -21,7 +21,7 @@ class Filled:
 class Computing(Protocol):
     """Fills the tables of a result, and then knows what became of every row that was read.
 
-    runs/local.py computes on this machine, spark/driver.py on a cluster, rollups/combining.py from finer readings.
+    runs/local.py computes on this machine, clusters/driver.py on a cluster, rollups/combining.py from finer readings.
     """
 
     def queries(self) -> list[Query]:

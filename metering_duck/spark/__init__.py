@@ -1,1 +1,1 @@
-"""A run in parts, on a Spark cluster."""
+"""Spark as a cluster: its sessions, what it reads, and its errors in our words."""

@@ -16,16 +16,16 @@ from typing import Any
 
 import pyarrow as pa
 
+from metering_duck.clusters.parts import Part
+from metering_duck.clusters.tasks import run_task
+from metering_duck.clusters.work import Work
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.fields import FILE_COLUMN
 from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.input import Input
 from metering_duck.spark.errors import errors, is_gone
 from metering_duck.spark.frames import FrameReader, check_places, is_spark_frame, quoted
-from metering_duck.spark.parts import Part
 from metering_duck.spark.sessions import check_installed, check_master, own_session
-from metering_duck.spark.tasks import run_task
-from metering_duck.spark.work import Work
 
 PARTS_DDL = "kind STRING, bucket INT, payload BINARY"
 SAMPLE_ROWS = 1_000

@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from metering_duck.calls.arguments import checked_config
+from metering_duck.clusters.driver import DistributedReadings
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.errors import SourceError
 from metering_duck.inputs.source import Source
@@ -20,7 +21,6 @@ from metering_duck.runs.local import LocalReadings, LocalRecords, compiler_of
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import Opened, open_input
 from metering_duck.runs.question import Question
-from metering_duck.spark.driver import DistributedReadings
 from metering_duck.windows.cutting import make_windows
 from metering_duck.windows.periods import Periods
 

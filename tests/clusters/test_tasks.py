@@ -16,14 +16,14 @@ import pytest
 
 import metering_duck
 from metering_duck.calls import metering
+from metering_duck.clusters.parts import PARTS_SCHEMA, Part
+from metering_duck.clusters.tasks import run_task
+from metering_duck.clusters.work import Work
 from metering_duck.contract.definitions import COUNTERS, DEFINITIONS
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.errors import Interrupted, MeteringError, QuantityOverflow
 from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.input import Input
-from metering_duck.spark.parts import PARTS_SCHEMA, Part
-from metering_duck.spark.tasks import run_task
-from metering_duck.spark.work import Work
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MONTH = {"start": "2024-01-01", "end": "2024-02-01", "clock": "2024-06-01"}

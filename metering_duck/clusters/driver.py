@@ -1,7 +1,7 @@
 """The driver: readings are computed by a cluster of many machines, and put together on this machine.
 
 The driver checks the config, cuts the windows and learns the layout as for one machine, over no rows. Then the tasks of
-spark/tasks.py take the rows where they lie, and the parts that they give fill the tables of one machine.
+clusters/tasks.py take the rows where they lie, and the parts that they give fill the tables of one machine.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from metering_duck.clusters.cluster import Cluster
+from metering_duck.clusters.parts import BUCKET, rows_of
+from metering_duck.clusters.tasks import distribute, judged_rows
+from metering_duck.clusters.work import ROWS, Work
 from metering_duck.contract.schemas import CONFLICT_SCHEMA
 from metering_duck.engine.duckdb import Engine
 from metering_duck.inputs.fields import Reach
@@ -29,9 +33,6 @@ from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import Opened, open_input
 from metering_duck.runs.question import Question
 from metering_duck.runs.reading_tables import check_overflow
-from metering_duck.spark.parts import BUCKET, rows_of
-from metering_duck.spark.tasks import Cluster, distribute, judged_rows
-from metering_duck.spark.work import ROWS, Work
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
 

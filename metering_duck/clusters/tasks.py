@@ -6,25 +6,34 @@
 
 Each step is the SQL of a run on one machine, in a DuckDB of its own. A step takes the parts of the step before by
 buckets: equal keys are in one bucket. This module knows nothing of the cluster, which calls `run_task`;
-spark/cluster.py is such a cluster.
+clusters/cluster.py says what a cluster is.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from metering_duck import errors
+from metering_duck.clusters.cluster import Cluster
+from metering_duck.clusters.parts import (
+    BUCKET,
+    Part,
+    batch_of,
+    parts_in,
+    payload_of,
+    rows_as_parts,
+    rows_by_bucket,
+    take_parts,
+)
+from metering_duck.clusters.work import ROWS, VERSIONS, Work
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import MeteringError
-from metering_duck.inputs.given_table import GivenTable
-from metering_duck.inputs.input import Input
 from metering_duck.judging.arrivals import key_hashes_query, settled_query
 from metering_duck.judging.events import Compiler
 from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
@@ -40,17 +49,6 @@ from metering_duck.runs.deduplicating import (
 from metering_duck.runs.machine import HASHES_AT_ONCE
 from metering_duck.runs.opening import Opened
 from metering_duck.runs.reading_tables import Judged, fill_readings
-from metering_duck.spark.parts import (
-    BUCKET,
-    Part,
-    batch_of,
-    parts_in,
-    payload_of,
-    rows_as_parts,
-    rows_by_bucket,
-    take_parts,
-)
-from metering_duck.spark.work import ROWS, VERSIONS, Work
 from metering_duck.statements.select import names, select
 from metering_duck.statements.stages import Query, Stage, load_stage
 
@@ -72,38 +70,6 @@ def run_task(work: Work, step: str, batches: Iterator[pa.RecordBatch]) -> Iterat
     except MeteringError as error:
         told = {"error": type(error).__name__, "text": str(error), "known": vars(error)}
         yield batch_of(("error", 0, json.dumps(told, default=str).encode()))
-
-
-class Cluster(Protocol):
-    """An engine on many machines, and the input that it reads.
-
-    Parts are an object of that engine, wherever it keeps them.
-    """
-
-    @property
-    def buckets(self) -> int:
-        """How many buckets keys are spread over."""
-
-    def opened(self, found: Input, old_times: Sequence[str]) -> GivenTable:
-        """The columns and a few first rows of the input, from which the driver learns its layout.
-
-        The times of the columns `old_times` have no zone, whatever the engine reads from their type (INT96).
-        """
-
-    def scan(self, work: Work, step: str, columns: Iterable[str]) -> Any:
-        """The parts that a step makes of the input's rows, with only these columns."""
-
-    def keep(self, parts: Any) -> Any:
-        """The parts, kept because two steps use them."""
-
-    def gather(self, work: Work, step: str, parts: Iterable[Any], kinds: Sequence[str] = ()) -> Any:
-        """The parts that a step makes of `parts`, or of some `kinds` of them; one task takes all parts of a bucket."""
-
-    def collect(self, parts: Any) -> Iterator[Part]:
-        """The parts, brought to the driver."""
-
-    def close(self) -> None:
-        """Leave the cluster; nothing more is asked of it."""
 
 
 def distribute(cluster: Cluster, work: Work) -> Iterator[Part]:

@@ -52,6 +52,11 @@ WINDOWED = (
 )
 
 
+def is_asked(value: object) -> bool:
+    """Whether the value of an argument asks anything; a scale of 0 does, though it equals False."""
+    return value is not False and value not in (None, (), {}, "none")
+
+
 def names_of(given: TextOrTexts, what: str) -> tuple[str, ...]:
     """One name or several, as a tuple without repeats.
 

@@ -14,6 +14,7 @@ from metering_duck.calls.arguments import (
     aggregation_of,
     check_result_shape,
     fill_of,
+    is_asked,
     names_of,
     universes_of,
     zone_of,
@@ -91,12 +92,7 @@ def question_text(question: Question) -> str:
     """A question as canonical JSON, without the fields that ask nothing."""
     found: dict[str, Any] = {name: getattr(question, field) for name, field in QUESTION_FIELDS.items()}
     found["universes"] = dict(question.renamed)
-    return json_text({name: value for name, value in found.items() if _asks(value)})
-
-
-def _asks(value: object) -> bool:
-    """Whether a value of a question asks anything; a scale of 0 does, though it equals False."""
-    return value is not False and value not in (None, (), {}, "none")
+    return json_text({name: value for name, value in found.items() if is_asked(value)})
 
 
 def stored_question(text: str) -> Question:

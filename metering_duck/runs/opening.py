@@ -149,9 +149,8 @@ def open_input(
 def selection_of(source: Source, question: Question, history: History | None = None) -> Selection:
     """Which events are seen, by the source, the question and the history."""
     return Selection(
-        question.workspaces,
-        question.universes,
-        question.subjects,
+        workspaces=question.workspaces,
+        universes=question.universes,
         as_of=question.as_of is not None,
         reach=history.reach if history else "all",
         entered=history.entered_sql if history else "$clock",

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from os import PathLike
 from typing import Any
 
 from metering_duck.engine.remote import scheme_of
@@ -24,6 +23,7 @@ from metering_duck.errors import (
     SchemaError,
     SourceError,
 )
+from metering_duck.inputs.given import is_path
 from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig
@@ -318,9 +318,9 @@ def patterns_of(events: Any) -> list[str]:
     """Paths, folders and globs, absolute."""
     if events is None:
         return []
-    given = [events] if isinstance(events, str | PathLike) else list(events)
+    given = [events] if is_path(events) else list(events)
     for item in given:
-        if not isinstance(item, str | PathLike):
+        if not is_path(item):
             raise ConfigError(
                 f"events: found {type(item).__name__}; expected paths of files, which can be read again later."
             )

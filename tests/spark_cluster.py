@@ -62,7 +62,8 @@ class SparkCluster:
         """How many workers the master knows to be alive."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.web_port}/json/", timeout=5) as answer:
-                return answer.read().count(b'"ALIVE"') - 1
+                page: bytes = answer.read()
+                return page.count(b'"ALIVE"') - 1
         except OSError:
             return 0
 

@@ -52,6 +52,11 @@ WINDOWED = (
 )
 
 
+def is_asked(value: object) -> bool:
+    """Whether the value of an argument asks anything; a scale of 0 does, though it equals False."""
+    return value is not False and value not in (None, (), {}, "none")
+
+
 def names_of(given: TextOrTexts, what: str) -> tuple[str, ...]:
     """One name or several, as a tuple without repeats.
 
@@ -80,7 +85,7 @@ def check_result_shape(scale: int | None, digits: int | None) -> None:
         raise ConfigError(f"digits: found {digits}; expected 1 to {SIGNIFICANT_DIGITS_MAX} significant digits.")
 
 
-def universes_of(given: Any) -> dict[str, str]:
+def universe_names_of(given: Any) -> dict[str, str]:
     """Universe → its other name."""
     if given is None:
         return {}
@@ -150,7 +155,7 @@ def source_of(
         generate_ids=generate_ids,
         assume_unique=promise_of(assume_unique, "assume-unique"),
         time_partition=None if time_partition is None else column_of(time_partition, "time-partition"),
-        universes=universes_of(map_universe),
+        universe_names=universe_names_of(map_universe),
         types=types_of(event_type, is_records=is_records),
         is_records=is_records,
     )

@@ -42,15 +42,15 @@ def fork_universe(
     Exact:  properties keep their text, ids and times as they are; duplicates stay what they are (R8).
     Raises: ConfigError for a name that is the same or empty; SourceError, SchemaError.
     """
-    read = source_of(map=map, assume_timezone=assume_timezone, generate_ids=generate_ids)
+    how_read = source_of(map=map, assume_timezone=assume_timezone, generate_ids=generate_ids)
     question = Question(as_of=moment_of(as_of, "as-of"), clock=moment_of(clock, "clock"))
-    return forked(events, read, source, target, question, machine or Machine(), history)
+    return forked(events, how_read, source, target, question, machine or Machine(), history)
 
 
 def forked(
     events: Any,
-    read: Source,
-    source: str,
+    source: Source,
+    universe: str,
     target: str,
     question: Question,
     machine: Machine,
@@ -60,12 +60,12 @@ def forked(
 
     Raises: ConfigError for a name that is the same or empty; SourceError, SchemaError.
     """
-    for name in (source, target):
+    for name in (universe, target):
         names_of(name, "universe")
-    if source == target:
-        raise ConfigError(f"fork-universe: found {source!r} twice; expected another name for the fork.")
+    if universe == target:
+        raise ConfigError(f"fork-universe: found {universe!r} twice; expected another name for the fork.")
     given = events if history is None else history.paths
-    opened = open_input(machine, given, read, replace(question, universes=(source,)), history=history)
+    opened = open_input(machine, given, source, replace(question, universes=(universe,)), history=history)
     arrivals = arrivals_stages(opened.layout, (), opened.selection)
     stage = Stage("forked", "the events of one universe, under another name", _forked_sql(target))
     return Rows(opened.engine, opened.query(Query("events", (*arrivals, stage))), "event", JSON_SQL["event"])

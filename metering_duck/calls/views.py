@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from metering_duck.calls.metering import aggregate, meter
 from metering_duck.contract.config import ConfigLike
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, EVENT_SCHEMA, OUTCOME_SCHEMA, REJECT_SCHEMA
 from metering_duck.errors import ConfigError, a_kind, did_you_mean
+from metering_duck.inputs.given import is_duckdb_relation, is_read_once
 from metering_duck.runs.machine import Moment
 from metering_duck.runs.results import Result
 from metering_duck.statements.quote import identifier, literal
@@ -68,7 +69,7 @@ def register(
     """
     if not isinstance(con, duckdb.DuckDBPyConnection):
         raise ConfigError(f"con: found {a_kind(con)}; expected a connection. hint: duckdb.connect()")
-    if isinstance(events, Iterator | pa.RecordBatchReader):
+    if is_read_once(events):
         raise ConfigError("events: found a stream that is read once; expected a table, or files. hint: .read_all()")
     given = {**options, "start": start, "end": end, "every": every}
     chosen = {name: value for name, value in given.items() if value is not None}
@@ -146,7 +147,7 @@ def _views(events: Any, config: ConfigLike, options: Mapping[str, Any], *, has_w
 def _opened(run: Callable[..., Result], events: Any, config: ConfigLike, options: Mapping[str, Any]) -> Result:
     """A result; it is computed now if its events are a relation of the connection, which runs one query at a time."""
     result = run(events, config, **options)
-    if isinstance(events, duckdb.DuckDBPyRelation):
+    if is_duckdb_relation(events):
         result.accounting  # noqa: B018 - computes it
     return result
 

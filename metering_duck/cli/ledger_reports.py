@@ -128,10 +128,15 @@ def _traced_grid(events: Sequence[dict[str, Any]]) -> Table:
     """The events behind a reading as a grid, without the columns that are empty for all of them."""
     columns = []
     for name in TRACE_COLUMNS:
-        if any(event.get(name) not in (None, "false", False) for event in events):
+        if any(_is_told(event.get(name)) for event in events):
             columns.append(name)
     rows = [{**event, "file": _short(event["file"])} for event in events]
     return make_grid(rows, columns, ("file_row", "quantity", "held_us", "level_us"))
+
+
+def _is_told(value: object) -> bool:
+    """Whether a cell of a trace tells anything; a quantity of 0 does, though it equals False."""
+    return value is not False and value not in (None, "false")
 
 
 def _said(value: object) -> object:

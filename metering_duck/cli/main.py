@@ -211,10 +211,10 @@ def compile_(config_and_events: tuple[str, ...], stage: str | None, explain: boo
     config, events = config_first(config_and_events, given)
 
     def work(_: Any) -> None:
-        from metering_duck.calls.arguments import WINDOWED
+        from metering_duck.calls.arguments import WINDOWED, is_asked
         from metering_duck.calls.metering import compile_sql
 
-        chosen = {key: given[key] for key in WINDOWED if given[key] not in (None, (), False, "none")}
+        chosen = {key: given[key] for key in WINDOWED if is_asked(given[key])}
         source = input_options(given) | {"clock": given["clock"]}
         text = compile_sql(config, list(events) or None, stage=stage, explain=explain, **chosen, **source)
         click.echo(text, nl=False)

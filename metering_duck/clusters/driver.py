@@ -75,8 +75,8 @@ class DistributedReadings:
         self, cluster: Cluster, schema: pa.Schema, opened: Opened, compiler: Compiler, machine: Machine
     ) -> None:
         self.cluster, self.schema, self.opened, self.compiler = cluster, schema, opened, compiler
-        # A task has one thread.
-        self.of_tasks = Machine(1, machine.memory_limit or TASK_MEMORY, machine.temp_dir)
+        # A task has one thread, and its progress is not told on this machine.
+        self.of_tasks = replace(machine, threads=1, memory_limit=machine.memory_limit or TASK_MEMORY, progress=None)
         self._of_no_rows = LocalReadings(opened, compiler)
 
     def queries(self) -> list[Query]:
@@ -106,16 +106,16 @@ class DistributedReadings:
         opened = self.opened
         windows = {query.name: self._table(query.name) for query in opened.windows.queries()}
         work = Work(
-            self.schema,
-            opened.source,
+            schema=self.schema,
+            source=opened.source,
             # Tasks get the windows as tables; the periods, from which they are cut, stay here.
-            replace(opened.question, periods=None),
-            self.of_tasks,
-            self.compiler,
-            opened.windows,
-            windows,
-            opened.parameters,
-            self.cluster.buckets,
+            question=replace(opened.question, periods=None),
+            machine=self.of_tasks,
+            compiler=self.compiler,
+            windows=opened.windows,
+            windows_tables=windows,
+            parameters=opened.parameters,
+            buckets=self.cluster.buckets,
         )
         judged = self.compiler.judged(repeated=False)
         opened.fill(counted_query(work.first_totals, judged))

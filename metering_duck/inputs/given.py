@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -24,8 +24,9 @@ from metering_duck.inputs.parquet_files import ParquetFiles
 from metering_duck.inputs.spark_frame import EXPECTED, SparkFrame, is_of_spark, refuse_here
 from metering_duck.inputs.table_days import find_days, parts_of
 
+DUCKDB_LIBRARIES = ("duckdb", "_duckdb")
 # The libraries whose objects are tables; an iterable object of another library is a list of events.
-TABLE_LIBRARIES = ("polars", "pandas", "pyarrow", "duckdb", "_duckdb")
+TABLE_LIBRARIES = ("polars", "pandas", "pyarrow", *DUCKDB_LIBRARIES)
 
 
 def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Input:
@@ -41,7 +42,7 @@ def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Inpu
         return SparkFrame(given)
     if isinstance(given, GivenTable):
         return given
-    if isinstance(given, str | os.PathLike | Mapping):
+    if is_path(given) or isinstance(given, Mapping):
         given = [given]
     if _are_paths(given):
         return _find_paths([os.fspath(item) for item in given], scratch)
@@ -61,11 +62,31 @@ def find_table(given: Any, scratch: Path) -> GivenTable | None:
     return found if isinstance(found, GivenTable) else None
 
 
+def is_path(given: Any) -> bool:
+    """Whether `given` is a path, a glob, a folder or a URL."""
+    return isinstance(given, str | os.PathLike)
+
+
+def is_read_once(given: Any) -> bool:
+    """Whether `given` is a stream or an iterator, whose rows are gone once they have been read."""
+    return isinstance(given, Iterator | pa.RecordBatchReader)
+
+
+def is_duckdb_relation(given: Any) -> bool:
+    """Whether `given` is a relation of DuckDB: its own connection reads it, which runs one query at a time."""
+    return _library_of(given) in DUCKDB_LIBRARIES and hasattr(given, "columns")
+
+
+def are_pairs(given: Any) -> bool:
+    """Whether `given` is a list of pairs, such as (start, end)."""
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes) or not given:
+        return False
+    return all(isinstance(item, tuple | list) and len(item) == 2 for item in given)
+
+
 def _are_paths(given: Any) -> bool:
     """Whether `given` is a list of paths, globs, folders and URLs."""
-    if not isinstance(given, Sequence) or not given:
-        return False
-    return all(isinstance(item, str | os.PathLike) for item in given)
+    return isinstance(given, Sequence) and len(given) > 0 and all(is_path(item) for item in given)
 
 
 def _are_objects(given: Any) -> bool:
@@ -130,7 +151,7 @@ def _table_of(given: Any, library: str) -> pa.Table | None:
 
 def _stream_of(given: Any, library: str) -> pa.RecordBatchReader | None:
     """The rows of an object that is read once as an Arrow stream; None for an object that has no stream."""
-    if library in ("duckdb", "_duckdb"):
+    if library in DUCKDB_LIBRARIES:
         return given.to_arrow_reader()
     if isinstance(given, pa.RecordBatchReader):
         return given

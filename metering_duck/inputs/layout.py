@@ -144,7 +144,7 @@ class Layout:
                 found[name] = constant
         return found
 
-    def with_universes(self, renamed: Mapping[str, str]) -> Layout:
+    def with_universe_names(self, renamed: Mapping[str, str]) -> Layout:
         """The layout with other names for some universes; ids stay apart, since a key has its universe (R8)."""
         if not renamed:
             return self

@@ -15,8 +15,9 @@ class Source:
 
     `map` says where fields are, `shape` how the events of another system look. `timezone` is the zone of times without
     an offset; None means UTC, with a notice. `generate_ids` makes an id for each row; `assume_unique` promises that no
-    id occurs twice. `time_partition` is the Hive column that has the UTC date of each event's time. `universes` maps a
-    universe to its other name, given before anything else is looked at; `types` are the only event types that are read.
+    id occurs twice. `time_partition` is the Hive column that has the UTC date of each event's time. `universe_names`
+    maps a universe to its other name, given before anything else is looked at; `types` are the only event types that
+    are read.
     """
 
     map: Mapping[str, Any] | None = None
@@ -25,7 +26,7 @@ class Source:
     generate_ids: bool = False
     assume_unique: bool = False
     time_partition: str | None = None
-    universes: Mapping[str, str] = field(default_factory=dict)
+    universe_names: Mapping[str, str] = field(default_factory=dict)
     types: tuple[str, ...] = ()
     is_records: bool = False
 

@@ -54,8 +54,13 @@ class SparkFrame:
 
 
 def is_of_spark(given: Any) -> bool:
-    """Whether an object is from the library pyspark."""
+    """Whether an object is from the library pyspark: a DataFrame, or what only Spark can say is none."""
     return type(given).__module__.startswith("pyspark.sql")
+
+
+def is_spark_frame(given: Any) -> bool:
+    """Whether an object is a Spark DataFrame."""
+    return is_of_spark(given) and hasattr(given, "mapInArrow")
 
 
 def refuse_here() -> NoReturn:

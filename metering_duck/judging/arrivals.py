@@ -15,7 +15,10 @@ from metering_duck.statements.stages import Query, Stage, load_stage
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events are read (R10, R24) and which subjects make readings; empty is all of them.
+    """Which events are read (R10, R24); empty is all of them.
+
+    The package judging is below runs and cannot hold a Question or a History, so `selection_of` (runs/opening.py), the
+    only function that makes a selection, copies what events are chosen by.
 
     `reach` bounds the events' times by the window's; `entered` is SQL for when an event without a metered_at entered.
     `renamed` are universes that have another name in what is made of their events, though not in the events' keys.
@@ -23,7 +26,6 @@ class Selection:
 
     workspaces: tuple[str, ...] = ()
     universes: tuple[str, ...] = ()
-    subjects: tuple[str, ...] = ()
     as_of: bool = False
     reach: Reach = "all"
     entered: str = "$clock"

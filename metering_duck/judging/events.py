@@ -22,7 +22,7 @@ from metering_duck.judging.arrivals import Selection, accepted_stage, arrivals_s
 from metering_duck.judging.faults import fault_columns
 from metering_duck.judging.quantities import Parsed, quantified_stages
 from metering_duck.judging.rejects import rejects_query
-from metering_duck.judging.slots import Placed, Slot, place, slots_legend
+from metering_duck.judging.slots import Slot, SlotMeasurement, place, slots_legend
 from metering_duck.judging.spans import Conversion, conversion_stages, span_stages
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
@@ -40,7 +40,7 @@ class Compiler:
     group_by: tuple[str, ...] = ()
 
     @cached_property
-    def placed(self) -> list[Placed]:
+    def placed(self) -> list[SlotMeasurement]:
         """The measurements in their slots."""
         placed = place(self.config, self.aggregation)
         filtered = {p.slot for p in placed if p.measurement.filter}
@@ -121,7 +121,7 @@ class Compiler:
         for slot in self.slots:
             here = [(self._applies_sql(p), p) for p in self.placed if p.slot == slot]
             columns[f"a_{slot.index}"] = " OR ".join(f"({applies})" for applies, _ in here)
-            for n, text in enumerate(slot.texts):
+            for n, text in enumerate(slot.column_numbers):
                 found = [(applies, self.property_sql(p.measurement.source_property[n])) for applies, p in here]
                 columns[f"q_{text}"] = case(found)
                 if self._is_number(slot, n):
@@ -150,7 +150,7 @@ class Compiler:
         alone: list[Parsed] = []
         together: dict[tuple[str, DecimalType], list[tuple[str, Slot]]] = {}
         for slot in self.slots:
-            for n, text in enumerate(slot.texts):
+            for n, text in enumerate(slot.column_numbers):
                 sources = sorted(self._sources(slot, n))
                 if self._is_number(slot, n):
                     alone.append(Parsed(f"q_{text}", f"v_{text}", slot.decimal, f"number_of_{text}"))
@@ -166,7 +166,7 @@ class Compiler:
             alone.append(shared if others else Parsed(f"q_{text}", f"v_{text}", decimal))
         return alone
 
-    def _applies_sql(self, placed: Placed) -> str:
+    def _applies_sql(self, placed: SlotMeasurement) -> str:
         """When a measurement applies (R2). Never NULL."""
         applies = f"entry IS NOT DISTINCT FROM {placed.entry}"
         chosen = placed.measurement.filter
@@ -198,7 +198,7 @@ class Compiler:
             why = "texts that are told apart count one each: their quantity is 1"
             stages.append(Stage("told_apart", why, select(ones, before, star="*")))
         converted = [
-            Conversion(s.index, tuple(f"v_{t}" for t in s.texts), s.factor, s.times_duration, s.decimal)
+            Conversion(s.index, tuple(f"v_{t}" for t in s.column_numbers), s.factor, s.times_duration, s.decimal)
             for s in self.slots
             if not (s.is_plain or s.counts_texts)
         ]

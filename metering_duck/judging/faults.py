@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from metering_duck.judging.slots import Placed
+from metering_duck.judging.slots import SlotMeasurement
 from metering_duck.judging.spans import unreadable_sql
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case
@@ -25,7 +25,7 @@ class MeasuredFault:
     reason: str = UNKNOWN
 
 
-def faults_of(placed: Placed, property_sql: PropertySql) -> list[MeasuredFault]:
+def faults_of(placed: SlotMeasurement, property_sql: PropertySql) -> list[MeasuredFault]:
     """What can be wrong with a measurement, in the order in which it is looked at."""
     slot, measurement = placed.slot, placed.measurement
     faults = []
@@ -37,13 +37,13 @@ def faults_of(placed: Placed, property_sql: PropertySql) -> list[MeasuredFault]:
             faults.append(MeasuredFault(unreadable, source, text, "'span-invalid'"))
         last = measurement.span.properties[-1]
         faults.append(MeasuredFault(f"start_{slot.index} IS NULL", literal(last), property_sql(last), "'span-invalid'"))
-    for name, text in zip(slot.added, slot.texts, strict=bool(slot.added)):
+    for name, text in zip(slot.added, slot.column_numbers, strict=bool(slot.added)):
         faults.append(MeasuredFault(f"v_{text} IS NULL", literal(name), f"q_{text}"))
     first = literal(measurement.source_property[0])
-    return [*faults, MeasuredFault("TRUE", first, f"q_{slot.texts[0]}")]
+    return [*faults, MeasuredFault("TRUE", first, f"q_{slot.column_numbers[0]}")]
 
 
-def fault_columns(placed: Sequence[Placed], property_sql: PropertySql) -> dict[str, str]:
+def fault_columns(placed: Sequence[SlotMeasurement], property_sql: PropertySql) -> dict[str, str]:
     """The columns of `rejected` that say which measurement is at fault, of the number in `faulty`, and how."""
     found = [faults_of(p, property_sql) for p in placed]
     return {

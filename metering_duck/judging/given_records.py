@@ -27,8 +27,9 @@ from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage
 
-Shape = tuple[DecimalType, int | None, str]
-DEFAULT_SHAPE: Shape = (DecimalType(DIGITS_MAX - SCALE_DEFAULT, SCALE_DEFAULT), None, HALF_EVEN)
+# How the quantities of a record are held and rounded: DECIMAL, fraction digits of results, rounding.
+RecordShape = tuple[DecimalType, int | None, str]
+DEFAULT_RECORD_SHAPE: RecordShape = (DecimalType(DIGITS_MAX - SCALE_DEFAULT, SCALE_DEFAULT), None, HALF_EVEN)
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,16 @@ class RecordCompiler:
             by_unit.setdefault(measurement.unit, []).append(measurement)
         return dict(sorted(by_unit.items()))
 
-    def _default_shape(self) -> Shape:
+    def _default_shape(self) -> RecordShape:
         """The input's own DECIMAL where the quantity is one, else DECIMAL(38, 18)."""
         kind = self.layout.quantity_type
         own = decimal_of_type(kind) if kind.startswith("DECIMAL") else None
-        return (DecimalType(DIGITS_MAX - own.scale, own.scale), None, HALF_EVEN) if own else DEFAULT_SHAPE
+        return (DecimalType(DIGITS_MAX - own.scale, own.scale), None, HALF_EVEN) if own else DEFAULT_RECORD_SHAPE
 
-    def _shapes(self) -> dict[Shape, list[str]]:
+    def _shapes(self) -> dict[RecordShape, list[str]]:
         """DECIMAL → the units that the config gives it; a unit it does not name, or gives several, has the default."""
         default = self._default_shape()
-        shapes: dict[Shape, list[str]] = {default: []}
+        shapes: dict[RecordShape, list[str]] = {default: []}
         for unit, measurements in self._measurements().items():
             own = {(DecimalType(m.integer_digits, m.scale), m.result_scale, m.rounding) for m in measurements}
             shapes.setdefault(own.pop() if len(own) == 1 else default, []).append(unit)
@@ -91,7 +92,7 @@ class RecordCompiler:
         pairs = [(text, shape) for text in sorted(set(self.found)) for shape in self._shapes()]
         return [self._slot(n, aggregations.parse(text, "records"), shape) for n, (text, shape) in enumerate(pairs)]
 
-    def _slot(self, number: int, aggregation: Aggregation, shape: Shape) -> Slot:
+    def _slot(self, number: int, aggregation: Aggregation, shape: RecordShape) -> Slot:
         inner = f"p_{self.properties.index(aggregation.by)}" if aggregation.by else ""
         decimal, result_scale, rounding = shape
         slot = Slot(number, UNIT_COLUMN, aggregation, decimal, result_scale, rounding)

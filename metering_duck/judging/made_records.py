@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from metering_duck.decimals.columns import DecimalType, common_type
 from metering_duck.judging.events import Compiler
-from metering_duck.judging.slots import Placed, Slot
+from metering_duck.judging.slots import Slot, SlotMeasurement
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case, select, struct
 from metering_duck.statements.stages import Query, Stage, load_stage
@@ -53,7 +53,7 @@ def _record_decimal(slots: Iterable[Slot]) -> DecimalType:
     return RECORD_DECIMAL if fits else found
 
 
-def _observation_sql(placed: Placed, decimal: DecimalType, identity: str) -> str:
+def _observation_sql(placed: SlotMeasurement, decimal: DecimalType, identity: str) -> str:
     slot = placed.slot
     observation = struct(
         {
@@ -75,7 +75,7 @@ def _dimensions_sql(compiler: Compiler) -> str:
     return f"map_from_entries(list_filter(map_entries(properties), {kept}))"
 
 
-def measurement_identities(placed: Iterable[Placed]) -> dict[str, str]:
+def measurement_identities(placed: Iterable[SlotMeasurement]) -> dict[str, str]:
     """Path → what tells a measurement from the others of its entry (R7); a repeated one is counted."""
     seen: dict[tuple[int, str], int] = {}
     identities = {}

@@ -65,8 +65,8 @@ class Slot:
         return f"value_{self.index}" if self.of_record else f"q_{self.index}"
 
     @property
-    def texts(self) -> list[str]:
-        """What its q and v columns are numbered."""
+    def column_numbers(self) -> list[str]:
+        """What its q and v columns are numbered: N, or N_0, N_1, … with several source properties."""
         return [f"{self.index}_{n}" for n in range(len(self.added))] if self.added else [str(self.index)]
 
     @property
@@ -76,7 +76,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Placed:
+class SlotMeasurement:
     """A measurement in its slot: the number of its entry, its path in the config, and what it measures."""
 
     slot: Slot
@@ -85,7 +85,7 @@ class Placed:
     measurement: Measurement
 
 
-def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed]:
+def place(config: MeteringConfig, aggregation: str | None = None) -> list[SlotMeasurement]:
     """Each measurement in a slot; `aggregation` overrides every measurement's own."""
     slots: list[Slot] = []
     placed = []
@@ -102,13 +102,13 @@ def place(config: MeteringConfig, aggregation: str | None = None) -> list[Placed
                 slot = replace(wanted, index=len(slots))
                 slots.append(slot)
             taken.add(slot.index)
-            placed.append(Placed(slot, number, path, measurement))
+            placed.append(SlotMeasurement(slot, number, path, measurement))
     return placed
 
 
-def slots_legend(placed: Sequence[Placed]) -> tuple[str, ...]:
+def slots_legend(placed: Sequence[SlotMeasurement]) -> tuple[str, ...]:
     """What each slot is, a sentence each: what is measured, its unit, its aggregation, and its place in the config."""
-    measured: dict[Slot, list[Placed]] = {}
+    measured: dict[Slot, list[SlotMeasurement]] = {}
     for p in placed:
         measured.setdefault(p.slot, []).append(p)
     sentences = []

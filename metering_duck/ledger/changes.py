@@ -27,13 +27,16 @@ CHANGE = ("reading_id", *KEY, "old", "new", "delta")
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two runs: its readings, rejects and conflicts; `universes` maps simulated names to the first names."""
+    """One of the two runs: its readings, rejects and conflicts.
+
+    `first_names` maps the names of simulated universes to their first names.
+    """
 
     run: RunRow
     readings: pa.Table
     rejects: pa.Table
     conflicts: pa.Table
-    universes: dict[str, str] = field(default_factory=dict)
+    first_names: dict[str, str] = field(default_factory=dict)
 
 
 def side_of(engine: StoreEngine, run: RunRow) -> Side:
@@ -51,7 +54,7 @@ def side_of(engine: StoreEngine, run: RunRow) -> Side:
     ):
         sql = select(chosen, table, where=[f"run_id = {run.readings_of}"])
         tables[table] = engine.table(Query(table, (Stage(table, table, sql),)))
-    return Side(run, universes=simulated, **tables)
+    return Side(run, first_names=simulated, **tables)
 
 
 def _match_sql(universe: str) -> str:
@@ -109,8 +112,8 @@ def fill_causes(
 def _keep(engine: Engine, name: str, table: pa.Table, side: Side) -> None:
     """Fill a table of the engine in which simulated universes have their first names."""
     engine.keep(name, table)
-    if side.universes and "universe_id" in table.schema.names:
-        pairs = [(literal(new), literal(old)) for new, old in side.universes.items()]
+    if side.first_names and "universe_id" in table.schema.names:
+        pairs = [(literal(new), literal(old)) for new, old in side.first_names.items()]
         renamed = f"* REPLACE ({case(pairs, 'universe_id', of='universe_id')} AS universe_id)"
         engine.fill(Query(name, (Stage("renamed", "by their first names", select({}, name, star=renamed)),)))
 

@@ -15,17 +15,17 @@ from metering_duck.runs.question import Question
 from metering_duck.runs.rows import Rows
 
 
-def fork_out_of_ledger(meterer: Meterer, source: str, target: str, *, as_of: datetime | None) -> Rows:
-    """The events of `source` that had entered by a moment, as events of `target`; writes nothing.
+def fork_out_of_ledger(meterer: Meterer, universe: str, target: str, *, as_of: datetime | None) -> Rows:
+    """The events of `universe` that had entered by a moment, as events of `target`; writes nothing.
 
     Raises: LedgerError where the ledger knows no file.
     """
     with meterer.store.reader() as engine:
-        read = ledger_source(engine) or DEFAULT_SOURCE
+        source = ledger_source(engine) or DEFAULT_SOURCE
         visible = visible_files(engine, as_of)
     check_readable(visible)
     if not visible:
         raise LedgerError("fork-universe: found no file; expected some. hint: name EVENTS, or backfill first")
     # A universe is forked under the name that it has in the files.
-    read = replace(read, universes={})
-    return forked(None, read, source, target, Question(as_of=as_of), meterer.machine, history_of(visible))
+    source = replace(source, universe_names={})
+    return forked(None, source, universe, target, Question(as_of=as_of), meterer.machine, history_of(visible))

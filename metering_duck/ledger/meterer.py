@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from os import PathLike
 from typing import Any
 
 from metering_duck.engine.remote import scheme_of
@@ -24,6 +23,7 @@ from metering_duck.errors import (
     SchemaError,
     SourceError,
 )
+from metering_duck.inputs.given import is_path
 from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig
@@ -34,7 +34,7 @@ from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.periods import Period, utc
 from metering_duck.ledger.plans import (
     BEGINNING,
-    Levels,
+    CarriedLevels,
     Plan,
     check_readable,
     history_sha256,
@@ -93,7 +93,7 @@ class Meterer:
             levels = None
             if base.levels_before_sha256 is not None:
                 before = base.levels_before_run_id
-                levels = Levels(before, base.levels_before_sha256, runs.levels_of(engine, before))
+                levels = CarriedLevels(before, base.levels_before_sha256, runs.levels_of(engine, before))
         counting = tuple(file for file in files if file.file_id not in others)
         compared = tuple(file for file in files if file.file_id in others)
         plan = replace(plan, files=counting, others=compared, levels=levels)
@@ -202,7 +202,7 @@ class Meterer:
             return plan
         return replace(plan, levels=self._run_levels(plan.levels.gap, situation))
 
-    def _run_levels(self, plan: Plan, situation: Situation) -> Levels:
+    def _run_levels(self, plan: Plan, situation: Situation) -> CarriedLevels:
         """The levels at the end of a plan's period, kept in the ledger as a run without readings."""
         began = datetime.now(UTC)
         metered = runs.open_plan(plan, self.machine, situation.clock)
@@ -267,7 +267,7 @@ def settled_runs(engine: StoreEngine, question: Question, situation: Situation) 
     return settled
 
 
-def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tuple[datetime, Levels] | None:
+def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tuple[datetime, CarriedLevels] | None:
     """The last levels before a plan's period that are known to hold under the visible files, and their moment."""
     found = engine.rows(
         "SELECT period_end, run_id, levels_sha256 FROM runs WHERE status = 'done' AND levels_sha256 IS NOT NULL "
@@ -280,7 +280,7 @@ def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tup
         if end not in histories:
             histories[end] = history_sha256(engine, utc(end), situation.visible, plan.as_of)
         if runs.has_history(engine, run_id, histories[end]):
-            return utc(end), Levels(run_id, sha256, runs.levels_of(engine, run_id))
+            return utc(end), CarriedLevels(run_id, sha256, runs.levels_of(engine, run_id))
     return None
 
 
@@ -294,13 +294,13 @@ def still_holds(engine: StoreEngine, run: runs.RunRow, situation: Situation) -> 
     return run.levels_before_sha256 is None or runs.has_history(engine, run.run_id, history)
 
 
-def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> Levels:
+def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> CarriedLevels:
     """The levels that a plan's period begins with: the levels of the last run whose levels are known to hold.
 
     Where events lie between the end of that run and the period, the levels have a gap: a plan for the time in between.
     """
     moment = plan.period.start
-    start, known = nearest_levels(engine, plan, situation) or (BEGINNING, Levels(None, runs.EMPTY_LEVELS))
+    start, known = nearest_levels(engine, plan, situation) or (BEGINNING, CarriedLevels(None, runs.EMPTY_LEVELS))
     gap = replace(plan.period, start=min(start, moment), end=moment, name="")
     if start >= moment or not touching(engine, gap, "window", situation.visible):
         return known
@@ -318,9 +318,9 @@ def patterns_of(events: Any) -> list[str]:
     """Paths, folders and globs, absolute."""
     if events is None:
         return []
-    given = [events] if isinstance(events, str | PathLike) else list(events)
+    given = [events] if is_path(events) else list(events)
     for item in given:
-        if not isinstance(item, str | PathLike):
+        if not is_path(item):
             raise ConfigError(
                 f"events: found {type(item).__name__}; expected paths of files, which can be read again later."
             )

@@ -34,7 +34,7 @@ ASKED = "asked_files"
 
 
 @dataclass(frozen=True)
-class Levels:
+class CarriedLevels:
     """The levels that gauges begin with, their digest, and the run that ended with them; None if nothing was before.
 
     A `gap` is a plan that is to be run first, from the moment of these levels to the moment at which they are needed.
@@ -62,7 +62,7 @@ class Plan:
     others: tuple[SourceFile, ...]
     repeated: Hashes | None
     as_of: datetime | None
-    levels: Levels | None = None
+    levels: CarriedLevels | None = None
 
     @property
     def needs_levels(self) -> bool:
@@ -119,7 +119,7 @@ def check_whole(config: MeteringConfig, question: Question) -> None:
             )
 
 
-def reach_of(config: MeteringConfig, question: Question) -> Reach:
+def reach_with_levels(config: MeteringConfig, question: Question) -> Reach:
     """Which events the readings need beside those of the window, if the levels before the window are known.
 
     Rows for windows without events need the keys of all events. An inner gauge of two levels begins with levels that no
@@ -154,7 +154,7 @@ def make_plan(
 ) -> Plan:
     """The plan of a run over the `visible` files; the levels that it begins with are not looked for here."""
     check_whole(config.config, question)
-    reach = reach_of(config.config, question)
+    reach = reach_with_levels(config.config, question)
     by_id = {file.file_id: file for file in visible}
     counting = touching(engine, period, reach, visible)
     repeated, compared = None, set[int]()

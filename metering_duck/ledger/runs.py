@@ -21,7 +21,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.judging.events import Compiler
 from metering_duck.ledger import configs
 from metering_duck.ledger.periods import Period, name_of, utc
-from metering_duck.ledger.plans import Levels, Plan, check_readable
+from metering_duck.ledger.plans import CarriedLevels, Plan, check_readable
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.ledger.stored import question_text, stored_question
 from metering_duck.readings.usage import usage_query
@@ -196,7 +196,7 @@ def commit_levels(
     as_of: datetime | None,
     started_at: datetime,
     history_sha256: str,
-) -> Levels:
+) -> CarriedLevels:
     """Keep the levels at the end of a plan's period as a run without readings, inside a transaction."""
     row = _row(engine, plan, "levels", "done", clock, started_at)
     run_id, sha256 = row["run_id"], levels_sha256(levels)
@@ -206,7 +206,7 @@ def commit_levels(
     _insert_files(engine, run_id, plan)
     add_history(engine, run_id, history_sha256)
     engine.insert("levels", levels, {"run_id": str(run_id)})
-    return Levels(run_id, sha256, levels)
+    return CarriedLevels(run_id, sha256, levels)
 
 
 def _row(

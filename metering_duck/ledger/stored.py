@@ -14,8 +14,9 @@ from metering_duck.calls.arguments import (
     aggregation_of,
     check_result_shape,
     fill_of,
+    is_asked,
     names_of,
-    universes_of,
+    universe_names_of,
     zone_of,
 )
 from metering_duck.errors import ConfigError, first_few
@@ -44,7 +45,7 @@ SOURCE_FIELDS = {
     "assume_timezone": "timezone",
     "generate_ids": "generate_ids",
     "assume_unique": "assume_unique",
-    "map_universe": "universes",
+    "map_universe": "universe_names",
 }
 # How the files of a ledger are read if no option says otherwise.
 DEFAULT_SOURCE = Source(map={})
@@ -91,12 +92,7 @@ def question_text(question: Question) -> str:
     """A question as canonical JSON, without the fields that ask nothing."""
     found: dict[str, Any] = {name: getattr(question, field) for name, field in QUESTION_FIELDS.items()}
     found["universes"] = dict(question.renamed)
-    return json_text({name: value for name, value in found.items() if _asks(value)})
-
-
-def _asks(value: object) -> bool:
-    """Whether a value of a question asks anything; a scale of 0 does, though it equals False."""
-    return value is not False and value not in (None, (), {}, "none")
+    return json_text({name: value for name, value in found.items() if is_asked(value)})
 
 
 def stored_question(text: str) -> Question:
@@ -131,14 +127,14 @@ def make_source(
         timezone=zone_of(assume_timezone),
         generate_ids=generate_ids,
         assume_unique=unique,
-        universes=universes_of(map_universe),
+        universe_names=universe_names_of(map_universe),
     )
     return None if made == DEFAULT_SOURCE else made
 
 
 def _source_options(source: Source) -> dict[str, Any]:
     found: dict[str, Any] = {name: getattr(source, field) for name, field in SOURCE_FIELDS.items()}
-    return found | {"map_universe": dict(source.universes) or None}
+    return found | {"map_universe": dict(source.universe_names) or None}
 
 
 def source_text(source: Source) -> str:

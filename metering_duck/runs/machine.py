@@ -15,7 +15,10 @@ HASHES_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run may use of the machine, and how it tells its progress; no value here changes an answer (R23)."""
+    """What a run may use of the machine, and how it tells its progress; no value here changes an answer (R23).
+
+    The package engine is below runs and cannot hold a Machine, so `engine` hands its values over one by one.
+    """
 
     threads: int | None = None
     memory_limit: str | None = None

@@ -149,9 +149,8 @@ def open_input(
 def selection_of(source: Source, question: Question, history: History | None = None) -> Selection:
     """Which events are seen, by the source, the question and the history."""
     return Selection(
-        question.workspaces,
-        question.universes,
-        question.subjects,
+        workspaces=question.workspaces,
+        universes=question.universes,
         as_of=question.as_of is not None,
         reach=history.reach if history else "all",
         entered=history.entered_sql if history else "$clock",
@@ -189,7 +188,7 @@ def _tenants(source: Source, selection: Selection) -> dict[str, tuple[str, ...]]
         # The columns beside a wrapped event are not fields of the event.
         return {}
     tenants = {column: values for column, (_, values) in selection.columns.items()}
-    if source.universes:
+    if source.universe_names:
         # The universes are asked for by their other names, which the input does not have.
         del tenants["universe_id"]
     return tenants
@@ -219,7 +218,7 @@ def _learn_layout(
     """The input's layout, with the other names of its universes, and, by the history, the files whose rows count."""
     numbers_rows = history is not None and history.numbers_rows
     learnt = open_source(engine, needed, source, numbers_rows=numbers_rows, read_by=read_by)
-    layout = replace(learnt, partition=partition).with_universes(source.universes)
+    layout = replace(learnt, partition=partition).with_universe_names(source.universe_names)
     if history is None:
         return layout
     layout = replace(layout, by_file=history.entered_sql == ENTERED_BY_FILE)

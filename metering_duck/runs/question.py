@@ -55,11 +55,11 @@ class Question:
         return Totals(
             tuple(slots),
             windows,
-            self.across_workspaces,
-            len(self.subjects),
-            self.scale,
-            self.digits,
-            self.fill,
+            across_workspaces=self.across_workspaces,
+            subjects=len(self.subjects),
+            scale=self.scale,
+            digits=self.digits,
+            fill=self.fill,
             constant_fields=tuple(constants.items()),
         )
 

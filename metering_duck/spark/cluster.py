@@ -23,8 +23,9 @@ from metering_duck.errors import ConfigError
 from metering_duck.inputs.fields import FILE_COLUMN
 from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.input import Input
+from metering_duck.inputs.spark_frame import is_spark_frame
 from metering_duck.spark.errors import errors, is_gone
-from metering_duck.spark.frames import FrameReader, check_places, is_spark_frame, quoted
+from metering_duck.spark.frames import FrameReader, check_places, quoted
 from metering_duck.spark.sessions import check_installed, check_master, own_session
 
 PARTS_DDL = "kind STRING, bucket INT, payload BINARY"

@@ -16,6 +16,7 @@ from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.from_columns import check_not_ours
 from metering_duck.inputs.iceberg import NO_SNAPSHOT
 from metering_duck.inputs.input import OF_THIS_MACHINE
+from metering_duck.inputs.spark_frame import is_spark_frame
 from metering_duck.inputs.wanted_rows import WantedRows
 from metering_duck.outputs.trees import NO_VALUE
 
@@ -96,11 +97,6 @@ class FrameReader:
                 # DuckDB knows no zone of these times; Spark gives them one.
                 rows = rows.withColumn(name, rows[quoted(name)].cast("timestamp_ntz"))
         return rows
-
-
-def is_spark_frame(given: Any) -> bool:
-    """Whether an object is a Spark DataFrame."""
-    return type(given).__module__.startswith("pyspark.sql") and hasattr(given, "mapInArrow")
 
 
 def quoted(name: str) -> str:

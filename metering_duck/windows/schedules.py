@@ -17,6 +17,7 @@ from metering_duck.contract.times import format_time
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, SchemaError
 from metering_duck.inputs.fields import FILE_COLUMN, json_pointer
+from metering_duck.inputs.given import are_pairs
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.relations import first_keys
 from metering_duck.statements.quote import identifier, literal
@@ -37,9 +38,7 @@ CLOCKS = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS")
 
 def listed_pairs(given: Any) -> Any:
     """Pairs of start and end as objects; anything else as it is."""
-    if not isinstance(given, Sequence) or isinstance(given, str | bytes) or not given:
-        return given
-    if all(isinstance(item, tuple | list) and len(item) == 2 for item in given):
+    if are_pairs(given):
         return [{"start": _as_text(start), "end": _as_text(end)} for start, end in given]
     return given
 

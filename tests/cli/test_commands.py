@@ -114,6 +114,17 @@ def test_compile_without_a_window_is_the_sql_of_meter() -> None:
         assert (2, True) == (refused.exit_code, "found it without a window" in refused.stderr)
 
 
+def test_compile_keeps_a_scale_of_zero() -> None:
+    """--scale 0 rounds to whole numbers in the SQL, too, and without a window it is a wrong usage."""
+    command = ("compile", "--config", "config.json", *CLOCK)
+    averages = (*WINDOW, "--aggregation", "avg", "--stage", "readings")
+    shown = {scale: good(*command, *averages, *scale) for scale in ((), ("--scale", "0"), ("--scale", "1"))}
+    refused = run(*command, "--scale", "0")
+
+    assert [False, True, False] == ["DECIMAL(38, 0)) AS quantity" in sql for sql in shown.values()], shown
+    assert (2, True) == (refused.exit_code, "scale: found it without a window" in refused.stderr)
+
+
 def test_schema_lists_and_prints_the_contracts() -> None:
     """schema without a name lists the contracts; with one, in any spelling, it prints a JSON Schema."""
     assert list(MODELS) == good("schema").split()

@@ -58,20 +58,37 @@ def _rules_of_counter(definition: Definition) -> tuple[int, ...]:
 
 
 def rounded_words(totals: Totals, series: Series, rules: NamedRules) -> str:
-    """How the results of a series are rounded; all of its measurements have one result, which is rounded once."""
+    """How the results of a series are rounded; all of its measurements have one result, which is rounded once.
+
+    With two levels an inner value that is divided is rounded, too, before the outer function sees it.
+    """
+    words = _result_rounded(totals, series, rules)
+    if not series.aggregation.outer or not _is_quotient(series.aggregation.inner):
+        return words
+    inner = totals.inner_of(series)
+    scale = inner.rounding(inner.series[0]).scale
+    return f"each inner value to {scale} digits behind the point, half to even; then the result {words}"
+
+
+def _result_rounded(totals: Totals, series: Series, rules: NamedRules) -> str:
+    """How the results of a series are rounded."""
     outermost, rounding = series.aggregation.outermost, totals.rounding(series)
-    percentile = series.aggregation.percentile
-    is_quotient = outermost.divided_by is not None or (percentile is not None and percentile.interpolated)
     mode = ROUNDINGS[rounding.mode]
     if outermost.is_whole and (rounding.scale >= 0 or rounding.digits is not None):
         return "not at all: it is a whole number"
     if rounding.digits is not None:
-        if is_quotient:
+        if _is_quotient(series.aggregation):
             return f"to {rounding.digits} significant digits, half to even {rules.name(16)}"
         return "not at all: only what is divided has significant digits"
     if rounding.scale < 0:
         return f"to a multiple of 1{'0' * -rounding.scale}, {mode} {rules.name(16)}"
     return f"to {rounding.scale} digits behind the point, {mode} {rules.name(16)}"
+
+
+def _is_quotient(aggregation: Aggregation) -> bool:
+    """Whether the value of an aggregation is divided, as an average is, and a percentile between two values."""
+    percentile = aggregation.percentile
+    return aggregation.outermost.divided_by is not None or (percentile is not None and percentile.interpolated)
 
 
 def windows_words(question: Question, windows: Windows, rules: NamedRules) -> str:

@@ -293,6 +293,12 @@ def test_entries_of_two_workspaces_do_not_add_up() -> None:
         ({"aggregation": "sum", "resultScale": 2}, {"scale": 0}, "to 0 digits behind the point, half to even (R16)"),
         ({"aggregation": "sum", "resultScale": -2}, {}, "to a multiple of 100, half to even (R16)"),
         ({"aggregation": "count-of-sum", "innerWindow": "day"}, {}, "not at all: it is a whole number"),
+        (
+            {"aggregation": "max-of-avg", "innerWindow": "day", "resultScale": 2},
+            {},
+            "each inner value to 18 digits behind the point, half to even; then the result to 2 digits behind the "
+            "point, half to even (R16)",
+        ),
     ],
 )
 def test_how_a_result_is_rounded(measurement: dict[str, Any], options: dict[str, Any], expected: str) -> None:

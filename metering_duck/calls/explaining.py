@@ -1,301 +1,250 @@
-"""Explaining: a config and what is asked of it as a page in plain words, for whoever reads the SQL beside it.
+"""Explaining: what a run counts and leaves out as a page in plain words, for whoever reads the SQL beside it.
 
-For each measurement what counts, how it is aggregated over which windows, and how it is rounded; for all of them what
-is left out. A rule is named by its number together with its words. Nothing is read and nothing is run.
+The page is made of the values that run: the opened input with its Source, Question and Windows, the compiler with its
+slots, and the Totals of the readings. For each measurement it says what counts, how it is aggregated and how it is
+rounded; for all of them what is left out. A rule is named by its number together with its words. Nothing is run.
 """
 
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from metering_duck.calls.arguments import names_of
-from metering_duck.contract.aggregations import Aggregation
-from metering_duck.contract.config import ConfigLike, Entry, load_config
-from metering_duck.contract.definitions import Definition
-from metering_duck.contract.filters import Filter
+from metering_duck.calls.filter_words import filter_words
+from metering_duck.calls.page_text import heading, joined, listed, named, quoted, wrapped
+from metering_duck.calls.reading_words import (
+    aggregated_words,
+    answers,
+    readings_words,
+    rounded_words,
+    windows_words,
+)
+from metering_duck.calls.rule_words import NamedRules
+from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.measurements import Measurement, Span
 from metering_duck.contract.schemas import REASONS
-from metering_duck.decimals.columns import SCALE_DEFAULT, DecimalType
-
-WIDTH = 77
-LABEL = 12
-# Number → words, as pages name them.
-RULES = {
-    1: "an event matches one entry of a config at most",
-    2: "a filter is looked at first: what it leaves out cannot be at fault",
-    3: "an event with one fault counts nowhere: it is rejected as a whole",
-    4: "a quantity is plain digits, with a sign, a point and an exponent if need be; nothing else is one",
-    5: "a quantity is kept digit by digit, or its event is rejected",
-    6: "a property that is measured is no dimension",
-    8: "an event counts once: of the rows with one key the first to enter",
-    9: "every event read is metered, unmatched, a duplicate, a conflict or rejected",
-    10: "a reading has one workspace, universe, subject, unit, aggregation and window, and the dimensions asked for",
-    11: "times are UTC microseconds; a window has its start in it and its end not",
-    12: "a counter looks at the records inside its window; without one there is no reading",
-    13: "what is last goes by its time, then by when it entered, then by its event id",
-    14: "a level holds until the next one; the last before a window is carried into it",
-    15: "an average is an exact numerator by an exact divisor",
-    16: "a result is rounded once, at the end",
-    18: "a sum with more than 38 digits is an error, never a wrong number",
-    19: "a state is of levels, so the one that is carried in counts",
-    24: "as of a moment counts what had entered by then",
-    26: "what is split over windows adds up to the whole: the parts are settled by largest remainder",
-}
-OUTER = {
-    "sum": "the sum",
-    "max": "the largest",
-    "min": "the smallest",
-    "avg": "the sum, divided by how many there are",
-    "count": "how many there are",
-}
-FILLED = {"zero": "; 0 where there is none", "carry": "; what was last where there is none"}
-ROUNDINGS = {"half-even": "half to even", "half-up": "half away from zero", "ceiling": "up", "floor": "down"}
+from metering_duck.contract.times import format_time
+from metering_duck.inputs.fields import field_names
+from metering_duck.inputs.mapping import FieldMap
+from metering_duck.judging.events import Compiler, reject_reasons
+from metering_duck.judging.slots import SlotMeasurement
+from metering_duck.readings.series import Series, Totals
+from metering_duck.runs.local import compiler_of, totals_of
+from metering_duck.runs.opening import Opened
+from metering_duck.statements.layout import shown_name
 
 
-def explain(config: ConfigLike, **options: Any) -> str:
-    """A page in plain words on what a config counts and leaves out; the options are those of aggregate.
+def explain(config: MeteringConfig, opened: Opened) -> str:
+    """A page in plain words on what a run of a config over an opened input counts and leaves out."""
+    compiler = compiler_of(config, opened)
+    totals = None if opened.question.periods is None else totals_of(opened, compiler)
+    return _Page(opened, compiler, totals).text()
 
-    Raises: ConfigError for a config that is none.
-    """
-    return _Page(load_config(config).entries, options).text()
 
-
-def comment_of(config: ConfigLike, **options: Any) -> str:
+def comment_of(config: MeteringConfig, opened: Opened) -> str:
     """The page as the comment above a script."""
-    return "\n".join(f"-- {line}".rstrip() for line in explain(config, **options).splitlines()) + "\n\n"
+    return "\n".join(f"-- {line}".rstrip() for line in explain(config, opened).splitlines()) + "\n\n"
 
 
+@dataclass
 class _Page:
-    """The page of a config's entries, and the rules that it has named so far."""
+    """The page of a run, and the rules that it has named so far; without `totals` records are made, not readings."""
 
-    def __init__(self, entries: tuple[Entry, ...], options: Mapping[str, Any]) -> None:
-        self.entries, self.options = entries, options
-        self.rules: set[int] = set()
+    opened: Opened
+    compiler: Compiler
+    totals: Totals | None
+    rules: NamedRules = field(default_factory=NamedRules)
 
     def text(self) -> str:
         """The whole page."""
+        question, windows = self.opened.question, self.opened.windows
         blocks = ["What is measured, in plain words", self._of_events()]
-        wrapped = len(self.entries) == 1
-        for n, entry in enumerate(self.entries):
-            for m, measurement in enumerate(entry.measurements):
-                path = f"measurements[{m}]" if wrapped else f"entries[{n}].measurements[{m}]"
-                blocks.append(self._measurement(path, entry, measurement))
-        blocks += [self._left_out(), *([self._windows()] if self._is_aggregated else []), self._rules()]
-        return "\n\n".join(blocks) + "\n"
+        blocks += [self._of_measurement(placed) for placed in self.compiler.placed]
+        blocks.append(self._left_out())
+        if self.totals is not None:
+            made = readings_words(question, self.totals, self.rules)
+            blocks.append(f"{windows_words(question, windows, self.rules)}\n{made}")
+        elif question.bundled:
+            blocks.append(wrapped("Records", "one row for each event, with all that it measured"))
+        return "\n\n".join([*blocks, self.rules.text()]) + "\n"
 
-    @property
-    def _is_aggregated(self) -> bool:
-        return any(self.options.get(name) is not None for name in ("start", "end", "windows", "subscriptions"))
-
-    def _rule(self, *numbers: int) -> str:
-        """Numbers of rules behind what they say; their words stand at the page's end."""
-        self.rules |= set(numbers)
-        return f"({', '.join(f'R{n}' for n in numbers)})"
-
-    # --- parts ------------------------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------------------------
 
     def _of_events(self) -> str:
-        told = []
-        for name, label in (("workspace", "workspace"), ("universe", "universe"), ("event_type", "type")):
-            chosen = names_of(self.options.get(name), name)
-            told += [f"of the {label} {_listed(chosen)}"] if chosen else []
-        subjects = names_of(self.options.get("subject"), "subject")
-        told += [f"readings are made of the subject {_listed(subjects)}"] if subjects else []
-        if self.options.get("as_of") is not None:
-            told.append(f"that had entered by {self.options['as_of']} {self._rule(24)}")
-        return _wrapped("Events", f"every one that is read{', ' if told else ''}{', '.join(told)}")
-
-    def _measurement(self, path: str, entry: Entry, measurement: Measurement) -> str:
-        aggregation = measurement.aggregated(self.options.get("aggregation"))
-        lines = [f'{path}: {" + ".join(measurement.source_property)}, in "{measurement.unit}"']
-        lines += [_wrapped("  counts", f"{_matching(entry)} {self._rule(1)}")]
-        if measurement.filter:
-            words = f"where {filter_words(measurement.filter)} {self._rule(2)}"
-            lines.append(_wrapped("  filter", words))
-        if aggregation and aggregation.definition.takes_texts:
-            lines.append(_wrapped("  quantity", f"none: the texts of {measurement.source_property[0]} are told apart"))
-        else:
-            lines.append(_wrapped("  quantity", self._quantity(measurement)))
-        lines += [_wrapped("  span", _span_words(measurement.span))] if measurement.span else []
-        if self._is_aggregated and aggregation:
-            lines.append(_wrapped("  aggregated", self._aggregated(aggregation)))
-            lines.append(_wrapped("  rounded", self._rounded(measurement, aggregation)))
-        elif aggregation:
-            lines.append(_wrapped("  aggregated", f"by {aggregation.text}, when its records are"))
+        """Which events are read, and how."""
+        source, question = self.opened.source, self.opened.question
+        chosen = {"workspace": question.workspaces, "universe": question.universes, "type": source.types}
+        told = [f"of the {label} {listed(names)}" for label, names in chosen.items() if names]
+        if question.subjects:
+            told.append(f"readings are made of the subject {listed(question.subjects)}")
+        if question.as_of is not None:
+            told.append(f"that had entered by {format_time(question.as_of)} {self.rules.name(24)}")
+        lines = [wrapped("Events", ", ".join(["every one that is read", *told]))]
+        lines += [wrapped(f"  {label}", words) for label, words in self._read_as().items()]
         return "\n".join(lines)
 
-    def _quantity(self, measurement: Measurement) -> str:
-        added = " + ".join(measurement.source_property)
-        decimal = DecimalType(measurement.integer_digits, measurement.scale)
+    def _read_as(self) -> dict[str, str]:
+        """Label → how the source is read, where the call says it."""
+        source, question, partition = self.opened.source, self.opened.question, self.opened.layout.partition
+        found = {}
+        if source.shape is not None:
+            found["shape"] = f"events as {source.shape.name} has them"
+        if source.map:
+            found["fields"] = "; ".join(_mapped(FieldMap(source.map, field_names(records=source.is_records))))
+        if source.generate_ids:
+            found["ids"] = "each row gets one that is made of its content; rows of the same content are counted apart"
+        if source.timezone is not None:
+            found["times"] = f"without an offset, they are what clocks of {source.timezone} show {self.rules.name(11)}"
+        if source.universe_names:
+            found["universes"] = _renamed(source.universe_names)
+        if partition is not None:
+            day = f"the column {quoted(partition.column)} has the UTC {partition.unit} of each event's time"
+            found["files"] = f"{day}; those that the windows do not need are not read"
+        if question.clock is not None:
+            found["entered"] = f"by {format_time(question.clock)} where they do not say when"
+        return found
+
+    # --- measurements -----------------------------------------------------------------------------------------------
+
+    def _of_measurement(self, placed: SlotMeasurement) -> str:
+        """What a measurement counts, and how its readings are made."""
+        measurement, slot = placed.measurement, placed.slot
+        sources = " + ".join(shown_name(name) for name in measurement.source_property)
+        lines = [heading(f"{placed.path}: {sources}, in {named(measurement.unit)}")]
+        entry = self.compiler.config.entries[placed.entry]
+        lines.append(wrapped("  counts", f"{_matching(entry)} {self.rules.name(1)}"))
+        if measurement.filter:
+            lines.append(wrapped("  filter", f"where {filter_words(measurement.filter)} {self.rules.name(2)}"))
+        if slot.counts_texts:
+            lines.append(wrapped("  quantity", f"none: the texts of {sources} are told apart"))
+        else:
+            lines.append(wrapped("  quantity", self._quantity(placed)))
+        if measurement.span:
+            lines.append(wrapped("  span", _span_words(measurement.span)))
+        if slot.aggregation is None:
+            return "\n".join(lines)
+        if self.totals is None:
+            lines.append(wrapped("  aggregated", f"by {slot.aggregation.text}, when its records are"))
+            return "\n".join(lines)
+        series = next(series for series in self.totals.series if slot in series.slots)
+        lines.append(wrapped("  aggregated", aggregated_words(slot.aggregation, self.rules)))
+        lines += self._together(placed, series)
+        lines.append(wrapped("  rounded", rounded_words(self.totals, series, self.rules)))
+        return "\n".join(lines)
+
+    def _quantity(self, placed: SlotMeasurement) -> str:
+        """How a measurement's text becomes a DECIMAL, and what it is multiplied by."""
+        measurement, decimal = placed.measurement, placed.slot.decimal
+        added = " + ".join(shown_name(name) for name in measurement.source_property)
         words = (
             f"{added}, at most {decimal.integer_digits} digits before the point and {decimal.scale} behind it, as a "
-            f"{decimal.sql} {self._rule(4, 5)}"
+            f"{decimal.sql} {self.rules.name(4, 5)}"
         )
-        by = [f"multiplied by {measurement.multiply}"] if measurement.multiply else []
-        by += [f"divided by {measurement.divide}"] if measurement.divide else []
-        by += (
-            [f"multiplied by the {measurement.times_duration} that its span lasts"]
-            if measurement.times_duration
-            else []
-        )
-        if by:
-            words += f"; {' and '.join(by)}, rounded once, half to even, to {measurement.scale} digits"
+        converted = _conversions(measurement)
+        if converted:
+            words += f"; {' and '.join(converted)}, rounded once, half to even, to {decimal.scale} digits"
         return words
 
-    def _aggregated(self, aggregation: Aggregation) -> str:
-        if aggregation.outer:
-            per = f"each inner window of {aggregation.per}" if aggregation.per else f"each {aggregation.by}"
-            outer = OUTER.get(aggregation.outer) or _answers(aggregation.outermost)
-            return f"one value of {per}, {self._aggregated(aggregation.inner)}; then of those values {outer}"
-        if aggregation.is_gauge:
-            of_levels = (14, 15, 13) if aggregation.definition.weighs else (14, 19, 13)
-            level = "every record changes the level by its quantity; " if aggregation.deltas else ""
-            carried = "a level holds until the subject's next one, and the last before the window is carried in"
-            return f"{aggregation.text}: {_answers(aggregation.definition)}; {level}{carried} {self._rule(*of_levels)}"
-        if aggregation.prorated:
-            split = "each quantity split by time over the windows that its span overlaps, then added"
-            return f"{aggregation.text}: {split} {self._rule(26, 18)}"
-        words = _answers(aggregation.definition)
-        rules = {"sum": (12, 18), "avg": (12, 15), "latest": (12, 13), "first": (12, 13)}
-        found = self._rule(*rules.get(aggregation.function, (12,)))
-        return f"{aggregation.text}: {words}, of the records inside the window {found}"
+    def _together(self, placed: SlotMeasurement, series: Series) -> list[str]:
+        """The line that says with which other measurements a measurement makes its readings; none where it is alone."""
+        paths = [
+            other.path
+            for other in self.compiler.placed
+            if other is not placed and other.slot in series.slots and self._meet(placed, other)
+        ]
+        if not paths:
+            return []
+        same = f"with {joined(paths, 'and')}, of the same unit and aggregation"
+        result = f"one reading of all their records, {answers(series.aggregation.outermost)}"
+        return [wrapped("  together", f"{same}: {result} {self.rules.name(10)}")]
 
-    def _rounded(self, measurement: Measurement, aggregation: Aggregation) -> str:
-        if self.options.get("digits") is not None:
-            return f"averages to {self.options['digits']} significant digits, half to even {self._rule(16)}"
-        scale, rounding = self.options.get("scale"), ROUNDINGS[measurement.rounding]
-        if scale is None:
-            own = measurement.result_scale
-            scale = max(measurement.scale, SCALE_DEFAULT) if own is None else own
-        if aggregation.definition.is_whole and not aggregation.outer:
-            return "not at all: it is a whole number"
-        return f"to {scale} digits behind the point, {rounding} {self._rule(16)}"
+    def _meet(self, one: SlotMeasurement, other: SlotMeasurement) -> bool:
+        """Whether records of two measurements can be in one reading: not if they are of different workspaces."""
+        entries = self.compiler.config.entries
+        workspaces = {entries[placed.entry].workspace_id for placed in (one, other)} - {None}
+        return len(workspaces) < 2 or self.opened.question.across_workspaces
+
+    # --- what is left out -------------------------------------------------------------------------------------------
 
     def _left_out(self) -> str:
-        spans = any(m.span for entry in self.entries for m in entry.measurements)
+        """What makes no record: unmatched, duplicates, conflicts, and rejects with their reasons."""
         lines = ["Left out"]
         entry = "no measurement applies: no entry is for it, or every filter leaves it out"
-        lines.append(_wrapped("  unmatched", f"{entry} {self._rule(1, 2)}"))
-        if self.options.get("assume_unique"):
-            lines.append(_wrapped("  duplicates", "not looked for: every id is taken to occur once"))
+        lines.append(wrapped("  unmatched", f"{entry} {self.rules.name(1, 2)}"))
+        lines += self._repeated()
+        lines.append(wrapped("  rejected", f"as a whole, with the reason {self.rules.name(3)}:"))
+        reasons = reject_reasons(self.compiler)
+        lines += [wrapped("", f"{name}: {_without_rule(words)}") for name, words in REASONS.items() if name in reasons]
+        if self.opened.question.strict:
+            lines.append(wrapped("  strict", "one that is rejected or in conflict stops the run with an error"))
+        lines.append(wrapped("  in sum", f"what is read is all of these and what is metered {self.rules.name(9)}"))
+        return "\n".join(lines)
+
+    def _repeated(self) -> Iterator[str]:
+        """What becomes of events whose key came before."""
+        source = self.opened.source
+        if source.assume_unique:
+            yield wrapped("  duplicates", "not looked for: every id is taken to occur once")
+        elif source.generate_ids:
+            yield wrapped("  duplicates", "none: no two rows get the same id")
         else:
             same = "the key (workspace, universe, id) came before, with the same content"
-            lines.append(_wrapped("  duplicates", f"{same} {self._rule(8)}"))
-            lines.append(_wrapped("  conflicts", f"it came before, with other content {self._rule(8)}"))
-        lines.append(_wrapped("  rejected", f"as a whole, with the reason {self._rule(3)}:"))
-        named = [*_OF_EVENTS, "source-missing", "quantity-syntax", "quantity-too-large"]
-        named += ["quantity-too-fine", *(["span-missing", "span-invalid"] if spans else [])]
-        lines += [_wrapped("", f"{name}: {_without_rule(REASONS[name])}") for name in named]
-        lines.append(_wrapped("  in sum", f"what is read is all of these and what is metered {self._rule(9)}"))
-        return "\n".join(lines)
-
-    def _windows(self) -> str:
-        o = self.options
-        zone = o.get("timezone") or "UTC"
-        if o.get("subscriptions") is not None:
-            words = "each subject's own periods, as the table of subscriptions has them"
-        elif o.get("windows") is not None:
-            words = "those of the table of windows"
-        elif o.get("every"):
-            words = f"[{o['start']}, {o['end']}) cut by {o['every']} on the clocks of {zone}"
-            words += f", from {o['anchor']}" if o.get("anchor") else ""
-            words += "; periods that begin in it, uncut" if o.get("whole_periods") else ""
-        else:
-            words = f"[{o['start']}, {o['end']}) as one, on the clocks of {zone}"
-        lines = [_wrapped("Windows", f"{words} {self._rule(11)}")]
-        groups = names_of(o.get("group_by"), "group_by")
-        key = "one for each workspace, universe, subject, unit and window that has a record"
-        key = key.replace("workspace, ", "") if o.get("across_workspaces") else key
-        key += f", and each {_listed(groups)}" if groups else ""
-        fill = {"zero": "; 0 where there is none", "carry": "; what was last where there is none"}.get(
-            o.get("fill", ""), ""
-        )
-        lines.append(_wrapped("Readings", f"{key}{fill} {self._rule(10)}"))
-        return "\n".join(lines)
-
-    def _rules(self) -> str:
-        return "\n".join(["Rules", *(_wrapped(f"  R{n}", RULES[n]) for n in sorted(self.rules))])
+            yield wrapped("  duplicates", f"{same} {self.rules.name(8)}")
+            yield wrapped("  conflicts", f"it came before, with other content {self.rules.name(8)}")
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
-
-# The reasons that any event may be rejected for, whatever is measured.
-_OF_EVENTS = (
-    "id-missing", "workspace-missing", "universe-missing", "subject-missing", "type-missing", "time-missing",
-    "time-invalid", "metered-at-invalid",
-)  # fmt: skip
-
-
-def _wrapped(label: str, words: str) -> str:
-    """Words behind a label, on lines that begin below each other."""
-    first = f"{label.ljust(LABEL)} "
-    below = " " * len(first)
-    text = " ".join(words.split())
-    return "\n".join(textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=below, break_on_hyphens=False))
+def _mapped(mapping: FieldMap) -> Iterator[str]:
+    """Where fields and properties are, as the mapping of a call says it."""
+    for name, column in mapping.columns.items():
+        yield f"{name} is in {quoted(column)}"
+    for name, text in mapping.constants.items():
+        yield f"{name} is always {quoted(text)}"
+    for name, column in mapping.properties.items():
+        yield f"the property {quoted(name)} is in {quoted(column)}"
+    if mapping.lists_properties:
+        yield "no other property is read"
 
 
-def _listed(names: Iterable[str]) -> str:
-    *before, last = [f'"{name}"' for name in names]
-    return f"{', '.join(before)} or {last}" if before else last
-
-
-def _without_rule(words: str) -> str:
-    return re.sub(r" \(R\d+\)", "", words).replace("`", "")
-
-
-def _answers(definition: Definition) -> str:
-    """What an aggregation answers, without what the table says of others."""
-    return definition.answers.partition(";")[0]
+def _renamed(universes: Mapping[str, str]) -> str:
+    """The other names of universes."""
+    pairs = [f"{quoted(old)} is called {quoted(new)}" for old, new in universes.items()]
+    return f"{'; '.join(pairs)}, before anything else is looked at; ids stay apart"
 
 
 def _matching(entry: Entry) -> str:
     """Which events an entry is for."""
-    workspace = f'of the workspace "{entry.workspace_id}"' if entry.workspace_id is not None else "of any workspace"
-    kind = f'of the type "{entry.type}"' if entry.type is not None else "of any type"
+    workspace = "of any workspace" if entry.workspace_id is None else f"of the workspace {quoted(entry.workspace_id)}"
+    kind = "of any type" if entry.type is None else f"of the type {quoted(entry.type)}"
     words = f"events {kind}, {workspace}"
-    words += f", from {entry.effective_from:%Y-%m-%dT%H:%M:%S%z}" if entry.effective_from else ""
-    return words + (f", before {entry.effective_to:%Y-%m-%dT%H:%M:%S%z}" if entry.effective_to else "")
+    words += f", from {format_time(entry.effective_from)}" if entry.effective_from else ""
+    return words + (f", before {format_time(entry.effective_to)}" if entry.effective_to else "")
+
+
+def _conversions(measurement: Measurement) -> list[str]:
+    """What a quantity is multiplied and divided by."""
+    found = []
+    if measurement.multiply:
+        found.append(f"multiplied by {measurement.multiply}")
+    if measurement.divide:
+        found.append(f"divided by {measurement.divide}")
+    if measurement.times_duration:
+        found.append(f"multiplied by the {measurement.times_duration} that its span lasts")
+    return found
 
 
 def _span_words(span: Span) -> str:
     """From when to when a quantity extends."""
     own = "the event's own time"
-    length = f"{span.duration} {span.unit}"
+    start = shown_name(span.start) if span.start is not None else own
+    end = shown_name(span.end) if span.end is not None else own
     if span.duration is None:
-        return f"from {span.start or own} to {span.end or own}"
+        return f"from {start} to {end}"
+    length = f"{shown_name(span.duration)} {span.unit}"
     if span.end is not None or (span.start is None and span.event_time == "end"):
-        return f"the {length} up to {span.end or own}"
-    return f"the {length} from {span.start or own}"
+        return f"the {length} up to {end}"
+    return f"the {length} from {start}"
 
 
-_OPERATORS = {
-    "equals": 'is "{}"',
-    "notEquals": 'is not "{}"',
-    "in": "is {}",
-    "notIn": "is none of {}",
-    "exists": "is there",
-    "missing": "is not there",
-    "prefix": 'begins with "{}"',
-    "contains": 'contains "{}"',
-    "matches": "matches {}",
-    "gt": "is more than {}",
-    "gte": "is {} or more",
-    "lt": "is less than {}",
-    "lte": "is {} or less",
-}
-
-
-def filter_words(chosen: Filter) -> str:
-    """A filter in words."""
-    if chosen.not_ is not None:
-        return f"it is not so that {filter_words(chosen.not_)}"
-    for combined, word in ((chosen.and_, " and "), (chosen.or_, " or ")):
-        if combined:
-            return word.join(f"({filter_words(inner)})" if inner.inner else filter_words(inner) for inner in combined)
-    name = chosen.property if chosen.property is not None else f"the event's {chosen.field}"
-    tested = [(key, value) for key, value in chosen.given.items() if key in _OPERATORS]
-    words = [_OPERATORS[key].format(_listed(value) if isinstance(value, tuple) else value) for key, value in tested]
-    return f"{name} {' and '.join(words)}"
+def _without_rule(words: str) -> str:
+    return re.sub(r" \(R\d+\)", "", words).replace("`", "")

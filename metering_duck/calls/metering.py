@@ -30,7 +30,7 @@ from metering_duck.calls.engines import (
     readings_of_cluster,
     readings_of_records,
 )
-from metering_duck.contract.config import ConfigLike
+from metering_duck.contract.config import ConfigLike, load_config
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.engine.progress import Progress
 from metering_duck.errors import ConfigError
@@ -263,12 +263,12 @@ def compile_sql(
         result = meter(given, config, **options)
     else:
         result = aggregate(given, config, **options)
-    page = ""
-    if explain:
-        from metering_duck.calls.explaining import comment_of
-
-        page = comment_of(config, **options)
     with result:
+        page = ""
+        if explain:
+            from metering_duck.calls.explaining import comment_of
+
+            page = comment_of(load_config(config), result.opened)
         return page + (result.sql if stage is None else result.stage_sql(stage))
 
 

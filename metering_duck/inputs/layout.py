@@ -286,3 +286,10 @@ class Layout:
         return select(
             columns, source, star="* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given)"
         )
+
+
+def unusable_reasons(layout: Layout) -> set[str]:
+    """The reasons for which the stage `fields` may find that a row cannot be used."""
+    faults = [*layout.keyless, *layout.faults, *layout._field_faults(layout._required)]
+    generated = {"id-missing"} if layout.generates_ids else set()
+    return {fault.reason for fault in faults} - generated

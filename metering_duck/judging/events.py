@@ -17,9 +17,9 @@ from metering_duck.contract.config import Entry, MeteringConfig, utc
 from metering_duck.contract.filters import condition_sql
 from metering_duck.decimals.columns import DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError
-from metering_duck.inputs.layout import Layout
+from metering_duck.inputs.layout import Layout, unusable_reasons
 from metering_duck.judging.arrivals import Selection, accepted_stage, arrivals_stages, renamed_stages
-from metering_duck.judging.faults import fault_columns
+from metering_duck.judging.faults import NO_TEXT, OF_TEXTS, TOO_LARGE, fault_columns, faults_of
 from metering_duck.judging.quantities import Parsed, quantified_stages
 from metering_duck.judging.rejects import rejects_query
 from metering_duck.judging.slots import Slot, SlotMeasurement, place, slots_legend
@@ -221,6 +221,17 @@ class Compiler:
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected event: who it was, which measurement, the offending text, and why (R3)."""
         return rejects_query(self.judged(repeated=repeated), fault_columns(self.placed, self.property_sql))
+
+
+def reject_reasons(compiler: Compiler) -> set[str]:
+    """The reasons for which an event may be rejected, as this config and this input have them."""
+    measured = [fault for placed in compiler.placed for fault in faults_of(placed, compiler.property_sql)]
+    found = {fault.reason for fault in measured if fault.reason} | {NO_TEXT}
+    if not all(parsed.number for parsed in compiler._parsed):
+        found.update(OF_TEXTS)
+    if not all(slot.is_plain or slot.counts_texts for slot in compiler.slots):
+        found.add(TOO_LARGE)
+    return unusable_reasons(compiler.layout) | found
 
 
 def entry_condition_sql(entry: Entry) -> str:

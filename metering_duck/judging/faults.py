@@ -11,18 +11,29 @@ from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case
 
 PropertySql = Callable[[str], str]
-# The reason is found in the quantity's text, by sql/rejects.sql.
 UNKNOWN = "CAST(NULL AS VARCHAR)"
+# What sql/rejects.sql finds in a quantity's text, and where there is no text.
+NO_TEXT = "source-missing"
+TOO_LARGE = "quantity-too-large"
+OF_TEXTS = ("quantity-syntax", TOO_LARGE, "quantity-too-fine")
 
 
 @dataclass(frozen=True)
 class MeasuredFault:
-    """When a measurement is at fault, with which property, which text, and the reason, each as SQL."""
+    """When a measurement is at fault, with which property and which text, each as SQL, and the name of the reason.
+
+    Without a name, sql/rejects.sql finds the reason in the quantity's text.
+    """
 
     when: str
     source_property: str
     text: str
-    reason: str = UNKNOWN
+    reason: str = ""
+
+    @property
+    def reason_sql(self) -> str:
+        """SQL for the reason; NULL where it is to be found in the text."""
+        return literal(self.reason) if self.reason else UNKNOWN
 
 
 def faults_of(placed: SlotMeasurement, property_sql: PropertySql) -> list[MeasuredFault]:
@@ -32,11 +43,11 @@ def faults_of(placed: SlotMeasurement, property_sql: PropertySql) -> list[Measur
     if measurement.span:
         for name in measurement.span.properties:
             text, source = property_sql(name), literal(name)
-            faults.append(MeasuredFault(f"{text} IS NULL", source, text, "'span-missing'"))
+            faults.append(MeasuredFault(f"{text} IS NULL", source, text, "span-missing"))
             unreadable = unreadable_sql(measurement.span, name, slot.index)
-            faults.append(MeasuredFault(unreadable, source, text, "'span-invalid'"))
+            faults.append(MeasuredFault(unreadable, source, text, "span-invalid"))
         last = measurement.span.properties[-1]
-        faults.append(MeasuredFault(f"start_{slot.index} IS NULL", literal(last), property_sql(last), "'span-invalid'"))
+        faults.append(MeasuredFault(f"start_{slot.index} IS NULL", literal(last), property_sql(last), "span-invalid"))
     for name, text in zip(slot.added, slot.column_numbers, strict=bool(slot.added)):
         faults.append(MeasuredFault(f"v_{text} IS NULL", literal(name), f"q_{text}"))
     first = literal(measurement.source_property[0])
@@ -51,7 +62,7 @@ def fault_columns(placed: Sequence[SlotMeasurement], property_sql: PropertySql) 
         "source_property": _of_fault(_first([(fault.when, fault.source_property) for fault in each]) for each in found),
         "unit": _of_fault(literal(p.measurement.unit) for p in placed),
         "faulty_text": _of_fault(_first([(fault.when, fault.text) for fault in each]) for each in found),
-        "known_reason": _of_fault(_first([(fault.when, fault.reason) for fault in each]) for each in found),
+        "known_reason": _of_fault(_first([(fault.when, fault.reason_sql) for fault in each]) for each in found),
         "integer_digits": _of_fault(str(p.slot.decimal.integer_digits) for p in placed),
         "fraction_digits": _of_fault(str(p.slot.scale) for p in placed),
     }

@@ -33,13 +33,15 @@ class Description:
     """What a result says of itself without being computed.
 
     `shape` is what a row is, `script` writes queries as one SQL script, `notices` says what was taken for granted, and
-    `reads` which files are opened, None where the files were read already.
+    `reads` which files are opened, None where the files were read already. `opened` is the input of the rows, and what
+    is asked of it; None where they are put together from readings.
     """
 
     shape: str
     script: Callable[[list[Query]], str]
     notices: Callable[[Accounting], list[str]]
     reads: Callable[[], Reads] | None = None
+    opened: Opened | None = None
 
 
 class Result(Rows):
@@ -102,6 +104,16 @@ class Result(Rows):
         if self._description.reads is None:
             raise ConfigError("reads: found a roll-up; expected records or readings of events.")
         return self._description.reads()
+
+    @property
+    def opened(self) -> Opened:
+        """The input that the rows are computed from, and what is asked of it.
+
+        Raises: ConfigError for a roll-up, which is put together from readings.
+        """
+        if self._description.opened is None:
+            raise ConfigError("opened: found a roll-up; expected records or readings of events.")
+        return self._description.opened
 
     @property
     def sql(self) -> str:
@@ -183,5 +195,5 @@ def result_of(opened: Opened, computing: Computing, row: str) -> Result:
     """The result of an input; a `row` is a record or a reading, which a bundled question puts together."""
     question = opened.question
     shape = f"{row}-bundle" if question.bundled else row
-    description = Description(shape, opened.script, partial(notices_of, opened), opened.reads)
+    description = Description(shape, opened.script, partial(notices_of, opened), opened.reads, opened)
     return Result(opened.engine, computing, description, strict=question.strict)

@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from metering_duck import ConfigError, Filter, compile_sql
-from metering_duck.calls.explaining import RULES, WIDTH, explain, filter_words
+from metering_duck import ConfigError, Filter, aggregate, compile_sql
+from metering_duck.calls.filter_words import WORDS, filter_words
+from metering_duck.calls.page_text import WIDTH
+from metering_duck.calls.rule_words import RULES
 from metering_duck.cli.main import cli
-from metering_duck.contract.aggregations import NAMES
+from metering_duck.contract.definitions import NAMES
+from metering_duck.contract.filters import OPERATORS
+from metering_duck.contract.schemas import EVENT_SCHEMA, REASONS
 
+EVENT = {
+    "id": "1",
+    "workspaceID": "acme",
+    "universeID": "production",
+    "type": "api",
+    "subject": "s",
+    "time": "2024-01-02T00:00:00Z",
+    "properties": {"q": "1"},
+}
 WINDOW = {"start": "2024-01-01", "end": "2024-02-01"}
 
 
 def measuring(**measurement: Any) -> dict[str, Any]:
     """A config of one measurement."""
     return {"measurements": [{"sourceProperty": "q", "unit": "GiB", **measurement}]}
+
+
+def explain(config: Any, events: Any = None, **options: Any) -> str:
+    """The page above a script, without the marks of comments."""
+    script = compile_sql(config, events, explain=True, stage="judged", **options)
+    page = script.partition("\n\n")[0]
+    return "\n".join(line.removeprefix("--").removeprefix(" ") for line in page.splitlines()) + "\n"
+
+
+def reasons_of(page: str) -> list[str]:
+    """The reasons that a page lists."""
+    return [name for name in REASONS if re.search(rf"^ {{13}}{name}: ", page, re.MULTILINE)]
 
 
 def paragraph(page: str, label: str) -> str:
@@ -39,7 +66,7 @@ def paragraph(page: str, label: str) -> str:
             {"filter": {"property": "tier", "in": ["a", "b"]}},
             {},
             "filter",
-            'where tier is "a" or "b" (R2)',
+            'where tier is one of "a" or "b" (R2)',
         ),
         (
             {"precision": 10, "scale": 2, "divide": "1024"},
@@ -60,7 +87,7 @@ def paragraph(page: str, label: str) -> str:
             WINDOW,
             "aggregated",
             "one value of each inner window of hour, sum: how much in total, of the records inside the window (R12, "
-            "R18); then of those values the largest",
+            "R18); then, of these values as if each were a record: the largest single record",
         ),
         (
             {"aggregation": "sum", "resultScale": 2, "rounding": "half-up"},
@@ -85,7 +112,7 @@ def paragraph(page: str, label: str) -> str:
             {"aggregation": "sum"},
             {"workspace": "acme", "as_of": "2024-03-01"},
             "Events",
-            'every one that is read, of the workspace "acme", that had entered by 2024-03-01 (R24)',
+            'every one that is read, of the workspace "acme", that had entered by 2024-03-01T00:00:00Z (R24)',
         ),
     ],
 )
@@ -100,18 +127,37 @@ def test_the_page_says_it_in_words(
     ("given", "expected"),
     [
         ({"property": "a", "equals": "b"}, 'a is "b"'),
+        ({"property": "a", "equals": "b\nc"}, r'a is "b\nc"'),
+        ({"property": "a", "in": ["x", "y"]}, 'a is one of "x" or "y"'),
         ({"field": "type", "prefix": "llm"}, 'the event\'s type begins with "llm"'),
-        ({"property": "a", "gte": "1", "lt": "2"}, "a is 1 or more and is less than 2"),
+        ({"property": "a", "gte": "1", "lt": "2"}, "a is at least 1 and is less than 2"),
         (
             {"or": [{"property": "a", "missing": True}, {"and": [{"property": "b", "exists": True}]}]},
             "a is not there or (b is there)",
         ),
-        ({"not": {"property": "a", "notIn": ["x"]}}, 'it is not so that a is none of "x"'),
+        (
+            {"or": [{"property": "a", "gt": "1", "lt": "2"}, {"property": "b", "exists": True}]},
+            "(a is more than 1 and is less than 2) or b is there",
+        ),
+        ({"not": {"property": "a", "notIn": ["x"]}}, 'it is not so that (a is none of "x")'),
+        (
+            {"and": [{"not": {"property": "a", "exists": True}}, {"property": "b", "exists": True}]},
+            "(it is not so that (a is there)) and b is there",
+        ),
+        (
+            {"not": {"or": [{"property": "a", "exists": True}, {"property": "b", "exists": True}]}},
+            "it is not so that (a is there or b is there)",
+        ),
     ],
 )
 def test_a_filter_in_words(given: dict[str, Any], expected: str) -> None:
-    """Every operator is words, and what is combined keeps its order."""
+    """What is combined keeps its order, and brackets say how far "or" and "not" reach."""
     assert expected == filter_words(Filter.model_validate(given))
+
+
+def test_every_operator_has_words() -> None:
+    """An operator that filters have has words."""
+    assert set(OPERATORS) == set(WORDS)
 
 
 @pytest.mark.parametrize("aggregation", NAMES)
@@ -123,6 +169,198 @@ def test_every_aggregation_has_words(aggregation: str) -> None:
     named = {int(number) for number in re.findall(r"\bR(\d+)", body)}
     assert named == {int(line.split()[0][1:]) for line in rules.splitlines() if line.startswith("  R")}
     assert named <= set(RULES)
+
+
+# --- the values that run ---------------------------------------------------------------------------------------------
+
+
+def test_generated_ids() -> None:
+    """With ids that are made no id is missing, and no event is a duplicate or in conflict."""
+    page = explain(measuring(), generate_ids=True)
+    assert paragraph(page, "ids") == (
+        "each row gets one that is made of its content; rows of the same content are counted apart"
+    )
+    assert paragraph(page, "duplicates") == "none: no two rows get the same id"
+    assert "  conflicts" not in page
+    assert "id-missing" not in reasons_of(page)
+
+
+@pytest.mark.parametrize(
+    ("options", "label", "expected"),
+    [
+        (
+            {"assume_timezone": "Europe/Berlin"},
+            "times",
+            "without an offset, they are what clocks of Europe/Berlin show (R11)",
+        ),
+        (
+            {"map_universe": {"production": "legacy"}},
+            "universes",
+            '"production" is called "legacy", before anything else is looked at; ids stay apart',
+        ),
+        (
+            {"map": {"workspace_id": "'acme'", "subject": "customer", "properties.q": "amount"}},
+            "fields",
+            'subject is in "customer"; workspace_id is always "acme"; the property "q" is in "amount"; no other '
+            "property is read",
+        ),
+        ({"from_": "cloudevents"}, "shape", "events as cloudevents has them"),
+        ({"clock": "2024-06-01"}, "entered", "by 2024-06-01T00:00:00Z where they do not say when"),
+        ({"strict": True}, "strict", "one that is rejected or in conflict stops the run with an error"),
+        ({"bundled": True}, "Records", "one row for each event, with all that it measured"),
+        ({"event_type": "api"}, "Events", 'every one that is read, of the type "api"'),
+    ],
+)
+def test_how_events_are_read(options: dict[str, Any], label: str, expected: str) -> None:
+    """What a call says of its input is on the page."""
+    events = [{**EVENT, "customer": "u", "amount": "1", "data": EVENT}]
+    assert expected == paragraph(explain(measuring(), events, **options), label)
+    assert f"  {label}" not in explain(measuring(), [EVENT]) or label == "Events"
+
+
+def test_a_partition_by_time(tmp_path: Path) -> None:
+    """Where a column says the date of each event's time, files that the windows do not need are not read."""
+    folder = tmp_path / "day=2024-01-02"
+    folder.mkdir()
+    pq.write_table(EVENT_SCHEMA.empty_table(), folder / "events.parquet")
+    given = str(tmp_path / "*" / "*.parquet")
+    page = explain(measuring(aggregation="sum"), given, **WINDOW, time_partition="day")
+    words = 'the column "day" has the UTC day of each event\'s time; those that the windows do not need are not read'
+    assert words == paragraph(page, "files")
+
+
+@pytest.mark.parametrize(
+    ("measurement", "options", "expected"),
+    [
+        ({"aggregation": "sum"}, {}, "has a record (R10)"),
+        ({"aggregation": "peak-state"}, {}, "has a level, set in it or carried into it (R10)"),
+        ({"aggregation": "max-of-peak-state", "innerWindow": "day"}, {}, "has a level, set in it or carried into it"),
+        ({"aggregation": "sum", "span": {"end": "to"}, "proration": "by-time"}, {}, "has a part of a span (R10)"),
+        ({"aggregation": "sum"}, {"fill": "zero"}, "that has a record at any time; 0 where there is none (R10)"),
+        (
+            {"aggregation": "sum"},
+            {"fill": "carry"},
+            "at any time; what was last where there is none, and 0 before the first (R10)",
+        ),
+        ({"aggregation": "sum"}, {"group_by": ["region"]}, 'has a record, and each "region" (R10)'),
+        ({"aggregation": "sum"}, {"bundled": True}, "those of one subject and window are one row (R10)"),
+    ],
+)
+def test_which_readings_there_are(measurement: dict[str, Any], options: dict[str, Any], expected: str) -> None:
+    """A level that is carried into a window makes a reading, and so does a part of a span."""
+    page = explain(measuring(**measurement), **WINDOW, **options)
+    assert expected in paragraph(page, "Readings")
+
+
+def test_measurements_of_one_unit_add_up() -> None:
+    """Measurements of one unit and aggregation make one reading, which is rounded once, as the readings are."""
+    quantities = {"in": "1.005", "out": "2.1234567"}
+    config = {
+        "measurements": [
+            {"sourceProperty": "in", "unit": "GiB", "aggregation": "sum", "resultScale": 2},
+            {"sourceProperty": "out", "unit": "GiB", "aggregation": "sum"},
+            {"sourceProperty": "in", "unit": "calls", "aggregation": "count"},
+        ]
+    }
+    events = [{**EVENT, "properties": quantities}]
+    first, second, third = explain(config, events, **WINDOW).split("\nmeasurements[")[1:]
+    words = "of the same unit and aggregation: one reading of all their records, how much in total (R10)"
+    assert paragraph(first, "together") == f"with measurements[1], {words}"
+    assert paragraph(second, "together") == f"with measurements[0], {words}"
+    assert "together" not in third
+    assert [paragraph(block, "rounded") for block in (first, second)] == [
+        "to 2 digits behind the point, half to even (R16)"
+    ] * 2
+    with aggregate(events, config, **WINDOW) as result:
+        found = [row["quantity"] for row in result.to_arrow().to_pylist() if row["unit"] == "GiB"]
+    assert found == [Decimal("3.13")]
+
+
+def test_entries_of_two_workspaces_do_not_add_up() -> None:
+    """A reading has one workspace, unless the call makes readings across workspaces."""
+    measured = [{"sourceProperty": "q", "unit": "GiB", "aggregation": "sum"}]
+    config = [{"workspaceID": name, "measurements": measured} for name in ("acme", "other")]
+    assert "  together" not in explain({"entries": config}, **WINDOW)
+    assert "  together" in explain({"entries": config}, **WINDOW, across_workspaces=True)
+
+
+@pytest.mark.parametrize(
+    ("measurement", "options", "expected"),
+    [
+        ({"aggregation": "sum"}, {"digits": 20}, "not at all: only what is divided has significant digits"),
+        ({"aggregation": "avg"}, {"digits": 20}, "to 20 significant digits, half to even (R16)"),
+        ({"aggregation": "p95-interpolated"}, {"digits": 20}, "to 20 significant digits, half to even (R16)"),
+        ({"aggregation": "sum", "resultScale": 2}, {"scale": 0}, "to 0 digits behind the point, half to even (R16)"),
+        ({"aggregation": "sum", "resultScale": -2}, {}, "to a multiple of 100, half to even (R16)"),
+        ({"aggregation": "count-of-sum", "innerWindow": "day"}, {}, "not at all: it is a whole number"),
+        (
+            {"aggregation": "max-of-avg", "innerWindow": "day", "resultScale": 2},
+            {},
+            "each inner value to 18 digits behind the point, half to even; then the result to 2 digits behind the "
+            "point, half to even (R16)",
+        ),
+    ],
+)
+def test_how_a_result_is_rounded(measurement: dict[str, Any], options: dict[str, Any], expected: str) -> None:
+    """Significant digits are for what is divided; a scale of the call is for all."""
+    assert expected == paragraph(explain(measuring(**measurement), **WINDOW, **options), "rounded")
+
+
+_TEXTS = {"sourceProperty": "q", "unit": "GiB", "aggregation": "unique-count"}
+_SPAN = {"sourceProperty": "q", "unit": "GiB", "span": {"end": "to"}}
+
+
+@pytest.mark.parametrize("measurement", [{"sourceProperty": "q", "unit": "GiB"}, _TEXTS, _SPAN])
+@pytest.mark.parametrize("is_json", [True, False])
+def test_the_reasons_are_those_of_the_script(measurement: dict[str, Any], is_json: bool) -> None:
+    """A reason is on the page if the stages for this input and this config have it, and only then."""
+    config, events = {"measurements": [measurement]}, [EVENT] if is_json else None
+    found = set(reasons_of(explain(config, events)))
+    script = compile_sql(config, events)
+    before = {name for name in REASONS if f"'{name}'" in script}
+    assert before <= found
+    of_json = {"json-invalid", "property-repeated", "number-inexact"}
+    assert (of_json if is_json else set()) == of_json & found
+    of_quantities = {"quantity-syntax", "quantity-too-large", "quantity-too-fine"}
+    assert (set() if measurement is _TEXTS else of_quantities) == of_quantities & found
+    of_spans = {"span-missing", "span-invalid"}
+    assert (of_spans if measurement is _SPAN else set()) == of_spans & found
+    assert found == before | {"source-missing"} | of_quantities & found | of_spans & found
+
+
+@pytest.mark.parametrize(
+    ("config", "events", "reason"),
+    [
+        (measuring(), [{**EVENT, "id": None}], "id-missing"),
+        (measuring(), [{**EVENT, "properties": "none"}], "properties-invalid"),
+        (measuring(), [{**EVENT, "properties": {}}], "source-missing"),
+        (measuring(precision=3, scale=1), [{**EVENT, "properties": {"q": "1.25"}}], "quantity-too-fine"),
+    ],
+)
+def test_a_reason_that_a_run_finds_is_on_the_page(config: dict[str, Any], events: list[Any], reason: str) -> None:
+    """Why an event is rejected was announced."""
+    with aggregate(events, config, aggregation="sum", **WINDOW) as result:
+        assert [reason] == result.rejects["reason"].to_pylist()
+    assert reason in reasons_of(explain(config, events))
+
+
+@pytest.mark.parametrize("name", ["many words in a name " * 20, "n" * 60, "two\nlines", "a\u2028b"])
+def test_no_line_is_long(name: str) -> None:
+    """No line of the page has more than 80 columns, whatever names the config has, but for a name by itself."""
+    chosen = {"not": {"property": name, "equals": name}}
+    config = measuring(sourceProperty=[name, "q"], unit=name, filter=chosen, aggregation="sum")
+    script = compile_sql(config, explain=True, stage="judged", workspace=name, group_by=["r"], **WINDOW)
+    page = script.partition("\n\n")[0]
+    assert [] == [line for line in page.split("\n") if not line.startswith("--")]
+    assert [] == [line for line in page.splitlines() if len(line) > 80 and " " in line[2:].strip()]
+
+
+def test_a_unit_of_two_lines() -> None:
+    """A unit that has two lines stands on one."""
+    assert '\nmeasurements[0]: q, in "two lines"\n' in explain(measuring(unit="two\nlines"))
+
+
+# --- where the page stands -------------------------------------------------------------------------------------------
 
 
 def test_the_page_stands_above_the_script_in_comments() -> None:

@@ -387,3 +387,9 @@ def test_the_command_explains_itself(days_file: Path) -> None:
     straddling = run("rollup", days_file, "--every", "day", "--timezone", "Asia/Tokyo")
     assert (2, 1) == (straddling.exit_code, straddling.stderr.count("\n"))
     assert straddling.stderr.startswith("error: readings: found the ")
+
+
+def test_a_roll_up_has_no_opened_events() -> None:
+    """What is known of opened events is known of records and readings, not of a roll-up, which has finer readings."""
+    with metering_duck.rollup(days_of("sum"), clock=CLOCK) as result, pytest.raises(ConfigError, match="roll-up"):
+        _ = result.opened

@@ -1,0 +1,61 @@
+"""A filter in plain words, its brackets such that it can be read in one way only."""
+
+from __future__ import annotations
+
+from metering_duck.calls.page_text import listed, quoted
+from metering_duck.contract.filters import OPERATORS, Filter
+from metering_duck.statements.layout import shown_name
+
+# Operator → words; {} is the text that is compared with, in quotes, or the number.
+WORDS = {
+    "equals": "is {}",
+    "notEquals": "is not {}",
+    "in": "is one of {}",
+    "notIn": "is none of {}",
+    "exists": "is there",
+    "missing": "is not there",
+    "prefix": "begins with {}",
+    "contains": "contains {}",
+    "matches": "matches {}",
+    "gt": "is more than {}",
+    "gte": "is at least {}",
+    "lt": "is less than {}",
+    "lte": "is at most {}",
+}
+_NUMBERS = ("gt", "gte", "lt", "lte")
+
+
+def filter_words(chosen: Filter) -> str:
+    """A filter in words: what is combined stands in brackets, unless it is a single condition."""
+    if chosen.not_ is not None:
+        return f"it is not so that ({filter_words(chosen.not_)})"
+    for combined, word in ((chosen.and_, " and "), (chosen.or_, " or ")):
+        if combined:
+            return word.join(_bracketed(inner) for inner in combined)
+    return _tested(chosen)
+
+
+def _bracketed(inner: Filter) -> str:
+    """A filter inside another one."""
+    words = filter_words(inner)
+    is_single = not inner.inner and len(_operators(inner)) == 1
+    return words if is_single else f"({words})"
+
+
+def _operators(chosen: Filter) -> dict[str, object]:
+    """Operator → value, of the conditions on one property or field."""
+    return {key: value for key, value in chosen.given.items() if key in OPERATORS}
+
+
+def _tested(chosen: Filter) -> str:
+    """The conditions on one property or field."""
+    name = f"the event's {chosen.field}" if chosen.property is None else shown_name(chosen.property)
+    conditions = [WORDS[key].format(_value(key, value)) for key, value in _operators(chosen).items()]
+    return f"{name} {' and '.join(conditions)}"
+
+
+def _value(operator: str, value: object) -> str:
+    """What a condition compares with."""
+    if isinstance(value, tuple):
+        return listed(value)
+    return str(value) if operator in _NUMBERS else quoted(str(value))

@@ -1,0 +1,156 @@
+"""How readings are made, in plain words: what an aggregation answers, how its results are rounded, over which windows.
+
+The words come from the values that run: Totals and its series, Question and Windows.
+"""
+
+from __future__ import annotations
+
+from metering_duck.calls.page_text import joined, listed, wrapped
+from metering_duck.calls.rule_words import NamedRules
+from metering_duck.contract.aggregations import Aggregation
+from metering_duck.contract.definitions import Definition
+from metering_duck.contract.times import Local, format_time
+from metering_duck.readings.series import Series, Totals
+from metering_duck.runs.question import Question
+from metering_duck.statements.layout import shown_name
+from metering_duck.windows.cutting import Windows
+
+ROUNDINGS = {"half-even": "half to even", "half-up": "half away from zero", "ceiling": "up", "floor": "down"}
+FILLED = {"zero": "0 where there is none", "carry": "what was last where there is none, and 0 before the first"}
+
+
+def answers(definition: Definition) -> str:
+    """What an aggregation answers, without what the table says of others."""
+    return definition.answers.partition(";")[0]
+
+
+def aggregated_words(aggregation: Aggregation, rules: NamedRules) -> str:
+    """What an aggregation makes of the records of a window."""
+    if aggregation.outer:
+        per = f"each inner window of {aggregation.per}"
+        if aggregation.by:
+            per = f"each {shown_name(aggregation.by)}"
+        inner = aggregated_words(aggregation.inner, rules)
+        outer = answers(aggregation.outermost)
+        return f"one value of {per}, {inner}; then, of these values as if each were a record: {outer}"
+    definition = aggregation.definition
+    if aggregation.is_gauge:
+        named = rules.name(14, 15 if definition.weighs else 19, 13)
+        level = "every record changes the level by its quantity; " if aggregation.deltas else ""
+        carried = "a level holds until the subject's next one, and the last before the window is carried in"
+        return f"{aggregation.text}: {answers(definition)}; {level}{carried} {named}"
+    if aggregation.prorated:
+        split = "each quantity split by time over the windows that its span overlaps, then added"
+        return f"{aggregation.text}: {split} {rules.name(26, 18)}"
+    named = rules.name(12, *_rules_of_counter(definition))
+    return f"{aggregation.text}: {answers(definition)}, of the records inside the window {named}"
+
+
+def _rules_of_counter(definition: Definition) -> tuple[int, ...]:
+    """The rules that a counter or percentile follows, by the states that it keeps and by what divides its value."""
+    if definition.divided_by is not None:
+        return (15,)
+    if "sum" in definition.keeps:
+        return (18,)
+    if {"last", "first"} & set(definition.keeps):
+        return (13,)
+    return ()
+
+
+def rounded_words(totals: Totals, series: Series, rules: NamedRules) -> str:
+    """How the results of a series are rounded; all of its measurements have one result, which is rounded once.
+
+    With two levels an inner value that is divided is rounded, too, before the outer function sees it.
+    """
+    words = _result_rounded(totals, series, rules)
+    if not series.aggregation.outer or not _is_quotient(series.aggregation.inner):
+        return words
+    inner = totals.inner_of(series)
+    scale = inner.rounding(inner.series[0]).scale
+    return f"each inner value to {scale} digits behind the point, half to even; then the result {words}"
+
+
+def _result_rounded(totals: Totals, series: Series, rules: NamedRules) -> str:
+    """How the results of a series are rounded."""
+    outermost, rounding = series.aggregation.outermost, totals.rounding(series)
+    mode = ROUNDINGS[rounding.mode]
+    if outermost.is_whole and (rounding.scale >= 0 or rounding.digits is not None):
+        return "not at all: it is a whole number"
+    if rounding.digits is not None:
+        if _is_quotient(series.aggregation):
+            return f"to {rounding.digits} significant digits, half to even {rules.name(16)}"
+        return "not at all: only what is divided has significant digits"
+    if rounding.scale < 0:
+        return f"to a multiple of 1{'0' * -rounding.scale}, {mode} {rules.name(16)}"
+    return f"to {rounding.scale} digits behind the point, {mode} {rules.name(16)}"
+
+
+def _is_quotient(aggregation: Aggregation) -> bool:
+    """Whether the value of an aggregation is divided, as an average is, and a percentile between two values."""
+    percentile = aggregation.percentile
+    return aggregation.outermost.divided_by is not None or (percentile is not None and percentile.interpolated)
+
+
+def windows_words(question: Question, windows: Windows, rules: NamedRules) -> str:
+    """Which windows there are."""
+    zone = windows.zone
+    start, end = (_bound(bound) for bound in windows.bounds)
+    if windows.schedule is None and windows.interval is None:
+        words = f"[{start}, {end}) as one, on the clocks of {zone}"
+    elif windows.schedule is None:
+        words = f"[{start}, {end}) cut by {windows.every} on the clocks of {zone}"
+        words += f", from {_bound(windows.anchor)}" if windows.anchor else ""
+    else:
+        words = _scheduled(question, windows, start, end)
+    words += "; periods that begin in it, uncut" if windows.whole else ""
+    return wrapped("Windows", f"{words} {rules.name(11)}")
+
+
+def _scheduled(question: Question, windows: Windows, start: str, end: str) -> str:
+    """The windows of a table."""
+    if question.periods is not None and question.periods.kind == "subscriptions":
+        words = "each subject's own periods, as the table of subscriptions has them"
+    elif windows.by_subject:
+        words = "those of the table of windows, which has each subject's own"
+    else:
+        words = "those of the table of windows"
+    words += f", cut by {windows.every} where it says nothing else" if windows.every else ""
+    words += f", on the clocks of {windows.zone} where it names no zone"
+    if windows.bounds[0] or windows.bounds[1]:
+        words += f", as far as they lie in [{start}, {end})"
+    return words
+
+
+def _bound(bound: Local | None) -> str:
+    """A bound as it was written: a moment with a Z, what clocks show without one."""
+    if bound is None:
+        return "…"
+    text = format_time(bound.at)
+    return text if bound.in_utc else text.removesuffix("Z").removesuffix("T00:00:00")
+
+
+def readings_words(question: Question, totals: Totals, rules: NamedRules) -> str:
+    """Which readings there are: their key, and what there has to be for one."""
+    key = [] if totals.across_workspaces else ["workspace"]
+    key += ["universe", "subject", "unit"]
+    grouped = f", and each {listed(question.group_by, 'and')}" if question.group_by else ""
+    if question.fill == "none":
+        words = f"one for each {', '.join(key)} and window that has {_found_in(totals)}{grouped}"
+    else:
+        words = f"one for each window, and each {joined(key, 'and')} that has a record at any time{grouped}; "
+        words += FILLED[question.fill]
+    words += "; those of one subject and window are one row" if question.bundled else ""
+    return wrapped("Readings", f"{words} {rules.name(10)}")
+
+
+def _found_in(totals: Totals) -> str:
+    """What a window has to have for a reading: a record, or, as the aggregations look at it, more than that."""
+    found = []
+    aggregations = [series.aggregation for series in totals.series]
+    if any(not (a.is_gauge or a.prorated) for a in aggregations):
+        found.append("a record")
+    if any(a.is_gauge for a in aggregations):
+        found.append("a level, set in it or carried into it")
+    if any(a.prorated for a in aggregations):
+        found.append("a part of a span")
+    return joined(found, "or")

@@ -30,7 +30,7 @@ class Windows:
 
     Units: `start` and `end` are UTC, once `at_moments` has resolved `bounds`. `schedule` is SQL for the relation
            `calendars`, `by_subject` whether it names subjects. `whole` keeps the windows that begin in `[start, end)`
-           and clips none.
+           and clips none. `prefix` begins the names of their tables.
     """
 
     start: datetime | None
@@ -41,9 +41,14 @@ class Windows:
     whole: bool = False
     schedule: str | None = None
     by_subject: bool = False
-    name: str = "windows"
+    prefix: str = ""
     bounds: tuple[Local | None, Local | None] = (None, None)
     every: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The table of these windows."""
+        return self._named("windows")
 
     def at_moments(self, moments: Sequence[datetime | None]) -> Windows:
         """The windows between these moments, which `bounds` are.
@@ -147,7 +152,7 @@ class Windows:
 
     def _named(self, table: str) -> str:
         """A table of these windows: those of inner windows have names of their own."""
-        return self.name.removesuffix("windows") + table
+        return self.prefix + table
 
     def _calendars_sql(self) -> str:
         bounds = {

@@ -297,6 +297,8 @@ SELECT
 FROM input;
 
 -- its texts, every digit kept
+-- texts[N] is the text of a field: 1 to 3 are workspace_id, 4 to 6 are universe_id, 7 is id, 8 is type, 9 is subject, 10 is time, 11 to 12
+-- are metered_at, 13 is p_0, 14 is p_1, 15 is p_2.
 CREATE OR REPLACE TEMP VIEW parsed AS
 SELECT
     *,
@@ -504,6 +506,7 @@ SELECT
 FROM projected;
 
 -- quantities in other spellings, such as 1e3, written in plain digits
+-- respelled[N] is the Nth of the texts that are listed here, NULL where that is no quantity.
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,

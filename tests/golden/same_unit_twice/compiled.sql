@@ -357,6 +357,7 @@ SELECT
 FROM projected;
 
 -- quantities in other spellings, such as 1e3, written in plain digits
+-- respelled[N] is the Nth of the texts that are listed here, NULL where that is no quantity.
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,

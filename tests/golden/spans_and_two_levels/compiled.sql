@@ -308,6 +308,8 @@ SELECT
 FROM input;
 
 -- its texts, every digit kept
+-- texts[N] is the text of a field: 1 to 3 are workspace_id, 4 to 6 are universe_id, 7 is id, 8 is type, 9 is subject, 10 is time, 11 to 12
+-- are metered_at, 13 is p_0, 14 is p_1, 15 is p_2, 16 is p_3, 17 is p_4, 18 is p_5.
 CREATE OR REPLACE TEMP VIEW parsed AS
 SELECT
     *,
@@ -511,6 +513,7 @@ SELECT
 FROM projected;
 
 -- quantities in other spellings, such as 1e3, written in plain digits
+-- respelled[N] is the Nth of the texts that are listed here, NULL where that is no quantity.
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,
@@ -1165,8 +1168,8 @@ averages_of_value_1 AS (
     first_digits AS (
         SELECT
             *,
-            (remainder * first_step) // divisor AS digits_1,
-            (remainder * first_step) % divisor AS remainder_1
+            (remainder * first_step) // divisor AS digits_behind,
+            (remainder * first_step) % divisor AS remainder_behind
         FROM divided
     ),
     second_digits AS (
@@ -1174,11 +1177,11 @@ averages_of_value_1 AS (
             *,
             CASE
                 WHEN quotient < quotient_max AND more_digits > 0
-                    THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
+                    THEN (quotient * first_step + digits_behind) * second_step + (remainder_behind * second_step) // divisor
                 WHEN more_digits = 0 THEN quotient // dropped
             END AS floor_digits,
             quotient % dropped AS dropped_digits,
-            (remainder_1 * second_step) % divisor AS rest
+            (remainder_behind * second_step) % divisor AS rest
         FROM first_digits
     ),
     compared AS (
@@ -1194,7 +1197,7 @@ averages_of_value_1 AS (
     SELECT
         * EXCLUDE (
             more_digits, first_step, second_step, dropped, quotient_max, rounding,
-            digits_1, remainder_1, floor_digits, dropped_digits, rest, beyond_half
+            digits_behind, remainder_behind, floor_digits, dropped_digits, rest, beyond_half
         ),
         (floor_digits + CASE
             WHEN rest = 0 AND dropped_digits = 0 THEN 0

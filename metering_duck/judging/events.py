@@ -220,7 +220,8 @@ class Compiler:
             "entry IS NULL": "'unmatched-entry'",
             f"NOT ({' OR '.join(f'a_{slot.index}' for slot in self.slots)})": "'unmatched-filter'",
         }
-        columns = {"faulty": case({"reason IS NULL": case(faults)}), "status": case(status, "'metered'")}
+        # An event that cannot be used has no entry.
+        columns = {"faulty": case(faults), "status": case(status, "'metered'")}
         return select(columns, self.converted[-1].name if self.converted else "quantified", star="*")
 
     def rejects(self, *, repeated: bool) -> Query:

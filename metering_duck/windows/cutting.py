@@ -96,7 +96,7 @@ class Windows:
         return self.zone == "UTC" and self.anchor is None and not (self.interval and self.interval.weekday)
 
     def index_sql(self, moment: str) -> str:
-        """SQL for the number of the window that a moment in `[start, end)` is in, counted from 0."""
+        """SQL for the number of the window that a moment in `[start, end)` is in, counted from 0, as BIGINT."""
         if self.interval is None:
             return "CAST(0 AS BIGINT)"
         if self.interval.word == "week":
@@ -203,9 +203,9 @@ class Windows:
         if self.is_arithmetic:
             index = self.index_sql(f"greatest({moment}, $start)")
             columns = {
-                "window_index": case({f"{moment} < $end": f"CAST({index} AS BIGINT)"}, "NULL"),
+                "window_index": case({f"{moment} < $end": index}),
                 "in_window": f"coalesce({moment} >= $start AND {moment} < $end, FALSE)",
-                "last_index": f"CAST({self.index_sql('$end - to_microseconds(1)')} AS BIGINT)",
+                "last_index": self.index_sql("$end - to_microseconds(1)"),
                 "last_end": "$end",
             }
             return columns, source

@@ -148,11 +148,15 @@ def printed() -> dict[str, str]:
 # --- how long --------------------------------------------------------------------------------------------------------
 
 
-def test_a_script_is_short() -> None:
+def test_a_script_is_short(tmp_path: Path) -> None:
     """A person reads a sum's script to its end: each stage is there once, and no macro that is not called."""
+    json_file = tmp_path / "event.json"
+    json_file.write_text(json.dumps(events()[0]), encoding="utf-8")
     counts = [compile_sql(config, **WINDOW).count("\n") for config in (ONE_SUM, DEMO)]
     counts += [compile_sql(config).count("\n") for config in (ONE_SUM, DEMO)]
-    assert [True] * 4 == [count <= most for count, most in zip(counts, (530, 850, 340, 420), strict=True)], counts
+    # JSON has more lines: it is read by functions that keep every digit.
+    counts.append(compile_sql(ONE_SUM, json_file, **WINDOW).count("\n"))
+    assert [True] * 5 == [count <= most for count, most in zip(counts, (530, 850, 340, 420, 640), strict=True)], counts
 
 
 def test_no_line_is_longer_than_140_characters(printed: dict[str, str]) -> None:

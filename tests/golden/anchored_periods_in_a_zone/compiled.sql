@@ -605,8 +605,7 @@ FROM plain;
 
 -- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW parsed_once AS
-SELECT
-* EXCLUDE (respelled) REPLACE (
+SELECT * EXCLUDE (respelled) REPLACE (
     coalesce(
         v_of_p_0_0,
         CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
@@ -628,11 +627,11 @@ FROM parsed_once;
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
     *,
-    CASE WHEN reason IS NULL THEN CASE
+    CASE
         WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0
         WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1
         WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2
-    END END AS faulty,
+    END AS faulty,
     CASE
         WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
         WHEN entry IS NULL THEN 'unmatched-entry'

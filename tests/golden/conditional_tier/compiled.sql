@@ -509,8 +509,7 @@ FROM plain;
 
 -- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW parsed_once AS
-SELECT
-* EXCLUDE (respelled) REPLACE (
+SELECT * EXCLUDE (respelled) REPLACE (
     coalesce(
         v_of_p_3_0,
         CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
@@ -534,11 +533,11 @@ FROM parsed_once;
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
     *,
-    CASE WHEN reason IS NULL THEN CASE
+    CASE
         WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0
         WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1
         WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2
-    END END AS faulty,
+    END AS faulty,
     CASE
         WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
         WHEN entry IS NULL THEN 'unmatched-entry'
@@ -551,9 +550,9 @@ FROM quantified;
 CREATE OR REPLACE TEMP VIEW placed AS
 SELECT
     *,
-    CASE WHEN recorded_at < TIMESTAMP '2024-02-01 00:00:00' THEN CAST(CAST(0 AS BIGINT) AS BIGINT) ELSE NULL END AS window_index,
+    CASE WHEN recorded_at < TIMESTAMP '2024-02-01 00:00:00' THEN CAST(0 AS BIGINT) END AS window_index,
     coalesce(recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AND recorded_at < TIMESTAMP '2024-02-01 00:00:00', FALSE) AS in_window,
-    CAST(CAST(0 AS BIGINT) AS BIGINT) AS last_index,
+    CAST(0 AS BIGINT) AS last_index,
     TIMESTAMP '2024-02-01 00:00:00' AS last_end
 FROM judged;
 
@@ -599,7 +598,7 @@ SELECT
     'premium-tokens' AS unit,
     'sum' AS aggregation,
     window_index,
-    TRY_CAST(CAST(x_0 AS DECIMAL(38, 18)) AS DECIMAL(38, 18)) AS quantity,
+    CAST(x_0 AS DECIMAL(38, 18)) AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     n_0 AS record_count,
@@ -622,7 +621,7 @@ SELECT
     'seconds' AS unit,
     'max' AS aggregation,
     window_index,
-    TRY_CAST(CAST(x_2 AS DECIMAL(38, 18)) AS DECIMAL(38, 18)) AS quantity,
+    CAST(x_2 AS DECIMAL(38, 18)) AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     n_2 AS record_count,
@@ -645,7 +644,7 @@ SELECT
     'standard-tokens' AS unit,
     'sum' AS aggregation,
     window_index,
-    TRY_CAST(CAST(x_1 AS DECIMAL(38, 18)) AS DECIMAL(38, 18)) AS quantity,
+    CAST(x_1 AS DECIMAL(38, 18)) AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     n_1 AS record_count,

@@ -494,8 +494,7 @@ FROM plain;
 
 -- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW quantified AS
-SELECT
-* EXCLUDE (respelled) REPLACE (
+SELECT * EXCLUDE (respelled) REPLACE (
     coalesce(
         v_0,
         CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
@@ -507,7 +506,7 @@ FROM respelled;
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
     *,
-    CASE WHEN reason IS NULL THEN CASE WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0 END END AS faulty,
+    CASE WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0 END AS faulty,
     CASE
         WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
         WHEN entry IS NULL THEN 'unmatched-entry'
@@ -520,14 +519,13 @@ FROM quantified;
 CREATE OR REPLACE TEMP VIEW placed AS
 SELECT
     *,
-    CASE
-        WHEN recorded_at < TIMESTAMP '2024-01-17 00:00:00' THEN CAST(
-            date_diff('day', TIMESTAMP '2024-01-15 00:00:00', greatest(recorded_at, TIMESTAMP '2024-01-15 00:00:00')) AS BIGINT
-        )
-        ELSE NULL
-    END AS window_index,
+    CASE WHEN recorded_at < TIMESTAMP '2024-01-17 00:00:00' THEN date_diff(
+        'day',
+        TIMESTAMP '2024-01-15 00:00:00',
+        greatest(recorded_at, TIMESTAMP '2024-01-15 00:00:00')
+    ) END AS window_index,
     coalesce(recorded_at >= TIMESTAMP '2024-01-15 00:00:00' AND recorded_at < TIMESTAMP '2024-01-17 00:00:00', FALSE) AS in_window,
-    CAST(date_diff('day', TIMESTAMP '2024-01-15 00:00:00', TIMESTAMP '2024-01-17 00:00:00' - to_microseconds(1)) AS BIGINT) AS last_index,
+    date_diff('day', TIMESTAMP '2024-01-15 00:00:00', TIMESTAMP '2024-01-17 00:00:00' - to_microseconds(1)) AS last_index,
     TIMESTAMP '2024-01-17 00:00:00' AS last_end
 FROM judged;
 
@@ -567,7 +565,7 @@ SELECT
     'milliseconds' AS unit,
     'sum' AS aggregation,
     window_index,
-    TRY_CAST(CAST(x_0 AS DECIMAL(38, 18)) AS DECIMAL(38, 18)) AS quantity,
+    CAST(x_0 AS DECIMAL(38, 18)) AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     n_0 AS record_count,

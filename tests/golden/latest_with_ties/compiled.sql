@@ -516,8 +516,7 @@ FROM plain;
 
 -- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW parsed_once AS
-SELECT
-* EXCLUDE (respelled) REPLACE (
+SELECT * EXCLUDE (respelled) REPLACE (
     coalesce(
         v_of_p_2_0,
         CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
@@ -541,11 +540,11 @@ FROM parsed_once;
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
     *,
-    CASE WHEN reason IS NULL THEN CASE
+    CASE
         WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0
         WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1
         WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2
-    END END AS faulty,
+    END AS faulty,
     CASE
         WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
         WHEN entry IS NULL THEN 'unmatched-entry'
@@ -558,9 +557,9 @@ FROM quantified;
 CREATE OR REPLACE TEMP VIEW placed AS
 SELECT
     *,
-    CASE WHEN recorded_at < TIMESTAMP '2024-02-01 00:00:00' THEN CAST(CAST(0 AS BIGINT) AS BIGINT) ELSE NULL END AS window_index,
+    CASE WHEN recorded_at < TIMESTAMP '2024-02-01 00:00:00' THEN CAST(0 AS BIGINT) END AS window_index,
     coalesce(recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AND recorded_at < TIMESTAMP '2024-02-01 00:00:00', FALSE) AS in_window,
-    CAST(CAST(0 AS BIGINT) AS BIGINT) AS last_index,
+    CAST(0 AS BIGINT) AS last_index,
     TIMESTAMP '2024-02-01 00:00:00' AS last_end
 FROM judged;
 
@@ -685,16 +684,14 @@ SELECT
     'gigabytes' AS unit,
     'latest' AS aggregation,
     window_index,
-    TRY_CAST(
-        (
-            list_max(
-                [
-                    CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))),
-                    CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))
-                ]
-            )
-        ).quantity AS DECIMAL(38, 18)
-    ) AS quantity,
+    (
+        list_max(
+            [
+                CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))),
+                CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))
+            ]
+        )
+    ).quantity AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     n_0 + n_2 AS record_count,
@@ -738,7 +735,7 @@ SELECT
     unit,
     aggregation,
     window_index,
-    TRY_CAST(CASE aggregation WHEN 'final-state' THEN last.quantity END AS DECIMAL(38, 18)) AS quantity,
+    CASE aggregation WHEN 'final-state' THEN last.quantity END AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     record_count,

@@ -528,8 +528,7 @@ FROM plain;
 
 -- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW parsed_once AS
-SELECT
-* EXCLUDE (respelled) REPLACE (
+SELECT * EXCLUDE (respelled) REPLACE (
     coalesce(
         v_of_p_1_0,
         CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
@@ -624,8 +623,7 @@ FROM multiplied;
 
 -- quantities in their unit, rounded half to even once
 CREATE OR REPLACE TEMP VIEW converted AS
-SELECT
-* EXCLUDE (high_0, low_0, whole_0, rest_0, high_3, low_3, whole_3, rest_3) REPLACE (
+SELECT * EXCLUDE (high_0, low_0, whole_0, rest_0, high_3, low_3, whole_3, rest_3) REPLACE (
     TRY_CAST(
         CASE WHEN whole_0 IS NOT NULL THEN TRY(
             (
@@ -671,12 +669,12 @@ FROM divided;
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
     *,
-    CASE WHEN reason IS NULL THEN CASE
+    CASE
         WHEN entry = 0 AND a_0 AND (v_0 IS NULL OR start_0 IS NULL) THEN 0
         WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1
         WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2
         WHEN entry = 0 AND a_3 AND v_3 IS NULL THEN 3
-    END END AS faulty,
+    END AS faulty,
     CASE
         WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
         WHEN entry IS NULL THEN 'unmatched-entry'
@@ -689,14 +687,13 @@ FROM converted;
 CREATE OR REPLACE TEMP VIEW placed AS
 SELECT
     *,
-    CASE
-        WHEN recorded_at < TIMESTAMP '2024-01-04 00:00:00' THEN CAST(
-            date_diff('day', TIMESTAMP '2024-01-01 00:00:00', greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')) AS BIGINT
-        )
-        ELSE NULL
-    END AS window_index,
+    CASE WHEN recorded_at < TIMESTAMP '2024-01-04 00:00:00' THEN date_diff(
+        'day',
+        TIMESTAMP '2024-01-01 00:00:00',
+        greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')
+    ) END AS window_index,
     coalesce(recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AND recorded_at < TIMESTAMP '2024-01-04 00:00:00', FALSE) AS in_window,
-    CAST(date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS BIGINT) AS last_index,
+    date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS last_index,
     TIMESTAMP '2024-01-04 00:00:00' AS last_end
 FROM judged;
 
@@ -755,7 +752,7 @@ SELECT
     'gpus' AS unit,
     'max' AS aggregation,
     window_index,
-    TRY_CAST(CAST(x_1 AS DECIMAL(38, 18)) AS DECIMAL(38, 18)) AS quantity,
+    CAST(x_1 AS DECIMAL(38, 18)) AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     n_1 AS record_count,
@@ -793,14 +790,13 @@ WHERE status = 'metered' AND v_0 IS NOT NULL;
 CREATE OR REPLACE TEMP VIEW begun AS
 SELECT
     *,
-    CASE
-        WHEN span_start < TIMESTAMP '2024-01-04 00:00:00' THEN CAST(
-            date_diff('day', TIMESTAMP '2024-01-01 00:00:00', greatest(span_start, TIMESTAMP '2024-01-01 00:00:00')) AS BIGINT
-        )
-        ELSE NULL
-    END AS window_index,
+    CASE WHEN span_start < TIMESTAMP '2024-01-04 00:00:00' THEN date_diff(
+        'day',
+        TIMESTAMP '2024-01-01 00:00:00',
+        greatest(span_start, TIMESTAMP '2024-01-01 00:00:00')
+    ) END AS window_index,
     coalesce(span_start >= TIMESTAMP '2024-01-01 00:00:00' AND span_start < TIMESTAMP '2024-01-04 00:00:00', FALSE) AS in_window,
-    CAST(date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS BIGINT) AS last_index,
+    date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS last_index,
     TIMESTAMP '2024-01-04 00:00:00' AS last_end
 FROM spanned;
 
@@ -808,24 +804,17 @@ FROM spanned;
 CREATE OR REPLACE TEMP VIEW ended AS
 SELECT
     *,
-    CASE
-        WHEN greatest(span_end - to_microseconds(1), span_start) < TIMESTAMP '2024-01-04 00:00:00' THEN CAST(
-            date_diff(
-                'day',
-                TIMESTAMP '2024-01-01 00:00:00',
-                greatest(greatest(span_end - to_microseconds(1), span_start), TIMESTAMP '2024-01-01 00:00:00')
-            ) AS BIGINT
-        )
-        ELSE NULL
-    END AS window_index_of_end,
+    CASE WHEN greatest(span_end - to_microseconds(1), span_start) < TIMESTAMP '2024-01-04 00:00:00' THEN date_diff(
+        'day',
+        TIMESTAMP '2024-01-01 00:00:00',
+        greatest(greatest(span_end - to_microseconds(1), span_start), TIMESTAMP '2024-01-01 00:00:00')
+    ) END AS window_index_of_end,
     coalesce(
         greatest(span_end - to_microseconds(1), span_start) >= TIMESTAMP '2024-01-01 00:00:00'
             AND greatest(span_end - to_microseconds(1), span_start) < TIMESTAMP '2024-01-04 00:00:00',
         FALSE
     ) AS in_window_of_end,
-    CAST(
-        date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS BIGINT
-    ) AS last_index_of_end,
+    date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS last_index_of_end,
     TIMESTAMP '2024-01-04 00:00:00' AS last_end_of_end
 FROM begun;
 
@@ -1094,11 +1083,9 @@ value_0 AS (
         unit,
         'sum' AS aggregation,
         window_index,
-        TRY_CAST(
-            (
-                CAST(sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten(18)) AS DECIMAL(38, 0))
-                    * CAST('0.000000000000000001' AS DECIMAL(18, 18))
-            ) AS DECIMAL(38, 18)
+        (
+            CAST(sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten(18)) AS DECIMAL(38, 0))
+                * CAST('0.000000000000000001' AS DECIMAL(18, 18))
         ) AS quantity,
         CAST(NULL AS VARCHAR) AS numerator,
         CAST(NULL AS BIGINT) AS divisor_us,
@@ -1241,11 +1228,9 @@ value_2 AS (
         unit,
         'sum-of-max' AS aggregation,
         window_index,
-        TRY_CAST(
-            (
-                CAST(sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten(18)) AS DECIMAL(38, 0))
-                    * CAST('0.000000000000000001' AS DECIMAL(18, 18))
-            ) AS DECIMAL(38, 18)
+        (
+            CAST(sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten(18)) AS DECIMAL(38, 0))
+                * CAST('0.000000000000000001' AS DECIMAL(18, 18))
         ) AS quantity,
         CAST(NULL AS VARCHAR) AS numerator,
         CAST(NULL AS BIGINT) AS divisor_us,

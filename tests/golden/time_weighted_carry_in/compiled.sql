@@ -534,8 +534,7 @@ FROM plain;
 
 -- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW parsed_once AS
-SELECT
-* EXCLUDE (respelled) REPLACE (
+SELECT * EXCLUDE (respelled) REPLACE (
     coalesce(
         v_of_p_0_0,
         CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
@@ -556,10 +555,10 @@ FROM parsed_once;
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
     *,
-    CASE WHEN reason IS NULL THEN CASE
+    CASE
         WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0
         WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1
-    END END AS faulty,
+    END AS faulty,
     CASE
         WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
         WHEN entry IS NULL THEN 'unmatched-entry'
@@ -604,14 +603,13 @@ FROM keys;
 CREATE OR REPLACE TEMP VIEW placed AS
 SELECT
     *,
-    CASE
-        WHEN recorded_at < TIMESTAMP '2024-03-01 00:00:00' THEN CAST(
-            date_diff('month', TIMESTAMP '2024-01-01 00:00:00', greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')) AS BIGINT
-        )
-        ELSE NULL
-    END AS window_index,
+    CASE WHEN recorded_at < TIMESTAMP '2024-03-01 00:00:00' THEN date_diff(
+        'month',
+        TIMESTAMP '2024-01-01 00:00:00',
+        greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')
+    ) END AS window_index,
     coalesce(recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AND recorded_at < TIMESTAMP '2024-03-01 00:00:00', FALSE) AS in_window,
-    CAST(date_diff('month', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-03-01 00:00:00' - to_microseconds(1)) AS BIGINT) AS last_index,
+    date_diff('month', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-03-01 00:00:00' - to_microseconds(1)) AS last_index,
     TIMESTAMP '2024-03-01 00:00:00' AS last_end
 FROM judged;
 
@@ -819,7 +817,7 @@ SELECT
         WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN TRY_CAST(
             (CAST(rounded AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18))) AS DECIMAL(38, 18)
         )
-        ELSE TRY_CAST(CASE aggregation WHEN 'peak-state' THEN peak END AS DECIMAL(38, 18))
+        ELSE CASE aggregation WHEN 'peak-state' THEN peak END
     END AS quantity,
     CASE
         WHEN aggregation IN (

@@ -141,8 +141,6 @@ class Rounding:
             return f"plain_text({value})"
         if self.scale < scale:
             value = self._rounded_sql(value, scale)
-        elif scale == self.column_scale:
-            return value
         return self._in_column_sql(value)
 
     def _rounded_sql(self, value: str, scale: int) -> str:

@@ -606,7 +606,7 @@ SELECT
     'bytes' AS unit,
     'max' AS aggregation,
     window_index,
-    greatest(CAST(x_0 AS DECIMAL(38, 18)), CAST(x_2 AS DECIMAL(38, 18))) AS quantity,
+    TRY_CAST(greatest(CAST(x_0 AS DECIMAL(38, 18)), CAST(x_2 AS DECIMAL(38, 18))) AS DECIMAL(38, 18)) AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     n_0 + n_2 AS record_count,

@@ -565,7 +565,7 @@ SELECT
     'milliseconds' AS unit,
     'sum' AS aggregation,
     window_index,
-    CAST(x_0 AS DECIMAL(38, 18)) AS quantity,
+    TRY_CAST(CAST(x_0 AS DECIMAL(38, 18)) AS DECIMAL(38, 18)) AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     n_0 AS record_count,

@@ -684,14 +684,16 @@ SELECT
     'gigabytes' AS unit,
     'latest' AS aggregation,
     window_index,
-    (
-        list_max(
-            [
-                CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))),
-                CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))
-            ]
-        )
-    ).quantity AS quantity,
+    TRY_CAST(
+        (
+            list_max(
+                [
+                    CAST(x_0 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18))),
+                    CAST(x_2 AS STRUCT(recorded_at TIMESTAMP, metered_at TIMESTAMP, id VARCHAR, quantity DECIMAL(38, 18)))
+                ]
+            )
+        ).quantity AS DECIMAL(38, 18)
+    ) AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     n_0 + n_2 AS record_count,
@@ -735,7 +737,7 @@ SELECT
     unit,
     aggregation,
     window_index,
-    CASE aggregation WHEN 'final-state' THEN last.quantity END AS quantity,
+    TRY_CAST(CASE aggregation WHEN 'final-state' THEN last.quantity END AS DECIMAL(38, 18)) AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     record_count,

@@ -752,7 +752,7 @@ SELECT
     'gpus' AS unit,
     'max' AS aggregation,
     window_index,
-    CAST(x_1 AS DECIMAL(38, 18)) AS quantity,
+    TRY_CAST(CAST(x_1 AS DECIMAL(38, 18)) AS DECIMAL(38, 18)) AS quantity,
     CAST(NULL AS VARCHAR) AS numerator,
     CAST(NULL AS BIGINT) AS divisor_us,
     n_1 AS record_count,
@@ -1083,9 +1083,11 @@ value_0 AS (
         unit,
         'sum' AS aggregation,
         window_index,
-        (
-            CAST(sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten(18)) AS DECIMAL(38, 0))
-                * CAST('0.000000000000000001' AS DECIMAL(18, 18))
+        TRY_CAST(
+            (
+                CAST(sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten(18)) AS DECIMAL(38, 0))
+                    * CAST('0.000000000000000001' AS DECIMAL(18, 18))
+            ) AS DECIMAL(38, 18)
         ) AS quantity,
         CAST(NULL AS VARCHAR) AS numerator,
         CAST(NULL AS BIGINT) AS divisor_us,
@@ -1228,9 +1230,11 @@ value_2 AS (
         unit,
         'sum-of-max' AS aggregation,
         window_index,
-        (
-            CAST(sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten(18)) AS DECIMAL(38, 0))
-                * CAST('0.000000000000000001' AS DECIMAL(18, 18))
+        TRY_CAST(
+            (
+                CAST(sum_of_parts(CAST(high AS HUGEINT), CAST(low AS HUGEINT), power_of_ten(18)) AS DECIMAL(38, 0))
+                    * CAST('0.000000000000000001' AS DECIMAL(18, 18))
+            ) AS DECIMAL(38, 18)
         ) AS quantity,
         CAST(NULL AS VARCHAR) AS numerator,
         CAST(NULL AS BIGINT) AS divisor_us,

@@ -817,7 +817,7 @@ SELECT
         WHEN aggregation IN ('time-weighted-avg', 'time-weighted-avg-known', 'integral', 'integral-hours') THEN TRY_CAST(
             (CAST(rounded AS DECIMAL(38, 0)) * CAST('0.000000000000000001' AS DECIMAL(18, 18))) AS DECIMAL(38, 18)
         )
-        ELSE CASE aggregation WHEN 'peak-state' THEN peak END
+        ELSE TRY_CAST(CASE aggregation WHEN 'peak-state' THEN peak END AS DECIMAL(38, 18))
     END AS quantity,
     CASE
         WHEN aggregation IN (

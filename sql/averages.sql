@@ -7,8 +7,8 @@
 WITH first_digits AS (
     SELECT
         *,
-        (remainder * first_step) // divisor AS digits_1,
-        (remainder * first_step) % divisor AS remainder_1
+        (remainder * first_step) // divisor AS digits_behind,
+        (remainder * first_step) % divisor AS remainder_behind
     FROM divided
 ),
 second_digits AS (
@@ -16,11 +16,11 @@ second_digits AS (
         *,
         CASE
             WHEN quotient < quotient_max AND more_digits > 0
-                THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
+                THEN (quotient * first_step + digits_behind) * second_step + (remainder_behind * second_step) // divisor
             WHEN more_digits = 0 THEN quotient // dropped
         END AS floor_digits,
         quotient % dropped AS dropped_digits,
-        (remainder_1 * second_step) % divisor AS rest
+        (remainder_behind * second_step) % divisor AS rest
     FROM first_digits
 ),
 compared AS (
@@ -36,7 +36,7 @@ compared AS (
 SELECT
     * EXCLUDE (
         more_digits, first_step, second_step, dropped, quotient_max, rounding,
-        digits_1, remainder_1, floor_digits, dropped_digits, rest, beyond_half
+        digits_behind, remainder_behind, floor_digits, dropped_digits, rest, beyond_half
     ),
     (floor_digits + CASE
         WHEN rest = 0 AND dropped_digits = 0 THEN 0

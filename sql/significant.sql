@@ -5,22 +5,22 @@
 WITH first_step AS (
     SELECT
         *,
-        (remainder * power_of_ten(19)) // divisor AS more_1,
-        (remainder * power_of_ten(19)) % divisor AS remainder_1
+        (remainder * power_of_ten(19)) // divisor AS first_more,
+        (remainder * power_of_ten(19)) % divisor AS first_remainder
     FROM divided
 ),
 second_step AS (
     SELECT
         *,
-        (remainder_1 * power_of_ten(19)) // divisor AS more_2,
-        (remainder_1 * power_of_ten(19)) % divisor AS remainder_2
+        (first_remainder * power_of_ten(19)) // divisor AS second_more,
+        (first_remainder * power_of_ten(19)) % divisor AS second_remainder
     FROM first_step
 ),
 third_step AS (
     SELECT
         *,
-        (remainder_2 * power_of_ten(19)) // divisor AS more_3,
-        (remainder_2 * power_of_ten(19)) % divisor AS rest
+        (second_remainder * power_of_ten(19)) // divisor AS third_more,
+        (second_remainder * power_of_ten(19)) % divisor AS rest
     FROM second_step
 ),
 written AS (
@@ -28,9 +28,9 @@ written AS (
         *,
         ltrim(
             CAST(quotient AS VARCHAR)
-            || lpad(CAST(more_1 AS VARCHAR), 19, '0')
-            || lpad(CAST(more_2 AS VARCHAR), 19, '0')
-            || lpad(CAST(more_3 AS VARCHAR), 19, '0'),
+            || lpad(CAST(first_more AS VARCHAR), 19, '0')
+            || lpad(CAST(second_more AS VARCHAR), 19, '0')
+            || lpad(CAST(third_more AS VARCHAR), 19, '0'),
             '0'
         ) AS written_digits
     FROM third_step
@@ -53,7 +53,7 @@ rounded AS (
     FROM cut
 )
 SELECT
-    * EXCLUDE (more_1, remainder_1, more_2, remainder_2, more_3, rest, written_digits, head, tail, half, kept),
+    * EXCLUDE (first_more, first_remainder, second_more, second_remainder, third_more, rest, written_digits, head, tail, half, kept),
     CASE WHEN negative AND kept <> 0 THEN '-' ELSE '' END
         || quantity_plain(CAST(kept AS VARCHAR) || 'e' || CAST(strlen(tail) - scale - 57 AS VARCHAR)) AS significant
 FROM rounded

@@ -51,8 +51,8 @@ class ArrowFiles:
         return self, None
 
     def in_shell(self) -> InShell:
-        """DuckDB's shell does not read Arrow files; the script says which table takes their place."""
-        return InShell("-- It reads input_spooled, which is to be there: the rows of the Arrow files.")
+        """DuckDB's shell does not read Arrow files: the reader has to make a table of their rows."""
+        return InShell(kind="spooled", rows="the rows of the Arrow files")
 
     def file_sizes(self) -> list[int]:
         """The bytes of each file."""

@@ -21,7 +21,7 @@ from metering_duck.inputs.fields import (
     map_sql,
 )
 from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, TIMES, Shape, made_name
-from metering_duck.inputs.layout import Json, Layout
+from metering_duck.inputs.layout import OBSERVED, Json, Layout
 from metering_duck.inputs.mapping import FieldMap, may_lack, raise_missing
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case
@@ -29,7 +29,6 @@ from metering_duck.statements.select import case
 BAGS = ("properties", "dimensions", "observations")
 NESTED = {name: ("measurement", name) for name in ("quantity", "unit", "aggregation", "value")}
 NESTED |= {"window_start": ("window", "start"), "window_end": ("window", "end")}
-OBSERVED = ("quantity", "unit", "aggregation", "window_start", "window_end", "value")
 
 
 def object_faults(json: str, text: str) -> tuple[Fault, ...]:

@@ -15,6 +15,11 @@ from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import OF_THIS_MACHINE, Input, Needed, OtherEngine
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
+from metering_duck.statements.quote import literal
+
+# Objects stand in a printed script if they are no more and no longer than this.
+IN_SCRIPT = 100
+IN_SCRIPT_BYTES = 20_000
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,11 @@ class GivenObjects:
         return self, None
 
     def in_shell(self) -> InShell:
-        """A shell does not have the objects; the script says which table takes their place."""
-        return InShell("-- It reads input_lines, which is to be there: the objects that were given, as JSON text.")
+        """Few objects stand in the script; of more the reader has to make a table."""
+        if not 0 < self.table.num_rows <= IN_SCRIPT or self.table.nbytes > IN_SCRIPT_BYTES:
+            return InShell(kind="lines", rows="the objects that were given, as JSON text in the column line")
+        values = ", ".join(f"({literal(line)})" for line in self.table.column("line").to_pylist())
+        return InShell(relation=f"(VALUES {values}) AS given(line)")
 
     def file_sizes(self) -> list[int]:
         """No number: the objects are in memory."""

@@ -46,10 +46,10 @@ class GivenTable:
         return self, None
 
     def in_shell(self) -> InShell:
-        """By the SQL for the same rows, if there is any; otherwise the script says which table takes their place."""
+        """By the SQL for the same rows, if there is any; otherwise the reader has to make a table of them."""
         if self.shell_sql:
             return InShell(relation=self.shell_sql)
-        return InShell("-- It reads input_rows, which is to be there: the rows that were given.")
+        return InShell(kind="rows" if self.rereadable else "spooled", rows="the rows that were given")
 
     def file_sizes(self) -> list[int]:
         """No number: the table is in memory."""

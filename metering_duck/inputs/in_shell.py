@@ -1,6 +1,6 @@
 """The DuckDB shell: how a shell reads an input that metering-duck hands to its engine in other ways.
 
-With it a printed script runs in a shell as it stands.
+With it a printed script runs in a shell as it stands, or says which table the reader has to make first.
 """
 
 from __future__ import annotations
@@ -8,24 +8,35 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_OURS = re.compile(r"\bFROM input_(?:rows|spooled)\b")
+# What is behind the name of an input in the name of a table that only our engine has.
+KINDS = ("rows", "lines", "spooled")
+# A text, a quoted name, or a table behind FROM.
+_FROM = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\bFROM (\w+)\b")
 
 
 @dataclass(frozen=True)
 class InShell:
     """How a shell reads an input: the statements to run `first`, and the `relation` that takes the place of our table.
 
-    An empty `relation` leaves the name of our table in the script.
+    Without a `relation` the name of our table stays in the script. Where the shell cannot have that table, `kind` is
+    its kind, and `rows` says which rows the reader has to put into it.
     """
 
     first: str = ""
     relation: str = ""
+    kind: str = ""
+    rows: str = ""
 
-    def instead(self, script: str) -> str:
-        """A script in which the relation takes the place of the table that only our engine has."""
+    def needed(self, name: str) -> str:
+        """The table that the reader has to make, and its rows; "" where there is none."""
+        return f"{name}_{self.kind}, {self.rows}" if self.rows else ""
+
+    def instead(self, name: str, sql: str) -> str:
+        """SQL in which the relation takes the place of our table for the input of this name."""
         if not self.relation:
-            return script
-        return _OURS.sub(lambda _: f"FROM {self.relation}", script)
+            return sql
+        ours = {f"{name}_{kind}" for kind in KINDS}
+        return _FROM.sub(lambda match: f"FROM {self.relation}" if match.group(1) in ours else match.group(), sql)
 
 
 def load_sql(extension: str) -> str:

@@ -32,9 +32,23 @@ from metering_duck.inputs.fields import (
     reach_conditions,
 )
 from metering_duck.inputs.partitions import TimePartition
+from metering_duck.statements.layout import shown_name
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case, names, select, struct
 from metering_duck.statements.stages import Stage, load_stage
+
+# The texts of an observation in a bundled record, in the order of sql/observations.sql.
+OBSERVED = ("quantity", "unit", "aggregation", "window_start", "window_end", "value")
+
+
+def property_column(number: int) -> str:
+    """The column of `fields` that has a property's text."""
+    return f"p_{number}"
+
+
+def number_column(number: int) -> str:
+    """The column of `fields` that has the exact number of a property that is a number already."""
+    return f"number_{number}"
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,17 @@ class Json:
         known = sum(len(pointers) for pointers in self.fields.values())
         return f"{self.texts_name}[{known + list(properties).index(name) + 1}]"
 
+    def _legend(self, properties: Sequence[str]) -> tuple[str, ...]:
+        """Which text of the list is which field's, or which property's; a field may have several places."""
+        listed, last = [], 0
+        for name, pointers in self.fields.items():
+            first, last = last + 1, last + len(pointers)
+            places = f"{first} is" if first == last else f"{first} to {last} are"
+            listed.append(f"{places} {shown_name(name)}")
+        if self.properties is not None:
+            listed += [f"{last + n + 1} is {property_column(n)}" for n in range(len(properties))]
+        return (f"{self.texts_name}[N] is the text of a field: {', '.join(listed)}.",) if listed else ()
+
     def stages(self, properties: Sequence[str]) -> list[Stage]:
         """From `input` to `parsed`: the texts at the pointers that are needed, with every digit of numbers."""
         pointers = [pointer for pointers in self.fields.values() for pointer in pointers]
@@ -80,11 +105,20 @@ class Json:
         texts = f"json_texts({self.object_name}, {literal_list(pointers)})"
         stages = [
             Stage("objects", "the JSON that is an object", select({self.object_name: usable}, "input", star="*")),
-            Stage("parsed", "its texts, every digit kept", select({self.texts_name: texts}, "objects", star="*")),
+            Stage(
+                "parsed",
+                "its texts, every digit kept",
+                select({self.texts_name: texts}, "objects", star="*"),
+                self._legend(properties),
+            ),
         ]
         if self.made:
             stages.append(Stage("read", "what is not as we write it", select(self.made, "parsed", star="*")))
-        return [*stages, load_stage("observations")] if self.is_record else stages
+        if self.is_record:
+            listed = ", ".join(f"{n} is {name}" for n, name in enumerate(OBSERVED, start=1))
+            legend = (f"observed[N] is a text of the observation: {listed}.",)
+            stages.append(replace(load_stage("observations"), legend=legend))
+        return stages
 
 
 @dataclass(frozen=True)
@@ -228,9 +262,9 @@ class Layout:
             columns |= {name: self.column(name).text_sql for name in ("quantity", "unit", "aggregation", "value")}
             for name in ("window_start", "window_end"):
                 columns[name] = TimeColumn(self.column(name), self.zone).moment_sql
-        columns |= {f"p_{n}": self._property_sql(name, properties) for n, name in enumerate(properties)}
+        columns |= {property_column(n): self._property_sql(name, properties) for n, name in enumerate(properties)}
         numbers = self.property_numbers
-        columns |= {f"number_{n}": numbers[name].sql for n, name in enumerate(properties) if name in numbers}
+        columns |= {number_column(n): numbers[name].sql for n, name in enumerate(properties) if name in numbers}
         columns["properties"] = case(((fault.condition, "NULL") for fault in early), self.properties_sql)
         return columns
 

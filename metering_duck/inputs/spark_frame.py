@@ -41,8 +41,8 @@ class SparkFrame:
         return self, None
 
     def in_shell(self) -> InShell:
-        """A shell does not have the rows; the script says which table takes their place."""
-        return InShell("-- It reads input_rows, which is to be there: the rows that were given.")
+        """A shell does not have the rows: the reader has to make a table of them."""
+        return InShell(kind="rows", rows="the rows that were given")
 
     def file_sizes(self) -> list[int]:
         """No number: only Spark knows the files behind a DataFrame."""

@@ -87,7 +87,10 @@ def accepted_stage(*, repeated: bool) -> Stage:
     """`accepted`: one row per key (R8); where no key is repeated that is every row."""
     if not repeated:
         return Stage("accepted", "every event once (R8): no key occurs twice", select({}, "arrivals", star="*"))
-    return load_stage("accepted")
+    instead = (
+        "Where no key occurs twice what runs leaves out the table settled: every arrival is accepted then, as here."
+    )
+    return replace(load_stage("accepted"), instead=instead)
 
 
 def renamed_stages(selection: Selection, source: str = "accepted", name: str = "renamed") -> list[Stage]:
@@ -109,12 +112,19 @@ def key_hashes_query(arrivals: Sequence[Stage], *, keys: bool, moments: bool) ->
 
 def tied_moments_query(arrivals: Sequence[Stage]) -> Query:
     """`tied_moments`: where the order of a subject's events is not that of their times alone (R13)."""
-    return Query("tied_moments", (*arrivals, load_stage("tied_moments")))
+    instead = (
+        "What runs finds these in the pass that looks for repeated keys. Where there are none, it orders levels by "
+        "their times alone: where no moment has two events that is the same order."
+    )
+    return Query("tied_moments", (*arrivals, replace(load_stage("tied_moments"), instead=instead)))
 
 
 def repeated_keys_query(arrivals: Sequence[Stage]) -> Query:
     """`repeated_keys`: the few keys that may occur twice (R8)."""
-    return Query("repeated_keys", (*arrivals, load_stage("repeated_keys")))
+    instead = (
+        "What runs takes the hashes out of one pass over the events and sorts them outside of SQL: it finds the same."
+    )
+    return Query("repeated_keys", (*arrivals, replace(load_stage("repeated_keys"), instead=instead)))
 
 
 def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
@@ -123,4 +133,8 @@ def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
     if reach != "all":
         within = select({}, "verdicts", star="*", where=reach_conditions(reach, "recorded_at"))
         stages.append(Stage("in_reach", "the rows of repeated keys whose times are in reach of the windows", within))
-    return Query("settled", tuple(stages))
+    instead = (
+        "What runs looks at a row's key before it makes its other columns, as suspects does behind them: the same "
+        "rows, sooner."
+    )
+    return Query("settled", (*stages[:-1], replace(stages[-1], instead=instead)))

@@ -17,7 +17,7 @@ from metering_duck.contract.config import Entry, MeteringConfig, utc
 from metering_duck.contract.filters import condition_sql
 from metering_duck.decimals.columns import DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError
-from metering_duck.inputs.layout import Layout, unusable_reasons
+from metering_duck.inputs.layout import Layout, number_column, property_column, unusable_reasons
 from metering_duck.judging.arrivals import Selection, accepted_stage, arrivals_stages, renamed_stages
 from metering_duck.judging.faults import NO_TEXT, OF_TEXTS, TOO_LARGE, fault_columns, faults_of
 from metering_duck.judging.quantities import Parsed, quantified_stages
@@ -76,7 +76,11 @@ class Compiler:
 
     def property_sql(self, name: str) -> str:
         """The column that holds a property's text."""
-        return f"p_{self.properties.index(name)}"
+        return property_column(self.properties.index(name))
+
+    def _number_sql(self, name: str) -> str:
+        """The column that holds the exact number which the input has for a property."""
+        return number_column(self.properties.index(name))
 
     @property
     def constants(self) -> dict[str, str]:
@@ -125,7 +129,8 @@ class Compiler:
                 found = [(applies, self.property_sql(p.measurement.source_property[n])) for applies, p in here]
                 columns[f"q_{text}"] = case(found)
                 if self._is_number(slot, n):
-                    columns[f"number_of_{text}"] = case((a, column.replace("p_", "number_")) for a, column in found)
+                    numbers = [(applies, self._number_sql(p.measurement.source_property[n])) for applies, p in here]
+                    columns[f"number_of_{text}"] = case(numbers)
         for one in self._parsed:
             if one.takers:
                 columns[one.text] = case({" OR ".join(when for _, when in one.takers): one.source})
@@ -215,7 +220,8 @@ class Compiler:
             "entry IS NULL": "'unmatched-entry'",
             f"NOT ({' OR '.join(f'a_{slot.index}' for slot in self.slots)})": "'unmatched-filter'",
         }
-        columns = {"faulty": case({"reason IS NULL": case(faults)}), "status": case(status, "'metered'")}
+        # An event that cannot be used has no entry.
+        columns = {"faulty": case(faults), "status": case(status, "'metered'")}
         return select(columns, self.converted[-1].name if self.converted else "quantified", star="*")
 
     def rejects(self, *, repeated: bool) -> Query:

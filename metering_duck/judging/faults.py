@@ -48,8 +48,9 @@ def faults_of(placed: SlotMeasurement, property_sql: PropertySql) -> list[Measur
             faults.append(MeasuredFault(unreadable, source, text, "span-invalid"))
         last = measurement.span.properties[-1]
         faults.append(MeasuredFault(f"start_{slot.index} IS NULL", literal(last), property_sql(last), "span-invalid"))
-    for name, text in zip(slot.added, slot.column_numbers, strict=bool(slot.added)):
-        faults.append(MeasuredFault(f"v_{text} IS NULL", literal(name), f"q_{text}"))
+    if slot.added:
+        for name, number in zip(slot.added, slot.column_numbers, strict=True):
+            faults.append(MeasuredFault(f"v_{number} IS NULL", literal(name), f"q_{number}"))
     first = literal(measurement.source_property[0])
     return [*faults, MeasuredFault("TRUE", first, f"q_{slot.column_numbers[0]}")]
 

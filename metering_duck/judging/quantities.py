@@ -56,6 +56,7 @@ def _respelled_stages(plain: str, texts: Sequence[Parsed], why: str, name: str) 
             "respelled",
             "quantities in other spellings, such as 1e3, written in plain digits",
             select({"respelled": respelled}, "plain", star="*"),
+            ("respelled[N] is the Nth of the texts that are listed here, NULL where that is no quantity.",),
         ),
         Stage(
             name,

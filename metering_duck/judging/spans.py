@@ -1,4 +1,4 @@
-"""Extents and conversions: from a measurement's texts to its quantity and the span that it covers, as stages.
+"""Spans and conversions: from a measurement's texts to its quantity and the span that it covers, as stages.
 
 A quantity may be several properties added, multiplied by a factor or by the length of its span; a span is said by
 properties or by the event's own time. Pure text. Each stage computes little, so that no expression is written twice.

@@ -39,7 +39,8 @@ def _inner_queries(totals: Totals, series: Series, judged: Sequence[Stage]) -> l
     """The queries that fill the inner totals of a series of two levels."""
     inner = totals.inner_of(series)
     windows = [] if inner.windows.name == totals.windows.name else inner.windows.queries()
-    return [*windows, *totals_queries(inner, judged), Query(f"{inner.prefix}totals", tuple(totals_stages(inner)))]
+    united = Query(f"{inner.prefix}totals", tuple(totals_stages(inner)), quantities_in=inner.windows.name)
+    return [*windows, *totals_queries(inner, judged), united]
 
 
 def totals_stages(totals: Totals) -> list[Stage]:

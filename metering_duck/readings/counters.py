@@ -75,6 +75,9 @@ STATES = {
 # For every counter, n_N counts the slot's quantities.
 COLUMNS = "xyzstu"
 ADDED = "CAST(sum({column}) AS BIGINT)"
+SUMMED_TWICE = (
+    "Where a sum has more than 38 digits on its way this stops with an error; what runs then adds in two parts."
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ def counted_query(totals: Totals, judged: Sequence[Stage]) -> Query:
     aggregates = {name: aggregate.scanned for name, aggregate in _aggregates(totals).items()}
     positions = [str(place + 1) for place, name in enumerate(columns) if name not in totals.constants]
     why = "one scan: what became of every event, and the counters of each subject and window"
-    counted = Stage("counted", why, select(columns | aggregates, "windowed", group_by=positions))
+    instead = SUMMED_TWICE if _adds_once(totals) else ""
+    counted = Stage("counted", why, select(columns | aggregates, "windowed", group_by=positions), instead=instead)
     return Query(f"{totals.prefix}counted", (*judged, *placed, windowed, counted))
 
 
@@ -138,6 +142,11 @@ def _aggregates(totals: Totals) -> dict[str, Aggregate]:
         for slot in series.slots:
             aggregates |= _slot_aggregates(slot, series, exact=totals.exact)
     return aggregates
+
+
+def _adds_once(totals: Totals) -> bool:
+    """Whether a sum is added as one number, which it may outgrow."""
+    return not totals.exact and any("sum" in _columns_of(series) for series in totals.counters)
 
 
 def _scheduled(totals: Totals) -> dict[str, str]:

@@ -27,6 +27,7 @@ STATES = {"greatest": "peak", "least": "lowest", "last": "last.quantity"}
 DIVISORS = {"window": "epoch_us(window_end) - epoch_us(window_start)", "known-time": "nullif(known_us, 0)"}
 WEIGHED = [definition for definition in ALL if definition.weighs]
 IS_QUOTIENT = f"aggregation IN ({', '.join(literal(definition.name) for definition in WEIGHED)})"
+IN_TWO_PARTS = "Two parts hold any sum. Where its digits fit one number what runs adds and divides that: just as exact."
 # The columns of a reading that have other SQL for a quotient than for a state.
 EITHER = ("quantity", "numerator", "divisor_us")
 
@@ -68,6 +69,7 @@ class Gauges:
                 "weighted",
                 "what each window sees of the levels: Σ level × microseconds, the extremes, the last (R15)",
                 self._weighted_sql(),
+                instead=IN_TWO_PARTS if self.weighs and self.totals.exact_levels else "",
             ),
             Stage("gauged", "what each window sees, under the key of each reading", self._gauged_sql()),
         ]

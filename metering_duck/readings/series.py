@@ -222,7 +222,7 @@ class Totals:
         if aggregation.by:
             windows = self.windows
         else:
-            windows = inner_windows(self.windows, str(aggregation.per), f"{prefix}windows")
+            windows = inner_windows(self.windows, str(aggregation.per), prefix)
         return replace(
             self,
             slots=slots,
@@ -248,7 +248,7 @@ def _inner_slot(slot: Slot) -> Slot:
     return replace(slot, aggregation=inner, result_scale=None, rounding=HALF_EVEN)
 
 
-def inner_windows(outer: Windows, per: str, name: str) -> Windows:
+def inner_windows(outer: Windows, per: str, prefix: str) -> Windows:
     """Each window of `outer` cut by an interval: at boundaries of the calendar, or in steps from its start."""
     interval = parse_interval(per, "aggregation")
     columns = {
@@ -260,7 +260,7 @@ def inner_windows(outer: Windows, per: str, name: str) -> Windows:
         "starts": "window_start",
         "ends": "window_end",
     }
-    return Windows(None, None, None, outer.zone, None, False, select(columns, outer.name), outer.by_subject, name)
+    return Windows(None, None, None, outer.zone, None, False, select(columns, outer.name), outer.by_subject, prefix)
 
 
 def last_columns(record: str | None) -> dict[str, str]:

@@ -75,6 +75,8 @@ EXPECTED = {
     "whole": "a whole number",
     "flag": "true or false",
 }
+# What the readings that are given are called in SQL.
+GIVEN = "readings_given"
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def open_finer(engine: Engine, found: Input, dropped: Sequence[str]) -> Finer:
 
     Raises: SchemaError for a column that is missing or of a wrong type; ConfigError for bundled readings.
     """
-    given = found.relation(engine, "readings_given")
+    given = found.relation(engine, GIVEN)
     relation, is_json = given.sql, given.is_json
     stages = [Stage("input", "the readings as they lie", select({}, relation, star="*"))]
     faults: dict[str, tuple[str, str]] = {}

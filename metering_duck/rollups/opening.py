@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
@@ -13,7 +13,7 @@ from metering_duck.errors import ConfigError
 from metering_duck.inputs.given import find_input
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, extensions_of, paths_of
-from metering_duck.rollups.given_readings import Finer, open_finer
+from metering_duck.rollups.given_readings import GIVEN, Finer, open_finer
 from metering_duck.rollups.refusals import Checks
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import closed_on_failure, fill_windows
@@ -30,13 +30,17 @@ SERIES_SCALES = Query("series_scales", (load_stage("series_scales"),))
 
 @dataclass(frozen=True)
 class OpenedReadings:
-    """Readings that combine, in the table `finer`, and the new windows that the readings are put into."""
+    """Readings that combine, in the table `finer`, and the new windows that the readings are put into.
+
+    `shells` say how DuckDB's shell reads the readings, and a table of windows, each under its name in SQL.
+    """
 
     engine: Engine
     question: Question
     finer: Finer
     windows: Windows
     parameters: Mapping[str, object]
+    shells: Mapping[str, Callable[[], InShell]]
 
     def query(self, query: Query) -> Query:
         """A query with this run's values."""
@@ -48,7 +52,8 @@ class OpenedReadings:
 
     def script(self, queries: Iterable[Query]) -> str:
         """Queries as one SQL script with this run's values in it."""
-        return script_text(queries, self.parameters, InShell())
+        shells = {name: in_shell() for name, in_shell in self.shells.items()}
+        return script_text(queries, self.parameters, shells)
 
 
 def open_readings(machine: Machine, readings: Any, question: Question, periods: Periods) -> OpenedReadings:
@@ -73,7 +78,10 @@ def open_readings(machine: Machine, readings: Any, question: Question, periods: 
         windows, parameters = _windows(engine, periods, table)
         parameters = question.parameters | parameters
         fill_windows(engine, windows, parameters)
-        opened = OpenedReadings(engine, question, finer, windows, parameters)
+        shells = {GIVEN: found.in_shell}
+        if table:
+            shells[periods.kind] = table.in_shell
+        opened = OpenedReadings(engine, question, finer, windows, parameters, shells)
         checks.straddling(opened.query(Query("straddling", (opened.placed(), load_stage("straddling")))))
         gaps = windows.placed_stage("gaps", moment="gap_start", name="placed_gaps")
         checks.missing(opened.query(Query("missing", (load_stage("gaps"), gaps, load_stage("missing")))))

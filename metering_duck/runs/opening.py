@@ -47,7 +47,8 @@ class Opened:
 
     `parameters` are the values that are bound to statements. `stamps` are path → a value that changes with the file, as
     it was when the file was found. `remarks` are notices about the input. `reads` says which files will be opened,
-    `shell` how DuckDB's shell reads the input. `history` is what is known of events that are not read.
+    `shells` how DuckDB's shell reads the input, and a table of windows, each under its name in SQL. `history` is what
+    is known of events that are not read.
     """
 
     engine: Engine
@@ -60,7 +61,7 @@ class Opened:
     stamps: Mapping[str, object] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     reads: Callable[[], Reads] | None = None
-    shell: Callable[[], InShell] = InShell
+    shells: Mapping[str, Callable[[], InShell]] = field(default_factory=dict)
     history: History | None = None
 
     def query(self, query: Query) -> Query:
@@ -81,7 +82,8 @@ class Opened:
 
     def script(self, queries: Iterable[Query]) -> str:
         """Queries as one SQL script with this run's values in it."""
-        return script_text(queries, self.parameters, self.shell(), has_history=self.history is not None)
+        shells = {name: in_shell() for name, in_shell in self.shells.items()}
+        return script_text(queries, self.parameters, shells, has_history=self.history is not None)
 
 
 @contextlib.contextmanager
@@ -130,6 +132,9 @@ def open_input(
         _check_entered(layout, needed.name, question, history)
         if history is not None:
             history.keep(engine)
+        shells = {"input": needed.in_shell}
+        if periods and table:
+            shells[periods.kind] = table.in_shell
         return Opened(
             engine,
             source,
@@ -141,7 +146,7 @@ def open_input(
             stamps,
             remarks,
             partial(reads_of, whole, needed),
-            needed.in_shell,
+            shells,
             history,
         )
 

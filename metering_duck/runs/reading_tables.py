@@ -68,14 +68,10 @@ def _fill(opened: Opened, judged: Judged, totals: Totals) -> Totals:
     _check_inner_windows(opened.engine, totals)
     opened.fill(judged.counted(totals))
     totals = replace(totals, exact_levels=totals.exact_levels or _levels_are_large(opened.engine, judged, totals))
-    windows = totals.windows.name
     for query in totals_queries(totals, judged.stages)[1:]:
         opened.fill(query)
-        if query.name.endswith("_windows"):
-            windows = query.name
-        if query.name.endswith("_totals"):
-            check_overflow(opened.engine, query.name, windows)
-            windows = totals.windows.name
+        if query.quantities_in:
+            check_overflow(opened.engine, query.name, query.quantities_in)
     for query in readings_queries(totals, judged.stages):
         opened.fill(query)
     return totals

@@ -19,38 +19,6 @@ RUNS = (
     "What runs is each table, and the query at the end, as one statement, its stages in WITH; here each stage stands "
     "once, as a view: the rows are the same."
 )
-# Query → what runs instead of it, where that depends on what is found in the events.
-INSTEAD = {
-    "repeated_keys": (
-        "What runs takes the hashes out of one pass over the events and sorts them outside of SQL: it finds the same."
-    ),
-    "tied_moments": (
-        "What runs finds these in the pass that looks for repeated keys. Where there are none, it orders levels by "
-        "their times alone: where no moment has two events that is the same order."
-    ),
-    "settled": (
-        "What runs looks at a row's key before it makes its other columns, as suspects does behind them: the same "
-        "rows, sooner."
-    ),
-}
-# Stage, a mark of its text, and what runs instead of it then.
-BY_STAGE = (
-    (
-        "accepted",
-        "FROM settled",
-        "Where no key occurs twice what runs leaves out the table settled: every arrival is accepted then, as here.",
-    ),
-    (
-        "counted",
-        "    sum(CASE WHEN used THEN v_",
-        "Where a sum has more than 38 digits on its way this stops with an error; what runs then adds in two parts.",
-    ),
-    (
-        "weighted",
-        "high_us",
-        "Two parts hold any sum. Where its digits fit one number what runs adds and divides that: just as exact.",
-    ),
-)
 # Family of short names → what one stands for; N is a slot unless the words say otherwise.
 FAMILIES = {
     "q_of_p": "q_of_p_N_M is the text of property N for several slots of one DECIMAL",
@@ -68,6 +36,11 @@ FAMILIES = {
     "n": "n_N is how many values slot N has",
     "metered": "metered_N when the last of them entered",
     "x": "x_N what they come to",
+    "y": "y_N the second number that is kept of them",
+    "z": "z_N the third",
+    "s": "s_N the fourth",
+    "t": "t_N the fifth",
+    "u": "u_N the sixth",
     "high": "high_N is the higher part of a number that is too long for one",
     "low": "low_N is the lower part",
     "whole": "whole_N is the whole part of a quotient",
@@ -80,21 +53,35 @@ SHORT_NAME = re.compile(rf"({'|'.join(sorted(FAMILIES, key=len, reverse=True))})
 
 
 def script_text(
-    queries: Iterable[Query], parameters: Mapping[str, object], shell: InShell, *, has_history: bool = False
+    queries: Iterable[Query],
+    parameters: Mapping[str, object],
+    shells: Mapping[str, InShell],
+    *,
+    has_history: bool = False,
 ) -> str:
-    """Queries as one SQL script with a run's values in it; `shell` is how the script finds the input there."""
-    *before, last = [_with_values(query, parameters) for query in queries]
-    stands = "Runs as it stands in the DuckDB shell."
-    if has_history:
-        stands = "Reads what the ledger knew, too: the tables entered, repeated_keys and levels_before."
+    """Queries as one SQL script with a run's values in it.
+
+    `shells` are name → how the DuckDB shell finds the input, or the table of windows, of this name.
+    """
+    *before, last = [_with_values(query, parameters, shells) for query in queries]
     stages = frozenset(stage.name for query in [*before, last] for stage in query.stages)
     writer = _Writer(_views([*before, last]), stages)
     statements = [statement for query in before for statement in writer.statements(query)]
     statements += writer.statements(last, is_last=True)
-    first = f"{shell.first}\n" if shell.first else ""
-    opening = f"{comment(f'Made by metering-duck. {stands} {RUNS}')}\n{first}SET TimeZone = 'UTC';"
-    script = "\n\n".join([opening, "\n".join(_macros("\n".join(statements))), *statements]) + "\n"
-    return shell.instead(script)
+    needed = [text for name, shell in shells.items() if (text := shell.needed(name))]
+    said = comment(f"Made by metering-duck. {_where_it_runs(needed, has_history=has_history)} {RUNS}")
+    first = dict.fromkeys(shell.first for shell in shells.values() if shell.first)
+    opening = "\n".join([said, *first, "SET TimeZone = 'UTC';"])
+    return "\n\n".join([opening, "\n".join(_macros("\n".join(statements))), *statements]) + "\n"
+
+
+def _where_it_runs(needed: Sequence[str], *, has_history: bool) -> str:
+    """A sentence on where the script runs: which tables the reader has to make before."""
+    if has_history:
+        needed = [*needed, "what the ledger knew: entered, repeated_keys and levels_before"]
+    if not needed:
+        return "Runs as it stands in the DuckDB shell."
+    return f"Runs in the DuckDB shell where there are the tables that it reads: {'; '.join(needed)}."
 
 
 def stage_text(queries: Sequence[Query], name: str) -> str:
@@ -112,11 +99,15 @@ def stage_text(queries: Sequence[Query], name: str) -> str:
     return "\n".join([*map(comment, [found.why, *found.legend]), laid_out(found.sql)]) + "\n"
 
 
-def _with_values(query: Query, parameters: Mapping[str, object]) -> Query:
-    """A query whose stages have values in place of their parameters."""
-    values = dict(parameters)
-    stages = tuple(replace(stage, sql=with_values(stage.sql, values)) for stage in query.stages)
-    return Query(query.name, stages)
+def _with_values(query: Query, parameters: Mapping[str, object], shells: Mapping[str, InShell]) -> Query:
+    """A query whose stages have values in place of their parameters, and read the inputs as a shell does."""
+
+    def in_shell(sql: str) -> str:
+        for name, shell in shells.items():
+            sql = shell.instead(name, sql)
+        return with_values(sql, dict(parameters))
+
+    return Query(query.name, tuple(replace(stage, sql=in_shell(stage.sql)) for stage in query.stages))
 
 
 def _macros(sql: str) -> list[str]:
@@ -172,10 +163,9 @@ class _Writer:
     def _statement(self, query: Query, local: Sequence[Stage], *, is_last: bool) -> str:
         """The query as a table, or as it is, its stages that are no views in WITH."""
         last = query.stages[-1]
-        notes = [comment(INSTEAD[query.name])] if query.name in INSTEAD else []
         head = [] if is_last else [f"CREATE OR REPLACE TEMP TABLE {query.name} AS"]
         if not local:
-            return "\n".join([*self._comments(last), *notes, *head, laid_out(last.sql)]) + ";"
+            return "\n".join([*self._comments(last), *head, laid_out(last.sql)]) + ";"
         ctes = []
         if last.sql.startswith("WITH"):
             local = [*local, last]
@@ -183,12 +173,12 @@ class _Writer:
         for stage in local:
             ctes.append("\n".join([*self._comments(stage), f"{stage.name} AS (", laid_out(stage.sql, "    "), ")"]))
         end = [*(self._comments(last) if last.why else []), laid_out(last.sql)]
-        return "\n".join([*notes, *head, "WITH", ",\n".join(ctes), *end]) + ";"
+        return "\n".join([*head, "WITH", ",\n".join(ctes), *end]) + ";"
 
     def _comments(self, stage: Stage) -> list[str]:
         """Why a stage is there, what runs instead of it, and what its short names stand for where they are new."""
-        notes = [note for of_stage, mark, note in BY_STAGE if stage.name == of_stage and mark in stage.sql]
-        return [comment(stage.why), *map(comment, [*notes, *stage.legend, *self._new_names(stage)])]
+        instead = [stage.instead] if stage.instead else []
+        return [comment(stage.why), *map(comment, [*instead, *stage.legend, *self._new_names(stage)])]
 
     def _new_names(self, stage: Stage) -> list[str]:
         words = {token.text for token in tokens_of(stage.sql) if token.kind == "word"} - self.stages

@@ -234,6 +234,9 @@ def _cuts(nodes: Sequence[Node], place: int, signs: Sequence[str]) -> bool:
     if place + 1 < len(nodes) and not nodes[place + 1].spaced:
         return False
     before = nodes[:place]
+    if signs == ("*",) and _is_word(before[-1], ("SELECT",)):
+        # The star of all columns multiplies nothing.
+        return False
     if signs == ("AND",):
         # The AND of BETWEEN is no operator of its own.
         between = [n for n, node in enumerate(before) if _is_word(node, ("BETWEEN",))]

@@ -27,21 +27,31 @@ _COLUMN = re.compile(rf"\w+ (?:[^,()]|\({_BALANCED}\))+")
 
 @dataclass(frozen=True)
 class Stage:
-    """One SELECT, its name, one sentence why it is there, and what its short names stand for, a sentence each."""
+    """One SELECT, its name, and one sentence why it is there.
+
+    `legend` says what its short names stand for, a sentence each. `instead` says what runs instead of it in some cases,
+    and why the rows are the same; "" where it always runs as it is.
+    """
 
     name: str
     why: str
     sql: str
     legend: tuple[str, ...] = ()
+    instead: str = ""
 
 
 @dataclass(frozen=True)
 class Query:
-    """Stages in order; `name` is the table that the last one fills, or what it is called when it is read."""
+    """Stages in order; `name` is the table that the last one fills, or what it is called when it is read.
+
+    `quantities_in` is the table of windows that its rows are in, if its quantities are to be checked for ones that do
+    not fit in their DECIMAL once it is filled.
+    """
 
     name: str
     stages: tuple[Stage, ...]
     parameters: dict[str, object] = field(default_factory=dict)
+    quantities_in: str = ""
 
     @property
     def sql(self) -> str:

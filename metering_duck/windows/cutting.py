@@ -30,7 +30,7 @@ class Windows:
 
     Units: `start` and `end` are UTC, once `at_moments` has resolved `bounds`. `schedule` is SQL for the relation
            `calendars`, `by_subject` whether it names subjects. `whole` keeps the windows that begin in `[start, end)`
-           and clips none.
+           and clips none. `prefix` begins the names of their tables.
     """
 
     start: datetime | None
@@ -41,9 +41,14 @@ class Windows:
     whole: bool = False
     schedule: str | None = None
     by_subject: bool = False
-    name: str = "windows"
+    prefix: str = ""
     bounds: tuple[Local | None, Local | None] = (None, None)
     every: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The table of these windows."""
+        return self._named("windows")
 
     def at_moments(self, moments: Sequence[datetime | None]) -> Windows:
         """The windows between these moments, which `bounds` are.
@@ -91,7 +96,7 @@ class Windows:
         return self.zone == "UTC" and self.anchor is None and not (self.interval and self.interval.weekday)
 
     def index_sql(self, moment: str) -> str:
-        """SQL for the number of the window that a moment in `[start, end)` is in, counted from 0."""
+        """SQL for the number of the window that a moment in `[start, end)` is in, counted from 0, as BIGINT."""
         if self.interval is None:
             return "CAST(0 AS BIGINT)"
         if self.interval.word == "week":
@@ -147,7 +152,7 @@ class Windows:
 
     def _named(self, table: str) -> str:
         """A table of these windows: those of inner windows have names of their own."""
-        return self.name.removesuffix("windows") + table
+        return self.prefix + table
 
     def _calendars_sql(self) -> str:
         bounds = {
@@ -198,9 +203,9 @@ class Windows:
         if self.is_arithmetic:
             index = self.index_sql(f"greatest({moment}, $start)")
             columns = {
-                "window_index": case({f"{moment} < $end": f"CAST({index} AS BIGINT)"}, "NULL"),
+                "window_index": case({f"{moment} < $end": index}),
                 "in_window": f"coalesce({moment} >= $start AND {moment} < $end, FALSE)",
-                "last_index": f"CAST({self.index_sql('$end - to_microseconds(1)')} AS BIGINT)",
+                "last_index": self.index_sql("$end - to_microseconds(1)"),
                 "last_end": "$end",
             }
             return columns, source

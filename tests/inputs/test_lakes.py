@@ -325,7 +325,8 @@ def test_the_sql_of_a_table_runs_as_it_stands(delta: Path, iceberg: Catalog, tmp
 def test_the_sql_of_rows_in_memory_says_what_it_reads() -> None:
     """A shell has no table of ours: it is named, and with it the script runs."""
     script = compile_sql(CONFIG, FIRST, **FEBRUARY)
-    assert "-- It reads input_rows, which is to be there: the rows that were given." in script
+    said = " ".join(script.partition("\nSET ")[0].replace("\n-- ", " ").split())
+    assert "where there are the tables that it reads: input_rows, the rows that were given." in said
     assert len(outcome(FIRST)[0]) == len(in_a_shell(script, input_rows=FIRST))
 
 

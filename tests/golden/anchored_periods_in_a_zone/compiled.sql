@@ -375,6 +375,8 @@ SELECT
 FROM input;
 
 -- its texts, every digit kept
+-- texts[N] is the text of a field: 1 to 3 are workspace_id, 4 to 6 are universe_id, 7 is id, 8 is type, 9 is subject, 10 is time, 11 to 12
+-- are metered_at, 13 is p_0.
 CREATE OR REPLACE TEMP VIEW parsed AS
 SELECT
     *,
@@ -589,6 +591,7 @@ SELECT
 FROM projected;
 
 -- quantities in other spellings, such as 1e3, written in plain digits
+-- respelled[N] is the Nth of the texts that are listed here, NULL where that is no quantity.
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,
@@ -602,8 +605,7 @@ FROM plain;
 
 -- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW parsed_once AS
-SELECT
-* EXCLUDE (respelled) REPLACE (
+SELECT * EXCLUDE (respelled) REPLACE (
     coalesce(
         v_of_p_0_0,
         CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
@@ -625,11 +627,11 @@ FROM parsed_once;
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
     *,
-    CASE WHEN reason IS NULL THEN CASE
+    CASE
         WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0
         WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1
         WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2
-    END END AS faulty,
+    END AS faulty,
     CASE
         WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
         WHEN entry IS NULL THEN 'unmatched-entry'
@@ -869,8 +871,8 @@ WITH divided AS (
 first_digits AS (
     SELECT
         *,
-        (remainder * first_step) // divisor AS digits_1,
-        (remainder * first_step) % divisor AS remainder_1
+        (remainder * first_step) // divisor AS digits_behind,
+        (remainder * first_step) % divisor AS remainder_behind
     FROM divided
 ),
 second_digits AS (
@@ -878,11 +880,11 @@ second_digits AS (
         *,
         CASE
             WHEN quotient < quotient_max AND more_digits > 0
-                THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
+                THEN (quotient * first_step + digits_behind) * second_step + (remainder_behind * second_step) // divisor
             WHEN more_digits = 0 THEN quotient // dropped
         END AS floor_digits,
         quotient % dropped AS dropped_digits,
-        (remainder_1 * second_step) % divisor AS rest
+        (remainder_behind * second_step) % divisor AS rest
     FROM first_digits
 ),
 compared AS (
@@ -898,7 +900,7 @@ compared AS (
 SELECT
     * EXCLUDE (
         more_digits, first_step, second_step, dropped, quotient_max, rounding,
-        digits_1, remainder_1, floor_digits, dropped_digits, rest, beyond_half
+        digits_behind, remainder_behind, floor_digits, dropped_digits, rest, beyond_half
     ),
     (floor_digits + CASE
         WHEN rest = 0 AND dropped_digits = 0 THEN 0

@@ -297,6 +297,8 @@ SELECT
 FROM input;
 
 -- its texts, every digit kept
+-- texts[N] is the text of a field: 1 to 3 are workspace_id, 4 to 6 are universe_id, 7 is id, 8 is type, 9 is subject, 10 is time, 11 to 12
+-- are metered_at, 13 is p_0.
 CREATE OR REPLACE TEMP VIEW parsed AS
 SELECT
     *,
@@ -480,6 +482,7 @@ SELECT
 FROM projected;
 
 -- quantities in other spellings, such as 1e3, written in plain digits
+-- respelled[N] is the Nth of the texts that are listed here, NULL where that is no quantity.
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,
@@ -491,8 +494,7 @@ FROM plain;
 
 -- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW quantified AS
-SELECT
-* EXCLUDE (respelled) REPLACE (
+SELECT * EXCLUDE (respelled) REPLACE (
     coalesce(
         v_0,
         CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
@@ -504,7 +506,7 @@ FROM respelled;
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
     *,
-    CASE WHEN reason IS NULL THEN CASE WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0 END END AS faulty,
+    CASE WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0 END AS faulty,
     CASE
         WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
         WHEN entry IS NULL THEN 'unmatched-entry'
@@ -517,14 +519,13 @@ FROM quantified;
 CREATE OR REPLACE TEMP VIEW placed AS
 SELECT
     *,
-    CASE
-        WHEN recorded_at < TIMESTAMP '2024-01-17 00:00:00' THEN CAST(
-            date_diff('day', TIMESTAMP '2024-01-15 00:00:00', greatest(recorded_at, TIMESTAMP '2024-01-15 00:00:00')) AS BIGINT
-        )
-        ELSE NULL
-    END AS window_index,
+    CASE WHEN recorded_at < TIMESTAMP '2024-01-17 00:00:00' THEN date_diff(
+        'day',
+        TIMESTAMP '2024-01-15 00:00:00',
+        greatest(recorded_at, TIMESTAMP '2024-01-15 00:00:00')
+    ) END AS window_index,
     coalesce(recorded_at >= TIMESTAMP '2024-01-15 00:00:00' AND recorded_at < TIMESTAMP '2024-01-17 00:00:00', FALSE) AS in_window,
-    CAST(date_diff('day', TIMESTAMP '2024-01-15 00:00:00', TIMESTAMP '2024-01-17 00:00:00' - to_microseconds(1)) AS BIGINT) AS last_index,
+    date_diff('day', TIMESTAMP '2024-01-15 00:00:00', TIMESTAMP '2024-01-17 00:00:00' - to_microseconds(1)) AS last_index,
     TIMESTAMP '2024-01-17 00:00:00' AS last_end
 FROM judged;
 

@@ -177,6 +177,8 @@ SELECT
 FROM input;
 
 -- its texts, every digit kept
+-- texts[N] is the text of a field: 1 to 3 are workspace_id, 4 to 6 are universe_id, 7 is id, 8 is type, 9 is subject, 10 is time, 11 to 12
+-- are metered_at, 13 is p_0, 14 is p_1, 15 is p_2, 16 is p_3.
 CREATE OR REPLACE TEMP VIEW parsed AS
 SELECT
     *,
@@ -372,6 +374,7 @@ SELECT
 FROM projected;
 
 -- quantities in other spellings, such as 1e3, written in plain digits
+-- respelled[N] is the Nth of the texts that are listed here, NULL where that is no quantity.
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,
@@ -386,8 +389,7 @@ FROM plain;
 
 -- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW quantified AS
-SELECT
-* EXCLUDE (respelled) REPLACE (
+SELECT * EXCLUDE (respelled) REPLACE (
     coalesce(
         v_0,
         CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
@@ -407,11 +409,11 @@ FROM respelled;
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
     *,
-    CASE WHEN reason IS NULL THEN CASE
+    CASE
         WHEN entry = 0 AND a_0 AND v_0 IS NULL THEN 0
         WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1
         WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2
-    END END AS faulty,
+    END AS faulty,
     CASE
         WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
         WHEN entry IS NULL THEN 'unmatched-entry'

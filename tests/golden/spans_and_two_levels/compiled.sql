@@ -308,6 +308,8 @@ SELECT
 FROM input;
 
 -- its texts, every digit kept
+-- texts[N] is the text of a field: 1 to 3 are workspace_id, 4 to 6 are universe_id, 7 is id, 8 is type, 9 is subject, 10 is time, 11 to 12
+-- are metered_at, 13 is p_0, 14 is p_1, 15 is p_2, 16 is p_3, 17 is p_4, 18 is p_5.
 CREATE OR REPLACE TEMP VIEW parsed AS
 SELECT
     *,
@@ -511,6 +513,7 @@ SELECT
 FROM projected;
 
 -- quantities in other spellings, such as 1e3, written in plain digits
+-- respelled[N] is the Nth of the texts that are listed here, NULL where that is no quantity.
 CREATE OR REPLACE TEMP VIEW respelled AS
 SELECT
     *,
@@ -525,8 +528,7 @@ FROM plain;
 
 -- the quantities in other spellings as DECIMALs too, where they fit
 CREATE OR REPLACE TEMP VIEW parsed_once AS
-SELECT
-* EXCLUDE (respelled) REPLACE (
+SELECT * EXCLUDE (respelled) REPLACE (
     coalesce(
         v_of_p_1_0,
         CASE WHEN regexp_full_match(respelled[1], '-?[0-9]{1,20}(\.[0-9]{1,18})?') THEN TRY_CAST(respelled[1] AS DECIMAL(38, 18)) END
@@ -621,8 +623,7 @@ FROM multiplied;
 
 -- quantities in their unit, rounded half to even once
 CREATE OR REPLACE TEMP VIEW converted AS
-SELECT
-* EXCLUDE (high_0, low_0, whole_0, rest_0, high_3, low_3, whole_3, rest_3) REPLACE (
+SELECT * EXCLUDE (high_0, low_0, whole_0, rest_0, high_3, low_3, whole_3, rest_3) REPLACE (
     TRY_CAST(
         CASE WHEN whole_0 IS NOT NULL THEN TRY(
             (
@@ -668,12 +669,12 @@ FROM divided;
 CREATE OR REPLACE TEMP VIEW judged AS
 SELECT
     *,
-    CASE WHEN reason IS NULL THEN CASE
+    CASE
         WHEN entry = 0 AND a_0 AND (v_0 IS NULL OR start_0 IS NULL) THEN 0
         WHEN entry = 0 AND a_1 AND v_1 IS NULL THEN 1
         WHEN entry = 0 AND a_2 AND v_2 IS NULL THEN 2
         WHEN entry = 0 AND a_3 AND v_3 IS NULL THEN 3
-    END END AS faulty,
+    END AS faulty,
     CASE
         WHEN reason IS NOT NULL OR faulty IS NOT NULL THEN 'rejected'
         WHEN entry IS NULL THEN 'unmatched-entry'
@@ -686,14 +687,13 @@ FROM converted;
 CREATE OR REPLACE TEMP VIEW placed AS
 SELECT
     *,
-    CASE
-        WHEN recorded_at < TIMESTAMP '2024-01-04 00:00:00' THEN CAST(
-            date_diff('day', TIMESTAMP '2024-01-01 00:00:00', greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')) AS BIGINT
-        )
-        ELSE NULL
-    END AS window_index,
+    CASE WHEN recorded_at < TIMESTAMP '2024-01-04 00:00:00' THEN date_diff(
+        'day',
+        TIMESTAMP '2024-01-01 00:00:00',
+        greatest(recorded_at, TIMESTAMP '2024-01-01 00:00:00')
+    ) END AS window_index,
     coalesce(recorded_at >= TIMESTAMP '2024-01-01 00:00:00' AND recorded_at < TIMESTAMP '2024-01-04 00:00:00', FALSE) AS in_window,
-    CAST(date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS BIGINT) AS last_index,
+    date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS last_index,
     TIMESTAMP '2024-01-04 00:00:00' AS last_end
 FROM judged;
 
@@ -790,14 +790,13 @@ WHERE status = 'metered' AND v_0 IS NOT NULL;
 CREATE OR REPLACE TEMP VIEW begun AS
 SELECT
     *,
-    CASE
-        WHEN span_start < TIMESTAMP '2024-01-04 00:00:00' THEN CAST(
-            date_diff('day', TIMESTAMP '2024-01-01 00:00:00', greatest(span_start, TIMESTAMP '2024-01-01 00:00:00')) AS BIGINT
-        )
-        ELSE NULL
-    END AS window_index,
+    CASE WHEN span_start < TIMESTAMP '2024-01-04 00:00:00' THEN date_diff(
+        'day',
+        TIMESTAMP '2024-01-01 00:00:00',
+        greatest(span_start, TIMESTAMP '2024-01-01 00:00:00')
+    ) END AS window_index,
     coalesce(span_start >= TIMESTAMP '2024-01-01 00:00:00' AND span_start < TIMESTAMP '2024-01-04 00:00:00', FALSE) AS in_window,
-    CAST(date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS BIGINT) AS last_index,
+    date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS last_index,
     TIMESTAMP '2024-01-04 00:00:00' AS last_end
 FROM spanned;
 
@@ -805,24 +804,17 @@ FROM spanned;
 CREATE OR REPLACE TEMP VIEW ended AS
 SELECT
     *,
-    CASE
-        WHEN greatest(span_end - to_microseconds(1), span_start) < TIMESTAMP '2024-01-04 00:00:00' THEN CAST(
-            date_diff(
-                'day',
-                TIMESTAMP '2024-01-01 00:00:00',
-                greatest(greatest(span_end - to_microseconds(1), span_start), TIMESTAMP '2024-01-01 00:00:00')
-            ) AS BIGINT
-        )
-        ELSE NULL
-    END AS window_index_of_end,
+    CASE WHEN greatest(span_end - to_microseconds(1), span_start) < TIMESTAMP '2024-01-04 00:00:00' THEN date_diff(
+        'day',
+        TIMESTAMP '2024-01-01 00:00:00',
+        greatest(greatest(span_end - to_microseconds(1), span_start), TIMESTAMP '2024-01-01 00:00:00')
+    ) END AS window_index_of_end,
     coalesce(
         greatest(span_end - to_microseconds(1), span_start) >= TIMESTAMP '2024-01-01 00:00:00'
             AND greatest(span_end - to_microseconds(1), span_start) < TIMESTAMP '2024-01-04 00:00:00',
         FALSE
     ) AS in_window_of_end,
-    CAST(
-        date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS BIGINT
-    ) AS last_index_of_end,
+    date_diff('day', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-04 00:00:00' - to_microseconds(1)) AS last_index_of_end,
     TIMESTAMP '2024-01-04 00:00:00' AS last_end_of_end
 FROM begun;
 
@@ -1165,8 +1157,8 @@ averages_of_value_1 AS (
     first_digits AS (
         SELECT
             *,
-            (remainder * first_step) // divisor AS digits_1,
-            (remainder * first_step) % divisor AS remainder_1
+            (remainder * first_step) // divisor AS digits_behind,
+            (remainder * first_step) % divisor AS remainder_behind
         FROM divided
     ),
     second_digits AS (
@@ -1174,11 +1166,11 @@ averages_of_value_1 AS (
             *,
             CASE
                 WHEN quotient < quotient_max AND more_digits > 0
-                    THEN (quotient * first_step + digits_1) * second_step + (remainder_1 * second_step) // divisor
+                    THEN (quotient * first_step + digits_behind) * second_step + (remainder_behind * second_step) // divisor
                 WHEN more_digits = 0 THEN quotient // dropped
             END AS floor_digits,
             quotient % dropped AS dropped_digits,
-            (remainder_1 * second_step) % divisor AS rest
+            (remainder_behind * second_step) % divisor AS rest
         FROM first_digits
     ),
     compared AS (
@@ -1194,7 +1186,7 @@ averages_of_value_1 AS (
     SELECT
         * EXCLUDE (
             more_digits, first_step, second_step, dropped, quotient_max, rounding,
-            digits_1, remainder_1, floor_digits, dropped_digits, rest, beyond_half
+            digits_behind, remainder_behind, floor_digits, dropped_digits, rest, beyond_half
         ),
         (floor_digits + CASE
             WHEN rest = 0 AND dropped_digits = 0 THEN 0

@@ -19,7 +19,7 @@ RANGE = Definition(
     "CASE WHEN {count} > 0 THEN TRY({greatest} - {least}) END",
     refusal="of extremes that a reading does not keep",
 )
-NAMES = (*COUNTERS, *GAUGES, RANGE.name)
+NAMES = tuple(dict.fromkeys((*COUNTERS, *GAUGES, RANGE.name)))
 SENT = ("2.5", "-7", "40.125", "3")
 # What the rows of a trace add up to, where that is another number than the reading: the sum that an average divides.
 SUMS = {"avg": "38.625"}

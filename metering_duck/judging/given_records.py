@@ -95,8 +95,16 @@ class RecordCompiler:
     def _slot(self, number: int, aggregation: Aggregation, shape: RecordShape) -> Slot:
         inner = f"p_{self.properties.index(aggregation.by)}" if aggregation.by else ""
         decimal, result_scale, rounding = shape
-        slot = Slot(number, UNIT_COLUMN, aggregation, decimal, result_scale, rounding)
-        return replace(slot, inner_column=inner, of_record=True)
+        return Slot(
+            index=number,
+            unit_sql=UNIT_COLUMN,
+            aggregation=aggregation,
+            decimal=decimal,
+            result_scale=result_scale,
+            rounding=rounding,
+            inner_column=inner,
+            of_record=True,
+        )
 
     @property
     def constants(self) -> dict[str, str]:

@@ -131,18 +131,18 @@ def open_input(
         if history is not None:
             history.keep(engine)
         return Opened(
-            engine,
-            source,
-            question,
-            selection,
-            layout,
-            windows,
-            parameters,
-            stamps,
-            remarks,
-            partial(reads_of, whole, needed),
-            needed.in_shell,
-            history,
+            engine=engine,
+            source=source,
+            question=question,
+            selection=selection,
+            layout=layout,
+            windows=windows,
+            parameters=parameters,
+            stamps=stamps,
+            remarks=remarks,
+            reads=partial(reads_of, whole, needed),
+            shell=needed.in_shell,
+            history=history,
         )
 
 

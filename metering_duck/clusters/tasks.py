@@ -307,7 +307,13 @@ def _opened(work: Work, engine: Engine) -> Opened:
     for name, table in work.windows_tables.items():
         engine.keep(name, table)
     return Opened(
-        engine, work.source, work.question, work.compiler.selection, work.layout, work.windows, work.parameters
+        engine=engine,
+        source=work.source,
+        question=work.question,
+        selection=work.compiler.selection,
+        layout=work.layout,
+        windows=work.windows,
+        parameters=work.parameters,
     )
 
 

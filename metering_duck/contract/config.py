@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -291,8 +291,3 @@ def _what_is_wrong(fault: Any, location: list[Any]) -> str:
         return f"found {found}; expected text. hint: property values are text, write it in quotes."
     expected = EXPECTED.get(kind, fault["msg"]).format(**fault.get("ctx", {}))
     return f"found {json.dumps(fault['input'], default=str)}; expected {expected}."
-
-
-def utc(moment: datetime) -> datetime:
-    """A moment that has a zone, in UTC."""
-    return moment.astimezone(UTC)

@@ -77,3 +77,8 @@ def format_time(moment: datetime) -> str:
     moment = moment.astimezone(UTC)
     fraction = f".{moment.microsecond:06d}".rstrip("0") if moment.microsecond else ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + fraction + "Z"
+
+
+def utc(moment: datetime) -> datetime:
+    """A moment that has a zone, in UTC."""
+    return moment.astimezone(UTC)

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from metering_duck.contract.config import Entry, MeteringConfig, utc
+from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.filters import condition_sql
+from metering_duck.contract.times import utc
 from metering_duck.decimals.columns import DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.layout import Layout, number_column, property_column, unusable_reasons

@@ -89,14 +89,9 @@ class RecordCompiler:
     @property
     def slots(self) -> list[Slot]:
         """One slot for each aggregation and DECIMAL."""
-        pairs = [(text, shape) for text in sorted(set(self.found)) for shape in self._shapes()]
-        return [self._slot(n, aggregations.parse(text, "records"), shape) for n, (text, shape) in enumerate(pairs)]
-
-    def _slot(self, number: int, aggregation: Aggregation, shape: RecordShape) -> Slot:
-        inner = f"p_{self.properties.index(aggregation.by)}" if aggregation.by else ""
-        decimal, result_scale, rounding = shape
-        slot = Slot(number, UNIT_COLUMN, aggregation, decimal, result_scale, rounding)
-        return replace(slot, inner_column=inner, of_record=True)
+        found = [aggregations.parse(text, "records") for text in sorted(set(self.found))]
+        pairs = [(aggregation, shape) for aggregation in found for shape in self._shapes()]
+        return [_slot(n, aggregation, shape, self.properties) for n, (aggregation, shape) in enumerate(pairs)]
 
     @property
     def constants(self) -> dict[str, str]:
@@ -235,3 +230,18 @@ class RecordCompiler:
             "fraction_digits": case(((str(n), str(t.scale)) for n, t in enumerate(shapes)), of="shape"),
         }
         return rejects_query(self.judged(repeated=repeated), faults)
+
+
+def _slot(number: int, aggregation: Aggregation, shape: RecordShape, properties: Sequence[str]) -> Slot:
+    """The slot of an aggregation and a shape; `properties` are those of the columns p_N."""
+    decimal, result_scale, rounding = shape
+    return Slot(
+        index=number,
+        unit_sql=UNIT_COLUMN,
+        aggregation=aggregation,
+        decimal=decimal,
+        result_scale=result_scale,
+        rounding=rounding,
+        inner_column=f"p_{properties.index(aggregation.by)}" if aggregation.by else "",
+        of_record=True,
+    )

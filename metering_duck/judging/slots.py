@@ -144,14 +144,14 @@ def _slot(measurement: Measurement, chosen: str | None) -> Slot:
     counts_texts = aggregation is not None and aggregation.definition.takes_texts
     decimal = DecimalType(measurement.integer_digits, measurement.scale)
     return Slot(
-        -1,
-        literal(measurement.unit),
-        aggregation,
-        TEXT_DECIMAL if counts_texts else decimal,
-        measurement.result_scale,
-        measurement.rounding,
-        measurement.source_property if len(measurement.source_property) > 1 else (),
-        measurement.factor,
-        measurement.span,
-        measurement.times_duration,
+        index=-1,
+        unit_sql=literal(measurement.unit),
+        aggregation=aggregation,
+        decimal=TEXT_DECIMAL if counts_texts else decimal,
+        result_scale=measurement.result_scale,
+        rounding=measurement.rounding,
+        added=measurement.source_property if len(measurement.source_property) > 1 else (),
+        factor=measurement.factor,
+        span=measurement.span,
+        times_duration=measurement.times_duration,
     )

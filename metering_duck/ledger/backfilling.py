@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from metering_duck.contract.times import format_time
+from metering_duck.contract.times import format_time, utc
 from metering_duck.errors import LedgerError
 from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs
@@ -13,7 +13,7 @@ from metering_duck.ledger.configs import KnownConfig
 from metering_duck.ledger.counting import closed_periods, current_run, is_closed_period
 from metering_duck.ledger.meterer import Meterer, Situation, settled_runs, still_holds
 from metering_duck.ledger.outcomes import Outcome, Report, outcome_of, refuse_rejects
-from metering_duck.ledger.periods import Period, check_beside, utc
+from metering_duck.ledger.periods import Period, check_beside
 from metering_duck.ledger.requests import Request
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.runs.question import Question

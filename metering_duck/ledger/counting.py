@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from metering_duck.contract.times import utc
 from metering_duck.errors import LedgerError, first_few
 from metering_duck.ledger import runs
-from metering_duck.ledger.periods import Period, utc
+from metering_duck.ledger.periods import Period
 from metering_duck.ledger.store import StoreEngine
 
 

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from metering_duck.contract.times import utc
 from metering_duck.errors import LedgerError
 from metering_duck.inputs.table_days import parts_of
-from metering_duck.ledger.periods import utc
 from metering_duck.ledger.places import Stamp
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.runs.history import History

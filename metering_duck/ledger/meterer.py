@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from metering_duck.contract.times import utc
 from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import (
     ConfigError,
@@ -31,7 +32,7 @@ from metering_duck.ledger.counting import make_current
 from metering_duck.ledger.discovering import discover
 from metering_duck.ledger.looking import look
 from metering_duck.ledger.manifest import Found, SourceFile, files_of
-from metering_duck.ledger.periods import Period, utc
+from metering_duck.ledger.periods import Period
 from metering_duck.ledger.plans import (
     BEGINNING,
     CarriedLevels,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from metering_duck.calls.metering import periods as cut
-from metering_duck.contract.times import format_time, parse_time
+from metering_duck.contract.times import format_time, parse_time, utc
 from metering_duck.errors import ConfigError, LedgerError, first_few
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.statements.select import names, select
@@ -177,8 +177,3 @@ def moment_of(value: Any, where: str) -> datetime | None:
 def clock_of(value: Any) -> datetime:
     """The clock of a run: the moment that is given, or now."""
     return moment_of(value, "clock") or datetime.now(UTC)
-
-
-def utc(moment: datetime) -> datetime:
-    """A moment out of the ledger, in UTC."""
-    return moment.astimezone(UTC)

@@ -166,7 +166,17 @@ def make_plan(
     # Where no file has an event of the period, one file is read for the columns of events.
     chosen = [by_id[n] for n in sorted(counting)] or list(visible[:1])
     others = tuple(by_id[n] for n in sorted(compared - {file.file_id for file in chosen}))
-    return Plan(period, config, question, source, reach, tuple(chosen), others, repeated, as_of)
+    return Plan(
+        period=period,
+        config=config,
+        question=question,
+        source=source,
+        reach=reach,
+        files=tuple(chosen),
+        others=others,
+        repeated=repeated,
+        as_of=as_of,
+    )
 
 
 def keep_ids(engine: StoreEngine, files: Iterable[SourceFile]) -> None:

@@ -17,10 +17,11 @@ import pyarrow as pa
 from pyarrow import csv
 
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, REJECT_SCHEMA
+from metering_duck.contract.times import utc
 from metering_duck.engine.duckdb import Engine
 from metering_duck.judging.events import Compiler
 from metering_duck.ledger import configs
-from metering_duck.ledger.periods import Period, name_of, utc
+from metering_duck.ledger.periods import Period, name_of
 from metering_duck.ledger.plans import CarriedLevels, Plan, check_readable
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.ledger.stored import question_text, stored_question

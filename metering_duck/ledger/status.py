@@ -9,13 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from metering_duck.contract.times import format_time
+from metering_duck.contract.times import format_time, utc
 from metering_duck.errors import SchemaError, SourceError
 from metering_duck.inputs.source import Source
 from metering_duck.ledger.discovering import times_of
 from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.meterer import Meterer, ledger_source, look_around, patterns_of
-from metering_duck.ledger.periods import utc
 from metering_duck.ledger.plans import history_sha256, visible_files, whole_sha256
 from metering_duck.ledger.runs import has_history
 from metering_duck.ledger.store import StoreEngine

@@ -32,7 +32,10 @@ FOREIGN = ("not a valid DuckDB database", "different DuckDB version", "newer ver
 
 
 class StoreEngine(Engine):
-    """An engine with the file of a ledger attached, whose tables can be named without a prefix."""
+    """An engine with the file of a ledger attached, whose tables can be named without a prefix.
+
+    It is an Engine, and holds none, because whatever takes an Engine is to take it: it adds a method, and changes none.
+    """
 
     def __init__(self, path: Path, *, writes: bool) -> None:
         super().__init__(explain=partial(_failure, path))

@@ -136,18 +136,18 @@ def open_input(
         if periods and table:
             shells[periods.kind] = table.in_shell
         return Opened(
-            engine,
-            source,
-            question,
-            selection,
-            layout,
-            windows,
-            parameters,
-            stamps,
-            remarks,
-            partial(reads_of, whole, needed),
-            shells,
-            history,
+            engine=engine,
+            source=source,
+            question=question,
+            selection=selection,
+            layout=layout,
+            windows=windows,
+            parameters=parameters,
+            stamps=stamps,
+            remarks=remarks,
+            reads=partial(reads_of, whole, needed),
+            shells=shells,
+            history=history,
         )
 
 

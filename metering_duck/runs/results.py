@@ -47,6 +47,9 @@ class Description:
 class Result(Rows):
     """Records or readings, lazy until read; every method below computes what is not computed yet.
 
+    A result is Rows in all public methods, and they all begin with `_rows`. So only that method is another here: it
+    fills the tables first.
+
     Shape:  one row per record (RECORD_SCHEMA) or reading (READING_SCHEMA), in the fixed order of their keys.
     Exact:  quantities are DECIMAL; the same input gives the same bytes in every format (R23).
     Raises: QuantityOverflow (R18), SourceError, Interrupted; RejectedEvents when strict.

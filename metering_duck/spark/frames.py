@@ -49,7 +49,7 @@ class FrameReader:
 
     def read_delta(self, place: str, version: str, wanted: WantedRows) -> Frames:
         """A Delta table at a version, read by the library for Delta on the cluster."""
-        rows = self.session().read.format("delta").option("versionAsOf", version).load(_url(place))
+        rows = self.session().read.format("delta").option("versionAsOf", version).load(hadoop_url(place))
         return _filtered(rows, wanted)
 
     def read_iceberg(self, place: str, snapshot: str, wanted: WantedRows) -> Frames:
@@ -79,10 +79,10 @@ class FrameReader:
 
     def _read_files(self, files: FileSet) -> Any:
         """Parquet files, with columns for the file of each row, and for the Hive partitions in its folders."""
-        _check_files(files)
+        check_file_names(files)
         # Partitions are taken from the paths here: Spark reads those of one tree only, and guesses their types.
         read = self.session().read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
-        rows = read.parquet(*(_url(path) for path in files.paths))
+        rows = read.parquet(*(hadoop_url(path) for path in files.paths))
         check_not_ours(rows.columns, files.name)
         if HIDDEN_COLUMN in rows.columns:
             hint = "rename it, or leave the engine out"
@@ -115,7 +115,7 @@ def _filtered(rows: Any, wanted: WantedRows) -> Frames:
     return Frames(rows, rows)
 
 
-def _check_files(files: FileSet) -> None:
+def check_file_names(files: FileSet) -> None:
     """Refuse paths that Spark reads otherwise: it skips hidden files silently, and takes some marks for a pattern.
 
     Raises: SourceError.
@@ -146,7 +146,7 @@ def check_places(old_times: Iterable[str], columns: Sequence[str], where: str) -
             raise SchemaError(where, name, found="INT96 in a column", expected=expected, hint=hint)
 
 
-def _url(path: str) -> str:
+def hadoop_url(path: str) -> str:
     """A path as the URL by which Hadoop opens it."""
     if not scheme_of(path):
         return f"file://{os.path.abspath(path)}"

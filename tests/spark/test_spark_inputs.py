@@ -22,7 +22,7 @@ from metering_duck.cli.doctor import examine
 from metering_duck.errors import ConfigError, MeteringError, SchemaError, SourceError
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.spark.errors import in_our_words
-from metering_duck.spark.frames import _check_files, _url
+from metering_duck.spark.frames import check_file_names, hadoop_url
 from tests.spark_cluster import BRIEF_JVM
 
 pytestmark = pytest.mark.spark
@@ -252,14 +252,14 @@ def test_files_that_spark_would_pass_over_are_refused(path: str, said: str) -> N
     """Spark leaves out what seems hidden, and takes brackets for a pattern, both without a word."""
     hint = "hint: rename it, or leave the engine out"
     with pytest.raises(SourceError) as raised:
-        _check_files(FileSet((path,)))
+        check_file_names(FileSet((path,)))
     assert f"{path}: found {said}, which Spark reads otherwise; expected a plain name. {hint}" == str(raised.value)
 
 
 def test_a_folder_that_is_no_text_is_refused() -> None:
     """As on one machine, where its bytes are no UTF-8 either."""
     with pytest.raises(SourceError, match=r"tenant=%FF/a\.parquet: found a folder that is no UTF-8; expected a name"):
-        _check_files(FileSet(("/lake/tenant=%FF/a.parquet",), ("tenant",)))
+        check_file_names(FileSet(("/lake/tenant=%FF/a.parquet",), ("tenant",)))
 
 
 def test_a_column_that_spark_has_for_itself_is_refused(session: SparkSession, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_column_that_spark_has_for_itself_is_refused(session: SparkSession, tm
 )
 def test_places_are_what_hadoop_calls_them(path: str, expected: str) -> None:
     """Those of Delta tables, too, wherever the command runs."""
-    assert (expected, f"file://{Path.cwd()}/t") == (_url(path), _url("t"))
+    assert (expected, f"file://{Path.cwd()}/t") == (hadoop_url(path), hadoop_url("t"))
 
 
 @pytest.mark.parametrize(

@@ -166,18 +166,11 @@ class Windows:
             "universe_id": "CAST(NULL AS VARCHAR)",
             "subject": "CAST(NULL AS VARCHAR)",
             "outer_index": "CAST(NULL AS BIGINT)",
-            **self._interval_columns(),
+            **_interval_columns(self),
             "starts": UNBOUNDED,
             "ends": UNBOUNDED,
         }
         return select(listed | bounds, "(VALUES (0)) AS once(n)")
-
-    def _interval_columns(self) -> dict[str, str]:
-        """zone, unit, step and origin of the one calendar."""
-        zone = literal(self.zone)
-        if self.interval is None:
-            return {"zone": zone, **WHOLE}
-        return {"zone": zone, **self.interval.columns(self.interval.origin_sql("$start", zone, self.anchor))}
 
     # --- which window a row is in ----------------------------------------------------------------------------------
 
@@ -259,6 +252,14 @@ def make_windows(
         raise ConfigError("anchor: found one without an interval; expected every beside it. hint: --every P1M")
     local = None if anchor is None else parse_local(anchor, "anchor")
     return Windows(None, None, interval, zone, local, whole, bounds=(first, last), every=every)
+
+
+def _interval_columns(windows: Windows) -> dict[str, str]:
+    """zone, unit, step and origin of the one calendar of windows that no table lists."""
+    zone = literal(windows.zone)
+    if windows.interval is None:
+        return {"zone": zone, **WHOLE}
+    return {"zone": zone, **windows.interval.columns(windows.interval.origin_sql("$start", zone, windows.anchor))}
 
 
 def _check_bounds(start: object, end: object) -> None:

@@ -200,7 +200,7 @@ CALLS: dict[str, Case] = {
         ConfigError,
         "stage: found 'judgd'; expected one of input, named, fields, arrivals, repeated_keys, suspects, "
         "verdicts, accepted, "
-        "matched, projected, plain, respelled, quantified, judged, windowed, counted, observed, unnested, records.",
+        "matched, projected, plain, respelled, quantified, judged, windowed, counted, observed, records.",
     ),
     "an option of windows without one": (
         lambda: compile_sql(CONFIG, every="day"),

@@ -1,6 +1,6 @@
 """Runs in parts: whatever engine brings rows and parts together, and however the rows lie, it is what one machine says.
 
-The engine here is the smallest there can be: lists in this process. Spark is in test_spark.py.
+The engine here is the smallest there can be: lists in this process. Spark is in tests/spark/test_spark.py.
 """
 
 from __future__ import annotations

@@ -341,7 +341,7 @@ def test_what_is_not_run_reads_no_table_whole(iceberg: Catalog) -> None:
     table.append(many.slice(700).rename_columns(names))
     with aggregate("iceberg://lake/usage.many", CONFIG, map={"subject": "customer"}, **FEBRUARY) as result:
         assert "\nLOAD iceberg;\n" in result.sql
-        assert "FROM iceberg_scan(" in result.sql, [l for l in result.sql.splitlines() if "iceberg_scan" in l or "file:" in l]
+        assert "FROM iceberg_scan('file:///" in re.sub(r"\(\s+", "(", result.sql)
         assert 1_000 == result._engine.count("input_spooled")
         assert many.num_rows == result.accounting.read
     expected = [row["quantity"] for row in outcome(many)[0].to_pylist()]

@@ -8,7 +8,7 @@ delta:///lake/events?version=3    delta://s3://bucket/events?timestamp=2024-05-0
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, reduce
@@ -32,11 +32,10 @@ from metering_duck.inputs.lake_snapshot import (
     narrowed_snapshot,
     place_and_number,
     rows_of,
-    texts_of,
 )
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
-from metering_duck.inputs.wanted_rows import Between, WantedRows
+from metering_duck.inputs.wanted_rows import WantedRows
 from metering_duck.statements.quote import literal
 
 # Features of a Delta table that a scan of its files does not have, while a scan of its rows by deltalake has them.
@@ -97,16 +96,9 @@ class DeltaSnapshot:
         mapped = _mapping_mode(self.table) != "none"
         return mapped or bool(BY_ROWS & set(self.table.protocol().reader_features or ()))
 
-    def where(self, texts: Mapping[str, Sequence[str]]) -> DeltaSnapshot:
-        """The table limited to the rows whose text columns have one of the texts."""
-        of_text_columns = texts_of(self.schema, texts)
-        if not of_text_columns:
-            return self
-        return replace(self, wanted=self.wanted.with_texts(of_text_columns))
-
-    def between(self, column: str, bounds: Between) -> DeltaSnapshot:
-        """The table limited to the rows whose column is within the bounds."""
-        return replace(self, wanted=self.wanted.between(column, bounds))
+    def limited(self, wanted: WantedRows) -> DeltaSnapshot:
+        """The table with other wanted rows."""
+        return replace(self, wanted=wanted)
 
     def opened(self) -> tuple[Any, bool]:
         """The wanted rows, and whether they can be scanned again: a dataset of files can, a stream cannot."""

@@ -8,7 +8,7 @@ iceberg://CATALOG/NAMESPACE.TABLE?snapshot=ID    iceberg://CATALOG/NAMESPACE.TAB
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -28,11 +28,10 @@ from metering_duck.inputs.lake_snapshot import (
     narrowed_snapshot,
     place_and_number,
     rows_of,
-    texts_of,
 )
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
-from metering_duck.inputs.wanted_rows import Between, WantedRows
+from metering_duck.inputs.wanted_rows import WantedRows
 from metering_duck.statements.quote import literal
 
 # The name of the snapshot of an Iceberg table to which nothing has been written.
@@ -97,16 +96,9 @@ class IcebergSnapshot:
                 scan = scan.filter(LessThan(column, last.isoformat() + zone))
         return scan
 
-    def where(self, texts: Mapping[str, Sequence[str]]) -> IcebergSnapshot:
-        """The table limited to the rows whose text columns have one of the texts."""
-        of_text_columns = texts_of(self.schema, texts)
-        if not of_text_columns:
-            return self
-        return replace(self, wanted=self.wanted.with_texts(of_text_columns))
-
-    def between(self, column: str, bounds: Between) -> IcebergSnapshot:
-        """The table limited to the rows whose column is within the bounds."""
-        return replace(self, wanted=self.wanted.between(column, bounds))
+    def limited(self, wanted: WantedRows) -> IcebergSnapshot:
+        """The table with other wanted rows."""
+        return replace(self, wanted=wanted)
 
     def opened(self) -> tuple[Any, bool]:
         """The wanted rows as a stream, and that a stream cannot be scanned again."""

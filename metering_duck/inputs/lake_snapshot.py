@@ -68,11 +68,8 @@ class LakeSnapshot(Input, Protocol):
         None where some rows in the files are deleted, or columns have other names in the files.
         """
 
-    def where(self, texts: Mapping[str, Sequence[str]]) -> LakeSnapshot:
-        """The table limited to the rows whose text columns have one of the texts."""
-
-    def between(self, column: str, bounds: Between) -> LakeSnapshot:
-        """The table limited to the rows whose column is within the bounds."""
+    def limited(self, wanted: WantedRows) -> LakeSnapshot:
+        """The table with other wanted rows."""
 
     def opened(self) -> tuple[Any, bool]:
         """The wanted rows as an object that Arrow can stream, and whether it can be scanned more than once."""
@@ -139,7 +136,7 @@ def narrowed_snapshot(found: LakeSnapshot, needed: Needed) -> tuple[Input, TimeP
                 "expected one of the two. hint: leave --time-partition out"
             )
         found = _of_times(found, needed.times, needed.mapping)
-    return found.where(columns_of_tenants(needed, found.schema, found.name)), None
+    return with_texts(found, columns_of_tenants(needed, found.schema, found.name)), None
 
 
 def columns_of_tenants(needed: Needed, schema: pa.Schema, where: str) -> dict[str, Sequence[str]]:
@@ -155,14 +152,19 @@ def columns_of_tenants(needed: Needed, schema: pa.Schema, where: str) -> dict[st
     return found
 
 
-def texts_of(schema: pa.Schema, texts: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """`texts` without the columns of another type than text."""
-    found = {}
+def with_texts(found: LakeSnapshot, texts: Mapping[str, Sequence[str]]) -> LakeSnapshot:
+    """The table limited to the rows whose text columns have one of the texts; columns of other types limit nothing."""
+    of_text_columns = {}
     for column, wanted in texts.items():
-        kind = schema.field(column).type
+        kind = found.schema.field(column).type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            found[column] = wanted
-    return found
+            of_text_columns[column] = wanted
+    return found.limited(found.wanted.with_texts(of_text_columns)) if of_text_columns else found
+
+
+def between(found: LakeSnapshot, column: str, bounds: Between) -> LakeSnapshot:
+    """The table limited to the rows whose column is within the bounds."""
+    return found.limited(found.wanted.between(column, bounds))
 
 
 def _of_times(found: LakeSnapshot, times: NeededTimes, mapping: FieldMap) -> LakeSnapshot:
@@ -178,4 +180,4 @@ def _of_times(found: LakeSnapshot, times: NeededTimes, mapping: FieldMap) -> Lak
             f"time-partition: found {column} ({kind or 'no such column'}) in {found.name}; expected the column of the "
             f"events' times, as a timestamp with a zone. hint: --time-partition {time or 'time'}, or leave it out"
         )
-    return found.between(column, (times.first, times.last))
+    return between(found, column, (times.first, times.last))

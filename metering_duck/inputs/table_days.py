@@ -25,7 +25,7 @@ from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import OF_THIS_MACHINE, Input, Needed, OtherEngine
-from metering_duck.inputs.lake_snapshot import LakeSnapshot, columns_of_tenants, plain_rows
+from metering_duck.inputs.lake_snapshot import LakeSnapshot, between, columns_of_tenants, plain_rows, with_texts
 from metering_duck.inputs.lakes import BY_DAYS, find_snapshot
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
@@ -90,7 +90,9 @@ class TableDays:
         time = needed.mapping.column_of("time", spellings, self.schema.names, self.name)
         time = check_moments(self.schema, time, self.name)
         tenants = columns_of_tenants(needed, self.schema, self.name)
-        return replace(self, time=time, parts=tuple((table.where(tenants), days) for table, days in self.parts)), None
+        return replace(
+            self, time=time, parts=tuple((with_texts(table, tenants), days) for table, days in self.parts)
+        ), None
 
     def in_shell(self) -> InShell:
         """Nothing: a ledger, which alone reads days, prints no script of them."""
@@ -114,7 +116,7 @@ class TableDays:
             if not spans:
                 yield table, self._is_of_sql(table, days)
             for first, last, is_whole in spans:
-                part = table.between(self.time, (first, last))
+                part = between(table, self.time, (first, last))
                 yield part, "" if is_whole else self._is_of_sql(table, days)
 
     def day_sql(self, table: LakeSnapshot) -> str:

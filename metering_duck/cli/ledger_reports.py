@@ -12,7 +12,7 @@ from rich.text import Text
 
 from metering_duck.cli.screen import console, make_grid
 from metering_duck.errors import visible
-from metering_duck.runs.books import counted_noun
+from metering_duck.runs.books import SHOWN_BOOKS, counted_noun
 
 if TYPE_CHECKING:
     from metering_duck.ledger.outcomes import Outcome
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from metering_duck.ledger.verifying import Finding
     from metering_duck.runs.rows import Rows
 
-BOOKS = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
-OUTCOME_COLUMNS = ("period", "status", "run_id", *BOOKS, "readings", "seconds")
-OUTCOME_NUMBERS = ("run_id", *BOOKS, "readings", "seconds")
+OUTCOME_COLUMNS = ("period", "status", "run_id", *SHOWN_BOOKS, "readings", "seconds")
+OUTCOME_NUMBERS = ("run_id", *SHOWN_BOOKS, "readings", "seconds")
 PERIOD_COLUMNS = ("period", "timezone", "status", "run_id", "read", "readings", "rejected", "stale", "because")
 TRACE_ROWS = 50
 # The values of a traced reading that are shown.

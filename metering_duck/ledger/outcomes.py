@@ -10,9 +10,7 @@ from typing import Any
 from metering_duck.errors import RejectedEvents
 from metering_duck.ledger.periods import Period
 from metering_duck.ledger.runs import RunRow
-
-# The books of a run that an outcome shows: read is the sum of the five others (R9).
-SHOWN_BOOKS = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
+from metering_duck.runs.books import SHOWN_BOOKS
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from metering_duck.ledger.plans import CarriedLevels, Plan, check_readable
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.ledger.stored import question_text, stored_question
 from metering_duck.readings.usage import usage_query
-from metering_duck.runs.books import Accounting
+from metering_duck.runs.books import SHOWN_BOOKS, Accounting
 from metering_duck.runs.history import LEVELS_SCHEMA
 from metering_duck.runs.levels import levels_at_end
 from metering_duck.runs.local import LocalReadings, compiler_of
@@ -40,18 +40,7 @@ from metering_duck.version import __version__
 from metering_duck.windows.cutting import make_windows
 from metering_duck.windows.periods import Periods
 
-BOOKS = (
-    "read",
-    "metered",
-    "unmatched",
-    "duplicates",
-    "conflicts",
-    "rejected",
-    "unmatched_entry",
-    "unmatched_filter",
-    "times_cut",
-    "times_naive",
-)
+BOOKS = (*SHOWN_BOOKS, "unmatched_entry", "unmatched_filter", "times_cut", "times_naive")
 
 
 class _Digest(io.BytesIO):

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from metering_duck.runs.opening import Opened
 
 
+# The books as people see them: read is the sum of the five others (R9).
+SHOWN_BOOKS = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
+
+
 @dataclass(frozen=True)
 class Accounting(Mapping[str, int]):
     """What became of every event (R9): read = metered + unmatched + duplicates + conflicts + rejected.

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+import metering_duck
 from metering_duck.contract.schemas import EVENT_SCHEMA
 
 Event = dict[str, Any]
@@ -92,3 +93,9 @@ def written(result: Any, kind: str = "ndjson") -> bytes:
     with result:
         result.write_to(file, kind)
     return file.getvalue()
+
+
+def rolled(readings: Any, **options: Any) -> list[dict[str, Any]]:
+    """The rows of a roll-up."""
+    with metering_duck.rollup(readings, clock=CLOCK, **options) as result:
+        return list(result.to_dicts())

@@ -14,7 +14,7 @@ import metering_duck
 from metering_duck import ConfigError
 from tests.comparing import event, readings_of, worlds_strategy
 from tests.selection import examples
-from tests.worlds import CLOCK, Event, measuring, written
+from tests.worlds import CLOCK, Event, measuring, rolled, written
 
 START, END = "2024-01-31T00:00:00Z", "2024-04-30T22:00:00Z"
 WINDOW = {"start": START, "end": END}
@@ -52,12 +52,6 @@ COARSER = (
     ("month", "quarter"),
     ("day", None),
 )
-
-
-def rolled(readings: Any, **options: Any) -> list[dict[str, Any]]:
-    """The rows of a roll-up."""
-    with metering_duck.rollup(readings, clock=CLOCK, **options) as result:
-        return result.to_dicts()
 
 
 # --- bit for bit -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from metering_duck import ConfigError, QuantityOverflow, SchemaError
 from metering_duck.cli.main import cli
 from metering_duck.contract.schemas import READING_SCHEMA
 from tests.comparing import event, readings_of
-from tests.worlds import CLOCK, measuring
+from tests.worlds import CLOCK, measuring, rolled
 
 COUNTERS = ("sum", "max", "min", "latest", "first", "count", "avg")
 GAUGES = ("time-weighted-avg", "time-weighted-avg-known", "peak-state", "min-state", "final-state", "integral")
@@ -30,12 +30,6 @@ Row = dict[str, Any]
 def days_of(*names: str, events: Sequence[Row] = EVENTS, **options: Any) -> list[Row]:
     """The days' readings of February, as dicts."""
     return readings_of(list(events), measuring(*names), every="day", **MONTH, **options)
-
-
-def rolled(readings: Any, **options: Any) -> list[Row]:
-    """The rows of a roll-up."""
-    with metering_duck.rollup(readings, clock=CLOCK, **options) as result:
-        return result.to_dicts()
 
 
 def refused(readings: Any, kind: type[Exception] = ConfigError, **options: Any) -> str:

@@ -32,7 +32,7 @@ from metering_duck.judging.slots import SlotMeasurement
 from metering_duck.readings.series import Series, Totals
 from metering_duck.runs.local import compiler_of, totals_of
 from metering_duck.runs.opening import Opened
-from metering_duck.statements.layout import shown_name
+from metering_duck.statements.stages import shown_name
 
 
 def explain(config: MeteringConfig, opened: Opened) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metering_duck.calls.page_text import listed, quoted
 from metering_duck.contract.filters import OPERATORS, Filter
-from metering_duck.statements.layout import shown_name
+from metering_duck.statements.stages import shown_name
 
 # Operator → words; {} is the text that is compared with, in quotes, or the number.
 WORDS = {

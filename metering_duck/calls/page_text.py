@@ -10,7 +10,7 @@ import json
 import textwrap
 from collections.abc import Iterable
 
-from metering_duck.statements.layout import shown_name
+from metering_duck.statements.stages import shown_name
 
 # The columns of a page without the mark of a comment before each line.
 WIDTH = 77

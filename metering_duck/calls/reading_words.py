@@ -12,7 +12,7 @@ from metering_duck.contract.definitions import Definition
 from metering_duck.contract.times import Local, format_time
 from metering_duck.readings.series import Series, Totals
 from metering_duck.runs.question import Question
-from metering_duck.statements.layout import shown_name
+from metering_duck.statements.stages import shown_name
 from metering_duck.windows.cutting import Windows
 
 ROUNDINGS = {"half-even": "half to even", "half-up": "half away from zero", "ceiling": "up", "floor": "down"}

@@ -32,10 +32,9 @@ from metering_duck.inputs.fields import (
     reach_conditions,
 )
 from metering_duck.inputs.partitions import TimePartition
-from metering_duck.statements.layout import shown_name
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case, names, select, struct
-from metering_duck.statements.stages import Stage, load_stage
+from metering_duck.statements.stages import Stage, load_stage, shown_name
 
 # The texts of an observation in a bundled record, in the order of sql/observations.sql.
 OBSERVED = ("quantity", "unit", "aggregation", "window_start", "window_end", "value")

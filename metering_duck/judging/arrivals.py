@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, reach_conditions
 from metering_duck.inputs.layout import Layout
-from metering_duck.statements.layout import shown_name
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, names, select
-from metering_duck.statements.stages import Query, Stage, load_stage
+from metering_duck.statements.stages import Query, Stage, load_stage, shown_name
 
 
 @dataclass(frozen=True)

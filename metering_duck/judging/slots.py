@@ -11,8 +11,8 @@ from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.measurements import Measurement, Span
 from metering_duck.decimals.columns import HALF_EVEN, DecimalType
 from metering_duck.errors import ConfigError
-from metering_duck.statements.layout import shown_name
 from metering_duck.statements.quote import literal
+from metering_duck.statements.stages import shown_name
 
 UNIT_COLUMN = "unit"
 

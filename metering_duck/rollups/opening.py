@@ -18,7 +18,6 @@ from metering_duck.rollups.refusals import Checks
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import closed_on_failure, fill_windows
 from metering_duck.runs.question import Question
-from metering_duck.runs.script import script_text
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage, load_stage
@@ -52,6 +51,8 @@ class OpenedReadings:
 
     def script(self, queries: Iterable[Query]) -> str:
         """Queries as one SQL script with this run's values in it."""
+        from metering_duck.runs.script import script_text
+
         shells = {name: in_shell() for name, in_shell in self.shells.items()}
         return script_text(queries, self.parameters, shells)
 

@@ -31,7 +31,6 @@ from metering_duck.judging.arrivals import Selection
 from metering_duck.runs.history import History
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.question import Question
-from metering_duck.runs.script import script_text
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query
 from metering_duck.windows.cutting import Windows
@@ -82,6 +81,8 @@ class Opened:
 
     def script(self, queries: Iterable[Query]) -> str:
         """Queries as one SQL script with this run's values in it."""
+        from metering_duck.runs.script import script_text
+
         shells = {name: in_shell() for name, in_shell in self.shells.items()}
         return script_text(queries, self.parameters, shells, has_history=self.history is not None)
 

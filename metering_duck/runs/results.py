@@ -23,7 +23,6 @@ from metering_duck.runs.books import Accounting, notices_of
 from metering_duck.runs.computing import Computing, Filled
 from metering_duck.runs.opening import Opened
 from metering_duck.runs.rows import Rows
-from metering_duck.runs.script import stage_text
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
 
@@ -128,6 +127,8 @@ class Result(Rows):
 
         Raises: ConfigError for an unknown stage, with the names of all stages.
         """
+        from metering_duck.runs.script import stage_text
+
         return stage_text(self._computing.queries(), name)
 
     def _rows(self) -> Query:

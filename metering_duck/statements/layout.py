@@ -83,14 +83,6 @@ def comment(text: str, indent: str = "") -> str:
     )
 
 
-def shown_name(name: str) -> str:
-    """A name from outside in a comment: on one line, cut where it is long."""
-    plain = " ".join(name.split())
-    if not plain:
-        return '""'
-    return plain if len(plain) <= PIECE else f'"{plain[: PIECE - 1]}…"'
-
-
 def tokens_of(sql: str) -> Iterator[Token]:
     """The tokens of SQL text, white space left out."""
     spaced = False

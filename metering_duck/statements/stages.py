@@ -8,7 +8,7 @@ is there, what it reads and yields, and its parameters; the others are made by j
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -16,6 +16,8 @@ from pathlib import Path
 
 from metering_duck.statements.quote import literal
 
+# How much of a name from outside a comment shows.
+SHOWN_MAX = 80
 _TOKEN = re.compile(r"('(?:[^']|'')*')|(\"(?:[^\"]|\"\")*\")|(--[^\n]*)|\$([a-z_][a-z_0-9]*)")
 
 # What may be between parentheses, with two levels of them inside, as in STRUCT(total DECIMAL(38,18)).
@@ -93,6 +95,14 @@ def over(stage: Stage, relations: Mapping[str, str], name: str | None = None) ->
     return replace(stage, name=name or stage.name, sql=sql)
 
 
+def shown_name(name: str) -> str:
+    """A name from outside in a comment: on one line, cut where it is long."""
+    plain = " ".join(name.split())
+    if not plain:
+        return '""'
+    return plain if len(plain) <= SHOWN_MAX else f'"{plain[: SHOWN_MAX - 1]}…"'
+
+
 def parameter_names(sql: str) -> set[str]:
     """The $names in SQL text, those inside quotes and comments left out."""
     return {match.group(4) for match in _TOKEN.finditer(sql) if match.group(4)}
@@ -138,18 +148,27 @@ def functions() -> dict[str, str]:
 
 def functions_of(sql: str) -> list[str]:
     """The names of ours that SQL calls, those that they call before them."""
-    known = functions()
-    pattern = re.compile(rf"\b({'|'.join(known)})\(")
     found: dict[str, None] = {}
 
-    def add(text: str, within: str = "") -> None:
-        for name in pattern.findall(_TOKEN.sub(_unquoted, text)):
-            if name != within and name not in found:
-                add(known[name], name)
+    def add(names: Iterable[str]) -> None:
+        for name in names:
+            if name not in found:
+                add(_called_by(name))
                 found[name] = None
 
-    add(sql)
+    add(_called_in(sql))
     return list(found)
+
+
+@cache
+def _called_by(name: str) -> list[str]:
+    """The functions of sql/functions.sql that one of them calls."""
+    return [called for called in _called_in(functions()[name]) if called != name]
+
+
+def _called_in(sql: str) -> list[str]:
+    """The functions of sql/functions.sql that SQL calls; what is quoted or a comment calls none."""
+    return re.findall(rf"\b({'|'.join(functions())})\(", _TOKEN.sub(_unquoted, sql))
 
 
 def _unquoted(match: re.Match[str]) -> str:
@@ -175,6 +194,7 @@ def _columns(text: str) -> dict[str, str]:
     return dict(part.split(" ", 1) for part in _COLUMN.findall(text))
 
 
+@cache
 def load_stage(name: str) -> Stage:
     """The stage of the file sql/`name`.sql; its name has no folder in it."""
     body = _HEADER.sub("", load_text(name))

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering_duck.statements.layout import WIDTH, comment, laid_out, shown_name, tokens_of
+from metering_duck.statements.layout import WIDTH, comment, laid_out, tokens_of
 from metering_duck.statements.quote import literal
+from metering_duck.statements.stages import shown_name
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=400)
 

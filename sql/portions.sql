@@ -23,7 +23,7 @@ divided AS (
         END AS remainder
     FROM halves
 ),
-placed AS (
+ordered AS (
     SELECT
         *,
         abs(units) - sum(floor_units) OVER (PARTITION BY row_id) AS left_over,
@@ -35,5 +35,5 @@ SELECT
     window_index,
     (floor_units + CASE WHEN place <= left_over THEN 1 ELSE 0 END) * CASE WHEN units < 0 THEN -1 ELSE 1 END AS part_units,
     part_us < span_us AS is_part
-FROM placed
+FROM ordered
 WHERE window_index IS NOT NULL

@@ -18,12 +18,12 @@ ALL_EXAMPLES = "METERING_DUCK_EXAMPLES"
 
 
 def examples(count: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Try a property on so many examples in CI, on half of them every day, each example a batch of cases.
+    """Try a property on so many examples in CI, on a quarter of them every day, each example a batch of cases.
 
     The first example that Hypothesis makes is the plainest there is, so there are two wherever two are asked for. It is
     not to shrink batches call by call: pytest shows the first row that differs.
     """
-    every_day = min(count, max(2, count // 2))
+    every_day = min(count, max(2, count // 4))
     chosen = count if os.environ.get(ALL_EXAMPLES) == "all" else every_day
     limited = settings(phases=[Phase.explicit, Phase.generate], max_examples=chosen)
 

@@ -14,6 +14,7 @@ FOLDERS = sorted(path.parent for path in (PROJECT / "examples").glob("*/README.m
 SHOWN = [pytest.param(found, marks=pytest.mark.slow) if found.name == "dbt-duckdb" else found for found in FOLDERS]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("folder", SHOWN, ids=lambda folder: folder.name)
 def test_an_example_shows_what_it_says(folder: Path, tmp_path: Path) -> None:
     """Every command of an example runs on the example's own files and shows exactly what its README says."""

@@ -114,6 +114,7 @@ def test_the_compiled_sql_is_the_golden_one(case: Case) -> None:
     assert case.folder.joinpath("compiled.sql").read_text(encoding="utf-8") == case.compiled()
 
 
+@pytest.mark.sampled(3)
 def test_the_golden_sql_gives_what_the_rules_say(case: Case, tmp_path: Path) -> None:
     """The golden text itself, run by a bare DuckDB, gives the oracle's rows."""
     if case.of_a_table:
@@ -123,6 +124,7 @@ def test_the_golden_sql_gives_what_the_rules_say(case: Case, tmp_path: Path) -> 
     assert case.by_the_rules()[1] == case.plain(rows)
 
 
+@pytest.mark.sampled(3)
 def test_the_library_gives_the_expected_rows(case: Case) -> None:
     """The public function writes the expected NDJSON, byte for byte, and the oracle's books balance as its own do."""
     assert case.folder.joinpath("expected.ndjson").read_bytes() == case.written()

@@ -266,6 +266,7 @@ def test_readings_equal_the_oracle(
     expect_readings(events, config, start=START, end=END, group_by=groups, across_workspaces=across_workspaces)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("aggregation", [*AGGREGATIONS, "sum-events", "latest-event"])
 @examples(3)
 @given(events=worlds_strategy(size=30, bad=False))
@@ -333,6 +334,7 @@ def test_rounding_equals_the_oracle(events: list[Event], scale: int, digits: int
 # --- what changes nothing --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @examples(3)
 @given(worlds_strategy(size=12), st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 5))
 def test_order_files_and_threads_change_nothing(events: list[Event], seed: int, threads: int, files: int) -> None:
@@ -350,6 +352,7 @@ def test_order_files_and_threads_change_nothing(events: list[Event], seed: int, 
         )
 
 
+@pytest.mark.slow
 @examples(3)
 @given(worlds_strategy(size=12), st.integers(0, 2**32))
 def test_kinds_of_input_and_partitions_change_nothing(events: list[Event], seed: int) -> None:
@@ -529,7 +532,7 @@ def test_any_text_survives(worlds: list[dict[str, str]], names: tuple[str, str],
 # --- in two steps ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("bundled", [False, True], ids=["flat", "bundled"])
 @examples(2)
 @given(events=worlds_strategy(size=15), config=configs_strategy())

@@ -77,7 +77,7 @@ def arrow(events: list[Event]) -> pa.Table:
     return plain.append_column("properties", pa.array([list(e["properties"].items()) for e in events], kind))
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("kind", ["dicts", "arrow"])
 def test_hostile_text_is_text_everywhere_at_once(text: str, kind: str) -> None:
@@ -104,6 +104,7 @@ def test_hostile_text_is_text_everywhere_at_once(text: str, kind: str) -> None:
     assert [text] * 2 == [json.loads(line)["subject"] for line in buffer.getvalue().splitlines()]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("text", [text for text in HOSTILE if "\0" not in text])
 def test_hostile_names_of_columns_are_names(text: str) -> None:
     """A column of any name can be mapped to a field and taken as a property."""
@@ -122,6 +123,7 @@ def test_hostile_names_of_columns_are_names(text: str) -> None:
     assert [("customer", text, "2.5")] == found
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("text", [text for text in HOSTILE if "\0" not in text])
 def test_hostile_names_of_files_and_partitions_are_names(text: str, tmp_path: Path) -> None:
     """A file name of any text, and a Hive partition value of any text (as Hive writes it), are read as they are."""
@@ -133,6 +135,7 @@ def test_hostile_names_of_files_and_partitions_are_names(text: str, tmp_path: Pa
         assert [text] == [r["workspace_id"] for r in records.to_dicts()]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("text", [text for text in HOSTILE if "\0" not in text])
 def test_compiled_sql_is_one_script_of_the_same_statements(text: str) -> None:
     """However hostile the config, the script has the statements that a harmless config has, and no other."""
@@ -144,6 +147,7 @@ def test_compiled_sql_is_one_script_of_the_same_statements(text: str) -> None:
     assert statements("harmless") == statements(text)
 
 
+@pytest.mark.slow
 @examples(25)
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20))
 def test_any_text_of_any_plane_survives(text: str) -> None:

@@ -77,6 +77,7 @@ def test_what_is_imported_is_required() -> None:
     assert set() == named - required - set(sys.stdlib_module_names) - {"metering_duck"}
 
 
+@pytest.mark.slow
 def test_the_wheel_carries_its_sql_and_its_types(wheel: Path) -> None:
     """Every module, every file of sql/ and py.typed are inside the package, and nothing else is in the wheel."""
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -93,6 +94,7 @@ def test_the_wheel_carries_its_sql_and_its_types(wheel: Path) -> None:
     assert {"metering_duck"} == {name for name in others if not name.endswith(".dist-info")}
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_the_demo_and_aggregates(installed: Path, tmp_path: Path) -> None:
     """From the wheel alone: the code is the wheel's, the demo runs, and its events aggregate."""
     where = run(installed, tmp_path, "-c", "import metering_duck; print(metering_duck.__file__)")

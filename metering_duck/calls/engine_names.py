@@ -5,4 +5,5 @@ Light on purpose: the command line reads it for its help. calls/engines.py opens
 
 from __future__ import annotations
 
-ENGINES = ("duckdb", "spark")
+# The engine of `--engine NAME` → what the help says of it.
+ENGINES = {"duckdb": "this machine", "spark": "a Spark cluster"}

@@ -30,6 +30,7 @@ from metering_duck.inputs.mapping import FieldMap
 from metering_duck.judging.events import Compiler, reject_reasons
 from metering_duck.judging.slots import SlotMeasurement
 from metering_duck.readings.series import Series, Totals
+from metering_duck.runs.books import counted_noun
 from metering_duck.runs.local import compiler_of, totals_of
 from metering_duck.runs.opening import Opened
 from metering_duck.statements.stages import shown_name
@@ -60,7 +61,7 @@ class _Page:
         """The whole page."""
         question, windows = self.opened.question, self.opened.windows
         blocks = ["What is measured, in plain words", self._of_events()]
-        blocks += [self._of_measurement(placed) for placed in self.compiler.placed]
+        blocks += [self._of_measurement(placed) for placed in self.compiler.measured]
         blocks.append(self._left_out())
         if self.totals is not None:
             made = readings_words(question, self.totals, self.rules)
@@ -76,12 +77,12 @@ class _Page:
         source, question = self.opened.source, self.opened.question
         chosen = {"workspace": question.workspaces, "universe": question.universes, "type": source.types}
         told = [f"of the {label} {listed(names)}" for label, names in chosen.items() if names]
-        if question.subjects:
-            told.append(f"readings are made of the subject {listed(question.subjects)}")
         if question.as_of is not None:
             told.append(f"that had entered by {format_time(question.as_of)} {self.rules.name(24)}")
         lines = [wrapped("Events", ", ".join(["every one that is read", *told]))]
         lines += [wrapped(f"  {label}", words) for label, words in self._read_as().items()]
+        if question.subjects:
+            lines.append(wrapped("  subjects", f"readings are made of {listed(question.subjects, 'and')} alone"))
         return "\n".join(lines)
 
     def _read_as(self) -> dict[str, str]:
@@ -137,20 +138,19 @@ class _Page:
         """How a measurement's text becomes a DECIMAL, and what it is multiplied by."""
         measurement, decimal = placed.measurement, placed.slot.decimal
         added = " + ".join(shown_name(name) for name in measurement.source_property)
-        words = (
-            f"{added}, at most {decimal.integer_digits} digits before the point and {decimal.scale} behind it, as a "
-            f"{decimal.sql} {self.rules.name(4, 5)}"
-        )
+        before = f"at most {counted_noun(decimal.integer_digits, 'digit')} before the point"
+        words = f"{added}, {before} and {decimal.scale} behind it, as a {decimal.sql} {self.rules.name(4, 5)}"
         converted = _conversions(measurement)
         if converted:
-            words += f"; {' and '.join(converted)}, rounded once, half to even, to {decimal.scale} digits"
+            digits = counted_noun(decimal.scale, "digit")
+            words += f"; {' and '.join(converted)}, rounded once, half to even, to {digits}"
         return words
 
     def _together(self, placed: SlotMeasurement, series: Series) -> list[str]:
         """The line that says with which other measurements a measurement makes its readings; none where it is alone."""
         paths = [
             other.path
-            for other in self.compiler.placed
+            for other in self.compiler.measured
             if other is not placed and other.slot in series.slots and self._meet(placed, other)
         ]
         if not paths:

@@ -10,7 +10,7 @@ import json
 import textwrap
 from collections.abc import Iterable
 
-from metering_duck.statements.stages import shown_name
+from metering_duck.statements.stages import SHOWN_MAX
 
 # The columns of a page without the mark of a comment before each line.
 WIDTH = 77
@@ -48,9 +48,8 @@ def quoted(text: str) -> str:
 
 
 def named(name: str) -> str:
-    """A unit in quotes, cut where it is long."""
-    shown = shown_name(name)
-    return shown if shown.startswith('"') else f'"{shown}"'
+    """A unit in quotes, on one line, cut where it is long."""
+    return quoted(name if len(name) <= SHOWN_MAX else f"{name[: SHOWN_MAX - 1]}…")
 
 
 def listed(texts: Iterable[str], word: str = "or") -> str:

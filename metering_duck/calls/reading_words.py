@@ -11,6 +11,7 @@ from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.definitions import Definition
 from metering_duck.contract.times import Local, format_time
 from metering_duck.readings.series import Series, Totals
+from metering_duck.runs.books import counted_noun
 from metering_duck.runs.question import Question
 from metering_duck.statements.stages import shown_name
 from metering_duck.windows.cutting import Windows
@@ -67,7 +68,7 @@ def rounded_words(totals: Totals, series: Series, rules: NamedRules) -> str:
         return words
     inner = totals.inner_of(series)
     scale = inner.rounding(inner.series[0]).scale
-    return f"each inner value to {scale} digits behind the point, half to even; then the result {words}"
+    return f"each inner value to {counted_noun(scale, 'digit')} behind the point, half to even; then the result {words}"
 
 
 def _result_rounded(totals: Totals, series: Series, rules: NamedRules) -> str:
@@ -78,11 +79,11 @@ def _result_rounded(totals: Totals, series: Series, rules: NamedRules) -> str:
         return "not at all: it is a whole number"
     if rounding.digits is not None:
         if _is_quotient(series.aggregation):
-            return f"to {rounding.digits} significant digits, half to even {rules.name(16)}"
+            return f"to {counted_noun(rounding.digits, 'significant digit')}, half to even {rules.name(16)}"
         return "not at all: only what is divided has significant digits"
     if rounding.scale < 0:
         return f"to a multiple of 1{'0' * -rounding.scale}, {mode} {rules.name(16)}"
-    return f"to {rounding.scale} digits behind the point, {mode} {rules.name(16)}"
+    return f"to {counted_noun(rounding.scale, 'digit')} behind the point, {mode} {rules.name(16)}"
 
 
 def _is_quotient(aggregation: Aggregation) -> bool:
@@ -150,7 +151,7 @@ def _found_in(totals: Totals) -> str:
     if any(not (a.is_gauge or a.prorated) for a in aggregations):
         found.append("a record")
     if any(a.is_gauge for a in aggregations):
-        found.append("a level, set in it or carried into it")
+        found.append("a level (set in it or carried into it)")
     if any(a.prorated for a in aggregations):
         found.append("a part of a span")
     return joined(found, "or")

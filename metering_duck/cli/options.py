@@ -107,9 +107,9 @@ MACHINE = options(
 CLUSTER = options(
     click.option(
         "--engine",
-        type=click.Choice(ENGINES),
+        type=click.Choice(list(ENGINES)),
         default="duckdb",
-        help="What computes: this machine, or Spark.",
+        help=f"What computes: {', or '.join(ENGINES.values())}.",
     ),
     click.option("--master", metavar="URL", help="With --engine spark: spark://HOST:7077, local[*] or sc://HOST."),
 )

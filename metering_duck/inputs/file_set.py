@@ -10,6 +10,7 @@ from metering_duck.engine.remote import shown
 from metering_duck.errors import first_few
 from metering_duck.inputs.fields import FILE_COLUMN
 from metering_duck.inputs.file_sizes import size_of
+from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.partitions import TimePartition, paths_of_texts, paths_of_times
 from metering_duck.statements.quote import literal, path_list
 
@@ -18,12 +19,14 @@ from metering_duck.statements.quote import literal, path_list
 class FileSet:
     """Files of one format.
 
-    `keys` are the Hive partition columns in their paths; `label` is what messages call standard input.
+    `keys` are the Hive partition columns in their paths; `label` is what messages call standard input. `copies` are
+    those of the files that were made by this run, of a pipe or a frame, and are removed when it ends.
     """
 
     paths: tuple[str, ...]
     keys: tuple[str, ...] = ()
     label: str = ""
+    copies: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -40,6 +43,10 @@ class FileSet:
         hive = "hive_partitioning = true, hive_types_autocast = false" if self.keys else "hive_partitioning = false"
         given = ", ".join(f"{name} = {value}" for name, value in options.items())
         return f"{function}({path_list(self.paths)}, {given}, {hive}, filename = {literal(FILE_COLUMN)})"
+
+    def in_shell(self) -> InShell:
+        """The DuckDB shell reads the same files."""
+        return InShell(copies=self.copies)
 
     def sizes(self) -> list[int]:
         """The bytes of each file."""

@@ -34,18 +34,18 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Input:
 
     Raises: SourceError where there are no files, a file cannot be read, or files are of several formats.
     """
-    paths = tuple(dict.fromkeys(path for pattern in patterns for path in _files_of(pattern, scratch)))
+    copies = {pattern: os.path.abspath(_spool(pattern, scratch)) for pattern in patterns if _is_spooled(pattern)}
+    found = [[copies[pattern]] if pattern in copies else _files_of(pattern) for pattern in patterns]
+    paths = tuple(dict.fromkeys(path for files in found for path in files))
     format = _one_format(paths)
     keys = partition_keys(paths) if format.has_partitions else ()
-    pipes = [pattern for pattern in patterns if _is_spooled(pattern)]
-    label = "standard input" if pipes == [STANDARD_INPUT] and len(paths) == 1 else ""
-    return format.opened(FileSet(paths, keys, label))
+    label = "standard input" if list(copies) == [STANDARD_INPUT] and len(paths) == 1 else ""
+    return format.opened(FileSet(paths, keys, label, tuple(copies.values())))
 
 
-def _files_of(pattern: str, scratch: Path) -> list[str]:
-    """The files that a pattern names; a pipe is copied into one file first."""
-    found = [_spool(pattern, scratch)] if _is_spooled(pattern) else expand(pattern)
-    return [path if scheme_of(path) else os.path.abspath(path) for path in found]
+def _files_of(pattern: str) -> list[str]:
+    """The files that a pattern names, each by its whole path."""
+    return [path if scheme_of(path) else os.path.abspath(path) for path in expand(pattern)]
 
 
 def _one_format(paths: Sequence[str]) -> FileFormat:

@@ -125,7 +125,7 @@ def _find_rows(given: Any, scratch: Path) -> Input:
     if library == "polars" and kind == "LazyFrame":
         path = scratch / "lazyframe.parquet"
         given.sink_parquet(path)
-        return ParquetFiles(FileSet((str(path),)))
+        return ParquetFiles(FileSet((str(path),), copies=(str(path),)))
     table = _table_of(given, library)
     if table is not None:
         return GivenTable(table, name, rereadable=True)

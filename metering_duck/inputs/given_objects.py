@@ -45,8 +45,10 @@ class GivenObjects:
 
     def in_shell(self) -> InShell:
         """Few objects stand in the script; of more the reader has to make a table."""
-        if not 0 < self.table.num_rows <= IN_SCRIPT or self.table.nbytes > IN_SCRIPT_BYTES:
-            return InShell(kind="lines", rows="the objects that were given, as JSON text in the column line")
+        if self.table.num_rows > IN_SCRIPT or self.table.nbytes > IN_SCRIPT_BYTES:
+            return InShell(kind="lines", rows="as JSON text in the column line, the objects")
+        if not self.table.num_rows:
+            return InShell(relation="(SELECT '' AS line WHERE false)")
         values = ", ".join(f"({literal(line)})" for line in self.table.column("line").to_pylist())
         return InShell(relation=f"(VALUES {values}) AS given(line)")
 

@@ -49,7 +49,7 @@ class GivenTable:
         """By the SQL for the same rows, if there is any; otherwise the reader has to make a table of them."""
         if self.shell_sql:
             return InShell(relation=self.shell_sql)
-        return InShell(kind="rows" if self.rereadable else "spooled", rows="the rows that were given")
+        return InShell(kind="rows" if self.rereadable else "spooled", rows="the rows")
 
     def file_sizes(self) -> list[int]:
         """No number: the table is in memory."""

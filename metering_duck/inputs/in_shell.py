@@ -19,17 +19,19 @@ class InShell:
     """How a shell reads an input: the statements to run `first`, and the `relation` that takes the place of our table.
 
     Without a `relation` the name of our table stays in the script. Where the shell cannot have that table, `kind` is
-    its kind, and `rows` says which rows the reader has to put into it.
+    its kind, and `rows` says which rows the reader has to put into it. `copies` are files that the relation reads and
+    that are removed when the run ends.
     """
 
     first: str = ""
     relation: str = ""
     kind: str = ""
     rows: str = ""
+    copies: tuple[str, ...] = ()
 
     def needed(self, name: str) -> str:
-        """The table that the reader has to make, and its rows; "" where there is none."""
-        return f"{name}_{self.kind}, {self.rows}" if self.rows else ""
+        """The table that the reader has to make for the input of this name, and its rows; "" where there is none."""
+        return f"{name}_{self.kind}, {self.rows} that were given as {name}" if self.rows else ""
 
     def instead(self, name: str, sql: str) -> str:
         """SQL in which the relation takes the place of our table for the input of this name."""

@@ -282,9 +282,10 @@ class Layout:
         required |= {"event_id": "source-event", "unit": "unit"} if self.is_records else {"type": "type"}
         return {name: lacking for name, lacking in required.items() if not self.is_present(name)}
 
-    def _field_faults(self, required: Mapping[str, str]) -> list[Fault]:
+    def field_faults(self) -> list[Fault]:
         """The faults that are found once each field has one name."""
-        faults = [Fault(f"coalesce({name}, '') = ''", f"{lacking}-missing", name) for name, lacking in required.items()]
+        required = self._required.items()
+        faults = [Fault(f"coalesce({name}, '') = ''", f"{lacking}-missing", name) for name, lacking in required]
         if not self.time.is_ordinary:
             faults += [
                 Fault("NOT time_given", "time-missing", "time_text"),
@@ -302,7 +303,7 @@ class Layout:
     def _fields_sql(self, source: str) -> str:
         """The stage `fields`: why a row cannot be used, whether it has a key, and its content as one canonical text."""
         required = self._required
-        faults = self._field_faults(required)
+        faults = self.field_faults()
         keyless = [f"early_reason = {literal(fault.reason)}" for fault in self.keyless]
         keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id") if name in required]
         content = {"type": "type", "subject": "subject", "time": "coalesce(time_text(recorded_at), time_text)"}
@@ -323,6 +324,6 @@ class Layout:
 
 def unusable_reasons(layout: Layout) -> set[str]:
     """The reasons for which the stage `fields` may find that a row cannot be used."""
-    faults = [*layout.keyless, *layout.faults, *layout._field_faults(layout._required)]
+    faults = [*layout.keyless, *layout.faults, *layout.field_faults()]
     generated = {"id-missing"} if layout.generates_ids else set()
     return {fault.reason for fault in faults} - generated

@@ -64,7 +64,7 @@ class ParquetFiles:
 
     def in_shell(self) -> InShell:
         """A shell reads the files as they are."""
-        return InShell()
+        return self.files.in_shell()
 
     def file_sizes(self) -> list[int]:
         """The bytes of each file."""

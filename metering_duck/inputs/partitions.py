@@ -95,7 +95,7 @@ def not_partitioned(where: str, keys: Sequence[str], column: str) -> ConfigError
     """The error for an input that has no partitions of the column."""
     found = f"the partitions {', '.join(keys)}" if keys else "no partitions"
     return ConfigError(
-        f"time-partition: found {found} in {where}; expected folders {column}=DATE. "
+        f"time-partition: found {found} in {where}; expected CSV or Parquet files in folders {column}=DATE. "
         "hint: leave it out to read every file"
     )
 

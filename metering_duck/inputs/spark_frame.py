@@ -42,7 +42,7 @@ class SparkFrame:
 
     def in_shell(self) -> InShell:
         """A shell does not have the rows: the reader has to make a table of them."""
-        return InShell(kind="rows", rows="the rows that were given")
+        return InShell(kind="rows", rows="the rows")
 
     def file_sizes(self) -> list[int]:
         """No number: only Spark knows the files behind a DataFrame."""

@@ -41,7 +41,7 @@ class Compiler:
     group_by: tuple[str, ...] = ()
 
     @cached_property
-    def placed(self) -> list[SlotMeasurement]:
+    def measured(self) -> list[SlotMeasurement]:
         """The measurements in their slots."""
         placed = place(self.config, self.aggregation)
         filtered = {p.slot for p in placed if p.measurement.filter}
@@ -64,7 +64,7 @@ class Compiler:
     @cached_property
     def slots(self) -> list[Slot]:
         """The slots, in their order."""
-        return sorted({p.slot for p in self.placed}, key=lambda slot: slot.index)
+        return sorted({p.slot for p in self.measured}, key=lambda slot: slot.index)
 
     @cached_property
     def properties(self) -> list[str]:
@@ -108,14 +108,14 @@ class Compiler:
                 self._projected_sql(),
                 self._legend,
             ),
-            *quantified_stages(self._parsed),
+            *quantified_stages(self.parsed),
             *self.converted,
             Stage("judged", "an event is metered, unmatched or rejected as a whole (R3, R9)", self._judged_sql()),
         ]
 
     @cached_property
     def _legend(self) -> tuple[str, ...]:
-        return slots_legend(self.placed)
+        return slots_legend(self.measured)
 
     def _matched_sql(self) -> str:
         whens = [(entry_condition_sql(entry), str(number)) for number, entry in enumerate(self.config.entries)]
@@ -124,7 +124,7 @@ class Compiler:
     def _projected_sql(self) -> str:
         columns = {}
         for slot in self.slots:
-            here = [(self._applies_sql(p), p) for p in self.placed if p.slot == slot]
+            here = [(self._applies_sql(p), p) for p in self.measured if p.slot == slot]
             columns[f"a_{slot.index}"] = " OR ".join(f"({applies})" for applies, _ in here)
             for n, text in enumerate(slot.column_numbers):
                 found = [(applies, self.property_sql(p.measurement.source_property[n])) for applies, p in here]
@@ -132,7 +132,7 @@ class Compiler:
                 if self._is_number(slot, n):
                     numbers = [(applies, self._number_sql(p.measurement.source_property[n])) for applies, p in here]
                     columns[f"number_of_{text}"] = case(numbers)
-        for one in self._parsed:
+        for one in self.parsed:
             if one.takers:
                 columns[one.text] = case({" OR ".join(when for _, when in one.takers): one.source})
         columns["dimensions"] = self._dimensions_sql()
@@ -140,7 +140,7 @@ class Compiler:
 
     def _sources(self, slot: Slot, place: int) -> set[str]:
         """The properties that a slot's text comes from, one for each entry at most."""
-        return {p.measurement.source_property[place] for p in self.placed if p.slot == slot}
+        return {p.measurement.source_property[place] for p in self.measured if p.slot == slot}
 
     def _is_number(self, slot: Slot, place: int) -> bool:
         """Whether the input has exact numbers there, of a type whose every value fits."""
@@ -151,7 +151,7 @@ class Compiler:
         )
 
     @cached_property
-    def _parsed(self) -> list[Parsed]:
+    def parsed(self) -> list[Parsed]:
         """What is parsed: each slot's texts, but what several take from one property as one DECIMAL only once."""
         alone: list[Parsed] = []
         together: dict[tuple[str, DecimalType], list[tuple[str, Slot]]] = {}
@@ -212,7 +212,7 @@ class Compiler:
 
     def _judged_sql(self) -> str:
         faults = []
-        for n, p in enumerate(self.placed):
+        for n, p in enumerate(self.measured):
             index = p.slot.index
             missing = f"(v_{index} IS NULL OR start_{index} IS NULL)" if p.slot.span else f"v_{index} IS NULL"
             faults.append((f"entry = {p.entry} AND a_{index} AND {missing}", str(n)))
@@ -227,14 +227,14 @@ class Compiler:
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected event: who it was, which measurement, the offending text, and why (R3)."""
-        return rejects_query(self.judged(repeated=repeated), fault_columns(self.placed, self.property_sql))
+        return rejects_query(self.judged(repeated=repeated), fault_columns(self.measured, self.property_sql))
 
 
 def reject_reasons(compiler: Compiler) -> set[str]:
     """The reasons for which an event may be rejected, as this config and this input have them."""
-    measured = [fault for placed in compiler.placed for fault in faults_of(placed, compiler.property_sql)]
+    measured = [fault for placed in compiler.measured for fault in faults_of(placed, compiler.property_sql)]
     found = {fault.reason for fault in measured if fault.reason} | {NO_TEXT}
-    if not all(parsed.number for parsed in compiler._parsed):
+    if not all(parsed.number for parsed in compiler.parsed):
         found.update(OF_TEXTS)
     if not all(slot.is_plain or slot.counts_texts for slot in compiler.slots):
         found.add(TOO_LARGE)

@@ -112,7 +112,7 @@ class RecordCompiler:
                 self._projected_sql(),
                 self._legend,
             ),
-            *quantified_stages(self._parsed),
+            *quantified_stages(self.parsed),
             Stage("judged", "a record is metered or rejected (R9)", self._judged_sql()),
         ]
 
@@ -142,7 +142,7 @@ class RecordCompiler:
         ]
 
     @property
-    def _parsed(self) -> list[Parsed]:
+    def parsed(self) -> list[Parsed]:
         return [Parsed(f"q_{slot.index}", f"v_{slot.index}", slot.decimal) for slot in self.slots]
 
     def _projected_sql(self) -> str:

@@ -37,9 +37,9 @@ def records_query(compiler: Compiler, *, repeated: bool, bundled: bool) -> Query
 def _observations_sql(compiler: Compiler) -> str:
     """What an event measured, in the order of its entry."""
     decimal = _record_decimal(compiler.slots)
-    identities = measurement_identities(compiler.placed)
+    identities = measurement_identities(compiler.measured)
     by_entry: dict[str, list[str]] = {}
-    for placed in compiler.placed:
+    for placed in compiler.measured:
         observation = _observation_sql(placed, decimal, identities[placed.path])
         by_entry.setdefault(str(placed.entry), []).append(observation)
     lists = [(entry, f"[{', '.join(observations)}]") for entry, observations in by_entry.items()]

@@ -31,7 +31,7 @@ class Parsed:
 
 def quantified_stages(parsed: Sequence[Parsed]) -> list[Stage]:
     """Plain digits that fit are cast; other spellings are first written plainly; the rest is NULL."""
-    why = "each quantity's text as a DECIMAL, exactly or not at all (R4, R5): first the texts of plain digits"
+    why = _why(parsed)
     taken = {column: case({when: one.value}) for one in parsed for column, when in one.takers}
     name = "parsed_once" if taken else "quantified"
     plain = select({one.value: _plain_sql(one) for one in parsed}, "projected", star="*")
@@ -41,6 +41,15 @@ def quantified_stages(parsed: Sequence[Parsed]) -> list[Stage]:
         why = "the quantity of a property that several measurements take, for each of them where it applies"
         stages.append(Stage("quantified", why, select(taken, name, star="*")))
     return stages
+
+
+def _why(parsed: Sequence[Parsed]) -> str:
+    """Why quantities are looked at, by what the input has: texts, numbers, or neither."""
+    if not parsed:
+        return "no text is a quantity: what is measured is which texts there are"
+    if all(one.number for one in parsed):
+        return "each quantity as a DECIMAL: the input has exact numbers, and each of them fits (R5)"
+    return "each quantity's text as a DECIMAL, exactly or not at all (R4, R5): first the texts of plain digits"
 
 
 def _respelled_stages(plain: str, texts: Sequence[Parsed], why: str, name: str) -> list[Stage]:

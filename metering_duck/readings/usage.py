@@ -24,7 +24,7 @@ def usage_query(compiler: Compiler, totals: Totals, judged: Sequence[Stage]) -> 
 
 
 def _rows_sql(compiler: Compiler, totals: Totals, slot: Slot) -> str:
-    paths = [(str(placed.entry), literal(placed.path)) for placed in compiler.placed if placed.slot == slot]
+    paths = [(str(placed.entry), literal(placed.path)) for placed in compiler.measured if placed.slot == slot]
     text = slot.text_sql if slot.counts_texts else "CAST(NULL AS VARCHAR)"
     series = next(series for series in totals.series if slot in series.slots)
     columns = {

@@ -49,6 +49,11 @@ def rules_stage() -> Stage:
 
 def _rule_sql(definition: Definition) -> str:
     (state,) = definition.keeps
+    if state not in COMBINES:
+        raise ValueError(
+            f"{definition.name}: found the state {state}, which has no rule to combine by; expected one of "
+            f"{', '.join(COMBINES)}. hint: a row of COMBINES, or a refusal"
+        )
     divided_by, divisor = "number", "CAST(NULL AS BIGINT)"
     if definition.divided_by is None:
         divisor = "1"

@@ -69,19 +69,27 @@ def script_text(
     statements = [statement for query in before for statement in writer.statements(query)]
     statements += writer.statements(last, is_last=True)
     needed = [text for name, shell in shells.items() if (text := shell.needed(name))]
-    said = comment(f"Made by metering-duck. {_where_it_runs(needed, has_history=has_history)} {RUNS}")
+    copies = [path for shell in shells.values() for path in shell.copies]
+    where = _where_it_runs(needed, copies, has_history=has_history)
+    said = comment(f"Made by metering-duck. {where} {RUNS}")
     first = dict.fromkeys(shell.first for shell in shells.values() if shell.first)
     opening = "\n".join([said, *first, "SET TimeZone = 'UTC';"])
     return "\n\n".join([opening, "\n".join(_macros("\n".join(statements))), *statements]) + "\n"
 
 
-def _where_it_runs(needed: Sequence[str], *, has_history: bool) -> str:
-    """A sentence on where the script runs: which tables the reader has to make before."""
+def _where_it_runs(needed: Sequence[str], copies: Sequence[str], *, has_history: bool) -> str:
+    """Sentences on where the script runs: which tables the reader has to make before, and which files to replace."""
     if has_history:
         needed = [*needed, "what the ledger knew: entered, repeated_keys and levels_before"]
-    if not needed:
-        return "Runs as it stands in the DuckDB shell."
-    return f"Runs in the DuckDB shell where there are the tables that it reads: {'; '.join(needed)}."
+    sentences = []
+    if needed:
+        sentences.append(f"Runs in the DuckDB shell where there are the tables that it reads: {'; '.join(needed)}.")
+    if copies:
+        sentences.append(
+            f"Reads {', '.join(copies)}, which the run made of its input and removes when it ends: save the input to a "
+            "file of the same format, and write its path in place of this one."
+        )
+    return " ".join(sentences) or "Runs as it stands in the DuckDB shell."
 
 
 def stage_text(queries: Sequence[Query], name: str) -> str:

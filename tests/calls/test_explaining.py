@@ -233,8 +233,8 @@ def test_a_partition_by_time(tmp_path: Path) -> None:
     ("measurement", "options", "expected"),
     [
         ({"aggregation": "sum"}, {}, "has a record (R10)"),
-        ({"aggregation": "peak-state"}, {}, "has a level, set in it or carried into it (R10)"),
-        ({"aggregation": "max-of-peak-state", "innerWindow": "day"}, {}, "has a level, set in it or carried into it"),
+        ({"aggregation": "peak-state"}, {}, "has a level (set in it or carried into it) (R10)"),
+        ({"aggregation": "max-of-peak-state", "innerWindow": "day"}, {}, "has a level (set in it or carried into it)"),
         ({"aggregation": "sum", "span": {"end": "to"}, "proration": "by-time"}, {}, "has a part of a span (R10)"),
         ({"aggregation": "sum"}, {"fill": "zero"}, "that has a record at any time; 0 where there is none (R10)"),
         (
@@ -356,8 +356,8 @@ def test_no_line_is_long(name: str) -> None:
 
 
 def test_a_unit_of_two_lines() -> None:
-    """A unit that has two lines stands on one."""
-    assert '\nmeasurements[0]: q, in "two lines"\n' in explain(measuring(unit="two\nlines"))
+    """A unit that has two lines stands on one, apart from a unit of the same words on one line."""
+    assert '\nmeasurements[0]: q, in "two\\nlines"\n' in explain(measuring(unit="two\nlines"))
 
 
 # --- where the page stands -------------------------------------------------------------------------------------------

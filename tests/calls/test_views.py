@@ -86,6 +86,7 @@ def test_every_event_is_in_events_once(con: duckdb.DuckDBPyConnection, files: st
     assert OUTCOME_SCHEMA.names == con.sql("FROM events").columns
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("made", ["table", "view", "query"])
 def test_a_relation_of_the_connection_is_an_input(con: duckdb.DuckDBPyConnection, files: str, made: str) -> None:
     """Read once, when it is registered: rows that are added later are not seen."""

@@ -98,6 +98,7 @@ def test_ctrl_c_while_rows_are_written_leaves_no_file(large: Path, folder: Path)
     assert seconds < 1.5
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_the_run_quietly(folder: Path) -> None:
     """`metering-duck meter … | head` shows what was asked for, no traceback, and does not go on for ever."""
     write_many(folder / "many.parquet", 200_000)

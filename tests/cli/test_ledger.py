@@ -107,6 +107,7 @@ def test_the_readings_are_the_bytes_of_aggregate_and_of_their_digest() -> None:
     assert hashlib.sha256(exported.encode()).hexdigest() == first["readings_sha256"]
 
 
+@pytest.mark.slow
 def test_finance_restates_a_month() -> None:
     """A late file: status names the closed month, restate says old, new and delta and why, booked once it counts."""
     backfilled()

@@ -164,7 +164,7 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"), CASES, ids=lambda case: case if isinstance(case, str) else ", ".join(case) or "plain"
 )
@@ -193,6 +193,7 @@ def test_no_events_make_no_readings(in_parts: Any) -> None:
     assert answers(events, CONFIGS["counters"]) == in_parts(Lists(events, 1), CONFIGS["counters"])
 
 
+@pytest.mark.slow
 def test_subjects_have_their_own_periods(in_parts: Any) -> None:
     """Tasks are told the windows; subjects without one are counted and noticed."""
     subscriptions = pa.table(
@@ -218,6 +219,7 @@ def test_what_is_not_needed_is_not_done(in_parts: Any) -> None:
     assert {"promised": ["counted", "readings", "close"], "compared": compared} == steps
 
 
+@pytest.mark.slow
 def test_counters_of_a_giant_are_counted_where_its_rows_lie(in_parts: Any) -> None:
     """Of a subject with half of all events, one task gets a row from each other, not its events (R20)."""
     sizes: dict[str, int] = {}
@@ -236,6 +238,7 @@ def test_counters_of_a_giant_are_counted_where_its_rows_lie(in_parts: Any) -> No
     assert sizes["counted"] < 150
 
 
+@pytest.mark.slow
 def test_keys_are_compared_without_the_other_columns(in_parts: Any) -> None:
     """To find repeated keys, only the columns of keys are read, and when events entered."""
     read: dict[str, list[str]] = {}
@@ -267,6 +270,7 @@ def test_what_a_task_finds_is_raised_here(in_parts: Any) -> None:
     assert said[0] == said[1]
 
 
+@pytest.mark.slow
 def test_a_result_that_is_asked_again_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """After an interruption while parts were coming, the books are those of one reading."""
 

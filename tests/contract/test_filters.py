@@ -140,7 +140,7 @@ HUGE = ["1e9223372036854775807", "-.1e99999999999999999999", "1.5e-9223372036854
 NOT_NUMBERS = ["", "1_000", " 7", "NaN", "inf", "1e", ".", "0x10", "١", "1.5\n"]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", ["gt", "gte", "lt", "lte"])
 def test_numbers_are_compared_exactly(operator: str) -> None:
     """Any two numbers compare as their exact values do, however they are spelled; what is no number never passes."""
@@ -225,6 +225,7 @@ filters = st.recursive(
 bags = st.dictionaries(st.sampled_from(PROPERTIES), texts)
 
 
+@pytest.mark.slow
 @examples(10)
 @given(
     st.lists(filters, min_size=1, max_size=6),

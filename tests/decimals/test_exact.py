@@ -358,6 +358,7 @@ def test_averages_over_the_whole_range_equal_the_oracle(levels: list[tuple[Decim
     expect(events, measuring("time-weighted-avg", "min-state"), start=CENTURIES[0], end=CENTURIES[1])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("precision", "scale", "quantities"),
     [
@@ -433,6 +434,7 @@ def test_a_result_scale_without_room_is_an_error(aggregation: str) -> None:
         result.to_arrow()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("scale", [0, 1, 2, 6, 17, 18, 19, 30])
 def test_a_scale_rounds_once_and_keeps_the_exact_value(scale: int) -> None:
     """Any scale rounds half to even, on both sides of zero, with the exact value beside it (R16, R20)."""

@@ -33,6 +33,8 @@ from metering_duck.engine.httpfs import CHOICE, SETTINGS, s3_options, why_fsspec
 from metering_duck.engine.remote import expand_url
 from tests.lake_server import SECRET
 
+pytestmark = pytest.mark.slow
+
 HAS_HTTPFS = can_load("httpfs")
 WITHOUT = f"{missing('httpfs')}: only fsspec is proven here"
 NEEDS_HTTPFS = pytest.mark.skipif(not HAS_HTTPFS, reason=WITHOUT)

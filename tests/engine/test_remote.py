@@ -23,6 +23,8 @@ from tests import worlds
 from tests.lake_server import SECRET
 from tests.worlds import CLOCK
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
 FEBRUARY_2 = {"start": "2024-02-02", "end": "2024-02-03"}
 

@@ -197,20 +197,20 @@ PARTITIONS: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
     "no file": (
         lambda: [ONE],
         ConfigError,
-        "time-partition: found no partitions in a list of objects; expected folders date=DATE. hint: leave it out to "
-        "read every file",
+        "time-partition: found no partitions in a list of objects; expected CSV or Parquet files in "
+        "folders date=DATE. hint: leave it out to read every file",
     ),
     "no folder": (
         lambda: part("."),
         ConfigError,
-        f"time-partition: found no partitions in {HERE}/a.csv; expected folders date=DATE. hint: leave it out to "
-        "read every file",
+        f"time-partition: found no partitions in {HERE}/a.csv; expected CSV or Parquet files in "
+        "folders date=DATE. hint: leave it out to read every file",
     ),
     "other folders": (
         lambda: part("day=2024-01-01/region=eu"),
         ConfigError,
-        f"time-partition: found the partitions day, region in {HERE}/day=2024-01-01/region=eu/a.csv; expected folders "
-        "date=DATE. hint: leave it out to read every file",
+        f"time-partition: found the partitions day, region in {HERE}/day=2024-01-01/region=eu/a.csv; expected CSV "
+        "or Parquet files in folders date=DATE. hint: leave it out to read every file",
     ),
     "no date": (
         lambda: part("date=20240101"),

@@ -134,6 +134,7 @@ def test_json_values_of_every_kind_become_texts(tmp_path: Path) -> None:
     assert [wanted] == dimensions(written(tmp_path, "e.ndjson", one_object(properties)))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("properties", "fault"),
     [

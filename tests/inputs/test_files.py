@@ -254,6 +254,7 @@ PROPERTIES: dict[str, tuple[pa.DataType, Any]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("first", "then"), list(itertools.permutations(PROPERTIES, 2)))
 def test_files_whose_properties_differ_in_kind_lose_nothing(first: str, then: str, tmp_path: Path) -> None:
     """A MAP, then a STRUCT, then JSON; integers, then texts; a new property: each exact, or refused by name."""
@@ -303,6 +304,7 @@ def test_any_file_name_is_a_name(suffix: str, tmp_path: Path) -> None:
     assert (len(paths), {str(path) for path in paths} if suffix != "arrow" else {None}) == found
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", FILE_NAMES)
 def test_any_file_name_can_be_given_alone(name: str, tmp_path: Path) -> None:
     """A name that looks like a glob, an option or SQL is first of all the file of that name."""

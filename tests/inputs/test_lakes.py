@@ -117,6 +117,7 @@ def test_a_delta_table_gives_what_parquet_gives_at_each_version(delta: Path, ver
     assert outcome(tmp_path / "events.parquet") == outcome(f"delta://{delta}?version={version}")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_an_iceberg_table_gives_what_parquet_gives_at_each_snapshot(iceberg: Catalog, number: int) -> None:
     """Readings and books, byte for byte, with duplicates and after a deletion."""
@@ -302,6 +303,7 @@ def in_a_shell(script: str, **tables: pa.Table) -> list[tuple[Any, ...]]:
         return connection.fetchall()
 
 
+@pytest.mark.slow
 def test_the_sql_of_a_table_runs_as_it_stands(delta: Path, iceberg: Catalog, tmp_path: Path) -> None:
     """Of a version, a snapshot, a table of a DuckDB file: what aggregate gives, without an extension."""
     with duckdb.connect(str(tmp_path / "usage.duckdb")) as connection:
@@ -326,7 +328,7 @@ def test_the_sql_of_rows_in_memory_says_what_it_reads() -> None:
     """A shell has no table of ours: it is named, and with it the script runs."""
     script = compile_sql(CONFIG, FIRST, **FEBRUARY)
     said = " ".join(script.partition("\nSET ")[0].replace("\n-- ", " ").split())
-    assert "where there are the tables that it reads: input_rows, the rows that were given." in said
+    assert "where there are the tables that it reads: input_rows, the rows that were given as input." in said
     assert len(outcome(FIRST)[0]) == len(in_a_shell(script, input_rows=FIRST))
 
 
@@ -404,6 +406,7 @@ def test_files_in_other_types_than_their_table_says_are_read_by_its_library(tmp_
     assert outcome(FIRST) == outcome(f"delta://{tmp_path}/events", assume_timezone="America/New_York")
 
 
+@pytest.mark.slow
 def test_types_that_are_not_asked_for_are_not_there(delta: Path, iceberg: Catalog, tmp_path: Path) -> None:
     """In a table, in folders and in files: the same readings and books as of the other events alone, and it is said."""
     other = table_of("acme", 5).set_column(3, "type", pa.array(["other"] * 4))
@@ -435,6 +438,7 @@ def test_partitions_of_any_name_are_found(tmp_path: Path) -> None:
             assert (1, 5, 4) == (result.reads.files, result.reads.left_out_files, result.accounting.read)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", ["a b", "ü#", "{a}", "50%"])
 def test_a_delta_table_may_lie_anywhere(name: str, tmp_path: Path) -> None:
     """Blanks, percent signs and what else a place may have in its name."""

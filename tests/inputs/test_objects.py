@@ -48,7 +48,7 @@ def test_a_result_is_a_source(bundled: bool) -> None:
     ]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("bundled", [False, True])
 @pytest.mark.parametrize("suffix", ["json", "ndjson", "csv", "parquet", "arrow"])
 def test_records_that_meter_wrote_are_read_in_every_format(suffix: str, bundled: bool, tmp_path: Path) -> None:

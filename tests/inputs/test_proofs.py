@@ -181,7 +181,7 @@ CASES: dict[str, Files] = {
 }  # fmt: skip
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("case", CASES)
 def test_statistics_change_no_answer(case: str, tmp_path: Path) -> None:
     """Records, readings, rejects, conflicts and books of Parquet files are those of the same rows in one table."""
@@ -336,7 +336,7 @@ SUBSCRIPTIONS = [
 ]
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize(
     "options",
     [

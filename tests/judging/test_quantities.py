@@ -157,7 +157,7 @@ def as_texts(values: pa.Array) -> pa.Array:
     return pa.array([text(value) for value in values.to_pylist()], pa.string())
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("kind", MAKE)
 @pytest.mark.parametrize(("precision", "scale"), [(38, 18), (9, 2), (20, 0)], ids=str)
 def test_numbers_are_what_their_texts_are(kind: str, precision: int, scale: int) -> None:
@@ -167,6 +167,7 @@ def test_numbers_are_what_their_texts_are(kind: str, precision: int, scale: int)
     assert metered(as_texts(values), precision, scale) == metered(values, precision, scale)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("copies", [2, 3])
 @pytest.mark.parametrize("kind", ["int64", "decimal(38, 18)", "decimal(38, 20)"])
 def test_numbers_that_several_take_are_the_same(kind: str, copies: int) -> None:
@@ -229,6 +230,7 @@ def test_numbers_of_several_types_and_entries_are_what_their_texts_are() -> None
     assert told(pa.table(fields | texts), config) == told(pa.table(fields | numbers), config)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", ["int32", "uint64", "decimal(38, 18)", "decimal(9, 2)", "double"])
 def test_quantities_of_records_may_be_numbers(kind: str) -> None:
     """Records whose quantity is a number column give the readings and rejects of those with its text."""

@@ -45,6 +45,7 @@ def found_by_sql(batches: list[list[int]]) -> list[int]:
     return [row[0] for row in rows]
 
 
+@pytest.mark.slow
 @given(BATCHES, st.sampled_from((1, 2, 8, 1_000)))
 def test_sorting_finds_what_grouping_finds(batches: list[list[int]], run_rows: int) -> None:
     """Whatever the hashes, how they come and how long the runs are: each repeated hash once, in order."""

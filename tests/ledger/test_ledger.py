@@ -53,12 +53,14 @@ def events_of(ledger: Ledger) -> Path:
     return ledger.store.path.parent / "events"
 
 
+@pytest.mark.slow
 def test_months_are_what_all_events_at_once_are(months: Ledger) -> None:
     """The readings of all periods equal those of one aggregate() over all files, in every column."""
     expected = ledger_worlds.aggregated(events_of(months), NARROW, group_by="region")
     assert expected == exported(months)
 
 
+@pytest.mark.slow
 def test_the_bytes_of_one_month_are_those_of_aggregate(months: Ledger) -> None:
     """What export writes of one run is byte for byte what aggregate() writes of that month."""
     window = {"start": "2024-02-01", "end": "2024-03-01", "every": "month"}
@@ -174,6 +176,7 @@ LAYOUTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_periods_are_what_all_events_at_once_are(name: str, tmp_path: Path) -> None:
     """Also by day, in zones, across workspaces, and for gauges in two levels."""
@@ -186,6 +189,7 @@ def test_periods_are_what_all_events_at_once_are(name: str, tmp_path: Path) -> N
     assert ledger_worlds.problems(ledger) == []
 
 
+@pytest.mark.slow
 def test_a_month_can_come_before_the_months_before_it(tmp_path: Path) -> None:
     """A first run in March finds the level of January by itself, and a later run of January leaves March as it is."""
     for n, name in enumerate(PERIODS):
@@ -301,6 +305,7 @@ def test_closing_again_changes_nothing(two_months: Ledger) -> None:
         two_months.close("2024-03")
 
 
+@pytest.mark.slow
 def test_a_restatement_is_booked_once(two_months: Ledger) -> None:
     """old + delta = new; booked, the new readings count; booked again, nothing changes; the old run is still there."""
     add_late(two_months)
@@ -458,7 +463,7 @@ def fraction(text: str | None) -> Fraction | None:
     return None if text is None else Fraction(text)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [11, 12])
 def test_causes_are_the_events_that_plain_python_finds(seed: int, tmp_path: Path) -> None:
     """Of each reading that a late file changes, old and new are the sums and greatest of plain Fractions, and the
@@ -531,6 +536,7 @@ MEASURED = [("tokens", "sum"), ("largest", "max"), ("european", "sum"), ("seats"
 MEASURED += [("members", "time-weighted-avg"), ("seats", "peak-state"), ("last", "final-state")]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("unit", "aggregation"), MEASURED)
 def test_the_rows_of_a_trace_recompute_the_reading(months: Ledger, unit: str, aggregation: str) -> None:
     """The events that a trace shows, each with its file and its row there, come to the reading to the last digit."""
@@ -641,6 +647,7 @@ def test_status_tells_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert "closed" == ledger.close("2024-01").status
 
 
+@pytest.mark.slow
 def test_any_quantity_is_restated(tmp_path: Path) -> None:
     """A reading of 38 digits beside the one that changes is no hindrance, and changes by its last digit."""
     tokens = {"sourceProperty": "tokens", "unit": "tokens", "aggregation": "sum"}

@@ -34,6 +34,8 @@ from metering_duck.statements.stages import Query, Stage
 from tests import worlds
 from tests.lake_server import SECRET
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
 DAYS = {"start": "2024-02-01", "end": "2024-02-04", "every": "day"}
 

@@ -25,6 +25,8 @@ from tests import worlds
 from tests.lake_server import SECRET, credentials
 from tests.worlds import CLOCK
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {"measurements": [{"sourceProperty": "n", "unit": "calls", "aggregation": "sum"}]}
 SPAN = {"start": "2024-02-01", "end": "2024-02-04", "every": "day", "clock": CLOCK}
 EVENTS = [

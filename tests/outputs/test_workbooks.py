@@ -299,6 +299,7 @@ def test_no_row_is_a_header() -> None:
     assert {"id": TEXT, "quantity": NUMBER} == kept(book)
 
 
+@pytest.mark.slow
 def test_the_same_rows_are_the_same_bytes() -> None:
     """A workbook holds no time of day and no name of a temporary file."""
     columns = {"id": ["a", "b"], "quantity": decimals("1", "2.5")}

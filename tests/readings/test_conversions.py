@@ -118,6 +118,7 @@ def test_gigabyte_hours_are_levels_by_their_time() -> None:
 # --- the ends of the range, and the same bytes -----------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("precision", "scale", "quantities"),
     [
@@ -161,6 +162,7 @@ def test_digits_and_scales_equal_the_oracle(events: list[Event], digits: int, sc
     expect_readings(events, config, **WINDOW, scale=scale)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(spanning_strategy(), st.randoms(use_true_random=False))
 def test_order_and_threads_change_nothing(events: list[Event], chance: Any) -> None:

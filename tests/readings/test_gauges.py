@@ -322,6 +322,7 @@ LARGE: dict[str, tuple[int, int, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("case", LARGE)
 @pytest.mark.parametrize("cut", [{}, {"every": "P5D"}], ids=str)
 def test_sums_in_two_parts_equal_the_oracle(case: str, cut: dict[str, str]) -> None:
@@ -393,6 +394,7 @@ def test_a_counter_and_a_gauge_are_added_again_together() -> None:
     expect_readings(events, config, **WINDOW)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("digit", ["5", "6", "8"])
 @pytest.mark.parametrize("aggregation", ["final-state", "time-weighted-avg", "integral"])
 def test_a_level_of_deltas_that_fits_no_decimal_is_an_error(digit: str, aggregation: str) -> None:

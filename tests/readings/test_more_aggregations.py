@@ -83,6 +83,7 @@ def test_unique_counts_equal_the_oracle(events: list[Event], every: str | None) 
     expect_readings(events, measuring("unique-count"), **WINDOW, every=every)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("aggregation", "expected"),
     [

@@ -57,7 +57,7 @@ COARSER = (
 # --- bit for bit -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(("fine", "coarse"), COARSER, ids=str)
 @examples(2)
 @given(data=st.data())
@@ -159,7 +159,7 @@ EVENTS = [
 MONTH = {"start": "2024-02-01", "end": "2024-03-01"}
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "ndjson", "json", "csv"])
 def test_every_format_that_is_written_rolls_up(kind: str, tmp_path: Path) -> None:
     """Readings come back from every file the tool writes, whole in their state."""
@@ -205,6 +205,7 @@ def test_rows_in_any_order_give_the_same_bytes() -> None:
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("aggregation", REFUSED)
 def test_what_does_not_add_up_is_refused(aggregation: str) -> None:
     """Readings of percentiles, of unique counts and of aggregations of others do not make up a coarser one."""

@@ -107,6 +107,7 @@ def test_the_bounds_are_those_of_the_readings() -> None:
     assert direct == row
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("fill", ["zero", "carry"])
 def test_filled_readings_change_nothing(fill: str) -> None:
     """What --fill made is no record: of it only the windows count."""
@@ -140,6 +141,7 @@ def test_subscriptions_without_bounds_reach_as_far_as_the_readings() -> None:
 # --- rounding --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("finer", [{}, {"scale": 1}, {"digits": 5}], ids=str)
 @pytest.mark.parametrize("coarser", [{"scale": 1}, {"scale": 0}, {"digits": 34}, {"digits": 3}], ids=str)
 def test_results_are_rounded_once(finer: Row, coarser: Row) -> None:
@@ -206,6 +208,7 @@ def test_approximate_numbers_are_refused() -> None:
     assert "column quantity: found DOUBLE; expected DECIMAL or text" in refused(table, SchemaError)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -286,6 +289,7 @@ def test_what_straddles_is_named_with_its_boundary() -> None:
     assert "across the new boundary 2024-02-03T06:00:00Z" in before
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("aggregation", GAUGES)
 def test_a_gauge_without_a_reading_is_refused(aggregation: str) -> None:
     """Once there is a level there is a reading in every window; a gap is missing readings, and is named."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars
 import pyarrow as pa
 import pytest
 
@@ -159,12 +161,14 @@ def test_a_script_is_short(tmp_path: Path) -> None:
     assert [True] * 5 == [count <= most for count, most in zip(counts, (530, 850, 340, 420, 640), strict=True)], counts
 
 
+@pytest.mark.slow
 def test_no_line_is_longer_than_140_characters(printed: dict[str, str]) -> None:
     """Whatever a config holds, every line of its script can be read without turning the page."""
     longest = {name: max(script.split("\n"), key=len) for name, script in printed.items()}
     assert {} == {name: line for name, line in longest.items() if len(line) > WIDTH}
 
 
+@pytest.mark.slow
 def test_a_line_has_one_branch(printed: dict[str, str]) -> None:
     """No line of a script has the second branch of a CASE that begins on it."""
     found = [line for script in printed.values() for line in script.split("\n") if branches_of_one_case(line) > 1]
@@ -306,6 +310,7 @@ def rows_of(script: str, given: pa.Table | None = None) -> list[dict[str, Any]]:
         return connection.sql(last.query).to_arrow_table().to_pylist(maps_as_pydicts="strict")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [every_operator(), measured(*({"aggregation": a} for a in AGGREGATIONS)), DEMO])
 def test_a_script_gives_what_the_run_gives(tmp_path: Path, config: dict[str, Any]) -> None:
     """Long texts, every operator and many measurements: the script's rows are those of aggregate, and of meter."""
@@ -334,6 +339,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("options", SCHEDULES.values(), ids=SCHEDULES)
 def test_a_script_has_few_given_objects_in_it(options: dict[str, Any]) -> None:
     """Events and windows that are given as lists of Python objects stand in the script, which runs as it stands."""
@@ -353,13 +359,29 @@ def test_a_script_says_which_tables_it_lacks() -> None:
     with aggregate(events() * 100, ONE_SUM, windows=windows) as many:
         said = first_sentences(many.sql)
     assert (
-        "Runs in the DuckDB shell where there are the tables that it reads: input_lines, the objects that were given, "
-        "as JSON text in the column line; windows_rows, the rows that were given." in said
+        "Runs in the DuckDB shell where there are the tables that it reads: input_lines, as JSON text in the column "
+        "line, the objects that were given as input; windows_rows, the rows that were given as windows." in said
     )
     with aggregate(events(), ONE_SUM, **WINDOW, clock=CLOCK) as result:
         readings = result.to_arrow()
     with rollup(readings, every="month") as months:
-        assert "readings_given_rows, the rows that were given." in first_sentences(months.sql)
+        assert "readings_given_rows, the rows that were given as readings_given." in first_sentences(months.sql)
+
+
+def test_a_script_says_which_files_the_run_made_of_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame and standard input are copied into a file that is gone with the run: the script does not run as it is."""
+    lines = "\n".join(json.dumps(event) for event in events())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    names = ("id", "workspace_id", "universe_id", "type", "subject", "time", "response_time_ms")
+    frame = polars.LazyFrame({name: ["2024-01-05" if name == "time" else "7"] for name in names})
+    for given in [frame, "-"]:
+        with aggregate(given, ONE_SUM, **WINDOW, clock=CLOCK) as result:
+            said = first_sentences(result.sql)
+        path = re.search(r"Reads (\S+), which the run made of its input and removes when it ends", said)
+        assert path is not None
+        assert path[1] in result.sql
+        assert "as it stands" not in said
+        assert not Path(path[1]).exists()
 
 
 def test_a_text_that_looks_like_a_table_of_ours_stays() -> None:

@@ -130,7 +130,7 @@ def test_readings_of_anchored_periods_equal_the_oracle(every: str, data: st.Data
     expect_readings(events, GAUGES_AND_COUNTERS, **options, whole_periods=whole)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("every", [*WORDS, *DURATIONS])
 @pytest.mark.parametrize("anchored", [False, True])
 @settings(max_examples=6)
@@ -192,6 +192,7 @@ def subscriptions_strategy() -> st.SearchStrategy[list[Event]]:
     return st.tuples(*rows).map(lambda found: [row for some in found for row in some])
 
 
+@pytest.mark.slow
 @examples(8)
 @given(worlds_strategy(TIMES, size=4), subscriptions_strategy(), st.sampled_from(ZONES))
 def test_readings_of_subscriptions_equal_the_oracle(events: list[Event], rows: list[Event], zone: str) -> None:
@@ -508,6 +509,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("options", "named"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_cut_is_refused(options: dict[str, Any], named: str) -> None:
     """A period that cannot be is a ConfigError that names what it found, for readings and for the list alike."""

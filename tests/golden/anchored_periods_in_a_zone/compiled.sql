@@ -951,7 +951,7 @@ WITH bounds AS (
         encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
     FROM windows
 ),
-placed AS (
+bounded AS (
     SELECT
         *,
         CASE
@@ -992,7 +992,7 @@ SELECT
     make_timestamptz(epoch_us(last_metered_at)) AS last_metered_at,
     last_event_id,
     prorated
-FROM placed;
+FROM bounded;
 
 -- the readings, in the order of their keys
 SELECT *

@@ -891,7 +891,7 @@ divided AS (
         END AS remainder
     FROM halves
 ),
-placed AS (
+ordered AS (
     SELECT
         *,
         abs(units) - sum(floor_units) OVER (PARTITION BY row_id) AS left_over,
@@ -903,7 +903,7 @@ SELECT
     window_index,
     (floor_units + CASE WHEN place <= left_over THEN 1 ELSE 0 END) * CASE WHEN units < 0 THEN -1 ELSE 1 END AS part_units,
     part_us < span_us AS is_part
-FROM placed
+FROM ordered
 WHERE window_index IS NOT NULL;
 
 -- each part as a value of its window
@@ -1267,7 +1267,7 @@ readings AS (
             encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
         FROM windows
     ),
-    placed AS (
+    bounded AS (
         SELECT
             *,
             CASE
@@ -1308,7 +1308,7 @@ readings AS (
         make_timestamptz(epoch_us(last_metered_at)) AS last_metered_at,
         last_event_id,
         prorated
-    FROM placed
+    FROM bounded
 )
 SELECT * FROM readings;
 

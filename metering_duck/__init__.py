@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metering_duck.contract.config import Entry, MeteringConfig, load_config
     from metering_duck.contract.filters import Filter
     from metering_duck.contract.measurements import Measurement, Span
-    from metering_duck.contract.schemas import AggregateConfig, EventPayload, MeterReading, MeterRecord, json_schema
+    from metering_duck.contract.payloads import AggregateConfig, EventPayload, MeterReading, MeterRecord, json_schema
     from metering_duck.errors import (
         ConfigError,
         Interrupted,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "contract.config": ("Entry", "MeteringConfig", "load_config"),
-    "contract.schemas": ("AggregateConfig", "EventPayload", "MeterReading", "MeterRecord", "json_schema"),
+    "contract.payloads": ("AggregateConfig", "EventPayload", "MeterReading", "MeterRecord", "json_schema"),
     "errors": (
         "ConfigError",
         "Interrupted",

@@ -228,7 +228,7 @@ def schema(name: str | None) -> None:
     """Print the JSON Schema of a contract: EventPayload, MeteringConfig, MeterRecord, AggregateConfig, MeterReading…"""
 
     def work(_: Any) -> None:
-        from metering_duck.contract.schemas import MODELS, json_schema
+        from metering_duck.contract.payloads import MODELS, json_schema
 
         click.echo("\n".join(MODELS) if name is None else json.dumps(json_schema(name), indent=2, ensure_ascii=False))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from metering_duck.contract.schemas import MODELS
+from metering_duck.contract.payloads import MODELS
 from tests import resident
 from tests.cli.running import CLOCK, ENVIRONMENT, WINDOW, good, run
 

@@ -26,7 +26,7 @@ from metering_duck import (
     meter,
 )
 from metering_duck.contract.aggregations import NAMES
-from metering_duck.contract.schemas import MODELS
+from metering_duck.contract.payloads import MODELS
 from tests import worlds
 from tests.worlds import CLOCK, Event
 

@@ -6,22 +6,47 @@ A table is opened at one version: rows that are committed later are not seen. Th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from metering_duck.engine.remote import DELTA_LOG, scheme_of, shown
 from metering_duck.errors import SourceError, did_you_mean
-from metering_duck.inputs.delta import DELTA
-from metering_duck.inputs.duckdb_file import DUCKDB
-from metering_duck.inputs.ducklake import DUCKLAKE
-from metering_duck.inputs.iceberg import ICEBERG
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.lake_schemes import Found, LakeScheme
-from metering_duck.inputs.lake_snapshot import LakeSnapshot
 
-# Each kind of table has a module of its own, and is listed here. A ledger can tell the days of BY_DAYS tables apart.
-BY_DAYS: Mapping[str, LakeScheme[LakeSnapshot]] = {"delta": DELTA, "iceberg": ICEBERG}
-SCHEMES: Mapping[str, LakeScheme[Input]] = {**BY_DAYS, "duckdb": DUCKDB, "ducklake": DUCKLAKE}
+if TYPE_CHECKING:
+    from metering_duck.inputs.lake_snapshot import LakeSnapshot
+
+
+def _delta() -> LakeScheme[LakeSnapshot]:
+    from metering_duck.inputs.delta import DELTA
+
+    return DELTA
+
+
+def _iceberg() -> LakeScheme[LakeSnapshot]:
+    from metering_duck.inputs.iceberg import ICEBERG
+
+    return ICEBERG
+
+
+def _duckdb() -> LakeScheme[Input]:
+    from metering_duck.inputs.duckdb_file import DUCKDB
+
+    return DUCKDB
+
+
+def _ducklake() -> LakeScheme[Input]:
+    from metering_duck.inputs.ducklake import DUCKLAKE
+
+    return DUCKLAKE
+
+
+# Each kind of table has a module of its own, and is listed here; a run over files imports none of them. A ledger can
+# tell the days of BY_DAYS tables apart.
+BY_DAYS: Mapping[str, Callable[[], LakeScheme[LakeSnapshot]]] = {"delta": _delta, "iceberg": _iceberg}
+SCHEMES: Mapping[str, Callable[[], LakeScheme[Input]]] = {**BY_DAYS, "duckdb": _duckdb, "ducklake": _ducklake}
 
 
 def is_lake(path: str) -> bool:
@@ -34,7 +59,7 @@ def find_lake(url: str) -> Input:
 
     Raises: SourceError for a library, a table or a version that is not there.
     """
-    return _find(url, SCHEMES[_scheme_of(url)])
+    return _find(url, SCHEMES[_scheme_of(url)]())
 
 
 def find_snapshot(url: str) -> LakeSnapshot | None:
@@ -46,12 +71,12 @@ def find_snapshot(url: str) -> LakeSnapshot | None:
     if scheme is None:
         find_lake(url)
         return None
-    return _find(url, scheme)
+    return _find(url, scheme())
 
 
 def _scheme_of(url: str) -> str:
     """The scheme of a URL; a path without a scheme is a folder with a Delta log."""
-    return scheme_of(url) or DELTA.name
+    return scheme_of(url) or "delta"
 
 
 def _find(url: str, scheme: LakeScheme[Found]) -> Found:

@@ -22,7 +22,7 @@ from metering_duck.inputs.fields import Reach
 from metering_duck.inputs.foreign_shapes import shape_of
 from metering_duck.inputs.source import Source
 from metering_duck.readings.filling import FILLS
-from metering_duck.runs.machine import Moment
+from metering_duck.runs.machine import GivenTime
 from metering_duck.runs.question import Question
 from metering_duck.windows.cutting import make_windows
 from metering_duck.windows.periods import Periods
@@ -122,7 +122,7 @@ def aggregation_of(name: str | None) -> str | None:
     return None if name is None else aggregations.canonical(name, "aggregation")
 
 
-def moment_of(given: Moment, what: str) -> datetime | None:
+def moment_of(given: GivenTime, what: str) -> datetime | None:
     """A moment; None where no moment is given."""
     return None if given is None else parse_time(given, what)
 
@@ -162,11 +162,11 @@ def source_of(
 
 
 def periods_of(
-    start: Moment,
-    end: Moment,
+    start: GivenTime,
+    end: GivenTime,
     every: str | None,
     timezone: str | None,
-    anchor: Moment,
+    anchor: GivenTime,
     windows: Any,
     subscriptions: Any,
     whole: bool,

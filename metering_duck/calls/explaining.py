@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from metering_duck.calls.filter_words import filter_words
-from metering_duck.calls.page_text import heading, joined, listed, named, quoted, wrapped
+from metering_duck.calls.page_text import heading, joined, listed, name_words, named, quoted, wrapped
 from metering_duck.calls.reading_words import (
     aggregated_words,
     answers,
@@ -33,7 +33,6 @@ from metering_duck.readings.series import Series, Totals
 from metering_duck.runs.books import counted_noun
 from metering_duck.runs.local import compiler_of, totals_of
 from metering_duck.runs.opening import Opened
-from metering_duck.statements.stages import shown_name
 
 
 def explain(config: MeteringConfig, opened: Opened) -> str:
@@ -45,7 +44,7 @@ def explain(config: MeteringConfig, opened: Opened) -> str:
 
 def comment_of(config: MeteringConfig, opened: Opened) -> str:
     """The page as the comment above a script."""
-    return "\n".join(f"-- {line}".rstrip() for line in explain(config, opened).splitlines()) + "\n\n"
+    return "\n".join(f"-- {line}".rstrip() for line in explain(config, opened).rstrip("\n").split("\n")) + "\n\n"
 
 
 @dataclass
@@ -80,6 +79,9 @@ class _Page:
         if question.as_of is not None:
             told.append(f"that had entered by {format_time(question.as_of)} {self.rules.name(24)}")
         lines = [wrapped("Events", ", ".join(["every one that is read", *told]))]
+        assumed = self.opened.shells["input"]().assumed
+        if assumed:
+            lines.append(wrapped("  assumed", f"{assumed}, since no events were given"))
         lines += [wrapped(f"  {label}", words) for label, words in self._read_as().items()]
         if question.subjects:
             lines.append(wrapped("  subjects", f"readings are made of {listed(question.subjects, 'and')} alone"))
@@ -111,7 +113,7 @@ class _Page:
     def _of_measurement(self, placed: SlotMeasurement) -> str:
         """What a measurement counts, and how its readings are made."""
         measurement, slot = placed.measurement, placed.slot
-        sources = " + ".join(shown_name(name) for name in measurement.source_property)
+        sources = " + ".join(name_words(name) for name in measurement.source_property)
         lines = [heading(f"{placed.path}: {sources}, in {named(measurement.unit)}")]
         entry = self.compiler.config.entries[placed.entry]
         lines.append(wrapped("  counts", f"{_matching(entry)} {self.rules.name(1)}"))
@@ -137,7 +139,7 @@ class _Page:
     def _quantity(self, placed: SlotMeasurement) -> str:
         """How a measurement's text becomes a DECIMAL, and what it is multiplied by."""
         measurement, decimal = placed.measurement, placed.slot.decimal
-        added = " + ".join(shown_name(name) for name in measurement.source_property)
+        added = " + ".join(name_words(name) for name in measurement.source_property)
         before = f"at most {counted_noun(decimal.integer_digits, 'digit')} before the point"
         words = f"{added}, {before} and {decimal.scale} behind it, as a {decimal.sql} {self.rules.name(4, 5)}"
         converted = _conversions(measurement)
@@ -236,11 +238,11 @@ def _conversions(measurement: Measurement) -> list[str]:
 def _span_words(span: Span) -> str:
     """From when to when a quantity extends."""
     own = "the event's own time"
-    start = shown_name(span.start) if span.start is not None else own
-    end = shown_name(span.end) if span.end is not None else own
+    start = name_words(span.start) if span.start is not None else own
+    end = name_words(span.end) if span.end is not None else own
     if span.duration is None:
         return f"from {start} to {end}"
-    length = f"{shown_name(span.duration)} {span.unit}"
+    length = f"{name_words(span.duration)} {span.unit}"
     if span.end is not None or (span.start is None and span.event_time == "end"):
         return f"the {length} up to {end}"
     return f"the {length} from {start}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from metering_duck.calls.page_text import listed, quoted
+from metering_duck.calls.page_text import listed, name_words, quoted
 from metering_duck.contract.filters import OPERATORS, Filter
-from metering_duck.statements.stages import shown_name
 
 # Operator → words; {} is the text that is compared with, in quotes, or the number.
 WORDS = {
@@ -49,7 +48,7 @@ def _operators(chosen: Filter) -> dict[str, object]:
 
 def _tested(chosen: Filter) -> str:
     """The conditions on one property or field."""
-    name = f"the event's {chosen.field}" if chosen.property is None else shown_name(chosen.property)
+    name = f"the event's {chosen.field}" if chosen.property is None else name_words(chosen.property)
     conditions = [WORDS[key].format(_value(key, value)) for key, value in _operators(chosen).items()]
     return f"{name} {' and '.join(conditions)}"
 

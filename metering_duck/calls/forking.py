@@ -13,7 +13,7 @@ from metering_duck.inputs.fields import HAS_TIME
 from metering_duck.inputs.source import Source
 from metering_duck.judging.arrivals import arrivals_stages
 from metering_duck.runs.history import History
-from metering_duck.runs.machine import Machine, Moment
+from metering_duck.runs.machine import GivenTime, Machine
 from metering_duck.runs.opening import open_input
 from metering_duck.runs.question import Question
 from metering_duck.runs.rows import Rows
@@ -27,11 +27,11 @@ def fork_universe(
     source: str,
     target: str,
     *,
-    as_of: Moment = None,
+    as_of: GivenTime = None,
     map: Mapping[str, Any] | None = None,
     assume_timezone: str | None = None,
     generate_ids: bool = False,
-    clock: Moment = None,
+    clock: GivenTime = None,
     machine: Machine | None = None,
     history: History | None = None,
 ) -> Rows:

@@ -1,4 +1,4 @@
-"""The public functions: meter, aggregate, periods, check and compile_sql. They check their arguments and make a Result,
+"""The public functions meter, aggregate, periods and compile_sql. They check their arguments and make a Result,
 which runs the queries when it is read.
 
     events → fields → arrivals → accepted → projected → quantified → judged → records, or counted and gauged → readings
@@ -38,7 +38,7 @@ from metering_duck.inputs.foreign_shapes import shape_of
 from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.source import Source
 from metering_duck.runs.local import LocalRecords, compiler_of
-from metering_duck.runs.machine import Machine, Moment
+from metering_duck.runs.machine import GivenTime, Machine
 from metering_duck.runs.opening import closed_on_failure, open_input
 from metering_duck.runs.question import Question
 from metering_duck.runs.results import Result, result_of
@@ -47,7 +47,11 @@ from metering_duck.windows.periods import periods_query
 
 # The input that SQL reads which is made without events.
 EVENTS_FILE = GivenTable(
-    EVENT_SCHEMA.empty_table(), "events.parquet", rereadable=True, shell_sql="read_parquet('events.parquet')"
+    EVENT_SCHEMA.empty_table(),
+    "events.parquet",
+    rereadable=True,
+    shell_sql="read_parquet('events.parquet')",
+    assumed=f"events.parquet with the columns {', '.join(EVENT_SCHEMA.names)}, of which properties is a MAP of texts",
 )
 
 
@@ -61,9 +65,9 @@ def meter(
     universe: TextOrTexts = None,
     event_type: TextOrTexts = None,
     map_universe: Mapping[str, str] | None = None,
-    as_of: Moment = None,
+    as_of: GivenTime = None,
     bundled: bool = False,
-    clock: Moment = None,
+    clock: GivenTime = None,
     assume_timezone: str | None = None,
     generate_ids: bool = False,
     assume_unique: bool = False,
@@ -116,11 +120,11 @@ def aggregate(
     *,
     records: Any = None,
     aggregation: str | None = None,
-    start: Moment = None,
-    end: Moment = None,
+    start: GivenTime = None,
+    end: GivenTime = None,
     every: str | None = None,
     timezone: str | None = None,
-    anchor: Moment = None,
+    anchor: GivenTime = None,
     windows: Any = None,
     subscriptions: Any = None,
     whole_periods: bool = False,
@@ -133,13 +137,13 @@ def aggregate(
     subject: TextOrTexts = None,
     time_partition: str | None = None,
     across_workspaces: bool = False,
-    as_of: Moment = None,
+    as_of: GivenTime = None,
     scale: int | None = None,
     digits: int | None = None,
     bundled: bool = False,
     from_: str | None = None,
     map: Mapping[str, Any] | None = None,
-    clock: Moment = None,
+    clock: GivenTime = None,
     assume_timezone: str | None = None,
     generate_ids: bool = False,
     assume_unique: bool = False,
@@ -213,11 +217,11 @@ def aggregate(
 
 def periods(
     *,
-    start: Moment = None,
-    end: Moment = None,
+    start: GivenTime = None,
+    end: GivenTime = None,
     every: str | None = None,
     timezone: str | None = None,
-    anchor: Moment = None,
+    anchor: GivenTime = None,
     windows: Any = None,
     subscriptions: Any = None,
     whole_periods: bool = False,

@@ -7,7 +7,9 @@ single name that is.
 from __future__ import annotations
 
 import json
+import re
 import textwrap
+import unicodedata
 from collections.abc import Iterable
 
 from metering_duck.statements.stages import SHOWN_MAX
@@ -15,6 +17,11 @@ from metering_duck.statements.stages import SHOWN_MAX
 # The columns of a page without the mark of a comment before each line.
 WIDTH = 77
 LABEL = 12
+# A longer text in quotes stands in pieces, joined by a +.
+PIECE = 60
+# What stands for a blank in a quoted text until the lines are wrapped, so that no line ends there.
+_KEPT_BLANK = "\0"
+_PLAIN = re.compile(r"[\w.-]+")
 
 
 def wrapped(label: str, words: str) -> str:
@@ -29,22 +36,42 @@ def heading(words: str) -> str:
 
 
 def _lines(words: str, first: str, below: str) -> str:
-    """Words on lines of the page's width; a name that is longer than a line stays whole."""
-    return "\n".join(
-        textwrap.wrap(
-            words,
-            WIDTH,
-            initial_indent=first,
-            subsequent_indent=below,
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
+    """Words on lines of the page's width; a name, or a piece of a quoted text, stays whole."""
+    lines = textwrap.wrap(
+        words,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=below,
+        break_on_hyphens=False,
+        break_long_words=False,
     )
+    return "\n".join(lines).replace(_KEPT_BLANK, " ")
 
 
 def quoted(text: str) -> str:
-    """A text of a config or a call in quotes, on one line: what breaks lines is written as in JSON."""
-    return json.dumps(text, ensure_ascii=False)
+    """A text of a config or a call in quotes, with every blank; what cannot be seen is written as in JSON.
+
+    A long text stands in several pieces, which are read one behind the other.
+    """
+    pieces = [text[n : n + PIECE] for n in range(0, len(text), PIECE)] or [""]
+    return " + ".join(_piece(piece) for piece in pieces)
+
+
+def _piece(text: str) -> str:
+    """A text in quotes as one word: no line ends within it."""
+    shown = "".join(_seen(letter) for letter in json.dumps(text, ensure_ascii=False))
+    return shown.replace(" ", _KEPT_BLANK)
+
+
+def _seen(letter: str) -> str:
+    """A letter, or its escape where it cannot be seen or breaks a line."""
+    is_hidden = letter != " " and unicodedata.category(letter)[0] in "CZ"
+    return json.dumps(letter)[1:-1] if is_hidden else letter
+
+
+def name_words(name: str) -> str:
+    """A property's name, in quotes unless it is one plain word; cut where it is long."""
+    return name if _PLAIN.fullmatch(name) and len(name) <= SHOWN_MAX else named(name)
 
 
 def named(name: str) -> str:

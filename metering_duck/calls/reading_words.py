@@ -5,7 +5,7 @@ The words come from the values that run: Totals and its series, Question and Win
 
 from __future__ import annotations
 
-from metering_duck.calls.page_text import joined, listed, wrapped
+from metering_duck.calls.page_text import joined, listed, name_words, wrapped
 from metering_duck.calls.rule_words import NamedRules
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.definitions import Definition
@@ -13,11 +13,13 @@ from metering_duck.contract.times import Local, format_time
 from metering_duck.readings.series import Series, Totals
 from metering_duck.runs.books import counted_noun
 from metering_duck.runs.question import Question
-from metering_duck.statements.stages import shown_name
 from metering_duck.windows.cutting import Windows
 
 ROUNDINGS = {"half-even": "half to even", "half-up": "half away from zero", "ceiling": "up", "floor": "down"}
-FILLED = {"zero": "0 where there is none", "carry": "what was last where there is none, and 0 before the first"}
+FILLED = {
+    "zero": "0 where there is none",
+    "carry": "the quantity of the window before where there is none, and 0 before the first",
+}
 
 
 def answers(definition: Definition) -> str:
@@ -28,12 +30,12 @@ def answers(definition: Definition) -> str:
 def aggregated_words(aggregation: Aggregation, rules: NamedRules) -> str:
     """What an aggregation makes of the records of a window."""
     if aggregation.outer:
-        per = f"each inner window of {aggregation.per}"
+        per = f"each inner window of {aggregation.per}, which is the window here"
         if aggregation.by:
-            per = f"each {shown_name(aggregation.by)}"
+            per = f"each {name_words(aggregation.by)}"
         inner = aggregated_words(aggregation.inner, rules)
         outer = answers(aggregation.outermost)
-        return f"one value of {per}, {inner}; then, of these values as if each were a record: {outer}"
+        return f"one value of {per}: {inner}; then, of these values as if each were a record: {outer}"
     definition = aggregation.definition
     if aggregation.is_gauge:
         named = rules.name(14, 15 if definition.weighs else 19, 13)
@@ -134,7 +136,7 @@ def readings_words(question: Question, totals: Totals, rules: NamedRules) -> str
     """Which readings there are: their key, and what there has to be for one."""
     key = [] if totals.across_workspaces else ["workspace"]
     key += ["universe", "subject", "unit"]
-    grouped = f", and each {listed(question.group_by, 'and')}" if question.group_by else ""
+    grouped = f", and for each value of {listed(question.group_by, 'and')}" if question.group_by else ""
     if question.fill == "none":
         words = f"one for each {', '.join(key)} and window that has {_found_in(totals)}{grouped}"
     else:

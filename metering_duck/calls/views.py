@@ -29,7 +29,7 @@ from metering_duck.contract.config import ConfigLike
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, EVENT_SCHEMA, OUTCOME_SCHEMA, REJECT_SCHEMA
 from metering_duck.errors import ConfigError, a_kind, did_you_mean
 from metering_duck.inputs.given import is_duckdb_relation, is_read_once
-from metering_duck.runs.machine import Moment
+from metering_duck.runs.machine import GivenTime
 from metering_duck.runs.results import Result
 from metering_duck.statements.quote import identifier, literal
 
@@ -47,8 +47,8 @@ def register(
     events: Any,
     config: ConfigLike,
     *,
-    start: Moment = None,
-    end: Moment = None,
+    start: GivenTime = None,
+    end: GivenTime = None,
     every: str | None = None,
     prefix: str = "",
     **options: Any,

@@ -5,8 +5,8 @@
                 └ suspects → settled            (the few rows of repeated keys, each key whole)
 
 Each step is the SQL of a run on one machine, in a DuckDB of its own. A step takes the parts of the step before by
-buckets: equal keys are in one bucket. This module knows nothing of the cluster, which calls `run_task`;
-clusters/cluster.py says what a cluster is.
+buckets: equal keys are in one bucket. The driver calls `distribute`, which asks a cluster (clusters/cluster.py) for
+each step; the cluster calls `run_task` wherever it has the rows.
 """
 
 from __future__ import annotations

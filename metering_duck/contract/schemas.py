@@ -10,7 +10,7 @@ import pyarrow as pa
 REASONS = {
     "json-invalid": "the line is not a JSON object",
     "shape-invalid": "the line does not hold an event of the shape that `--from` names",
-    "number-inexact": "a JSON number of more than 15 digits stands beside the mark that keeps its digits",
+    "number-inexact": "a JSON number with a fraction, an exponent or over 15 digits stands beside the mark of digits",
     "property-repeated": "a name occurs twice in one JSON object",
     "properties-invalid": "properties is not a JSON object",
     "id-missing": "the event has no id",

@@ -22,13 +22,15 @@ from metering_duck.statements.stages import Query, Stage
 class GivenTable:
     """An object with an Arrow stream; `rereadable` says whether the stream can be read more than once.
 
-    `shell_sql` is SQL by which a shell reads the same rows, "" where there is none.
+    `shell_sql` is SQL by which a shell reads the same rows, "" where there is none; `assumed` is the file that it
+    reads, if nobody gave it.
     """
 
     data: Any
     name: str
     rereadable: bool
     shell_sql: str = ""
+    assumed: str = ""
     paths: ClassVar[Sequence[str]] = ()
     extensions: ClassVar[Sequence[str]] = ()
     versions: ClassVar[Sequence[str]] = ()
@@ -48,7 +50,7 @@ class GivenTable:
     def in_shell(self) -> InShell:
         """By the SQL for the same rows, if there is any; otherwise the reader has to make a table of them."""
         if self.shell_sql:
-            return InShell(relation=self.shell_sql)
+            return InShell(relation=self.shell_sql, assumed=self.assumed)
         return InShell(kind="rows" if self.rereadable else "spooled", rows="the rows")
 
     def file_sizes(self) -> list[int]:

@@ -20,7 +20,7 @@ class InShell:
 
     Without a `relation` the name of our table stays in the script. Where the shell cannot have that table, `kind` is
     its kind, and `rows` says which rows the reader has to put into it. `copies` are files that the relation reads and
-    that are removed when the run ends.
+    that are removed when the run ends; `assumed` is a file that it reads, although nobody gave it.
     """
 
     first: str = ""
@@ -28,9 +28,12 @@ class InShell:
     kind: str = ""
     rows: str = ""
     copies: tuple[str, ...] = ()
+    assumed: str = ""
 
     def needed(self, name: str) -> str:
-        """The table that the reader has to make for the input of this name, and its rows; "" where there is none."""
+        """What the reader has to provide for this input, a table and its rows, or a file; "" for nothing."""
+        if self.assumed:
+            return self.assumed
         return f"{name}_{self.kind}, {self.rows} that were given as {name}" if self.rows else ""
 
     def instead(self, name: str, sql: str) -> str:

@@ -296,7 +296,7 @@ class Layout:
                 ),
                 Fault(f"recorded_at = {ZERO_TIME}", "time-missing", "time_text"),
             ]
-        if not self.metered.is_ordinary:
+        if "metered_at" in self.columns and not self.metered.is_ordinary:
             faults.append(Fault("metered_given AND metered_at IS NULL", "metered-at-invalid", "metered_text"))
         return faults
 

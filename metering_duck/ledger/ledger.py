@@ -30,7 +30,7 @@ from metering_duck.ledger.store import WAIT_SECONDS, Store
 from metering_duck.ledger.stored import make_question, make_source
 from metering_duck.ledger.tracing import Trace, trace
 from metering_duck.ledger.verifying import Finding, verify
-from metering_duck.runs.machine import Machine, Moment
+from metering_duck.runs.machine import GivenTime, Machine
 from metering_duck.runs.rows import Rows
 
 
@@ -72,13 +72,13 @@ class Ledger:
         events: Any = None,
         config: ConfigLike | None = None,
         *,
-        start: Moment = None,
-        end: Moment = None,
+        start: GivenTime = None,
+        end: GivenTime = None,
         every: str | None = None,
         timezone: str | None = None,
-        anchor: Moment = None,
-        as_of: Moment = None,
-        clock: Moment = None,
+        anchor: GivenTime = None,
+        as_of: GivenTime = None,
+        clock: GivenTime = None,
         map: Mapping[str, str] | None = None,
         map_universe: Mapping[str, str] | None = None,
         assume_timezone: str | None = None,
@@ -112,11 +112,11 @@ class Ledger:
         period: str,
         *,
         config: ConfigLike | None = None,
-        as_of: Moment = None,
+        as_of: GivenTime = None,
         as_was: bool = False,
         events: Any = None,
         timezone: str | None = None,
-        clock: Moment = None,
+        clock: GivenTime = None,
         without_missing: bool = False,
     ) -> Outcome:
         """Meter a period again: as it is now, as of a moment, as it was, or as if another config had been in force.
@@ -132,7 +132,7 @@ class Ledger:
         return rerun(self.meterer, period, config_or_none(config), request, as_was=as_was, timezone=timezone)
 
     def close(
-        self, period: str, *, by: str | None = None, timezone: str | None = None, clock: Moment = None
+        self, period: str, *, by: str | None = None, timezone: str | None = None, clock: GivenTime = None
     ) -> Outcome:
         """The readings of a period become final: no later run overwrites them. Closing it again changes nothing.
 
@@ -188,7 +188,7 @@ class Ledger:
         book: bool = False,
         by: str | None = None,
         timezone: str | None = None,
-        clock: Moment = None,
+        clock: GivenTime = None,
         without_missing: bool = False,
     ) -> Restatement:
         """What a closed period would be now, against what it is; with `book`, from now on it is that.
@@ -208,10 +208,10 @@ class Ledger:
         config: ConfigLike,
         universe: str,
         of: str = "production",
-        start: Moment = None,
-        end: Moment = None,
+        start: GivenTime = None,
+        end: GivenTime = None,
         timezone: str | None = None,
-        clock: Moment = None,
+        clock: GivenTime = None,
         causes: bool = False,
     ) -> Simulation:
         """What periods would be under another config, in a universe of its own; those of the ledger stay as they are.
@@ -225,7 +225,7 @@ class Ledger:
         known, now = known_config(config), clock_of(clock)
         return simulate(self.meterer, period, known, universe, of, between, timezone=timezone, clock=now, causes=causes)
 
-    def fork_universe(self, source: str, target: str, *, as_of: Moment = None) -> Rows:
+    def fork_universe(self, source: str, target: str, *, as_of: GivenTime = None) -> Rows:
         """The events of one universe under the name of another, out of all files that the ledger knows.
 
         Shape:  one row per event, to be written to a file and metered beside the others; `as_of` keeps those that had

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STATES = {"greatest": "peak", "least": "lowest", "last": "last.quantity"}
 DIVISORS = {"window": "epoch_us(window_end) - epoch_us(window_start)", "known-time": "nullif(known_us, 0)"}
 WEIGHED = [definition for definition in ALL if definition.weighs]
-IS_QUOTIENT = f"aggregation IN ({', '.join(literal(definition.name) for definition in WEIGHED)})"
+IS_WEIGHED = f"aggregation IN ({', '.join(literal(definition.name) for definition in WEIGHED)})"
 IN_TWO_PARTS = "Two parts hold any sum. Where its digits fit one number what runs adds and divides that: just as exact."
 # The columns of a reading that have other SQL for a quotient than for a state.
 EITHER = ("quantity", "numerator", "divisor_us")
@@ -154,7 +154,7 @@ class Gauges:
         state = self._state_sql()
         has_value = []
         if self.weighs:
-            has_value.append(f"({IS_QUOTIENT} AND divisor IS NOT NULL)")
+            has_value.append(f"({IS_WEIGHED} AND divisor IS NOT NULL)")
         if state:
             has_value.append(f"({state} IS NOT NULL)")
         columns = {
@@ -197,7 +197,7 @@ class Gauges:
             return dict(zip(EITHER, of_quotient, strict=True))
         columns = {}
         for name, quotient, otherwise in zip(EITHER, of_quotient, of_state, strict=True):
-            columns[name] = case({IS_QUOTIENT: quotient}, otherwise)
+            columns[name] = case({IS_WEIGHED: quotient}, otherwise)
         return columns
 
     def _deciding_sql(self) -> str | None:

@@ -23,7 +23,7 @@ from metering_duck.rollups.opening import SERIES_SCALES, OpenedReadings, open_re
 from metering_duck.rollups.rules import IS_OVER_TIME, IS_QUOTIENT, IS_WHOLE, rules_stage
 from metering_duck.runs.books import Accounting, counted_noun
 from metering_duck.runs.computing import Filled
-from metering_duck.runs.machine import Machine, Moment
+from metering_duck.runs.machine import GivenTime, Machine
 from metering_duck.runs.opening import closed_on_failure
 from metering_duck.runs.question import Question
 from metering_duck.runs.reading_tables import check_overflow
@@ -37,10 +37,10 @@ def rollup(
     readings: Any,
     *,
     every: str | None = None,
-    start: Moment = None,
-    end: Moment = None,
+    start: GivenTime = None,
+    end: GivenTime = None,
     timezone: str | None = None,
-    anchor: Moment = None,
+    anchor: GivenTime = None,
     windows: Any = None,
     subscriptions: Any = None,
     whole_periods: bool = False,
@@ -48,7 +48,7 @@ def rollup(
     across_workspaces: bool = False,
     scale: int | None = None,
     digits: int | None = None,
-    clock: Moment = None,
+    clock: GivenTime = None,
     threads: int | None = None,
     memory_limit: str | None = None,
     temp_dir: str | PathLike[str] | None = None,
@@ -60,9 +60,9 @@ def rollup(
             add up over, "*" all of them. Without `start` and `end` they are the first and last bound of the readings.
     Exact:  what aggregating the events directly gives, but created_at; rounded once, from the exact state, half to even
             to `scale` fraction digits (18) or to `digits` significant ones.
-    Raises: ConfigError for readings that do not combine (unique-count, percentiles, two levels, prorated; a gauge over
-            dropped dimensions or several workspaces), for windows that overlap or straddle, and for a gauge's missing
-            ones; SchemaError, SourceError; on reading also QuantityOverflow.
+    Raises: ConfigError for readings that do not combine (an aggregation with a `refusal`, two levels, prorated; a gauge
+            over dropped dimensions or several workspaces), for windows that overlap or straddle, and for a gauge's
+            missing ones; SchemaError, SourceError; on reading also QuantityOverflow.
     SQL:    overlapping, gaps, missing, straddling, series_scales, exact_parts, combined, averages, readings.
     Source: R20.
     """

@@ -9,7 +9,7 @@ from os import PathLike
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.progress import Progress
 
-Moment = str | datetime | None
+GivenTime = str | datetime | None
 HASHES_AT_ONCE = 1 << 20
 
 

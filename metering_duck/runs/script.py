@@ -16,8 +16,8 @@ from metering_duck.statements.layout import comment, laid_out, tokens_of
 from metering_duck.statements.stages import Query, Stage, functions, functions_of, with_values
 
 RUNS = (
-    "What runs is each table, and the query at the end, as one statement, its stages in WITH; here each stage stands "
-    "once, as a view: the rows are the same."
+    "What runs is each table, and the query at the end, as one statement, its stages in WITH; here the stages that "
+    "several begin with stand once, as views: the rows are the same."
 )
 # Family of short names → what one stands for; N is a slot unless the words say otherwise.
 FAMILIES = {
@@ -78,12 +78,12 @@ def script_text(
 
 
 def _where_it_runs(needed: Sequence[str], copies: Sequence[str], *, has_history: bool) -> str:
-    """Sentences on where the script runs: which tables the reader has to make before, and which files to replace."""
+    """Sentences on where the script runs: what the reader has to make before, and which files to replace."""
     if has_history:
         needed = [*needed, "what the ledger knew: entered, repeated_keys and levels_before"]
     sentences = []
     if needed:
-        sentences.append(f"Runs in the DuckDB shell where there are the tables that it reads: {'; '.join(needed)}.")
+        sentences.append(f"Runs in the DuckDB shell where there is what it reads: {'; '.join(needed)}.")
     if copies:
         sentences.append(
             f"Reads {', '.join(copies)}, which the run made of its input and removes when it ends: save the input to a "

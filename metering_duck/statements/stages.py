@@ -2,7 +2,8 @@
 
 A stage is one SELECT with a name. A query is a list of stages that becomes one statement, each stage a CTE that later
 ones may read; the last is the result. Stages that never change are files of sql/, each with a header that says why it
-is there, what it reads and yields, and its parameters; the others are made by judging/ and readings/.
+is there, what it reads and yields, and its parameters; the others are made by the package that owns what they say,
+most of them by judging/ and readings/.
 """
 
 from __future__ import annotations

@@ -86,8 +86,8 @@ def paragraph(page: str, label: str) -> str:
             {"aggregation": "max-of-sum", "innerWindow": "hour"},
             WINDOW,
             "aggregated",
-            "one value of each inner window of hour, sum: how much in total, of the records inside the window (R12, "
-            "R18); then, of these values as if each were a record: the largest single record",
+            "one value of each inner window of hour, which is the window here: sum: how much in total, of the records "
+            "inside the window (R12, R18); then, of these values as if each were a record: the largest single record",
         ),
         (
             {"aggregation": "sum", "resultScale": 2, "rounding": "half-up"},
@@ -240,9 +240,9 @@ def test_a_partition_by_time(tmp_path: Path) -> None:
         (
             {"aggregation": "sum"},
             {"fill": "carry"},
-            "at any time; what was last where there is none, and 0 before the first (R10)",
+            "at any time; the quantity of the window before where there is none, and 0 before the first (R10)",
         ),
-        ({"aggregation": "sum"}, {"group_by": ["region"]}, 'has a record, and each "region" (R10)'),
+        ({"aggregation": "sum"}, {"group_by": ["region"]}, 'has a record, and for each value of "region" (R10)'),
         ({"aggregation": "sum"}, {"bundled": True}, "those of one subject and window are one row (R10)"),
     ],
 )
@@ -358,6 +358,24 @@ def test_no_line_is_long(name: str) -> None:
 def test_a_unit_of_two_lines() -> None:
     """A unit that has two lines stands on one, apart from a unit of the same words on one line."""
     assert '\nmeasurements[0]: q, in "two\\nlines"\n' in explain(measuring(unit="two\nlines"))
+
+
+def test_texts_and_names_stand_on_the_page_as_they_are() -> None:
+    """Every blank of a text is there; what cannot be seen is escaped; names that could be read as more are quoted."""
+    blanks = "one" + " " * 60 + "two and three"
+    filters = [{"property": "p", "equals": blanks}, {"property": 'is "x" and tier', "equals": "a\u2028\u202eb"}]
+    page = explain(measuring(filter={"and": filters}, sourceProperty='n, in "y"', unit="z"))
+    pieces = page.replace('" +\n', '" + ').replace('" + "', "").replace('" +              "', "")
+    assert f'"{blanks}"' in pieces
+    assert '"is \\"x\\" and tier" is "a\\u2028\\u202eb"' in page
+    assert 'measurements[0]: "n, in \\"y\\"", in "z"' in page
+
+
+def test_a_long_text_stands_in_pieces() -> None:
+    """No line of the page is longer than a screen, however long a text of the config is."""
+    page = explain(measuring(filter={"property": "p", "equals": "a" * 300}))
+    assert max(map(len, page.splitlines())) <= 80
+    assert 300 == sum(piece.count("a") for piece in page.split('"') if piece and set(piece) == {"a"})
 
 
 # --- where the page stands -------------------------------------------------------------------------------------------

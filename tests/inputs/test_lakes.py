@@ -328,7 +328,7 @@ def test_the_sql_of_rows_in_memory_says_what_it_reads() -> None:
     """A shell has no table of ours: it is named, and with it the script runs."""
     script = compile_sql(CONFIG, FIRST, **FEBRUARY)
     said = " ".join(script.partition("\nSET ")[0].replace("\n-- ", " ").split())
-    assert "where there are the tables that it reads: input_rows, the rows that were given as input." in said
+    assert "where there is what it reads: input_rows, the rows that were given as input." in said
     assert len(outcome(FIRST)[0]) == len(in_a_shell(script, input_rows=FIRST))
 
 

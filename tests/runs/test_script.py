@@ -359,13 +359,19 @@ def test_a_script_says_which_tables_it_lacks() -> None:
     with aggregate(events() * 100, ONE_SUM, windows=windows) as many:
         said = first_sentences(many.sql)
     assert (
-        "Runs in the DuckDB shell where there are the tables that it reads: input_lines, as JSON text in the column "
+        "Runs in the DuckDB shell where there is what it reads: input_lines, as JSON text in the column "
         "line, the objects that were given as input; windows_rows, the rows that were given as windows." in said
     )
     with aggregate(events(), ONE_SUM, **WINDOW, clock=CLOCK) as result:
         readings = result.to_arrow()
     with rollup(readings, every="month") as months:
         assert "readings_given_rows, the rows that were given as readings_given." in first_sentences(months.sql)
+
+
+def test_a_script_made_without_events_says_which_file_it_assumes() -> None:
+    """Nobody gave events.parquet: the first sentence names it, and what it has to hold."""
+    said = first_sentences(compile_sql(ONE_SUM, **WINDOW))
+    assert "where there is what it reads: events.parquet with the columns id, workspace_id," in said
 
 
 def test_a_script_says_which_files_the_run_made_of_its_input(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 -- measurements with filters: R2, each tier its own unit, grouped by a dimension
 -- Made by metering-duck. Runs as it stands in the DuckDB shell. What runs is each table, and the query at the end, as one statement, its
--- stages in WITH; here each stage stands once, as a view: the rows are the same.
+-- stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
 SET TimeZone = 'UTC';
 
 -- What the clocks of a zone show at a moment in UTC.

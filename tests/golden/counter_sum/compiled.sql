@@ -1,6 +1,6 @@
 -- a counter summed by day: R12, with a duplicate, a conflict, a reject and a record on the boundary
 -- Made by metering-duck. Runs as it stands in the DuckDB shell. What runs is each table, and the query at the end, as one statement, its
--- stages in WITH; here each stage stands once, as a view: the rows are the same.
+-- stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
 SET TimeZone = 'UTC';
 
 -- What the clocks of a zone show at a moment in UTC.

@@ -1,6 +1,6 @@
 -- events metered into bundles: one record per event with all it measured, what is left as dimensions (R6)
 -- Made by metering-duck. Runs as it stands in the DuckDB shell. What runs is each table, and the query at the end, as one statement, its
--- stages in WITH; here each stage stands once, as a view: the rows are the same.
+-- stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
 SET TimeZone = 'UTC';
 
 -- Whether JSON text may hold a number that a parser would change: DuckDB reads one with a fraction, an exponent or

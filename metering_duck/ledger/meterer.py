@@ -30,6 +30,7 @@ from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig
 from metering_duck.ledger.counting import make_current
 from metering_duck.ledger.discovering import discover
+from metering_duck.ledger.level_digests import EMPTY_LEVELS
 from metering_duck.ledger.looking import look
 from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.periods import Period
@@ -311,7 +312,7 @@ def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> Carr
     Where events lie between the end of that run and the period, the levels have a gap: a plan for the time in between.
     """
     moment = plan.period.start
-    start, known = nearest_levels(engine, plan, situation) or (BEGINNING, CarriedLevels(None, runs.EMPTY_LEVELS))
+    start, known = nearest_levels(engine, plan, situation) or (BEGINNING, CarriedLevels(None, EMPTY_LEVELS))
     gap = replace(plan.period, start=min(start, moment), end=moment, name="")
     if start >= moment or not touching(engine, gap, "window", situation.visible):
         return known

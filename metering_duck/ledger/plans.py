@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from metering_duck.contract.config import MeteringConfig
+from metering_duck.contract.schemas import IDS_VERSION
 from metering_duck.errors import ConfigError, LedgerError, first_few
 from metering_duck.inputs.fields import Reach
 from metering_duck.inputs.source import Source
@@ -26,7 +27,7 @@ from metering_duck.ledger.places import stamps_of
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.ledger.stored import question_text, source_digested
 from metering_duck.runs.history import LEVELS_SCHEMA, History
-from metering_duck.runs.identity import IDS_VERSION, has_new_ids
+from metering_duck.runs.identity import has_new_ids
 from metering_duck.runs.question import Question
 
 # Before the first event there can be: the start of a run over all that was before a moment.

@@ -14,14 +14,14 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from pyarrow import csv
 
-from metering_duck.contract.schemas import CONFLICT_SCHEMA, REJECT_SCHEMA
+from metering_duck.contract.schemas import CONFLICT_SCHEMA, IDS_VERSION, REJECT_SCHEMA
 from metering_duck.contract.times import utc
 from metering_duck.engine.duckdb import Engine
 from metering_duck.inputs.fields import NO_PROPERTIES
 from metering_duck.judging.events import Compiler
 from metering_duck.ledger import configs
+from metering_duck.ledger.level_digests import levels_sha256
 from metering_duck.ledger.periods import Period, name_of
 from metering_duck.ledger.plans import CarriedLevels, Plan, check_readable
 from metering_duck.ledger.store import StoreEngine
@@ -29,7 +29,7 @@ from metering_duck.ledger.stored import question_text, stored_question
 from metering_duck.readings.usage import usage_query
 from metering_duck.runs.books import SHOWN_BOOKS, Accounting
 from metering_duck.runs.history import LEVELS_SCHEMA
-from metering_duck.runs.identity import IDS_VERSION, has_new_ids
+from metering_duck.runs.identity import has_new_ids
 from metering_duck.runs.levels import levels_at_end
 from metering_duck.runs.local import LocalReadings, compiler_of
 from metering_duck.runs.machine import Machine
@@ -64,13 +64,6 @@ def sha256_of(rows: Rows) -> str:
     sink = _Digest()
     rows.write_to(sink, "ndjson")
     return sink.sha256.hexdigest()
-
-
-def levels_sha256(levels: pa.Table) -> str:
-    """The SHA-256 of the levels that a period ends with, as CSV whose values are all quoted."""
-    sink = io.BytesIO()
-    csv.write_csv(levels, sink, csv.WriteOptions(quoting_style="all_valid"))
-    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -365,6 +358,3 @@ def levels_of(engine: StoreEngine, run_id: int | None) -> pa.Table:
     columns = ", ".join(LEVELS_SCHEMA.names)
     sql = f"SELECT {columns} FROM levels WHERE run_id = {holder} ORDER BY ALL"
     return engine.table(Query("levels", (Stage("levels", "levels", sql),))).cast(LEVELS_SCHEMA)
-
-
-EMPTY_LEVELS = levels_sha256(LEVELS_SCHEMA.empty_table())

@@ -12,10 +12,11 @@ from metering_duck.ledger import configs
 from metering_duck.ledger.exporting import readings
 from metering_duck.ledger.findings import Finding
 from metering_duck.ledger.key_findings import event_key_findings
+from metering_duck.ledger.level_digests import levels_sha256
 from metering_duck.ledger.manifest import SourceFile, files_of
 from metering_duck.ledger.meterer import ledger_source
 from metering_duck.ledger.places import sha256_of_file
-from metering_duck.ledger.runs import find_runs, levels_of, levels_sha256, sha256_of
+from metering_duck.ledger.runs import find_runs, levels_of, sha256_of
 from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.ledger.stored import DEFAULT_SOURCE
 from metering_duck.ledger.tables import contents_of

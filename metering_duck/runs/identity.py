@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from metering_duck.contract.config import MeteringConfig
     from metering_duck.runs.question import Question
 
-# The definition of ids by which readings are made now. Before it, absent dimensions and what this module adds were no
-# part of an id.
-IDS_VERSION = 2
 # What stands between the dimensions and the settings: no dimension is without a name.
 NO_NAME = "-"
 

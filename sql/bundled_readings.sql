@@ -10,7 +10,7 @@
 --     max_metered_at TIMESTAMP WITH TIME ZONE, created_at TIMESTAMP WITH TIME ZONE
 -- params:
 SELECT
-    digest(string_agg(id, '' ORDER BY unit, aggregation)) AS id,
+    digest(string_agg(id, '' ORDER BY unit, aggregation, id)) AS id,
     workspace_id,
     universe_id,
     subject,
@@ -18,7 +18,7 @@ SELECT
     window_end,
     dimensions,
     list(
-        {'quantity': quantity, 'unit': unit, 'aggregation': aggregation, 'record_count': record_count} ORDER BY unit, aggregation
+        {'quantity': quantity, 'unit': unit, 'aggregation': aggregation, 'record_count': record_count} ORDER BY unit, aggregation, id
     ) AS computed_values,
     CASE WHEN count(DISTINCT aggregation) = 1 THEN any_value(aggregation) END AS aggregation,
     CAST(sum(record_count) AS BIGINT) AS record_count,

@@ -330,6 +330,10 @@ CREATE OR REPLACE TEMP MACRO json_members(json) AS
 CREATE OR REPLACE TEMP MACRO in_order(properties) AS
     map_from_entries(list_sort(list_filter(map_entries(properties), lambda entry: entry.value IS NOT NULL)));
 
+-- The dimensions of a reading in the order of their names, absent ones included (R21).
+CREATE OR REPLACE TEMP MACRO by_name(dimensions) AS
+    map_from_entries(list_sort(map_entries(dimensions)));
+
 -- One part of an unambiguous encoding: its length in bytes, a colon, itself; "-" for an absent one (R7, R21).
 CREATE OR REPLACE TEMP MACRO encoded(text) AS
     coalesce(strlen(text) || ':' || text, '-');

@@ -3,17 +3,18 @@
 --     totals(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
 --         window_index BIGINT, quantity DECIMAL(38,18), numerator VARCHAR, divisor_us BIGINT, record_count BIGINT, carried BOOLEAN,
 --         prorated BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR),
---     windows(window_index BIGINT, window_start TIMESTAMP, window_end TIMESTAMP)
+--     windows(window_index BIGINT, zone VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP)
 -- yields:
 --     id VARCHAR, workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, unit VARCHAR, aggregation VARCHAR,
 --     window_start TIMESTAMP WITH TIME ZONE, window_end TIMESTAMP WITH TIME ZONE, dimensions MAP(VARCHAR, VARCHAR),
 --     quantity DECIMAL(38,18), record_count BIGINT, max_metered_at TIMESTAMP WITH TIME ZONE, created_at TIMESTAMP WITH TIME ZONE,
 --     numerator VARCHAR, divisor_us BIGINT, carried BOOLEAN, last_recorded_at TIMESTAMP WITH TIME ZONE,
 --     last_metered_at TIMESTAMP WITH TIME ZONE, last_event_id VARCHAR, prorated BOOLEAN
--- params: clock TIMESTAMP
+-- params: clock TIMESTAMP, settings VARCHAR
 WITH bounds AS (
     SELECT
         window_index,
+        zone,
         make_timestamptz(epoch_us(window_start)) AS window_start,
         make_timestamptz(epoch_us(window_end)) AS window_end,
         encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
@@ -22,16 +23,18 @@ WITH bounds AS (
 bounded AS (
     SELECT
         *,
+        split_part(aggregation, ' ', 1) AS aggregation_name,
+        encoded(aggregation) || CASE WHEN split_part(aggregation, ' ', 2) = 'per' THEN encoded(zone) ELSE '' END AS encoded_aggregation,
         CASE
             WHEN dimensions IS NULL THEN MAP([]::VARCHAR[], []::VARCHAR[])
-            ELSE in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))
+            ELSE CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR))
         END AS grouped_by
     FROM totals
     JOIN bounds USING (window_index)
 )
 SELECT
     digest(
-        encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded(aggregation) || encoded_bounds
+        encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded_aggregation || encoded_bounds
         || CASE
             WHEN dimensions IS NULL THEN ''
             ELSE list_aggregate(
@@ -40,12 +43,13 @@ SELECT
                 ''
             )
         END
+        || $settings
     ) AS id,
     workspace_id,
     universe_id,
     subject,
     unit,
-    aggregation,
+    aggregation_name AS aggregation,
     window_start,
     window_end,
     grouped_by AS dimensions,

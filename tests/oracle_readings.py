@@ -158,7 +158,7 @@ def series_of(
     for record in records:
         text = aggregation or record["aggregation"]
         workspace = None if across_workspaces else record["workspace_id"]
-        dimensions = tuple((g, record["dimensions"][g]) for g in group_by if g in record["dimensions"])
+        dimensions = tuple((g, record["dimensions"].get(g)) for g in group_by)
         key = (workspace, record["universe_id"], record["subject"], record["unit"], text, dimensions)
         series.setdefault(key, []).append(record)
     return series

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from metering_duck.cli.ledger_options import LEDGER, OUTCOME_FORMAT, open_ledger
+from metering_duck.cli.ledger_options import LEDGER, OUTCOME_FORMAT, open_ledger, say
 from metering_duck.cli.options import EVENTS, FORMAT, QUIET
 from metering_duck.cli.shared import EXIT_FAILED, EXIT_STRICT, run_command, write
 from metering_duck.cli.targets import NO_FILES, check_targets, wants_json
@@ -88,6 +88,35 @@ def verify(**given: Any) -> None:
 
     run_command(work, given)
     if problems:
+        sys.exit(EXIT_FAILED)
+
+
+@ledger_group.command(short_help="Bring a ledger of an earlier version forward.")
+@LEDGER
+@QUIET
+def migrate(**given: Any) -> None:
+    """Bring a ledger that an earlier version made forward: read the keys of its events again from the files.
+
+    backfill, rerun and restate do this by themselves, for the files that count. Exits with 1 if a file cannot be read
+    as it was: the runs that read it cannot be made again until it is back.
+    """
+    unread: list[str] = []
+
+    def work(progress: Any) -> None:
+        from metering_duck.runs.books import counted_noun
+
+        found = open_ledger(given, progress).migrate()
+        unread.extend(found.unread)
+        if not (found.files or found.unread):
+            say(given, f"{given['ledger']}: is as this version keeps it")
+            return
+        rows = counted_noun(found.repeated_rows, "row")
+        say(given, f"{counted_noun(found.files, 'file')} read again, {rows} of keys that occur more than once")
+        for path in found.unread:
+            say(given, f"{path}: is gone or has changed, and its keys cannot be read. hint: put it back as it was")
+
+    run_command(work, given)
+    if unread:
         sys.exit(EXIT_FAILED)
 
 

@@ -15,10 +15,10 @@ from metering_duck.errors import visible
 from metering_duck.runs.books import SHOWN_BOOKS, counted_noun
 
 if TYPE_CHECKING:
+    from metering_duck.ledger.findings import Finding
     from metering_duck.ledger.outcomes import Outcome
     from metering_duck.ledger.status import PeriodStatus, Status
     from metering_duck.ledger.tracing import Trace
-    from metering_duck.ledger.verifying import Finding
     from metering_duck.runs.rows import Rows
 
 OUTCOME_COLUMNS = ("period", "status", "run_id", *SHOWN_BOOKS, "readings", "seconds")
@@ -70,6 +70,8 @@ def print_status(status: Status) -> None:
             out.print(Text(f"{what}: {visible(path)}"))
     for problem in status.problems:
         out.print(Text(f"problem: {visible(problem)}"))
+    for notice in status.notices:
+        out.print(Text(f"note: {visible(notice)}"))
     if not status.periods:
         out.print("no period is metered yet. hint: metering-duck backfill")
         return

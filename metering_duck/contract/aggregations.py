@@ -52,6 +52,15 @@ class Aggregation:
         return f"{self.outer}-of-{self.function}" if self.outer else self.function
 
     @property
+    def keyed(self) -> str:
+        """The name with its inner window or dimension, as far as it tells one reading from another (R21)."""
+        if self.outer and self.per:
+            return f"{self.name} per {self.per}"
+        if self.outer and self.by:
+            return f"{self.name} by {self.by}"
+        return self.name
+
+    @property
     def text(self) -> str:
         """The whole text of the aggregation, as records carry it and `parse` reads it."""
         function = self.function

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from metering_duck.contract.times import format_time, utc
@@ -47,6 +48,8 @@ def backfill(
                 configs.store(engine, config, request.clock)
                 configs.make_effective(engine, config, periods[0].start, periods[-1].end, request.clock)
         outcomes = _backfill_each(meterer, periods, question, situation, strict=strict, report=report)
+    if situation.notices and not outcomes[0].notices:
+        outcomes[0] = replace(outcomes[0], notices=situation.notices)
     if strict:
         refuse_rejects(outcomes)
     return outcomes

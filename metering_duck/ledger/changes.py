@@ -13,7 +13,7 @@ import pyarrow as pa
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, REJECT_SCHEMA
 from metering_duck.engine.duckdb import Engine
 from metering_duck.ledger.plans import Plan
-from metering_duck.ledger.runs import RunRow, open_plan
+from metering_duck.ledger.runs import RunRow, dimensions_sql, match_sql, open_plan
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.readings.series import READING_ORDER
 from metering_duck.runs.machine import Machine
@@ -45,7 +45,8 @@ def side_of(engine: StoreEngine, run: RunRow) -> Side:
     universe = case([(literal(new), literal(old)) for new, old in simulated.items()], "universe_id", of="universe_id")
     columns = {"reading_id": "id", **names(KEY), "quantity": "quantity"}
     columns["universe_id"] = universe if simulated else "universe_id"
-    columns["match_id"] = _match_sql(universe) if simulated else "id"
+    columns["match_id"] = match_sql(run, columns["universe_id"])
+    columns["dimensions"] = dimensions_sql(run)
     tables = {}
     for table, chosen in (
         ("readings", columns),
@@ -55,15 +56,6 @@ def side_of(engine: StoreEngine, run: RunRow) -> Side:
         sql = select(chosen, table, where=[f"run_id = {run.readings_of}"])
         tables[table] = engine.table(Query(table, (Stage(table, table, sql),)))
     return Side(run, first_names=simulated, **tables)
-
-
-def _match_sql(universe: str) -> str:
-    """SQL for the id that a reading (R21) would have in another universe."""
-    parts = ["workspace_id", universe, "subject", "unit", "aggregation"]
-    bounds = [f"CAST(epoch_us({name}) AS VARCHAR)" for name in ("window_start", "window_end")]
-    listed = "list_transform(map_entries(dimensions), lambda e: encoded(e.key) || encoded(e.value)) || ['']"
-    encoded = " || ".join(f"encoded({part})" for part in (*parts, *bounds))
-    return f"digest({encoded} || list_aggregate({listed}, 'string_agg', ''))"
 
 
 def fill_changes(engine: Engine, old: Side, new: Side) -> int:

@@ -18,7 +18,7 @@ from metering_duck.inputs.fields import HAS_TIME
 from metering_duck.inputs.source import Source
 from metering_duck.judging.arrivals import arrivals_stages, key_hashes_query
 from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
-from metering_duck.ledger.manifest import Discovery, Found, SourceFile, history_of
+from metering_duck.ledger.manifest import EVENT_KEY, Discovery, Found, SourceFile, history_of
 from metering_duck.runs.machine import HASHES_AT_ONCE, Machine
 from metering_duck.runs.opening import Opened, open_input
 from metering_duck.runs.question import Question
@@ -27,18 +27,20 @@ from metering_duck.statements.stages import Query, Stage
 
 
 def discover(found: Found, source: Source, machine: Machine) -> Discovery:
-    """Read the new files for the times of their events, and all files for keys that occur more than once.
+    """Read the new files, if any, for the times of their events, and all files for keys that occur more than once.
 
     Raises: SourceError and SchemaError for files that cannot be read together.
     """
+    if not found.new:
+        return Discovery(repeated=repeated_rows(found.present, source, machine))
     hours, totals, rejects = _times(found.new, source, machine)
     files = _manifest_rows(found, totals)
-    unique = source.assume_unique or source.generate_ids
-    repeated = REPEATED_SCHEMA.empty_table() if unique else _repeated(found.present, source, machine)
-    return Discovery(files, hours, repeated, rejects)
+    return Discovery(files, hours, repeated_rows(found.present, source, machine), rejects)
 
 
-REPEATED_SCHEMA = pa.schema([("key_hash", pa.uint64()), ("file", pa.string()), ("recorded_at", pa.timestamp("us"))])
+REPEATED_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in (*EVENT_KEY, "file")] + [("recorded_at", pa.timestamp("us"))]
+)
 
 
 def open_files(files: Sequence[SourceFile], source: Source, machine: Machine) -> Opened:
@@ -144,8 +146,13 @@ def _aware(moment: datetime | None) -> datetime | None:
     return moment
 
 
-def _repeated(files: Sequence[SourceFile], source: Source, machine: Machine) -> pa.Table:
-    """Every row of a key whose hash occurs more than once."""
+def repeated_rows(files: Sequence[SourceFile], source: Source, machine: Machine) -> pa.Table:
+    """Every row of a key that occurs more than once in files, with its key.
+
+    DuckDB's own hashes of keys are compared within this run only; what is kept are the keys (R38).
+    """
+    if source.assume_unique or source.generate_ids or not files:
+        return REPEATED_SCHEMA.empty_table()
     opened = open_files(files, source, machine)
     with opened.engine as engine:
         hashes = RepeatedHashes(engine.directory, "repeated_keys")
@@ -157,9 +164,18 @@ def _repeated(files: Sequence[SourceFile], source: Source, machine: Machine) -> 
         if not len(found):
             return REPEATED_SCHEMA.empty_table()
         engine.keep("repeated_keys", pa.table({"key_hash": as_column(found)}))
-        columns = {"key_hash": "hash(workspace_id, universe_id, id)", **names(("file", "recorded_at"))}
+        columns = {**names(("workspace_id", "universe_id")), "event_id": "id", **names(("file", "recorded_at"))}
         rows = select(columns, "arrivals", where=["NOT keyless"])
+        key = ", ".join(EVENT_KEY)
+        twice = f"SELECT {key} FROM suspected GROUP BY ALL HAVING count(*) > 1"
         suspects = arrivals_stages(opened.layout, (), opened.selection, suspects=True)
-        why = "where the keys are that may occur more than once"
-        query = opened.query(Query("repeated_rows", (*suspects, Stage("repeated_rows", why, rows))))
-        return engine.table(query).cast(REPEATED_SCHEMA)
+        stages = (
+            *suspects,
+            Stage("suspected", "the rows whose keys have a hash that occurs more than once", rows),
+            Stage(
+                "repeated_rows",
+                "those whose keys do",
+                f"SELECT *\nFROM suspected\nSEMI JOIN ({twice}) AS twice USING ({key})",
+            ),
+        )
+        return engine.table(opened.query(Query("repeated_rows", stages))).cast(REPEATED_SCHEMA)

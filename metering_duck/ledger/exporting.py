@@ -7,9 +7,9 @@ from typing import Any
 from metering_duck.contract.json_shapes import JSON_SQL
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, READING_SCHEMA, REJECT_SCHEMA
 from metering_duck.errors import ConfigError, LedgerError, did_you_mean
-from metering_duck.ledger.runs import find_runs
+from metering_duck.ledger.runs import find_runs, has_old_ids
 from metering_duck.ledger.store import Store, StoreEngine
-from metering_duck.readings.series import READING_ORDER
+from metering_duck.readings.series import LAST_IN_ORDER, READING_ORDER
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.select import names, select
 from metering_duck.statements.stages import Query, Stage
@@ -86,9 +86,11 @@ def readings(engine: StoreEngine, run: int | None = None) -> Rows:
     # Where runs have quantities of several types, only text holds all digits.
     kind = kinds[0] if len(kinds) == 1 else "VARCHAR"
     columns: dict[str, Any] = names(READING_SCHEMA.names) | {"quantity": f"CAST(quantity AS {kind})"}
-    order = [*READING_ORDER.values(), "window_start"]
+    order = [*READING_ORDER.values(), *LAST_IN_ORDER]
     sql = select(columns, "readings", where=[f"run_id IN {holders_sql(run)}"], order_by=order)
-    return Rows(engine, Query("readings", (Stage("readings", "readings", sql),)), "reading", JSON_SQL["reading"])
+    rows = Rows(engine, Query("readings", (Stage("readings", "readings", sql),)), "reading", JSON_SQL["reading"])
+    rows.has_earlier_ids = any(has_old_ids(engine, one) for one in find_runs(engine, f"run_id IN {holders_sql(run)}"))
+    return rows
 
 
 def _of_runs(table: str, run: int | None) -> Query:

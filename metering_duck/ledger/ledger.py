@@ -17,8 +17,10 @@ from metering_duck.ledger.closing import close
 from metering_duck.ledger.comparing import diff
 from metering_duck.ledger.configs import config_or_none, known_config
 from metering_duck.ledger.exporting import export_table
+from metering_duck.ledger.findings import Finding
 from metering_duck.ledger.forking import fork_out_of_ledger
 from metering_duck.ledger.meterer import Meterer
+from metering_duck.ledger.migrating import Migration, migrate
 from metering_duck.ledger.outcomes import Outcome, Report
 from metering_duck.ledger.periods import clock_of, cut_periods, moment_of
 from metering_duck.ledger.requests import Request
@@ -29,7 +31,7 @@ from metering_duck.ledger.status import Status, look_at_status
 from metering_duck.ledger.store import WAIT_SECONDS, Store
 from metering_duck.ledger.stored import make_question, make_source
 from metering_duck.ledger.tracing import Trace, trace
-from metering_duck.ledger.verifying import Finding, verify
+from metering_duck.ledger.verifying import verify
 from metering_duck.runs.machine import GivenTime, Machine
 from metering_duck.runs.rows import Rows
 
@@ -140,6 +142,14 @@ class Ledger:
         Raises: LedgerError for a period that was not metered.
         """
         return close(self.meterer, period, by=by, timezone=timezone, clock=clock_of(clock))
+
+    def migrate(self) -> Migration:
+        """Bring a ledger of an earlier version forward: read the keys of its events again from the files (R38).
+
+        Shape:  how many files were read again, and which could not be; nothing is read where nothing is lacking.
+        Raises: SourceError, SchemaError.
+        """
+        return migrate(self.meterer)
 
     def status(self, events: Any = None) -> Status:
         """What is metered, open, closed and stale, and which periods new files touch; writes nothing.

@@ -20,6 +20,12 @@ from metering_duck.ledger.places import Stamp
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.runs.history import History
 
+# The columns of repeated_rows that are an event's key (R8).
+EVENT_KEY = ("workspace_id", "universe_id", "event_id")
+# How keys are kept now; a file whose keys were kept otherwise has no keys_version, and is read again (migrating.py).
+KEYS_VERSION = 1
+WITHOUT_KEYS = f"keys_version IS DISTINCT FROM {KEYS_VERSION}"
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -36,6 +42,12 @@ class SourceFile:
     stamp: Stamp
     last_metered_at: datetime | None = None
     first_seen_at: datetime | None = None
+    keys_version: int | None = None
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the ledger keeps the file's repeated keys as they are kept now."""
+        return self.keys_version == KEYS_VERSION
 
     @property
     def is_day(self) -> bool:
@@ -45,7 +57,11 @@ class SourceFile:
     def moved_from(self, before: SourceFile) -> SourceFile:
         """This file, known as the one `before` it that had the same content elsewhere."""
         return replace(
-            self, file_id=before.file_id, entered_at=before.entered_at, last_metered_at=before.last_metered_at
+            self,
+            file_id=before.file_id,
+            entered_at=before.entered_at,
+            last_metered_at=before.last_metered_at,
+            keys_version=before.keys_version,
         )
 
     def is_as(self, stamp: Stamp | None) -> bool:
@@ -100,14 +116,14 @@ def files_of(
     first = f"(SELECT min(entered_at) FROM source_files WHERE {IS_OF_TABLE})"
     rows = engine.rows(
         "SELECT file_id, path, size_bytes, modified_ns, sha256, entered_at, last_metered_at, etag, "
-        f"CASE WHEN {IS_OF_TABLE} THEN {first} END FROM source_files WHERE {where} ORDER BY file_id",
+        f"CASE WHEN {IS_OF_TABLE} THEN {first} END, keys_version FROM source_files WHERE {where} ORDER BY file_id",
         dict(parameters or {}),
     )
     files = []
-    for number, path, size, modified_ns, sha256, entered, last, etag, first_seen in rows:
+    for number, path, size, modified_ns, sha256, entered, last, etag, first_seen, keys in rows:
         first_seen_at = None if first_seen is None else utc(first_seen)
         stamp = Stamp(size, modified_ns, etag)
-        files.append(SourceFile(number, path, sha256, utc(entered), stamp, utc(last), first_seen_at))
+        files.append(SourceFile(number, path, sha256, utc(entered), stamp, utc(last), first_seen_at, keys))
     return files
 
 
@@ -134,12 +150,14 @@ def check_gone(found: Found, used: Container[int]) -> None:
 
 @dataclass(frozen=True)
 class Discovery:
-    """What one pass over new files finds: rows of source_files, source_hours and repeated_rows, and rejects."""
+    """What one pass over files finds: the rows of their repeated keys; of new files rows of source_files and
+    source_hours, and rejects, too.
+    """
 
-    files: pa.Table
-    hours: pa.Table
-    repeated: pa.Table
-    rejects: pa.Table
+    files: pa.Table | None = None
+    hours: pa.Table | None = None
+    repeated: pa.Table | None = None
+    rejects: pa.Table | None = None
 
 
 def write(engine: StoreEngine, found: Found, learnt: Discovery | None, now: datetime) -> None:
@@ -153,15 +171,37 @@ def write(engine: StoreEngine, found: Found, learnt: Discovery | None, now: date
         )
     if learnt is None:
         return
-    first = "(SELECT coalesce(max(file_id), 0) FROM source_files)"
-    engine.insert("source_files", learnt.files, {"file_id": f"{first} + row_number() OVER ()"})
-    ids = "(SELECT file_id FROM source_files WHERE path = file AND gone_at IS NULL)"
-    engine.insert("source_hours", learnt.hours, {"file_id": ids}, without=["file"])
-    # Repeated rows of files that have gone are kept, so that runs that read these files can be done again.
-    engine.keep("learnt_rows", learnt.repeated)
+    if learnt.files is not None and learnt.hours is not None and learnt.rejects is not None:
+        first = "(SELECT coalesce(max(file_id), 0) FROM source_files)"
+        engine.insert("source_files", learnt.files, {"file_id": f"{first} + row_number() OVER ()"})
+        ids = "(SELECT file_id FROM source_files WHERE path = file AND gone_at IS NULL)"
+        engine.insert("source_hours", learnt.hours, {"file_id": ids}, without=["file"])
+        engine.insert("rejects", learnt.rejects, {"run_id": "0"})
+    if learnt.repeated is not None:
+        present = files_of(engine)
+        paths = {file.path for file in found.present}
+        write_keys(engine, [file for file in present if file.path in paths], learnt.repeated)
+
+
+def keep_files(engine: StoreEngine, files: Iterable[SourceFile]) -> None:
+    """Fill the table `files_read`: the path and the number of each file."""
+    read = [{"file": file.path, "file_id": file.file_id} for file in files]
+    schema = pa.schema([("file", pa.string()), ("file_id", pa.int32())])
+    engine.keep("files_read", pa.Table.from_pylist(read, schema))
+
+
+def write_keys(engine: StoreEngine, files: Iterable[SourceFile], repeated: pa.Table) -> None:
+    """Keep the rows of the repeated keys of files, which have been compared with one another.
+
+    Rows of other files are kept, so that runs that read these files can be done again.
+    """
+    keep_files(engine, files)
+    engine.keep("learnt_rows", repeated)
+    learnt = f"(SELECT {', '.join(EVENT_KEY)}, file_id FROM learnt_rows JOIN files_read USING (file))"
+    same = " AND ".join(f"repeated_rows.{name} = learnt.{name}" for name in (*EVENT_KEY, "file_id"))
+    engine.rows(f"DELETE FROM repeated_rows USING {learnt} AS learnt WHERE {same}")
+    ids = "(SELECT file_id FROM files_read WHERE files_read.file = rows_to_insert.file)"
+    engine.insert("repeated_rows", repeated, {"file_id": ids}, without=["file"])
     engine.rows(
-        "DELETE FROM repeated_rows WHERE (key_hash, file_id) IN (SELECT (key_hash, file_id) FROM learnt_rows "
-        "JOIN source_files ON path = file AND gone_at IS NULL)"
+        f"UPDATE source_files SET keys_version = {KEYS_VERSION} WHERE file_id IN (SELECT file_id FROM files_read)"
     )
-    engine.insert("repeated_rows", learnt.repeated, {"file_id": ids}, without=["file"])
-    engine.insert("rejects", learnt.rejects, {"run_id": "0"})

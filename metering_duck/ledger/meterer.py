@@ -30,6 +30,7 @@ from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig
 from metering_duck.ledger.counting import make_current
 from metering_duck.ledger.discovering import discover
+from metering_duck.ledger.level_digests import EMPTY_LEVELS
 from metering_duck.ledger.looking import look
 from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.periods import Period
@@ -47,6 +48,7 @@ from metering_duck.ledger.plans import (
 from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.ledger.stored import DEFAULT_SOURCE, question_text, same_source, source_text, stored_source
 from metering_duck.ledger.tables import look_at_table, table_of
+from metering_duck.runs.books import counted_noun
 from metering_duck.runs.levels import levels_only
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.question import Question
@@ -57,7 +59,7 @@ class Situation:
     """What a run is made of, beside its period: the files it may use, as of when, and how they are read.
 
     `is_whole` is false where files are left out that the run's levels are made of. Such a run does not tell under which
-    files its levels hold.
+    files its levels hold. `notices` say what was done before the run.
     """
 
     visible: tuple[SourceFile, ...]
@@ -65,6 +67,7 @@ class Situation:
     as_of: datetime | None
     clock: datetime
     is_whole: bool = True
+    notices: tuple[str, ...] = ()
 
     @cached_property
     def sha256(self) -> str:
@@ -156,12 +159,12 @@ class Meterer:
             raise LedgerError(
                 f"events: found no {what}; expected some. hint: name files, folders or globs, or run later"
             )
-        self._keep_found(found, patterns, chosen, clock)
+        notices = self._keep_found(found, patterns, chosen, clock)
         with self.store.reader() as engine:
             visible = visible_files(engine, as_of)
         if not visible:
             raise LedgerError(f"as-of: found no file that had been seen by {as_of:%Y-%m-%dT%H:%M:%SZ}; expected some.")
-        return Situation(tuple(visible), chosen, as_of, clock)
+        return Situation(tuple(visible), chosen, as_of, clock, notices=notices)
 
     def _look(
         self, engine: StoreEngine, patterns: Sequence[str], source: Source, as_of: datetime | None, clock: datetime
@@ -175,11 +178,15 @@ class Meterer:
             # The files of that moment may be readable, whatever is there now.
             return Found(known=tuple(files_of(engine)))
 
-    def _keep_found(self, found: Found, patterns: Sequence[str], source: Source, clock: datetime) -> None:
-        """Read the new files, and bring the manifest up to date if anything has changed."""
-        learnt = discover(found, source, self.machine) if found.new else None
+    def _keep_found(self, found: Found, patterns: Sequence[str], source: Source, clock: datetime) -> tuple[str, ...]:
+        """Read the new files, and bring the manifest up to date if anything has changed; the notices of what was read.
+
+        Where an earlier version kept the keys of files, all files are read for their keys again.
+        """
+        lacking = sum(not file.has_keys for file in (*found.known, *found.moved))
+        learnt = discover(found, source, self.machine) if found.new or lacking else None
         if not (learnt or found.moved or found.lost or patterns):
-            return
+            return ()
         with self.store.transaction() as engine:
             add_patterns(engine, patterns, clock)
             engine.rows(
@@ -187,6 +194,10 @@ class Meterer:
                 {"options": source_text(source)},
             )
             manifest.write(engine, found, learnt, clock)
+        if not lacking:
+            return ()
+        read = counted_noun(lacking, "file")
+        return (f"the event keys of {read} were read again from the files: an earlier version kept hashes of them.",)
 
     def plan(
         self, engine: StoreEngine, period: Period, config: KnownConfig, question: Question, situation: Situation
@@ -221,7 +232,7 @@ class Meterer:
         try:
             metered = runs.open_plan(plan, self.machine, situation.clock)
             try:
-                notices = tuple(metered.result.notices)
+                notices = (*situation.notices, *metered.result.notices)
                 if strict and (metered.accounting.rejected or metered.accounting.conflicts):
                     raise RejectedEvents(
                         f"strict: found {metered.accounting}; expected no rejected event and no conflict. "
@@ -263,7 +274,7 @@ def settled_runs(engine: StoreEngine, question: Question, situation: Situation) 
     )
     settled: dict[datetime, list[runs.RunRow]] = {}
     for run in found:
-        if configs.effective(engine, run.period.start) == run.config_sha256:
+        if configs.effective(engine, run.period.start) == run.config_sha256 and not runs.has_old_ids(engine, run):
             settled.setdefault(run.period.start, []).append(run)
     return settled
 
@@ -301,7 +312,7 @@ def levels_before(engine: StoreEngine, plan: Plan, situation: Situation) -> Carr
     Where events lie between the end of that run and the period, the levels have a gap: a plan for the time in between.
     """
     moment = plan.period.start
-    start, known = nearest_levels(engine, plan, situation) or (BEGINNING, CarriedLevels(None, runs.EMPTY_LEVELS))
+    start, known = nearest_levels(engine, plan, situation) or (BEGINNING, CarriedLevels(None, EMPTY_LEVELS))
     gap = replace(plan.period, start=min(start, moment), end=moment, name="")
     if start >= moment or not touching(engine, gap, "window", situation.visible):
         return known

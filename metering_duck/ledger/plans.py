@@ -15,17 +15,19 @@ import numpy as np
 import pyarrow as pa
 
 from metering_duck.contract.config import MeteringConfig
-from metering_duck.errors import ConfigError, LedgerError
+from metering_duck.contract.schemas import IDS_VERSION
+from metering_duck.errors import ConfigError, LedgerError, first_few
 from metering_duck.inputs.fields import Reach
 from metering_duck.inputs.source import Source
 from metering_duck.judging.repeated_hashes import Hashes
 from metering_duck.ledger.configs import KnownConfig, digest
-from metering_duck.ledger.manifest import SourceFile, files_of, history_of
+from metering_duck.ledger.manifest import EVENT_KEY, WITHOUT_KEYS, SourceFile, files_of, history_of
 from metering_duck.ledger.periods import Period
 from metering_duck.ledger.places import stamps_of
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.ledger.stored import question_text, source_digested
 from metering_duck.runs.history import LEVELS_SCHEMA, History
+from metering_duck.runs.identity import has_new_ids
 from metering_duck.runs.question import Question
 
 # Before the first event there can be: the start of a run over all that was before a moment.
@@ -80,7 +82,9 @@ class Plan:
         levels = self.levels.sha256 if self.levels else None
         window = (self.period.start, self.period.end, self.reach)
         asked, read = question_text(self.question), source_digested(self.source)
-        return digest(self.config.sha256, asked, read, window, self.sources_sha256, levels)
+        # Where the definition of ids changed nothing, a run of before is a run of the same inputs.
+        ids = (f"ids {IDS_VERSION}",) if has_new_ids(self.config.config, self.question) else ()
+        return digest(self.config.sha256, asked, read, window, self.sources_sha256, levels, *ids)
 
     def history(self, *, numbers_rows: bool = False) -> History:
         """The files of the plan as a run takes them."""
@@ -207,20 +211,40 @@ def touching(engine: StoreEngine, period: Period, reach: Reach, visible: Iterabl
 
 
 def _repeated(engine: StoreEngine, period: Period, reach: Reach) -> tuple[Hashes, set[int]]:
-    """The hashes of the keys in reach that may occur more than once, and the files that have them."""
+    """The hashes of the keys in reach that occur more than once, and the files that have them.
+
+    The hashes are those of the DuckDB that runs now, for the run that is planned; none of them is kept (R38).
+    """
+    _check_keys(engine)
+    key = ", ".join(EVENT_KEY)
     visible = f"repeated_rows JOIN {ASKED} USING (file_id)"
     ((hashes, files),) = engine.rows(
         f"""
-        WITH here AS (SELECT key_hash FROM {visible} WHERE {_window_sql(reach)}),
+        WITH here AS (SELECT {key} FROM {visible} WHERE {_window_sql(reach)}),
         found AS (
-            SELECT key_hash, list(file_id) AS file_ids FROM {visible}
-            WHERE key_hash IN (SELECT key_hash FROM here) GROUP BY key_hash HAVING count(*) > 1
-        )
-        SELECT list(key_hash ORDER BY key_hash), list_distinct(flatten(list(file_ids))) FROM found
+            SELECT {key}, list(file_id) AS file_ids FROM {visible}
+            SEMI JOIN here USING ({key}) GROUP BY ALL HAVING count(*) > 1
+        ),
+        hashed AS (SELECT hash({key}) AS key_hash, file_ids FROM found)
+        SELECT list(key_hash ORDER BY key_hash), list_distinct(flatten(list(file_ids))) FROM hashed
         """,
         _bound(period, reach),
     )
     return np.array(hashes or [], dtype=np.uint64), set(files or [])
+
+
+def _check_keys(engine: StoreEngine) -> None:
+    """Refuse the files of the table ASKED whose repeated keys are kept as an earlier version kept them.
+
+    Raises: LedgerError.
+    """
+    asked = f"SELECT path FROM source_files JOIN {ASKED} USING (file_id)"
+    found = [row[0] for row in engine.rows(f"{asked} WHERE {WITHOUT_KEYS} ORDER BY file_id")]
+    if found:
+        raise LedgerError(
+            f"{engine.path}: found the event keys of {first_few(found)} as an earlier version kept them; expected them "
+            "read again from the files. hint: metering-duck ledger migrate"
+        )
 
 
 def whole_sha256(visible: Iterable[SourceFile], as_of: datetime | None) -> str:
@@ -231,11 +255,12 @@ def whole_sha256(visible: Iterable[SourceFile], as_of: datetime | None) -> str:
 def history_sha256(engine: StoreEngine, moment: datetime, visible: Sequence[SourceFile], as_of: datetime | None) -> str:
     """A digest of the visible files with events before a moment, or with other rows of the keys of such events."""
     keep_ids(engine, visible)
+    key = ", ".join(EVENT_KEY)
     touching = f"""
         SELECT DISTINCT file_id FROM source_hours JOIN {ASKED} USING (file_id) WHERE first_recorded_at < $moment
         UNION
         SELECT file_id FROM repeated_rows JOIN {ASKED} USING (file_id)
-        WHERE key_hash IN (SELECT key_hash FROM repeated_rows WHERE recorded_at < $moment)
+        SEMI JOIN (SELECT {key} FROM repeated_rows WHERE recorded_at < $moment) AS before USING ({key})
     """
     ids = {int(row[0]) for row in engine.rows(touching, {"moment": moment.replace(tzinfo=None)})}
     files = [file for file in visible if file.file_id in ids]

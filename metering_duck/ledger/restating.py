@@ -20,18 +20,19 @@ from metering_duck.ledger.meterer import Meterer
 from metering_duck.ledger.periods import known_period
 from metering_duck.ledger.requests import Request
 from metering_duck.ledger.rerunning import ready_plan, run_of_same_inputs, situation_of_request
-from metering_duck.ledger.runs import RunRow, insert_row
+from metering_duck.ledger.runs import RunRow, has_old_ids, insert_row
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.stages import Query
 
 
 @dataclass(frozen=True)
 class Restatement:
-    """A restatement: its id ("" where nothing changes), whether it was booked now, and its rows."""
+    """A restatement: its id ("" where nothing changes), whether it was booked now, its rows, and notices."""
 
     restatement_id: str
     booked: bool
     rows: Rows
+    notices: tuple[str, ...] = ()
 
 
 def restate(
@@ -62,11 +63,23 @@ def restate(
         if new is None:
             new = meterer.run(plan, "rerun", situation, began, counts=False)
         comparison = compare(meterer, current, new)
+        notices = (*situation.notices, *_of_ids(meterer, current))
         if not comparison.count:
-            return Restatement("", False, comparison.rows())
+            return Restatement("", False, comparison.rows(), notices)
         made = keep_restatement(meterer, comparison, request.clock)
         booked = books and book(meterer, made, by or getpass.getuser(), request.clock)
-        return Restatement(made, booked, comparison.rows())
+        return Restatement(made, booked, comparison.rows(), notices)
+
+
+def _of_ids(meterer: Meterer, current: RunRow) -> tuple[str, ...]:
+    """The notice that the readings of a restated period have other ids than those that were closed."""
+    with meterer.store.reader() as engine:
+        if not has_old_ids(engine, current):
+            return ()
+    return (
+        f"the readings of {current.period.name} have ids as an earlier version made them, and those of the restatement "
+        "have others: they are matched by their keys.",
+    )
 
 
 def restatement_id(old: RunRow, new: RunRow) -> str:

@@ -14,13 +14,14 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from pyarrow import csv
 
-from metering_duck.contract.schemas import CONFLICT_SCHEMA, REJECT_SCHEMA
+from metering_duck.contract.schemas import CONFLICT_SCHEMA, IDS_VERSION, REJECT_SCHEMA
 from metering_duck.contract.times import utc
 from metering_duck.engine.duckdb import Engine
+from metering_duck.inputs.fields import NO_PROPERTIES
 from metering_duck.judging.events import Compiler
 from metering_duck.ledger import configs
+from metering_duck.ledger.level_digests import levels_sha256
 from metering_duck.ledger.periods import Period, name_of
 from metering_duck.ledger.plans import CarriedLevels, Plan, check_readable
 from metering_duck.ledger.store import StoreEngine
@@ -28,6 +29,7 @@ from metering_duck.ledger.stored import question_text, stored_question
 from metering_duck.readings.usage import usage_query
 from metering_duck.runs.books import SHOWN_BOOKS, Accounting
 from metering_duck.runs.history import LEVELS_SCHEMA
+from metering_duck.runs.identity import has_new_ids
 from metering_duck.runs.levels import levels_at_end
 from metering_duck.runs.local import LocalReadings, compiler_of
 from metering_duck.runs.machine import Machine
@@ -35,6 +37,7 @@ from metering_duck.runs.opening import closed_on_failure, open_input
 from metering_duck.runs.question import Question
 from metering_duck.runs.results import Result, result_of
 from metering_duck.runs.rows import Rows
+from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.stages import Query, Stage
 from metering_duck.version import __version__
 from metering_duck.windows.cutting import make_windows
@@ -61,13 +64,6 @@ def sha256_of(rows: Rows) -> str:
     sink = _Digest()
     rows.write_to(sink, "ndjson")
     return sink.sha256.hexdigest()
-
-
-def levels_sha256(levels: pa.Table) -> str:
-    """The SHA-256 of the levels that a period ends with, as CSV whose values are all quoted."""
-    sink = io.BytesIO()
-    csv.write_csv(levels, sink, csv.WriteOptions(quoting_style="all_valid"))
-    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -219,6 +215,7 @@ def _row(
         "clock": clock,
         "started_at": started_at,
         "finished_at": datetime.now(UTC),
+        "ids_version": IDS_VERSION,
         "versions": configs.json_text({"metering-duck": __version__, "duckdb": duckdb.__version__}),
     }
 
@@ -254,12 +251,39 @@ def has_history(engine: StoreEngine, run_id: int, history_sha256: str) -> bool:
 
 def differ(engine: StoreEngine, old: RunRow, new: RunRow) -> bool:
     """Whether any quantity of two runs differs."""
+    of_old, of_new = (
+        f"(SELECT {match_sql(run)} AS match_id, quantity FROM readings WHERE run_id = {run.readings_of})"
+        for run in (old, new)
+    )
     rows = engine.rows(
-        "SELECT count(*) FROM (FROM readings WHERE run_id = $old) AS old FULL JOIN (FROM readings WHERE run_id = $new) "
-        "AS new USING (id) WHERE old.quantity IS DISTINCT FROM new.quantity",
-        {"old": old.readings_of, "new": new.readings_of},
+        f"SELECT count(*) FROM {of_old} AS old FULL JOIN {of_new} AS new USING (match_id) "
+        "WHERE old.quantity IS DISTINCT FROM new.quantity"
     )
     return bool(rows[0][0])
+
+
+def dimensions_sql(run: RunRow) -> str:
+    """SQL for the dimensions of a run's readings as they are by the definition of now: absent ones are there (R21)."""
+    names = sorted(set(run.question.group_by))
+    if not names:
+        return NO_PROPERTIES
+    return f"MAP({literal_list(names)}, [{', '.join(f'dimensions[{literal(name)}]' for name in names)}])"
+
+
+def match_sql(run: RunRow, universe: str = "universe_id") -> str:
+    """SQL for what tells readings of two runs of a period apart: their keys, by whatever definition their ids are."""
+    parts = ["workspace_id", universe, "subject", "unit", "aggregation"]
+    parts += [f"CAST(epoch_us({name}) AS VARCHAR)" for name in ("window_start", "window_end")]
+    entries = f"list_transform(map_entries({dimensions_sql(run)}), lambda e: encoded(e.key) || encoded(e.value))"
+    listed = f"list_aggregate({entries} || [''], 'string_agg', '')"
+    return f"digest({' || '.join(f'encoded({part})' for part in parts)} || {listed})"
+
+
+def has_old_ids(engine: StoreEngine, run: RunRow) -> bool:
+    """Whether a run's readings have ids that they would not have now."""
+    if run.ids_version == IDS_VERSION:
+        return False
+    return has_new_ids(configs.stored(engine, run.config_sha256).config, run.question)
 
 
 def sql_type(kind: pa.DataType) -> str:
@@ -291,13 +315,14 @@ class RunRow:
     readings: int
     quantity_type: str
     books: Mapping[str, int]
+    ids_version: int | None = None
     notices: tuple[str, ...] = ()
 
 
 RUN_COLUMNS = (
     *("run_id", "kind", "period_start", "period_end", "config_sha256", "options", "as_of", "clock", "reach"),
     *("inputs_sha256", "sources_sha256", "levels_before_run_id", "levels_before_sha256", "levels_sha256"),
-    *("readings_sha256", "readings_of", "readings", "quantity_type"),
+    *("readings_sha256", "readings_of", "readings", "quantity_type", "ids_version"),
     *BOOKS,
 )
 NAMED = (
@@ -333,6 +358,3 @@ def levels_of(engine: StoreEngine, run_id: int | None) -> pa.Table:
     columns = ", ".join(LEVELS_SCHEMA.names)
     sql = f"SELECT {columns} FROM levels WHERE run_id = {holder} ORDER BY ALL"
     return engine.table(Query("levels", (Stage("levels", "levels", sql),))).cast(LEVELS_SCHEMA)
-
-
-EMPTY_LEVELS = levels_sha256(LEVELS_SCHEMA.empty_table())

@@ -10,15 +10,16 @@ from typing import Any
 import pyarrow as pa
 
 from metering_duck.contract.times import format_time, utc
-from metering_duck.errors import SchemaError, SourceError
+from metering_duck.errors import SchemaError, SourceError, first_few
 from metering_duck.inputs.source import Source
 from metering_duck.ledger.discovering import times_of
-from metering_duck.ledger.manifest import Found, SourceFile, files_of
+from metering_duck.ledger.manifest import WITHOUT_KEYS, Found, SourceFile, files_of
 from metering_duck.ledger.meterer import Meterer, ledger_source, look_around, patterns_of
 from metering_duck.ledger.plans import history_sha256, visible_files, whole_sha256
-from metering_duck.ledger.runs import has_history
+from metering_duck.ledger.runs import find_runs, has_history, has_old_ids
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.ledger.stored import DEFAULT_SOURCE
+from metering_duck.runs.books import counted_noun
 from metering_duck.runs.machine import Machine
 from metering_duck.statements.stages import load_stage
 
@@ -49,7 +50,10 @@ class PeriodStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The ledger as a whole: its periods, and the files that are new, changed or gone."""
+    """The ledger as a whole: its periods, and the files that are new, changed or gone.
+
+    `notices` say what an earlier version kept otherwise, and how to go on.
+    """
 
     ledger: str
     files: int
@@ -62,6 +66,7 @@ class Status:
     gone_files: list[str]
     problems: list[str]
     periods: list[PeriodStatus]
+    notices: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As a plain dict."""
@@ -106,7 +111,27 @@ def status_of(
     differ = (*found.changed, *found.superseded)
     new, changed, gone = ([file.path for file in files] for files in (found.new, differ, found.gone))
     counts = files, events, without_time, configs, runs
-    return Status(str(engine.path), *counts, new, changed, gone, list(problems), _periods(engine, found))
+    periods = _periods(engine, found)
+    return Status(str(engine.path), *counts, new, changed, gone, list(problems), periods, notices_of_before(engine))
+
+
+def notices_of_before(engine: StoreEngine) -> list[str]:
+    """What an earlier version kept otherwise: the keys of events (R38), and the ids of readings (R21)."""
+    notices = []
+    lacking = [file.path for file in files_of(engine, WITHOUT_KEYS)]
+    if lacking:
+        notices.append(
+            f"event keys: those of {counted_noun(len(lacking), 'file')} are kept as hashes, as an earlier version did. "
+            "hint: the next backfill reads them again from the files, and metering-duck ledger migrate does only that"
+        )
+    runs = find_runs(engine, "run_id IN (SELECT run_id FROM periods)")
+    old = sorted(run.period.name for run in runs if has_old_ids(engine, run))
+    if old:
+        notices.append(
+            f"ids: the readings of {first_few(old)} have ids as an earlier version made them. hint: backfill gives "
+            "open periods new ones; a closed period keeps its own until a restatement of it is booked (docs/ids.md)"
+        )
+    return notices
 
 
 def _periods(engine: StoreEngine, found: Found) -> list[PeriodStatus]:

@@ -144,8 +144,23 @@ def source_text(source: Source) -> str:
 
 def source_digested(source: Source) -> str:
     """The text of a source in digests: it looks like a class of the first version, whose runs were digested with it."""
-    options = [f"{name}={value!r}" for name, value in _source_options(source).items()]
+    options = [f"{name}={_spelled(value)}" for name, value in _source_options(source).items()]
     return f"ReadingOptions({', '.join(options)})"
+
+
+# How characters are spelled in such texts beside those that stand for themselves.
+_ESCAPED = {chr(n): f"\\x{n:02x}" for n in (*range(32), 127)} | {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+def _spelled(value: object) -> str:
+    """A value as the first ledgers spelled it: as Python did then, which may spell another character otherwise (R38)."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_spelled(key)}: {_spelled(one)}" for key, one in value.items()) + "}"
+    if not isinstance(value, str):
+        return str(value)
+    quote = '"' if "'" in value and '"' not in value else "'"
+    text = "".join(_ESCAPED.get(character, character) for character in value)
+    return quote + (text.replace("'", "\\'") if quote == "'" else text) + quote
 
 
 def stored_source(text: str) -> Source:

@@ -19,7 +19,7 @@ from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.ledger import configs
 from metering_duck.ledger.meterer import Meterer
 from metering_duck.ledger.plans import Plan
-from metering_duck.ledger.runs import RunRow, find_runs, open_plan
+from metering_duck.ledger.runs import RunRow, find_runs, match_sql, open_plan
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.runs.history import LEVELS_SCHEMA
 from metering_duck.runs.rows import Rows
@@ -105,6 +105,10 @@ def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
     """
     with meterer.store.reader() as opened:
         reading, row = find_reading(opened, text, run)
+        ((match_of,),) = opened.rows(
+            f"SELECT {match_sql(row)} FROM readings WHERE run_id = {row.readings_of} AND id = $id",
+            {"id": reading["id"]},
+        )
     plan, _ = meterer.plan_as_was(row, row.clock)
     metered = open_plan(plan, meterer.machine, row.clock, numbers_rows=True)
     engine = metered.engine
@@ -112,11 +116,12 @@ def trace(meterer: Meterer, text: str, run: int | None = None) -> Trace:
         sql = metered.result.sql
         subject = {"universe_id": [reading["universe_id"]], "subject": [reading["subject"]]}
         _ = metered.accounting
-        found = engine.rows(f"SELECT plain_text(quantity) FROM readings WHERE id = {literal(reading['id'])}")
+        same = f"{match_sql(row)} = {literal(match_of)}"
+        found = engine.rows(f"SELECT plain_text(quantity) FROM readings WHERE {same}")
         again = found[0][0] if found else None
         engine.keep("found_usage", metered.usage(pa.table(subject)))
         engine.keep("found_levels", plan.levels.table if plan.levels else LEVELS_SCHEMA.empty_table())
-        totals = _fill(engine, reading, _whole_aggregation(plan, reading), plan.period.start, plan.period.end)
+        totals = _fill(engine, reading, plan)
     except BaseException:
         metered.close()
         raise
@@ -154,9 +159,10 @@ def _whole_aggregation(plan: Plan, reading: dict[str, Any]) -> Aggregation:
     return aggregations.parse(reading["aggregation"], "reading")
 
 
-def _fill(engine: Engine, reading: dict[str, Any], function: Aggregation, start: Any, end: Any) -> dict[str, Any]:
+def _fill(engine: Engine, reading: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """Fill the table `traced`; the totals of its rows."""
-    dimensions = configs.json_text(dict(sorted((reading["dimensions"] or {}).items())))
+    function, groups = _whole_aggregation(plan, reading), set(plan.question.group_by)
+    dimensions = configs.json_text({name: (reading["dimensions"] or {}).get(name) for name in sorted(groups)})
     scale = "coalesce(max(length(split_part(quantity, '.', 2))), 0)"
     ((digits,),) = engine.rows(
         f"SELECT {scale} FROM (SELECT quantity FROM found_usage UNION ALL SELECT level FROM found_levels)"
@@ -166,8 +172,8 @@ def _fill(engine: Engine, reading: dict[str, Any], function: Aggregation, start:
         "dimensions": dimensions,
         "is_gauge": is_gauge(reading),
         "deltas": function.deltas,
-        "first": start.replace(tzinfo=None),
-        "last": end.replace(tzinfo=None),
+        "first": plan.period.start.replace(tzinfo=None),
+        "last": plan.period.end.replace(tzinfo=None),
     }
     engine.fill(Query("traced", (_sent_stage(digits), load_stage("ledger/traced")), parameters))
     return _totals(engine, reading, function)

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any
 
 from metering_duck.errors import MeteringError, SourceError
 from metering_duck.inputs.table_days import day_name, parts_of
 from metering_duck.ledger import configs
 from metering_duck.ledger.exporting import readings
+from metering_duck.ledger.findings import Finding
+from metering_duck.ledger.key_findings import event_key_findings
+from metering_duck.ledger.level_digests import levels_sha256
 from metering_duck.ledger.manifest import SourceFile, files_of
 from metering_duck.ledger.meterer import ledger_source
 from metering_duck.ledger.places import sha256_of_file
-from metering_duck.ledger.runs import find_runs, levels_of, levels_sha256, sha256_of
+from metering_duck.ledger.runs import find_runs, levels_of, sha256_of
 from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.ledger.stored import DEFAULT_SOURCE
 from metering_duck.ledger.tables import contents_of
 from metering_duck.runs.machine import Machine
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was checked: the kind of check, where, and what is wrong, "" if nothing is."""
-
-    check: str
-    where: str
-    problem: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As a plain dict."""
-        return asdict(self)
-
 
 # Name of a check → a query with one row for each fault: where it is, and what was found.
 BALANCE = "metered + unmatched + duplicates + conflicts + rejected"
@@ -64,13 +51,14 @@ FAULTS = {
 
 
 def verify(store: Store, *, files: bool = False) -> list[Finding]:
-    """Recompute digests and books; with `files`, the digests of all event files, too."""
+    """Recompute digests and books; with `files`, the digests of all event files and the keys of their events, too."""
     with store.reader() as engine:
         return [
             *_configs(engine),
             *_runs(engine, store),
             *_books(engine),
             *_adjustments(engine),
+            *event_key_findings(engine, from_files=files),
             *_files(engine, hashed=files),
         ]
 

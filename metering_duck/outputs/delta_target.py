@@ -13,6 +13,7 @@ from metering_duck.errors import SourceError
 from metering_duck.inputs.delta import DELTA as READ_DELTA
 from metering_duck.inputs.delta import DeltaSnapshot
 from metering_duck.outputs.lake_target import Batches, Destination, Partition
+from metering_duck.outputs.reading_ids import MARK
 from metering_duck.statements.quote import identifier, literal
 
 
@@ -37,12 +38,15 @@ class DeltaTarget:
         self._table: Any = None
         self.schema: pa.Schema | None = None
         self.partitions: tuple[str, ...] = ()
+        self.ids = ""
         try:
             self._table = DeltaTable(place, storage_options=self._options)
         except TableNotFoundError:
             return
         self.schema = pa.schema(self._table.schema().to_arrow())
         self.partitions = tuple(self._table.metadata().partition_columns)
+        if "id" in self.schema.names:
+            self.ids = (self.schema.field("id").metadata or {}).get(MARK.encode(), b"").decode()
 
     @property
     def state(self) -> object:
@@ -60,7 +64,7 @@ class DeltaTarget:
         from deltalake.exceptions import DeltaError
 
         try:
-            self._write(self.place, batches, mode="error", partition_by=list(partition_by) or None)
+            self._write(self.place, batches, _marked(batches), mode="error", partition_by=list(partition_by) or None)
         except DeltaError as error:
             if batches.failure is None and DeltaTable.is_deltatable(self.place, self._options):
                 raise self.conflict(str(error)) from None
@@ -68,11 +72,11 @@ class DeltaTarget:
         self._table = DeltaTable(self.place, version=0, storage_options=self._options)
 
     def append(self, batches: Batches) -> None:
-        self._write(self._table, batches, mode="append")
+        self._write(self._table, batches, batches.schema, mode="append")
 
     def merge(self, batches: Batches, ids: Sequence[str]) -> None:  # noqa: ARG002 - a merge finds them itself
         self._table.merge(
-            batches.reader(),
+            batches.reader(batches.schema),
             "found.id = ours.id",
             source_alias="ours",
             target_alias="found",
@@ -80,14 +84,28 @@ class DeltaTarget:
         ).when_matched_update_all().when_not_matched_insert_all().execute()
 
     def overwrite(self, batches: Batches, partitions: Sequence[Partition] | None) -> None:
-        wanted = None if partitions is None else " OR ".join(_partition_sql(one) for one in partitions)
-        self._write(self._table, batches, mode="overwrite", predicate=wanted)
+        if partitions is not None:
+            wanted = " OR ".join(_partition_sql(one) for one in partitions)
+            self._write(self._table, batches, batches.schema, mode="overwrite", predicate=wanted)
+        elif batches.ids == self.ids:
+            self._write(self._table, batches, batches.schema, mode="overwrite")
+        else:
+            self._write(self._table, batches, _marked(batches), mode="overwrite", schema_mode="overwrite")
 
-    def _write(self, table: Any, batches: Batches, **options: Any) -> None:
+    def _write(self, table: Any, batches: Batches, schema: pa.Schema, **options: Any) -> None:
         from deltalake import write_deltalake
 
         storage = self._options if table is self.place else None
-        write_deltalake(table, batches.reader(), storage_options=storage, commit_properties=self._once, **options)
+        rows = batches.reader(schema)
+        write_deltalake(table, rows, storage_options=storage, commit_properties=self._once, **options)
+
+
+def _marked(batches: Batches) -> pa.Schema:
+    """The columns of rows, the column `id` marked with the definition of the ids."""
+    if not batches.ids:
+        return batches.schema
+    place = batches.schema.get_field_index("id")
+    return batches.schema.set(place, batches.schema.field(place).with_metadata({MARK: batches.ids}))
 
 
 def _partition_sql(partition: Partition) -> str:

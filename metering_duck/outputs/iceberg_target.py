@@ -10,6 +10,7 @@ import pyarrow as pa
 from metering_duck.errors import SourceError
 from metering_duck.inputs.iceberg import ICEBERG as READ_ICEBERG
 from metering_duck.outputs.lake_target import Batches, Destination, Partition
+from metering_duck.outputs.reading_ids import MARK
 
 
 class IcebergTarget:
@@ -43,7 +44,9 @@ class IcebergTarget:
             ) from None
         self.schema: pa.Schema | None = None
         self.partitions: tuple[str, ...] = ()
+        self.ids = ""
         if self._table is not None:
+            self.ids = str(self._table.properties.get(MARK, ""))
             self.schema = self._table.schema().as_arrow()
             self.partitions = tuple(self._spec_names())
 
@@ -70,7 +73,8 @@ class IcebergTarget:
 
     def create(self, batches: Batches, partition_by: Sequence[str]) -> None:
         self._catalog.create_namespace_if_not_exists(self._id.rpartition(".")[0])
-        change = self._catalog.create_table_transaction(self._id, schema=batches.schema)
+        properties = {MARK: batches.ids} if batches.ids else {}
+        change = self._catalog.create_table_transaction(self._id, schema=batches.schema, properties=properties)
         if partition_by:
             with change.update_spec() as spec:
                 for name in partition_by:
@@ -99,13 +103,18 @@ class IcebergTarget:
             wanted = [condition(partition) for partition in partitions]
             gone = wanted[0] if len(wanted) == 1 else Or(*wanted)
         has_files = any(True for _ in self._table.scan(row_filter=gone).plan_files())
-        self._change(gone if has_files else None, batches)
+        self._change(gone if has_files else None, batches, marks=partitions is None and batches.ids != self.ids)
 
-    def _change(self, gone: Any, batches: Batches) -> None:
-        """Delete the rows of the condition `gone`, if there is one, and add new rows, in one commit."""
+    def _change(self, gone: Any, batches: Batches, *, marks: bool = False) -> None:
+        """Delete the rows of the condition `gone`, if there is one, and add new rows, in one commit.
+
+        With `marks`, the table has the mark of the new rows from now on.
+        """
         # Set only in this copy of the metadata: a second try of pyiceberg would not look for ids that came meanwhile.
         self._table.metadata.properties["commit.retry.num-retries"] = "0"
         change = self._table.transaction()
+        if marks:
+            change.set_properties({MARK: batches.ids})
         if gone is not None:
             change.delete(gone)
         for table in batches.tables():

@@ -21,10 +21,13 @@ Partition = Mapping[str, object]
 
 
 class Batches:
-    """Rows on their way into a library; `failure` is the error that stopped them, which libraries only retell."""
+    """Rows on their way into a library; `failure` is the error that stopped them, which libraries only retell.
 
-    def __init__(self, engine: Engine, query: Query, schema: pa.Schema) -> None:
-        self._engine, self._query, self.schema = engine, query, schema
+    `ids` is the definition of the rows' ids, which a table that has no others is marked with; "" for no mark.
+    """
+
+    def __init__(self, engine: Engine, query: Query, schema: pa.Schema, ids: str = "") -> None:
+        self._engine, self._query, self.schema, self.ids = engine, query, schema, ids
         self.failure: Exception | None = None
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -34,9 +37,9 @@ class Batches:
             self.failure = error
             raise
 
-    def reader(self) -> pa.RecordBatchReader:
-        """The rows as a stream of batches, one of them in memory at a time."""
-        return pa.RecordBatchReader.from_batches(self.schema, iter(self))
+    def reader(self, schema: pa.Schema) -> pa.RecordBatchReader:
+        """The rows as a stream of batches, one of them in memory at a time, under these columns."""
+        return pa.RecordBatchReader.from_batches(schema, iter(self))
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows as tables of CHUNK_ROWS rows, or a few more, one of them in memory at a time."""
@@ -51,12 +54,16 @@ class Batches:
 
 
 class Target(Protocol):
-    """A table as it was when it was opened; `schema` is None where there is no such table yet."""
+    """A table as it was when it was opened; `schema` is None where there is no such table yet.
+
+    `ids` is the definition of ids that the table is marked with, "" where it has no mark.
+    """
 
     where: str
     place: str
     schema: pa.Schema | None
     partitions: tuple[str, ...]
+    ids: str
     conflict: type[Exception]
 
     @property

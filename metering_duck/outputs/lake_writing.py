@@ -7,17 +7,21 @@ is opened and compared again.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from metering_duck.contract.schemas import IDS_VERSION
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import ConfigError, MeteringError, SchemaError, SourceError, did_you_mean
 from metering_duck.outputs.lake_tables import DESTINATIONS, failure, find_target, table_parts
 from metering_duck.outputs.lake_target import Batches, Target
+from metering_duck.outputs.reading_ids import SHAPES as READING_SHAPES
+from metering_duck.outputs.reading_ids import earlier_ids_sql, earlier_rows, mixed_ids
 from metering_duck.outputs.texts import limited
 from metering_duck.outputs.trees import DATES, PARTITIONS_MAX, with_dates
 from metering_duck.statements.quote import identifier
@@ -34,7 +38,14 @@ OURS, THEIRS, FOUND = "rows_to_write", "rows_of_table", "rows_there"
 
 
 def write_table(
-    engine: Engine, rows: Query, shape: str, target: str, *, mode: str | None = None, partition_by: Sequence[str] = ()
+    engine: Engine,
+    rows: Query,
+    shape: str,
+    target: str,
+    *,
+    mode: str | None = None,
+    partition_by: Sequence[str] = (),
+    has_earlier_ids: bool = False,
 ) -> str:
     """Write a query's rows into a Delta or Iceberg table, made if it is not there; the table's name at its version.
 
@@ -42,6 +53,9 @@ def write_table(
     so that the same rows again make no version. What is only the run's own is no difference: `created_at`, and metered
     times that are the run's clock, as they are where events have none. append: only rows whose id is not there.
     overwrite: the rows in place of all, or of those of their partitions where the table has some.
+
+    A table of readings is marked with the definition of their ids (R21). Readings that a table without the mark has
+    under ids of an earlier version are found, and refused; `has_earlier_ids` says that the rows have such ids.
 
     Exact:  DECIMAL stays DECIMAL; times are UTC microseconds.
     Memory: batches for Delta; for Iceberg CHUNK_ROWS rows, the ids of the rows that are replaced, and one at a time the
@@ -56,7 +70,7 @@ def write_table(
         )
     rows = with_dates(engine, rows, partition_by)
     schema = engine.table(limited(rows, 0)).schema
-    write = _Write(engine, schema, mode, tuple(partition_by), rows.parameters.get("clock"))
+    write = _Write(engine, schema, shape, mode, tuple(partition_by), rows.parameters.get("clock"), has_earlier_ids)
     where = write.opened(target).where
     try:
         engine.fill(replace(rows, name=OURS))
@@ -107,9 +121,11 @@ class _Write:
 
     engine: Engine
     schema: pa.Schema
+    shape: str
     mode: str
     partition_by: tuple[str, ...]
     clock: object
+    has_earlier_ids: bool = False
 
     # --- what is checked ---------------------------------------------------------------------------------------------
 
@@ -185,7 +201,7 @@ class _Write:
         query = _all()
         if opened.schema is not None and self.mode != "overwrite":
             query = _differing()
-        batches = Batches(self.engine, query, self.schema)
+        batches = Batches(self.engine, query, self.schema, self._ids)
         try:
             self._commit(opened, batches)
         except (MeteringError, KeyboardInterrupt):
@@ -207,6 +223,7 @@ class _Write:
             if partitions != []:
                 opened.overwrite(batches, partitions)
         else:
+            self._check_ids(opened)
             self._find_rows(opened)
             there = f"FROM {OURS} JOIN {FOUND} ON {OURS}.rowid = our_row WHERE NOT is_equal"
             replaced = [row[0] for row in self.engine.rows(f"SELECT id {there} ORDER BY id")]
@@ -215,6 +232,35 @@ class _Write:
             elif self.engine.count(FOUND) < self.engine.count(OURS):
                 opened.append(batches)
 
+    @property
+    def _ids(self) -> str:
+        """The definition of the rows' ids that a table is marked with; "" where the ids are no readings' or earlier."""
+        return str(IDS_VERSION) if self.shape in READING_SHAPES and not self.has_earlier_ids else ""
+
+    def _check_ids(self, opened: Target) -> None:
+        """Refuse readings that the table may have under ids of another definition.
+
+        Raises: SourceError.
+        """
+        if self.shape not in READING_SHAPES or opened.ids == self._ids != "":
+            return
+        if opened.ids:
+            raise earlier_rows(opened.where)
+        if not self.has_earlier_ids:
+            with self._reading(opened, ["id"]):
+                ((count, first),) = self.engine.rows(earlier_ids_sql(OURS, THEIRS, self.shape))
+            if count:
+                raise mixed_ids(opened.where, count, first)
+
+    @contextlib.contextmanager
+    def _reading(self, opened: Target, columns: Sequence[str]) -> Iterator[None]:
+        """The target's rows as the table THEIRS, which can be read once, inside of a with statement."""
+        with self.engine.lock:
+            self.engine.connection.register(THEIRS, opened.rows(columns))
+        yield
+        with self.engine.lock:
+            self.engine.connection.unregister(THEIRS)
+
     def _find_rows(self, opened: Target) -> None:
         """Fill the table FOUND: the rows of OURS whose ids the target has, and whether the target's row is equal."""
         left_out = self.schema.names if self.mode == "append" else ("id", "created_at")
@@ -222,11 +268,8 @@ class _Write:
         equal = " AND ".join(self._equal_sql(name) for name in compared) or "TRUE"
         columns = {"our_row": f"{OURS}.rowid", "is_equal": equal}
         sql = select(columns, f"{OURS}\nJOIN {THEIRS} ON {OURS}.id = {THEIRS}.id")
-        with self.engine.lock:
-            self.engine.connection.register(THEIRS, opened.rows(["id", *compared]))
-        self.engine.fill(Query(FOUND, (Stage(FOUND, "what is there already", sql),), {"clock": self.clock}))
-        with self.engine.lock:
-            self.engine.connection.unregister(THEIRS)
+        with self._reading(opened, ["id", *compared]):
+            self.engine.fill(Query(FOUND, (Stage(FOUND, "what is there already", sql),), {"clock": self.clock}))
         twice = f"SELECT our_row, count(*) AS times FROM {FOUND} GROUP BY our_row HAVING count(*) > 1 LIMIT 1"
         repeated = self.engine.rows(f"SELECT id, times FROM ({twice}) JOIN {OURS} ON {OURS}.rowid = our_row")
         if repeated:

@@ -8,11 +8,12 @@ it.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from metering_duck.errors import ConfigError, SourceError, did_you_mean
 from metering_duck.outputs.texts import limited, on_top
 from metering_duck.outputs.writing import ROW_GROUP_ROWS
 from metering_duck.statements.quote import identifier, literal
-from metering_duck.statements.select import select
+from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query
 
 PARTITIONS_MAX = 1_024
@@ -34,6 +35,9 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 # Partitions by UTC time: name → how many characters of a date name one.
 DATES = {"year": 4, "month": 7, "date": 10}
 MOMENTS = ("recorded_at", "window_start")
+# What the name of a folder begins with while it is written aside, if it is spelled by us: pyarrow cuts names at a NUL.
+# Its spelling in pyarrow's folders.
+SPELLED, IN_FOLDERS = chr(0xFDD0), "%EF%B7%90"
 # The folder in which a tree is written, the lock that its writer holds in it, and how old an unlocked folder may be: a
 # writer takes the lock a moment after it has made the folder.
 ASIDE, LOCK, MOMENT_S = ".metering-duck-", "writing.lock", 60
@@ -53,10 +57,11 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
     for name, kind in zip(folders.names, folders.types, strict=True):
         if not (pa.types.is_string(kind) or pa.types.is_integer(kind)):
             raise ConfigError(f"partition-by: found {name}, a {kind}; expected a column of texts, or a date.")
+    texts = [name for name, kind in zip(folders.names, folders.types, strict=True) if pa.types.is_string(kind)]
     with _aside(engine, target) as stage:
         try:
             dataset.write_dataset(
-                pa.RecordBatchReader.from_batches(schema, engine.stream(rows)),
+                pa.RecordBatchReader.from_batches(schema, engine.stream(_spelled(rows, texts))),
                 stage,
                 format="parquet",
                 file_options=dataset.ParquetFileFormat().make_write_options(compression="zstd"),
@@ -76,11 +81,43 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
                 f"partition-by: found more than {PARTITIONS_MAX:,} partitions of {', '.join(partition_by)}; expected "
                 "fewer. hint: --partition-by month, or write one window after another"
             ) from None
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG and "too long" not in str(error):
+                raise
+            raise ConfigError(
+                f"partition-by: found a value of {', '.join(partition_by)} that is too long for the name of a folder; "
+                "expected at most some 250 bytes. hint: another column, or a Delta or Iceberg table"
+            ) from None
         made = sorted(path.relative_to(stage) for path in Path(stage).rglob("*.parquet"))
         if any(NO_VALUE in path.as_posix() for path in made):
             _check_no_value(engine, rows, partition_by)
-        _publish(Path(stage), made, target)
-    return [f"{target.rstrip('/')}/{path.as_posix()}" for path in made]
+        finals = {path: _final(path) for path in made}
+        _publish(Path(stage), finals, target)
+    return [f"{target.rstrip('/')}/{path.as_posix()}" for path in finals.values()]
+
+
+def _spelled(rows: Query, texts: Sequence[str]) -> Query:
+    """The query with each text that has a NUL as the name of its folder, behind the mark SPELLED (R38)."""
+    columns = {}
+    for name in texts:
+        column = identifier(name)
+        odd = f"contains({column}, chr(0)) OR starts_with({column}, {literal(SPELLED)})"
+        columns[column] = case({odd: f"{literal(SPELLED)} || url_encode({column})"}, column)
+    if not columns:
+        return rows
+    star = f"* REPLACE ({', '.join(f'{sql} AS {column}' for column, sql in columns.items())})"
+    return on_top(rows, "spelled", "NUL as it stands in folders", lambda source: select({}, source, star=star))
+
+
+def _final(path: Path) -> Path:
+    """The path in the tree of a file that is written aside: what we spelled has been spelled once more by pyarrow."""
+    parts = []
+    for part in path.parts:
+        name, equals, value = part.partition("=")
+        if value.startswith(IN_FOLDERS):
+            value = value.removeprefix(IN_FOLDERS).replace("%25", "%")
+        parts.append(f"{name}{equals}{value}")
+    return Path(*parts)
 
 
 def _check_no_value(engine: Engine, rows: Query, partition_by: Sequence[str]) -> None:
@@ -139,16 +176,16 @@ def _remove_left(place: Path) -> None:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _publish(stage: Path, made: Sequence[Path], target: str) -> None:
+def _publish(stage: Path, finals: Mapping[Path, Path], target: str) -> None:
     """Bring the finished files to their places in the tree."""
     if scheme_of(target):
         files = filesystem_of(target)
         with explaining_writes(target), files.transaction:
-            for path in made:
-                final = f"{target.rstrip('/')}/{path.as_posix()}"
-                with open(stage / path, "rb") as file, files.open(final, "wb", block_size=PART_BYTES) as to:
+            for path, final in finals.items():
+                place = f"{target.rstrip('/')}/{final.as_posix()}"
+                with open(stage / path, "rb") as file, files.open(place, "wb", block_size=PART_BYTES) as to:
                     shutil.copyfileobj(file, to, 1 << 20)
         return
-    for path in made:
-        (Path(target) / path).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(stage / path, Path(target) / path)
+    for path, final in finals.items():
+        (Path(target) / final).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(stage / path, Path(target) / final)

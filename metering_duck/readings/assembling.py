@@ -15,7 +15,7 @@ from collections.abc import Container, Sequence
 from metering_duck.readings.counters import counted_query, counter_stages
 from metering_duck.readings.filling import dense_stages, keys_sql
 from metering_duck.readings.gauges import gauged_queries, gauges_of
-from metering_duck.readings.series import READING_ORDER, Series, Totals
+from metering_duck.readings.series import LAST_IN_ORDER, READING_ORDER, Series, Totals
 from metering_duck.readings.values import value_stages, valued_queries
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage, load_stage, over
@@ -71,6 +71,6 @@ def reading_rows(*, bundled: bool, constants: Container[str] = ()) -> Query:
     """The query of the table `readings`, in the order of its keys without constants; bundled, one row per window."""
     if bundled:
         return Query("readings", (load_stage("bundled_readings"),))
-    order = [*(sql for name, sql in READING_ORDER.items() if name not in constants), "window_start"]
+    order = [*(sql for name, sql in READING_ORDER.items() if name not in constants), *LAST_IN_ORDER]
     rows = select({}, "readings", star="*", order_by=order)
     return Query("readings", (Stage("readings_in_order", "the readings, in the order of their keys", rows),))

@@ -28,7 +28,7 @@ def keys_sql(totals: Totals) -> str:
             columns = names(KEY) | {
                 "workspace_id": totals.workspace_sql,
                 "unit": series.unit_sql,
-                "aggregation": literal(series.aggregation.name),
+                "aggregation": literal(series.aggregation.keyed),
             }
             keys.append(select(columns, "judged", where=[*totals.shown, f"v_{slot.index} IS NOT NULL"]))
     everything = "\nUNION ALL\n".join(keys)

@@ -19,7 +19,9 @@ KEY = ("workspace_id", "universe_id", "subject", "dimensions")
 # Column of a reading's key → how readings are ordered by it.
 SCOPE_ORDER = {"universe_id": "universe_id", "workspace_id": "workspace_id NULLS FIRST", "subject": "subject"}
 DIMENSIONS_ORDER = "CAST(dimensions AS VARCHAR)"
-# The whole key without the window: readings are written in this order, byte for byte.
+# The key without the window: readings are written in this order, byte for byte. What comes last sets apart readings of
+# two inner windows, which have one name.
+LAST_IN_ORDER = ("window_start", "id")
 READING_ORDER = SCOPE_ORDER | names(("unit", "aggregation")) | {"dimensions": DIMENSIONS_ORDER}
 
 

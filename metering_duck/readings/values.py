@@ -139,7 +139,7 @@ def _value_stages(totals: Totals, n: int, series: Series) -> list[Stage]:
     columns = {
         **names(KEY),
         "unit": "unit",
-        "aggregation": literal(series.aggregation.name),
+        "aggregation": literal(series.aggregation.keyed),
         "window_index": "window_index",
         "quantity": quantity,
         "numerator": numerator,

@@ -258,15 +258,15 @@ def _map_sql(name: str, type: str, where: str) -> str:
     """
     if type in ("VARCHAR", "JSON"):
         is_object = f"json_valid({name}) AND json_type({name}) = 'OBJECT'"
-        return case({f"{name} IS NULL": NO_PROPERTIES, is_object: f"in_order(json_members({name}))"})
+        return case({f"{name} IS NULL": NO_PROPERTIES, is_object: f"by_name(json_members({name}))"})
     if ENTRIES.fullmatch(type):
         entry = struct({part: f"CAST(e.{part} AS VARCHAR)" for part in ("key", "value")})
         pairs = f"list_transform({name}, lambda e: {entry})"
-        return f"coalesce(in_order(map_from_entries({pairs})), {NO_PROPERTIES})"
+        return f"coalesce(by_name(map_from_entries({pairs})), {NO_PROPERTIES})"
     if type.startswith("MAP") and not type.endswith("]"):
-        return f"coalesce(in_order(CAST({name} AS MAP(VARCHAR, VARCHAR))), {NO_PROPERTIES})"
+        return f"coalesce(by_name(CAST({name} AS MAP(VARCHAR, VARCHAR))), {NO_PROPERTIES})"
     if type.startswith("STRUCT") and not type.endswith("]"):
-        return f"coalesce(in_order(json_members(CAST(to_json({name}) AS VARCHAR))), {NO_PROPERTIES})"
+        return f"coalesce(by_name(json_members(CAST(to_json({name}) AS VARCHAR))), {NO_PROPERTIES})"
     raise SchemaError(where, name, found=type, expected="a MAP or JSON text", hint="--format parquet keeps them")
 
 

@@ -24,6 +24,7 @@ LEVELS_SCHEMA = pa.schema(
     + [(name, pa.timestamp("us")) for name in ("recorded_at", "metered_at")]
     + [(name, pa.string()) for name in ("event_id", "level")]
 )
+SPELLED_NOW = "CAST(to_json(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR))) AS VARCHAR)"
 LEVEL_KEY = ("workspace_id", "universe_id", "subject", "dimensions")
 
 
@@ -66,6 +67,8 @@ class History:
             engine.keep("repeated_keys", pa.table({"key_hash": as_column(self.repeated)}))
         if self.levels is not None:
             engine.keep("levels_before", self.levels)
+            # Dimensions are compared as texts, which the DuckDB of before may have spelled otherwise (R38).
+            engine.rows(f"UPDATE levels_before SET dimensions = {SPELLED_NOW} WHERE dimensions IS NOT NULL")
 
     def holds(self, column: str, constant: str, engine: Engine) -> bool:
         """Whether a column that is one constant in all rows read has that constant in the levels from before, too."""

@@ -35,7 +35,11 @@ class Rows:
     Shape:  `shape` says in a word what a row is; `json_sql` is a row's JSON text in SQL, by default its columns.
     Exact:  quantities are DECIMAL; the same input gives the same bytes in every format (R23).
     Raises: SourceError, Interrupted; ConfigError once they are closed.
+
+    `has_earlier_ids` says that readings have ids as an earlier version made them (R21).
     """
+
+    has_earlier_ids = False
 
     def __init__(self, engine: Engine, query: Query, shape: str, json_sql: str | None = None) -> None:
         self._engine, self._query, self._shape, self._json_sql = engine, query, shape, json_sql
@@ -126,7 +130,10 @@ class Rows:
             raise ConfigError(
                 f"format: found {format!r} for {shown(target)}; expected none, since a table has its own."
             )
-        return write_table(self._engine, self._rows(), self._shape, target, mode=mode, partition_by=partition_by)
+        rows, ids = self._rows(), self.has_earlier_ids
+        return write_table(
+            self._engine, rows, self._shape, target, mode=mode, partition_by=partition_by, has_earlier_ids=ids
+        )
 
     def write_to(self, file: IO[bytes], format: str) -> None:
         """Write the rows to an open binary file."""

@@ -37,7 +37,7 @@ of_events AS (
     SELECT
         * EXCLUDE (dimensions),
         coalesce(
-            CAST(to_json(in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))) AS VARCHAR),
+            CAST(to_json(by_name(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))) AS VARCHAR),
             '{}'
         ) AS dimensions_text
     FROM of_both

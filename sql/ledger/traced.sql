@@ -21,7 +21,7 @@ WITH of_reading AS (
         AND unit = $unit
         AND aggregation = $aggregation
         AND coalesce(
-            CAST(to_json(in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))) AS VARCHAR),
+            CAST(to_json(by_name(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))) AS VARCHAR),
             '{}'
         ) = $dimensions
 ),

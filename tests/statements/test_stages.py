@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -303,16 +304,66 @@ def test_repeated_keys_are_those_seen_twice(sql: duckdb.DuckDBPyConnection) -> N
 def test_readings_ids_are_of_the_whole_key(sql: duckdb.DuckDBPyConnection) -> None:
     """Keys that run together when written one behind the other still have ids of their own (R21)."""
     day, instant = "TIMESTAMP '2024-01-02'", "TIMESTAMP '2024-01-01 00:00:00.000001'"
-    windows = f"(0, TIMESTAMP '2024-01-01', {day}), (1, TIMESTAMP '2024-01-01', {instant})"
-    fill(sql, "windows", "readings", windows)
+    starts = "TIMESTAMP '2024-01-01'"
+    fill(sql, "windows", "readings", f"(0, 'UTC', {starts}, {day}), (1, 'UTC', {starts}, {instant})")
     keys = ["'w', 'u', 's', NULL", "'wu', '', 's', NULL", "'', 'wu', 's', NULL", "NULL, 'wu', 's', NULL"]
     keys += ["'w', 'u', 's', '{}'", """'w', 'u', 's', '{"a":""}'""", """'w', 'u', 's', '{"":"a"}'"""]
+    keys += [
+        """'w', 'u', 's', '{"a":null}'""",
+        """'w', 'u', 's', '{"a":null,"b":"x"}'""",
+        """'w', 'u', 's', '{"b":"x"}'""",
+    ]
     rest = "'seats', 'sum', {window}, 1, NULL, NULL, 1, FALSE, FALSE, TIMESTAMP '2024-01-01', NULL, NULL, NULL"
     values = ", ".join(f"({key}, {rest.format(window=window)})" for key in keys for window in (0, 1))
     fill(sql, "totals", "readings", values)
-    ids = [row[0] for row in sql.execute(load_stage("readings").sql, {"clock": datetime(2024, 2, 1)}).fetchall()]
+    given = {"clock": datetime(2024, 2, 1), "settings": ""}
+    ids = [row[0] for row in sql.execute(load_stage("readings").sql, given).fetchall()]
     assert 2 * (len(keys) - 1) == len(set(ids))
     assert {32} == {len(found) for found in ids}
+
+
+MONTH = "16:170406720000000016:1706745600000000"
+# What an id is of → the dimensions, aggregation, zone and settings that the stage reads, and the text that is digested.
+GOLDEN_IDS = {
+    "nothing but the key": ("NULL", "sum", "UTC", "", f"1:w1:u1:s5:seats3:sum{MONTH}"),
+    "a group": ("""'{"user":"u1"}'""", "sum", "UTC", "", f"1:w1:u1:s5:seats3:sum{MONTH}4:user2:u1"),
+    "those without the property": ("""'{"user":null}'""", "sum", "UTC", "", f"1:w1:u1:s5:seats3:sum{MONTH}4:user-"),
+    "two levels, by hour": (
+        *("NULL", "sum-of-max per hour", "UTC", ""),
+        f"1:w1:u1:s5:seats19:sum-of-max per hour3:UTC{MONTH}",
+    ),
+    "two levels, by hours of another zone": (
+        *("NULL", "sum-of-max per hour", "Asia/Kolkata", ""),
+        f"1:w1:u1:s5:seats19:sum-of-max per hour12:Asia/Kolkata{MONTH}",
+    ),
+    "two levels, by node": (
+        *("NULL", "sum-of-max by node", "Asia/Kolkata", ""),
+        f"1:w1:u1:s5:seats18:sum-of-max by node{MONTH}",
+    ),
+    "a run with a scale": ("NULL", "sum", "UTC", "-5:scale1:2", f"1:w1:u1:s5:seats3:sum{MONTH}-5:scale1:2"),
+}
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "aggregation", "zone", "settings", "digested"), GOLDEN_IDS.values(), ids=GOLDEN_IDS
+)
+def test_ids_never_change(
+    sql: duckdb.DuckDBPyConnection, dimensions: str, aggregation: str, zone: str, settings: str, digested: str
+) -> None:
+    """An id is what it was when readings were stored, whatever is installed now; the name has no inner window (R21)."""
+    fill(sql, "windows", "readings", f"(0, '{zone}', TIMESTAMP '2024-01-01', TIMESTAMP '2024-02-01')")
+    rest = f"'seats', '{aggregation}', 0, 1, NULL, NULL, 1, FALSE, FALSE, TIMESTAMP '2024-01-01', NULL, NULL, NULL"
+    fill(sql, "totals", "readings", f"('w', 'u', 's', {dimensions}, {rest})")
+    given = {"clock": datetime(2024, 2, 1), "settings": settings}
+    query = f"SELECT id, aggregation FROM ({load_stage('readings').sql})"
+    expected = hashlib.sha256(digested.encode()).hexdigest()[:32], aggregation.split(" ")[0]
+    assert [expected] == sql.execute(query, given).fetchall()
+
+
+def test_a_plain_id_is_that_of_the_first_definition() -> None:
+    """A reading without groups, inner windows and settings has the id that it always had (R21)."""
+    first = hashlib.sha256(GOLDEN_IDS["nothing but the key"][-1].encode()).hexdigest()[:32]
+    assert "f1c44f82d98434bd87d612cc776b3dd8" == first
 
 
 def test_gaps_are_where_a_known_level_has_no_reading(sql: duckdb.DuckDBPyConnection) -> None:

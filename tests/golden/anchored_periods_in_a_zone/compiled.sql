@@ -946,6 +946,7 @@ CREATE OR REPLACE TEMP TABLE readings AS
 WITH bounds AS (
     SELECT
         window_index,
+        zone,
         make_timestamptz(epoch_us(window_start)) AS window_start,
         make_timestamptz(epoch_us(window_end)) AS window_end,
         encoded(CAST(epoch_us(window_start) AS VARCHAR)) || encoded(CAST(epoch_us(window_end) AS VARCHAR)) AS encoded_bounds
@@ -954,16 +955,19 @@ WITH bounds AS (
 bounded AS (
     SELECT
         *,
+        -- Of two levels the text says what the inner one is of: sum-of-max per day, by the days of a zone.
+        split_part(aggregation, ' ', 1) AS aggregation_name,
+        encoded(aggregation) || CASE WHEN split_part(aggregation, ' ', 2) = 'per' THEN encoded(zone) ELSE '' END AS encoded_aggregation,
         CASE
             WHEN dimensions IS NULL THEN MAP([]::VARCHAR[], []::VARCHAR[])
-            ELSE in_order(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))
+            ELSE CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR))
         END AS grouped_by
     FROM totals
     JOIN bounds USING (window_index)
 )
 SELECT
     digest(
-        encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded(aggregation) || encoded_bounds
+        encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded_aggregation || encoded_bounds
         || CASE
             WHEN dimensions IS NULL THEN ''
             ELSE list_aggregate(
@@ -972,12 +976,13 @@ SELECT
                 ''
             )
         END
+        || ''
     ) AS id,
     workspace_id,
     universe_id,
     subject,
     unit,
-    aggregation,
+    aggregation_name AS aggregation,
     window_start,
     window_end,
     grouped_by AS dimensions,
@@ -997,4 +1002,4 @@ FROM bounded;
 -- the readings, in the order of their keys
 SELECT *
 FROM readings
-ORDER BY universe_id, workspace_id NULLS FIRST, subject, unit, aggregation, window_start;
+ORDER BY universe_id, workspace_id NULLS FIRST, subject, unit, aggregation, window_start, id;

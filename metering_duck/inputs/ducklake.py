@@ -16,7 +16,8 @@ import duckdb
 
 from metering_duck.contract.times import parse_time
 from metering_duck.engine.duckdb import Engine
-from metering_duck.engine.extensions import CLOSED, can_load, load, missing
+from metering_duck.engine.extensions import can_load, load, missing
+from metering_duck.engine.locking import lock, unlocked
 from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import SourceError, did_you_mean
 from metering_duck.inputs.file_sizes import sizes_of_existing
@@ -26,7 +27,7 @@ from metering_duck.inputs.input import OF_THIS_MACHINE, Input, Needed, OtherEngi
 from metering_duck.inputs.lake_schemes import LakeScheme, Options, number_of
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
-from metering_duck.statements.quote import literal, literal_list
+from metering_duck.statements.quote import literal
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,11 @@ def table_at(
 
     Raises: SourceError for a file that is no DuckLake, and for a version or a table that is not there.
     """
-    with duckdb.connect(":memory:", config=CLOSED) as connection:
+    with unlocked() as connection:
         load(connection, "ducklake")
         if can_load("httpfs"):
             load(connection, "httpfs")
-        connection.execute(f"SET allowed_paths = {literal_list([path, f'{path}.wal'])}")
-        connection.execute("SET enable_external_access = false")
+        lock(connection, [path, f"{path}.wal"])
         try:
             place = literal(f"ducklake:{path}")
             connection.execute(f"ATTACH {place} AS lake (READ_ONLY)")

@@ -8,20 +8,20 @@ it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.owned import owned_folder, remove_left
 from metering_duck.engine.remote import PART_BYTES, explaining_writes, filesystem_of, scheme_of
 from metering_duck.errors import ConfigError, SourceError, did_you_mean
+from metering_duck.outputs.files import put_in_place, unwritten
 from metering_duck.outputs.texts import limited, on_top
 from metering_duck.outputs.writing import ROW_GROUP_ROWS
 from metering_duck.statements.quote import identifier, literal
@@ -34,9 +34,8 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 # Partitions by UTC time: name → how many characters of a date name one.
 DATES = {"year": 4, "month": 7, "date": 10}
 MOMENTS = ("recorded_at", "window_start")
-# The folder in which a tree is written, the lock that its writer holds in it, and how old an unlocked folder may be: a
-# writer takes the lock a moment after it has made the folder.
-ASIDE, LOCK, MOMENT_S = ".metering-duck-", "writing.lock", 60
+# How the folder in which a tree is written is called.
+ASIDE = ".metering-duck-rows-"
 
 
 def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_by: Sequence[str]) -> list[str]:
@@ -76,6 +75,8 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
                 f"partition-by: found more than {PARTITIONS_MAX:,} partitions of {', '.join(partition_by)}; expected "
                 "fewer. hint: --partition-by month, or write one window after another"
             ) from None
+        except OSError as error:
+            raise unwritten(target, error) from None
         made = sorted(path.relative_to(stage) for path in Path(stage).rglob("*.parquet"))
         if any(NO_VALUE in path.as_posix() for path in made):
             _check_no_value(engine, rows, partition_by)
@@ -125,18 +126,15 @@ def _aside(engine: Engine, target: str) -> Iterator[str]:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SourceError(f"{target}: cannot be written ({error.strerror}); expected a folder.") from None
-        _remove_left(place)
-    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=place) as stage, FileLock(f"{stage}/{LOCK}"):
-        yield f"{stage}/rows"
-
-
-def _remove_left(place: Path) -> None:
-    """Remove the folders of writers that have ended: their locks are free."""
-    for folder in place.glob(f"{ASIDE}*"):
-        with suppress(OSError, Timeout):
-            if time.time() - folder.stat().st_mtime > MOMENT_S:
-                with FileLock(folder / LOCK, timeout=0):
-                    shutil.rmtree(folder, ignore_errors=True)
+        remove_left(place, ASIDE)
+    try:
+        stage = owned_folder(ASIDE, place)
+    except OSError as error:
+        raise unwritten(target, error) from None
+    try:
+        yield f"{stage.path}/rows"
+    finally:
+        stage.remove()
 
 
 def _publish(stage: Path, made: Sequence[Path], target: str) -> None:
@@ -149,6 +147,36 @@ def _publish(stage: Path, made: Sequence[Path], target: str) -> None:
                 with open(stage / path, "rb") as file, files.open(final, "wb", block_size=PART_BYTES) as to:
                     shutil.copyfileobj(file, to, 1 << 20)
         return
-    for path in made:
-        (Path(target) / path).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(stage / path, Path(target) / path)
+    try:
+        with _new_folders(Path(target), made):
+            for path in made:
+                _sync(stage / path)
+            for path in made:
+                put_in_place(stage / path, Path(os.path.realpath(Path(target) / path)))
+    except OSError as error:
+        raise unwritten(target, error) from None
+
+
+@contextmanager
+def _new_folders(target: Path, made: Sequence[Path]) -> Iterator[None]:
+    """The folders of a tree's files; those that were made for nothing are removed again."""
+    new: list[Path] = []
+    try:
+        for path in made:
+            wanted = (target / path).parent
+            missing = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
+            new += reversed(missing)
+            wanted.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError:
+        for folder in reversed(new):
+            # One that has a file is kept.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Bring a whole file to the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -64,6 +64,8 @@ def restate(period: str, events: tuple[str, ...], **given: Any) -> None:
         check_targets(NO_FILES | given, [])
         chosen = chosen_of(given, "config", "book", "by", "timezone", "clock", "without_missing")
         made = open_ledger(given, progress).restate(period, events=list(events), **chosen)
+        for notice in made.notices:
+            say(given, f"note: {notice}")
         with made.rows as rows:
             write(rows, given)
             if not made.restatement_id:

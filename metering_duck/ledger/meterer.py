@@ -57,7 +57,7 @@ class Situation:
     """What a run is made of, beside its period: the files it may use, as of when, and how they are read.
 
     `is_whole` is false where files are left out that the run's levels are made of. Such a run does not tell under which
-    files its levels hold.
+    files its levels hold. `notices` say what was taken for granted about its files.
     """
 
     visible: tuple[SourceFile, ...]
@@ -65,6 +65,7 @@ class Situation:
     as_of: datetime | None
     clock: datetime
     is_whole: bool = True
+    notices: tuple[str, ...] = ()
 
     @cached_property
     def sha256(self) -> str:
@@ -144,7 +145,8 @@ class Meterer:
         patterns = patterns_of(events)
         with self.store.reader() as engine:
             chosen = same_source(ledger_source(engine), source)
-            found = self._look(engine, patterns, chosen, as_of, clock)
+            entered_at, notice = manifest.entering(engine, clock)
+            found = self._look(engine, patterns, chosen, as_of, entered_at)
             used = {int(row[0]) for row in engine.rows("SELECT DISTINCT file_id FROM run_files")}
         if as_of is not None:
             # A file that has gone since then matters only to a run that needs it, and may come back.
@@ -156,37 +158,38 @@ class Meterer:
             raise LedgerError(
                 f"events: found no {what}; expected some. hint: name files, folders or globs, or run later"
             )
-        self._keep_found(found, patterns, chosen, clock)
+        self._keep_found(found, patterns, chosen, entered_at)
+        notices = (notice,) if notice and (found.new or found.lost) else ()
         with self.store.reader() as engine:
             visible = visible_files(engine, as_of)
         if not visible:
             raise LedgerError(f"as-of: found no file that had been seen by {as_of:%Y-%m-%dT%H:%M:%SZ}; expected some.")
-        return Situation(tuple(visible), chosen, as_of, clock)
+        return Situation(tuple(visible), chosen, as_of, clock, notices=notices)
 
     def _look(
-        self, engine: StoreEngine, patterns: Sequence[str], source: Source, as_of: datetime | None, clock: datetime
+        self, engine: StoreEngine, patterns: Sequence[str], source: Source, as_of: datetime | None, entered_at: datetime
     ) -> Found:
         """The files that are there now; for a run as of a moment, the known files if the places cannot be looked at."""
         try:
-            return look_around(engine, patterns, clock, source, self.machine)
+            return look_around(engine, patterns, entered_at, source, self.machine)
         except (SourceError, SchemaError):
             if as_of is None or patterns:
                 raise
             # The files of that moment may be readable, whatever is there now.
             return Found(known=tuple(files_of(engine)))
 
-    def _keep_found(self, found: Found, patterns: Sequence[str], source: Source, clock: datetime) -> None:
+    def _keep_found(self, found: Found, patterns: Sequence[str], source: Source, entered_at: datetime) -> None:
         """Read the new files, and bring the manifest up to date if anything has changed."""
         learnt = discover(found, source, self.machine) if found.new else None
         if not (learnt or found.moved or found.lost or patterns):
             return
         with self.store.transaction() as engine:
-            add_patterns(engine, patterns, clock)
+            add_patterns(engine, patterns, entered_at)
             engine.rows(
                 "UPDATE ledger SET reading_options = $options WHERE reading_options IS NULL",
                 {"options": source_text(source)},
             )
-            manifest.write(engine, found, learnt, clock)
+            manifest.write(engine, found, learnt, entered_at)
 
     def plan(
         self, engine: StoreEngine, period: Period, config: KnownConfig, question: Question, situation: Situation
@@ -221,7 +224,7 @@ class Meterer:
         try:
             metered = runs.open_plan(plan, self.machine, situation.clock)
             try:
-                notices = tuple(metered.result.notices)
+                notices = (*situation.notices, *metered.result.notices)
                 if strict and (metered.accounting.rejected or metered.accounting.conflicts):
                     raise RejectedEvents(
                         f"strict: found {metered.accounting}; expected no rejected event and no conflict. "

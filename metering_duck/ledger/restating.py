@@ -27,11 +27,12 @@ from metering_duck.statements.stages import Query
 
 @dataclass(frozen=True)
 class Restatement:
-    """A restatement: its id ("" where nothing changes), whether it was booked now, and its rows."""
+    """A restatement: its id ("" where nothing changes), whether it was booked now, its rows, and what was assumed."""
 
     restatement_id: str
     booked: bool
     rows: Rows
+    notices: tuple[str, ...] = ()
 
 
 def restate(
@@ -63,10 +64,10 @@ def restate(
             new = meterer.run(plan, "rerun", situation, began, counts=False)
         comparison = compare(meterer, current, new)
         if not comparison.count:
-            return Restatement("", False, comparison.rows())
+            return Restatement("", False, comparison.rows(), situation.notices)
         made = keep_restatement(meterer, comparison, request.clock)
         booked = books and book(meterer, made, by or getpass.getuser(), request.clock)
-        return Restatement(made, booked, comparison.rows())
+        return Restatement(made, booked, comparison.rows(), situation.notices)
 
 
 def restatement_id(old: RunRow, new: RunRow) -> str:

@@ -10,8 +10,6 @@ names, and nothing else.
 from __future__ import annotations
 
 import inspect
-import shutil
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +25,8 @@ import pyarrow.parquet
 from metering_duck.calls.metering import aggregate, meter
 from metering_duck.contract.config import ConfigLike
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, EVENT_SCHEMA, OUTCOME_SCHEMA, REJECT_SCHEMA
+from metering_duck.engine.duckdb import FOLDER
+from metering_duck.engine.owned import owned_folder
 from metering_duck.errors import ConfigError, a_kind, did_you_mean
 from metering_duck.inputs.given import is_duckdb_relation, is_read_once
 from metering_duck.runs.machine import GivenTime
@@ -129,7 +129,7 @@ def _views(events: Any, config: ConfigLike, options: Mapping[str, Any], *, has_w
     """The views by their names; their files are in one folder, which is deleted with the last view."""
     of_meter = {name: value for name, value in options.items() if name in inspect.signature(meter).parameters}
     schema = _schema_of(meter, config, of_meter)
-    folder = _Folder(Path(tempfile.mkdtemp(prefix="metering-duck-views-")))
+    folder = _Folder()
     records = _opened(meter, events, config, of_meter)
     views = {
         "events": _View(OUTCOME_SCHEMA, folder, "events", records.write_outcomes),
@@ -170,9 +170,10 @@ def _write_accounting(records: Result, path: Path) -> None:
 class _Folder:
     """A folder that is deleted once no object refers to it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
+    def __init__(self) -> None:
+        owned = owned_folder(FOLDER)
+        self.path = owned.path
+        weakref.finalize(self, owned.remove)
 
 
 @dataclass(eq=False)

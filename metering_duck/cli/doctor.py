@@ -17,6 +17,7 @@ import duckdb
 
 from metering_duck.engine.extensions import can_load, missing
 from metering_duck.engine.httpfs import why_fsspec
+from metering_duck.engine.locking import locked
 from metering_duck.spark.errors import GET_JAVA, JAVA_NEEDED
 from metering_duck.spark.sessions import find_java
 from metering_duck.version import __version__
@@ -88,7 +89,7 @@ def _version(library: str) -> str | None:
 
 def _memory() -> str:
     """How much memory the engine may take before it spills."""
-    with duckdb.connect(":memory:") as connection:
+    with locked() as connection:
         row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
         return f"{row[0] if row else 'unknown'} before it spills"
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import duckdb
 
-from metering_duck.engine.extensions import CLOSED, load
+from metering_duck.engine.extensions import load
 from metering_duck.engine.failures import RemoteInputs, first_line
 from metering_duck.engine.httpfs import prepare, why_fsspec
+from metering_duck.engine.locking import lock, unlocked
 from metering_duck.engine.remote import filesystems_of, listed, scheme_of
 from metering_duck.errors import ConfigError
-from metering_duck.statements.quote import literal, literal_list, pattern_of
+from metering_duck.statements.quote import literal
 
 _SIZE = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|bytes|%)", re.IGNORECASE)
 
@@ -36,7 +37,7 @@ def connect(directory: Path, threads: int | None, memory_limit: str | None) -> d
 
     Raises: ConfigError for a setting that DuckDB refuses.
     """
-    connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false", **CLOSED})
+    connection = unlocked()
     try:
         _set(connection, "TimeZone", "'UTC'")
         _set(connection, "temp_directory", literal(str(directory)))
@@ -71,11 +72,10 @@ def open_inputs(
 
 def lock_down(connection: duckdb.DuckDBPyConnection, directory: Path, paths: Sequence[str]) -> None:
     """Allow these files and the directory, forbid all other files, and lock the settings."""
-    _set(connection, "allowed_directories", literal_list([str(directory)]))
-    # DuckDB looks a path up as a pattern first, so the pattern that matches only this path is allowed, too.
-    _set(connection, "allowed_paths", literal_list(dict.fromkeys([*paths, *map(pattern_of, paths)])))
-    _set(connection, "enable_external_access", "false")
-    _set(connection, "lock_configuration", "true")
+    try:
+        lock(connection, paths, [str(directory)])
+    except duckdb.Error as error:
+        raise ConfigError(f"input: cannot be allowed ({first_line(error)}); expected paths of files.") from None
 
 
 def _set(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:

@@ -7,7 +7,6 @@ into that directory. Its configuration is locked before any SQL that was made fr
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 import threading
 import weakref
@@ -22,6 +21,7 @@ import pyarrow as pa
 
 from metering_duck.engine.connection import check_settings, connect, lock_down, open_inputs
 from metering_duck.engine.failures import Explain, RemoteInputs, attach_failure, translated
+from metering_duck.engine.owned import owned_folder, remove_left
 from metering_duck.engine.progress import Progress, watched
 from metering_duck.errors import ConfigError
 from metering_duck.statements.quote import identifier, literal
@@ -30,6 +30,9 @@ from metering_duck.statements.stages import Query, functions, functions_of
 
 BATCH_ROWS = 65_536
 WAITING_AT_ONCE = 16
+# How the temporary folders of engines are called, and where those of killed runs were looked for.
+FOLDER = "metering-duck-run-"
+_looked_at: set[str] = set()
 _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
@@ -42,7 +45,14 @@ def interrupt_all() -> None:
 def remove_directories() -> None:
     """Remove the temporary directories of all open engines: for a process that is about to leave."""
     for engine in list(_open_engines):
-        shutil.rmtree(engine.directory, ignore_errors=True)
+        engine.folder.remove()
+
+
+def _remove_left(place: str) -> None:
+    """Remove the temporary directories of runs that were killed; a process looks for them once in each place."""
+    if place not in _looked_at:
+        _looked_at.add(place)
+        remove_left(place, FOLDER)
 
 
 class Engine:
@@ -62,12 +72,15 @@ class Engine:
         explain: Explain | None = None,
     ) -> None:
         check_settings(threads, memory_limit, temp_dir)
-        self.directory = Path(tempfile.mkdtemp(prefix="metering-duck-", dir=temp_dir)).resolve()
+        _remove_left(str(temp_dir or tempfile.gettempdir()))
+        self.folder = owned_folder(FOLDER, temp_dir)
+        self.directory = self.folder.path
         try:
             self.connection = connect(self.directory, threads, memory_limit)
         except ConfigError:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            self.folder.remove()
             raise
+        self._is_locked = False
         self.lock = threading.RLock()
         self._explain = explain or RemoteInputs().failure
         self._progress = progress
@@ -84,6 +97,13 @@ class Engine:
         except ConfigError:
             self.close()
             raise
+        self._is_locked = True
+
+    def _lock_down_at_last(self) -> None:
+        """Before the first query of an engine that was told of no file, forbid all files but those of its directory."""
+        if not self._is_locked:
+            lock_down(self.connection, self.directory, ())
+            self._is_locked = True
 
     def at_close(self, callback: Callable[[], object]) -> None:
         """Call `callback` when this engine is closed."""
@@ -94,7 +114,7 @@ class Engine:
         self._closing.close()
         with contextlib.suppress(duckdb.Error):
             self.connection.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self.folder.remove()
 
     def __enter__(self) -> Engine:
         return self
@@ -146,6 +166,7 @@ class Engine:
     def keep(self, name: str, rows: pa.Table) -> None:
         """Make a temporary table of Arrow rows."""
         with self.lock:
+            self._lock_down_at_last()
             self.connection.register(f"{name}_rows", rows)
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS FROM {name}_rows")
             self.connection.unregister(f"{name}_rows")
@@ -157,6 +178,7 @@ class Engine:
         """
         try:
             with self.lock:
+                self._lock_down_at_last()
                 self.connection.execute(f"ATTACH {sql}")
                 found = f"the_input.{'.'.join(identifier(part) for part in table.split('.'))}"
                 self.connection.execute(f"DESCRIBE SELECT * FROM {found}")
@@ -232,5 +254,6 @@ class Engine:
         return watched(self.connection, name, self._progress)
 
     def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> contextlib.AbstractContextManager[None]:
-        """Raise DuckDB's errors of a with statement as errors of ours."""
+        """Raise DuckDB's errors of a with statement, which runs a query, as errors of ours."""
+        self._lock_down_at_last()
         return translated(name, sql, parameters, self._explain, spills_to=self.directory.parent)

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import duckdb
 
+from metering_duck.engine.locking import unlocked
 from metering_duck.statements.quote import identifier
-
-# Without these settings DuckDB fetches an extension at the first statement that needs it, some at LOAD, and takes
-# secrets from files.
-CLOSED: dict[str, Any] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "allow_persistent_secrets": "false",
-}
 
 
 def load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -29,7 +21,7 @@ def load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 @cache
 def can_load(name: str) -> bool:
     """Whether an extension is on this machine."""
-    with duckdb.connect(":memory:", config=CLOSED) as connection:
+    with unlocked() as connection:
         try:
             load(connection, name)
         except duckdb.Error:

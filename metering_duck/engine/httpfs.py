@@ -15,7 +15,8 @@ from urllib.request import getproxies
 
 import duckdb
 
-from metering_duck.engine.extensions import CLOSED, load, missing
+from metering_duck.engine.extensions import load, missing
+from metering_duck.engine.locking import unlocked
 from metering_duck.engine.remote import S3_RETRIES, S3_SCHEMES, bucket_of, explaining_reads, scheme_of
 
 SCHEMES = {*S3_SCHEMES, "http", "https"}
@@ -65,7 +66,7 @@ def _has_own_options() -> bool:
 @cache
 def _fault() -> str | None:
     """Why httpfs cannot be used on this machine."""
-    with duckdb.connect(":memory:", config=CLOSED) as connection:
+    with unlocked() as connection:
         try:
             load(connection, "httpfs")
         except duckdb.Error:

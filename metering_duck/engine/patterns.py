@@ -7,12 +7,13 @@ from collections.abc import Iterable
 import duckdb
 
 from metering_duck.engine.failures import first_line
+from metering_duck.engine.locking import locked
 
 
 def pattern_faults(patterns: Iterable[str]) -> dict[str, str]:
     """Regular expression → why RE2 cannot read it, of the expressions that RE2 cannot read."""
     faults = {}
-    with duckdb.connect(":memory:") as connection:
+    with locked() as connection:
         for pattern in patterns:
             try:
                 connection.execute("SELECT regexp_matches('', $pattern)", {"pattern": pattern})

@@ -22,6 +22,7 @@ from metering_duck.contract.times import parse_time
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import UNEXPLAINED, delta_options, explained, scheme_of
 from metering_duck.errors import SourceError
+from metering_duck.inputs.delta_log import check_added, check_log
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.in_shell import InShell, load_sql
 from metering_duck.inputs.input import Input, Needed, OtherEngine
@@ -93,8 +94,7 @@ class DeltaSnapshot:
     @property
     def needs_its_reader(self) -> bool:
         """Whether only deltalake can read the rows: a file has deleted rows, or other names of columns."""
-        mapped = _mapping_mode(self.table) != "none"
-        return mapped or bool(BY_ROWS & set(self.table.protocol().reader_features or ()))
+        return needs_its_reader(self.table)
 
     def limited(self, wanted: WantedRows) -> DeltaSnapshot:
         """The table with other wanted rows."""
@@ -157,13 +157,18 @@ def find_delta(place: str, options: Options) -> DeltaSnapshot:
     where = f"delta://{place}"
     version = number_of(options, "version", where)
     moment = parse_time(options["timestamp"], f"{where}: timestamp") if "timestamp" in options else None
+    check_log(where, place, only_checkpoints=True)
     try:
         table = DeltaTable(place, version=version, storage_options=options_of_store)
         if moment is not None:
             _check_existed(table, moment, where)
             table.load_as_version(moment)
         schema = pa.schema(table.schema().to_arrow())
-    except (DeltaError, OSError, OverflowError) as error:
+        actions = pa.table(table.get_add_actions())
+    except BaseException as error:
+        # A library of Rust may panic at a log that is damaged, which is no Exception.
+        if not isinstance(error, DeltaError | OSError | ValueError | OverflowError) and not _is_panic(error):
+            raise
         _explain_place(place, error, where)
         asked = asked_of(options)
         found = "no such version" if asked and _is_delta(place, DeltaTable) else "no Delta table that can be read"
@@ -171,11 +176,32 @@ def find_delta(place: str, options: Options) -> DeltaSnapshot:
         raise SourceError(
             f"{where}: found {found}{f' ({asked})' if asked else ''} ({type(error).__name__}); expected one. {hint}"
         ) from None
+    check_table(where, place, table, actions)
     if _mapping_mode(table) == "id":
         raise SourceError(
             f"{where}: found columns by their ids; expected columns by their names, or without a mapping."
         )
     return DeltaSnapshot(f"{where}?version={table.version()}", schema, table)
+
+
+def check_table(where: str, place: str, table: Any, actions: pa.Table) -> None:
+    """Refuse a table whose log names files outside of the table.
+
+    Raises: SourceError.
+    """
+    check_added(where, _root(table), actions)
+    if needs_its_reader(table):
+        check_log(where, place, only_checkpoints=False)
+
+
+def _is_panic(error: BaseException) -> bool:
+    return type(error).__name__ == "PanicException"
+
+
+def _root(table: Any) -> str:
+    """The folder of a table; deltalake escapes a local one once more than it is on disk."""
+    uri = str(table.table_uri)
+    return unquote(_local(uri)) if uri.startswith("file://") else uri
 
 
 def _check_existed(table: Any, moment: datetime, where: str) -> None:
@@ -215,6 +241,11 @@ def _is_delta(place: str, table: Any) -> bool:
 def _mapping_mode(table: Any) -> str:
     """Whether columns have other names in the files: "none", "name" or "id"."""
     return str(table.metadata().configuration.get("delta.columnMapping.mode", "none"))
+
+
+def needs_its_reader(table: Any) -> bool:
+    """Whether a table has features that a scan of its files does not have."""
+    return _mapping_mode(table) != "none" or bool(BY_ROWS & set(table.protocol().reader_features or ()))
 
 
 def _decoded(path: str) -> str:

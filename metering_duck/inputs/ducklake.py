@@ -16,17 +16,19 @@ import duckdb
 
 from metering_duck.contract.times import parse_time
 from metering_duck.engine.duckdb import Engine
-from metering_duck.engine.extensions import CLOSED, can_load, load, missing
+from metering_duck.engine.extensions import can_load, load, missing
+from metering_duck.engine.locking import lock, unlocked
 from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import SourceError, did_you_mean
 from metering_duck.inputs.file_sizes import sizes_of_existing
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.in_shell import InShell, load_sql
 from metering_duck.inputs.input import OF_THIS_MACHINE, Input, Needed, OtherEngine
+from metering_duck.inputs.lake_files import check_below
 from metering_duck.inputs.lake_schemes import LakeScheme, Options, number_of
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
-from metering_duck.statements.quote import literal, literal_list
+from metering_duck.statements.quote import literal
 
 
 @dataclass(frozen=True)
@@ -114,19 +116,18 @@ def table_at(
 
     Raises: SourceError for a file that is no DuckLake, and for a version or a table that is not there.
     """
-    with duckdb.connect(":memory:", config=CLOSED) as connection:
+    with unlocked() as connection:
         load(connection, "ducklake")
         if can_load("httpfs"):
             load(connection, "httpfs")
-        connection.execute(f"SET allowed_paths = {literal_list([path, f'{path}.wal'])}")
-        connection.execute("SET enable_external_access = false")
+        lock(connection, [path, f"{path}.wal"])
         try:
             place = literal(f"ducklake:{path}")
             connection.execute(f"ATTACH {place} AS lake (READ_ONLY)")
             number = _version_number(connection, version, moment, where)
             connection.execute("DETACH lake")
             connection.execute(f"ATTACH {place} AS lake (READ_ONLY, SNAPSHOT_VERSION {number:d})")
-            return number, _files(connection, table, where)
+            return number, _files(connection, table, where, os.path.dirname(path))
         except duckdb.Error as error:
             why = str(error).splitlines()[0]
             if "requires the extension httpfs" in why:
@@ -155,10 +156,10 @@ def _version_number(
     return int(found[0])
 
 
-def _files(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> tuple[str, ...]:
+def _files(connection: duckdb.DuckDBPyConnection, table: str, where: str, folder: str) -> tuple[str, ...]:
     """The files of a table's rows and of its deleted rows in the attached lake.
 
-    Raises: SourceError for a table that is not there.
+    Raises: SourceError for a table that is not there, and for a file on this machine outside of `folder`.
     """
     full_name = table if "." in table else f"main.{table}"
     schema, _, name = full_name.partition(".")
@@ -173,7 +174,10 @@ def _files(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> tup
         "SELECT data_file, delete_file FROM ducklake_list_files('lake', $name, schema => $schema)",
         {"name": name, "schema": schema},
     ).fetchall()
-    return tuple(dict.fromkeys(file for row in rows for file in row if file))
+    files = tuple(dict.fromkeys(file for row in rows for file in row if file))
+    # Rows on object storage are where the lake says; files on this machine lie beside its metadata.
+    check_below(where, (file for file in files if scheme_of(file) in ("", "file")), [folder])
+    return files
 
 
 DUCKLAKE = LakeScheme(

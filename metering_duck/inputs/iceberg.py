@@ -17,10 +17,12 @@ import pyarrow as pa
 
 from metering_duck.contract.times import parse_time
 from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import SourceError
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.in_shell import InShell, load_sql
 from metering_duck.inputs.input import Input, Needed, OtherEngine
+from metering_duck.inputs.lake_files import check_below
 from metering_duck.inputs.lake_schemes import LakeScheme, Options, asked_of, number_of
 from metering_duck.inputs.lake_snapshot import (
     PlainFiles,
@@ -36,6 +38,8 @@ from metering_duck.statements.quote import literal
 
 # The name of the snapshot of an Iceberg table to which nothing has been written.
 NO_SNAPSHOT = "none"
+# The properties by which a table puts files elsewhere.
+PLACES = ("write.data.path", "write.metadata.path")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class IcebergSnapshot:
     @cached_property
     def plain_files(self) -> PlainFiles | None:
         """The files of the snapshot, where the files alone say what the rows are."""
-        tasks = list(self._filtered_scan().plan_files())
+        tasks = self._tasks()
         names: dict[int, set[str]] = {}
         for schema in self.scan.table_metadata.schemas:
             for column in schema.fields:
@@ -79,6 +83,15 @@ class IcebergSnapshot:
         if any(task.delete_files for task in tasks) or any(len(spelled) > 1 for spelled in names.values()):
             return None
         return PlainFiles(tuple(sorted(str(task.file.file_path).removeprefix("file://") for task in tasks)))
+
+    def _tasks(self) -> list[Any]:
+        """The files that may have wanted rows, each with the files of its deleted rows.
+
+        Raises: SourceError for a file that lies outside of the table.
+        """
+        tasks = list(self._filtered_scan().plan_files())
+        check_tasks(self.name, tasks, self.scan.table_metadata, self.metadata)
+        return tasks
 
     def _filtered_scan(self) -> Any:
         """The scan of the wanted rows."""
@@ -102,6 +115,7 @@ class IcebergSnapshot:
 
     def opened(self) -> tuple[Any, bool]:
         """The wanted rows as a stream, and that a stream cannot be scanned again."""
+        self._tasks()
         return self._filtered_scan().to_arrow_batch_reader(), False
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
@@ -123,7 +137,7 @@ class IcebergSnapshot:
 
     def file_sizes(self) -> list[int]:
         """The bytes of each file that may have wanted rows, as the table's manifests say."""
-        return [int(task.file.file_size_in_bytes) for task in self._filtered_scan().plan_files()]
+        return [int(task.file.file_size_in_bytes) for task in self._tasks()]
 
     def read_by(self, engine: OtherEngine) -> Any:
         """Another engine reads the table by its name in the catalog, and its snapshot."""
@@ -196,7 +210,43 @@ def _before_all_snapshots(table: Any, where: str) -> IcebergSnapshot:
 
 
 def _snapshot_of(table: Any, scan: Any, name: str) -> IcebergSnapshot:
+    """The table by a scan of it.
+
+    Raises: SourceError for a manifest that lies outside of the table.
+    """
+    check_manifests(name, table, scan.snapshot())
     return IcebergSnapshot(name, scan.projection().as_arrow(), scan, table.metadata_location)
+
+
+def check_manifests(where: str, table: Any, snapshot: Any) -> None:
+    """Refuse a table whose snapshot has manifests outside of the table.
+
+    Raises: SourceError.
+    """
+    if snapshot is not None:
+        roots = _roots(table.metadata, table.metadata_location)
+        check_below(where, [snapshot.manifest_list], roots)
+        check_below(where, [one.manifest_path for one in snapshot.manifests(table.io)], roots)
+
+
+def check_tasks(where: str, tasks: Sequence[Any], metadata: Any, location: str) -> None:
+    """Refuse files of rows, and of deleted rows, outside of a table.
+
+    Raises: SourceError.
+    """
+    files = [one.file_path for task in tasks for one in (task.file, *task.delete_files)]
+    check_below(where, files, _roots(metadata, location))
+
+
+def _roots(metadata: Any, location: str) -> list[str]:
+    """The folders that a table's files may lie in: that of its metadata, and of a remote table those that it names.
+
+    The catalog names the file of the metadata; what that file says of other places on this machine is not trusted.
+    """
+    folder = location.rpartition("/")[0]
+    root = folder.removesuffix("/metadata")
+    named = [metadata.location, *(metadata.properties.get(name, "") for name in PLACES)]
+    return [root, *(place for place in named if scheme_of(place) not in ("", "file"))]
 
 
 ICEBERG = LakeScheme(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from metering_duck.contract.times import format_time, utc
@@ -48,8 +47,7 @@ def backfill(
                 configs.store(engine, config, request.clock)
                 configs.make_effective(engine, config, periods[0].start, periods[-1].end, request.clock)
         outcomes = _backfill_each(meterer, periods, question, situation, strict=strict, report=report)
-    if situation.notices and not outcomes[0].notices:
-        outcomes[0] = replace(outcomes[0], notices=situation.notices)
+        outcomes = [one.noting(situation.notices) for one in outcomes]
     if strict:
         refuse_rejects(outcomes)
     return outcomes

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from metering_duck.calls.arguments import checked_config
-from metering_duck.contract.config import ConfigLike, MeteringConfig, load_config
+from metering_duck.contract.config import ConfigLike, MeteringConfig
+from metering_duck.contract.times import utc
 from metering_duck.errors import LedgerError
 from metering_duck.ledger.store import StoreEngine
+from metering_duck.ledger.texts import stored_config
 
 
 def digest(*parts: object) -> str:
@@ -58,13 +60,13 @@ def known_config(given: ConfigLike) -> KnownConfig:
 def stored(engine: StoreEngine, sha256: str) -> KnownConfig:
     """A config out of the ledger, by its digest.
 
-    Raises: LedgerError where the stored text has another digest.
+    Raises: LedgerError where the stored text has another digest, or is no config.
     """
     rows = engine.rows("SELECT config FROM configs WHERE config_sha256 = $sha", {"sha": sha256})
     text = str(rows[0][0]) if rows else ""
     if hashlib.sha256(text.encode()).hexdigest() != sha256:
         raise LedgerError(f"{engine.path}: config {sha256[:12]} is not what it was; expected it as it was stored.")
-    return KnownConfig(load_config(json.loads(text)), text, sha256)
+    return KnownConfig(stored_config(text), text, sha256)
 
 
 def store(engine: StoreEngine, config: KnownConfig, now: datetime) -> None:
@@ -82,6 +84,9 @@ def make_effective(engine: StoreEngine, config: KnownConfig, start: datetime, en
         "ORDER BY effective_from",
         {"start": start, "end": end},
     )
+    # Of equal moments the config counts that was added last, whatever the clock said (R24).
+    ((last,),) = engine.rows("SELECT max(added_at) FROM config_versions")
+    now = now if last is None else max(now, utc(last))
     wanted = dict.fromkeys([start, *(moment for (moment,) in later)], config.sha256)
     if later:
         wanted[end] = str(effective(engine, end))

@@ -9,6 +9,7 @@ from metering_duck.contract.schemas import CONFLICT_SCHEMA, READING_SCHEMA, REJE
 from metering_duck.errors import ConfigError, LedgerError, did_you_mean
 from metering_duck.ledger.runs import find_runs, has_old_ids
 from metering_duck.ledger.store import Store, StoreEngine
+from metering_duck.ledger.texts import stored_type
 from metering_duck.readings.series import LAST_IN_ORDER, READING_ORDER
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.select import names, select
@@ -82,7 +83,7 @@ def readings(engine: StoreEngine, run: int | None = None) -> Rows:
     found = engine.rows(
         f"SELECT DISTINCT quantity_type FROM runs WHERE run_id IN {holders_sql(run)} ORDER BY quantity_type"
     )
-    kinds = [row[0] for row in found]
+    kinds = list(dict.fromkeys(stored_type(row[0]) for row in found))
     # Where runs have quantities of several types, only text holds all digits.
     kind = kinds[0] if len(kinds) == 1 else "VARCHAR"
     columns: dict[str, Any] = names(READING_SCHEMA.names) | {"quantity": f"CAST(quantity AS {kind})"}

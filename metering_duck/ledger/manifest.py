@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from metering_duck.contract.times import utc
+from metering_duck.contract.times import format_time, utc
 from metering_duck.errors import LedgerError
 from metering_duck.inputs.table_days import parts_of
 from metering_duck.ledger.places import Stamp
@@ -146,6 +146,26 @@ def check_gone(found: Found, used: Container[int]) -> None:
                 f"{lost[0].path}: was seen on {lost[0].entered_at:%Y-%m-%d} and {kind}{more}; expected it as it was. "
                 "hint: put it back, or --without-missing to go on without it"
             )
+
+
+def entering(engine: StoreEngine, clock: datetime) -> tuple[datetime, str]:
+    """When files enter that are found now, and a notice where that is not the clock's time; "" where it is.
+
+    A moment that the ledger has stored for a file must not be passed again: what was asked as of that moment would have
+    other files from now on (R24).
+    """
+    ((last,),) = engine.rows("SELECT max(greatest(entered_at, coalesce(gone_at, entered_at))) FROM source_files")
+    if last is None or utc(last) <= clock:
+        return clock, ""
+    moment = utc(last) + timedelta(microseconds=1)
+    return moment, (
+        f"clock: found {_second(clock)}, before {_second(utc(last))}, when this ledger last saw files come or go; what "
+        f"was found now entered at {format_time(moment)}, so that what was asked as of then stays as it is."
+    )
+
+
+def _second(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,8 @@ class Meterer:
         patterns = patterns_of(events)
         with self.store.reader() as engine:
             chosen = same_source(ledger_source(engine), source)
-            found = self._look(engine, patterns, chosen, as_of, clock)
+            entered_at, notice = manifest.entering(engine, clock)
+            found = self._look(engine, patterns, chosen, as_of, entered_at)
             used = {int(row[0]) for row in engine.rows("SELECT DISTINCT file_id FROM run_files")}
         if as_of is not None:
             # A file that has gone since then matters only to a run that needs it, and may come back.
@@ -159,7 +160,9 @@ class Meterer:
             raise LedgerError(
                 f"events: found no {what}; expected some. hint: name files, folders or globs, or run later"
             )
-        notices = self._keep_found(found, patterns, chosen, clock)
+        notices = self._keep_found(found, patterns, chosen, entered_at)
+        if notice and (found.new or found.lost):
+            notices = (notice, *notices)
         with self.store.reader() as engine:
             visible = visible_files(engine, as_of)
         if not visible:
@@ -167,18 +170,20 @@ class Meterer:
         return Situation(tuple(visible), chosen, as_of, clock, notices=notices)
 
     def _look(
-        self, engine: StoreEngine, patterns: Sequence[str], source: Source, as_of: datetime | None, clock: datetime
+        self, engine: StoreEngine, patterns: Sequence[str], source: Source, as_of: datetime | None, entered_at: datetime
     ) -> Found:
         """The files that are there now; for a run as of a moment, the known files if the places cannot be looked at."""
         try:
-            return look_around(engine, patterns, clock, source, self.machine)
+            return look_around(engine, patterns, entered_at, source, self.machine)
         except (SourceError, SchemaError):
             if as_of is None or patterns:
                 raise
             # The files of that moment may be readable, whatever is there now.
             return Found(known=tuple(files_of(engine)))
 
-    def _keep_found(self, found: Found, patterns: Sequence[str], source: Source, clock: datetime) -> tuple[str, ...]:
+    def _keep_found(
+        self, found: Found, patterns: Sequence[str], source: Source, entered_at: datetime
+    ) -> tuple[str, ...]:
         """Read the new files, and bring the manifest up to date if anything has changed; the notices of what was read.
 
         Where an earlier version kept the keys of files, all files are read for their keys again.
@@ -188,12 +193,12 @@ class Meterer:
         if not (learnt or found.moved or found.lost or patterns):
             return ()
         with self.store.transaction() as engine:
-            add_patterns(engine, patterns, clock)
+            add_patterns(engine, patterns, entered_at)
             engine.rows(
                 "UPDATE ledger SET reading_options = $options WHERE reading_options IS NULL",
                 {"options": source_text(source)},
             )
-            manifest.write(engine, found, learnt, clock)
+            manifest.write(engine, found, learnt, entered_at)
         if not lacking:
             return ()
         read = counted_noun(lacking, "file")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +35,10 @@ class Outcome:
     seconds: float
     is_stale: bool = False
     notices: tuple[str, ...] = ()
+
+    def noting(self, notices: Sequence[str]) -> Outcome:
+        """This outcome with more notices, each once."""
+        return replace(self, notices=tuple(dict.fromkeys((*notices, *self.notices))))
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as a plain dict."""

@@ -1,7 +1,11 @@
 """The ledger's file: one DuckDB database, opened to read or for one transaction, and closed again at once.
 
 So other processes can read the ledger while a long backfill computes. A process that writes holds a lock beside the
-file until all of its writing is done; the operating system frees the lock when the process ends, however it ends.
+file until all of its writing is done; the operating system frees the lock when the process ends, however it ends. What
+was written is in the one file when a transaction is over, and on the disk.
+
+The file may come from somebody else: nothing is asked of it before the connection is locked, and nothing of its tables
+before ledger/catalog.py has looked it through.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from filelock import FileLock, Timeout
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageError
+from metering_duck.ledger.catalog import NAME, check_catalog
+from metering_duck.outputs.files import sync_folder
 from metering_duck.statements.quote import literal
 from metering_duck.statements.stages import load_text
 from metering_duck.version import __version__
@@ -32,24 +38,34 @@ FOREIGN = ("not a valid DuckDB database", "different DuckDB version", "newer ver
 
 
 class StoreEngine(Engine):
-    """An engine with the file of a ledger attached, whose tables can be named without a prefix.
+    """An engine with the file of a ledger attached, whose tables can be named without a prefix once it is `used`.
 
-    It is an Engine, and holds none, because whatever takes an Engine is to take it: it adds a method, and changes none.
+    It is an Engine, and holds none, because whatever takes an Engine is to take it: it adds methods, and changes none.
+    It opens the ledger's file and nothing else.
     """
 
     def __init__(self, path: Path, *, writes: bool) -> None:
-        super().__init__(explain=partial(_failure, path))
+        super().__init__()
         self.path = path
         try:
-            self.rows(f"ATTACH {literal(str(path))} AS the_ledger{'' if writes else ' (READ_ONLY)'}")
-            self.rows("USE the_ledger")
+            self.lock_down([str(one) for one in files_of(path)])
+            self._explain = partial(_failure, path)
+            self.rows(f"ATTACH {literal(str(path))} AS {NAME}{'' if writes else ' (READ_ONLY)'}")
         except BaseException:
             self.close()
             raise
 
+    def used(self) -> StoreEngine:
+        """This engine, with the ledger's tables under their own names."""
+        self.rows(f"USE {NAME}")
+        return self
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keep all statements of a with statement, or none of them."""
+        """Keep all statements of a with statement, or none of them; afterwards all is in the one file.
+
+        Raises: LedgerError where the file has no room.
+        """
         self.rows("BEGIN TRANSACTION")
         try:
             yield
@@ -58,6 +74,20 @@ class StoreEngine(Engine):
             with contextlib.suppress(MeteringError):
                 self.rows("ROLLBACK")
             raise
+        try:
+            self.rows(f"CHECKPOINT {NAME}")
+        except MeteringError as error:
+            found = str(error).partition("(")[2].partition(")")[0] or str(error)
+            raise LedgerError(
+                f"{self.path}: was written, but its last changes are in {self.path.name}.wal beside it ({found}); "
+                "expected room to bring them into the file. hint: make room and run the same command again, and keep "
+                "both files together until then"
+            ) from None
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The file of a ledger, and those that DuckDB writes beside it until all changes are in that file."""
+    return (path, *(path.with_name(f"{path.name}{end}") for end in (".wal", ".wal.checkpoint", ".wal.recovery")))
 
 
 def _failure(path: Path, text: str) -> MeteringError:
@@ -87,6 +117,7 @@ class Store:
     def __init__(self, path: str | os.PathLike[str], *, wait: float = WAIT_SECONDS) -> None:
         self.path, self.wait = Path(path).absolute(), wait
         self._lock = FileLock(f"{self.path}.lock", timeout=wait)
+        self._looked_through: object = None
 
     def create(self) -> None:
         """Make a new, empty ledger. Nothing is overwritten."""
@@ -98,10 +129,19 @@ class Store:
             if self.path.exists():
                 raise LedgerError(f"{self.path}: is there already; expected a new file. hint: another --ledger")
             partial = self.path.with_name(f".{self.path.name}.partial")
-            partial.unlink(missing_ok=True)
-            with contextlib.closing(StoreEngine(partial, writes=True)) as engine, engine.transaction():
-                self._migrate(engine, 0)
-            partial.rename(self.path)
+            try:
+                _remove(partial)
+                with contextlib.closing(StoreEngine(partial, writes=True).used()) as engine, engine.transaction():
+                    self._migrate(engine, 0)
+                _bring_to_disk(partial)
+                partial.rename(self.path)
+                sync_folder(self.path.parent)
+            except (MeteringError, OSError) as error:
+                _remove(partial)
+                raise LedgerError(_not_made(self.path, error)) from None
+            except BaseException:
+                _remove(partial)
+                raise
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[None]:
@@ -110,7 +150,7 @@ class Store:
         Raises: LedgerError when another process holds the lock for longer than `wait` seconds.
         """
         try:
-            with self._lock:
+            with self._held():
                 yield
         except Timeout:
             raise LedgerError(
@@ -119,10 +159,28 @@ class Store:
             ) from None
 
     @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the lock; a lock that cannot be made is an error of the ledger."""
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise
+        except OSError as error:
+            raise LedgerError(
+                f"{self.path}: cannot be written ({error.strerror}); expected a folder that may be written, with room."
+            ) from None
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[StoreEngine]:
         """The ledger's tables, to be written: all statements of a with statement are kept, or none of them."""
         with contextlib.closing(self._open(writes=True)) as engine, engine.transaction():
             yield engine
+        # What this process has written needs no second look.
+        self._looked_through = _stamp(self.path)
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[StoreEngine]:
@@ -148,17 +206,32 @@ class Store:
                     raise
                 time.sleep(0.05)
         try:
-            version = self._version(engine)
+            version = self._looked_at(engine)
+            if version == VERSION:
+                return engine.used()
         except BaseException:
             engine.close()
             raise
-        if version == VERSION:
-            return engine
         engine.close()
-        with contextlib.closing(StoreEngine(self.path, writes=True)) as writing, writing.transaction():
+        with contextlib.closing(StoreEngine(self.path, writes=True)) as writing:
             # The version is asked again: another process may have migrated the file meanwhile.
-            self._migrate(writing, self._version(writing))
+            version = self._looked_at(writing)
+            with writing.used().transaction():
+                self._migrate(writing, version)
         return self._open(writes=writes)
+
+    def _looked_at(self, engine: StoreEngine) -> int:
+        """The version of the file, of which every table is ours; it is looked through once, until it changes.
+
+        Raises: LedgerError for a file that is no ledger, and one that has anything else than a ledger has.
+        """
+        stamp = _stamp(self.path)
+        version = self._version(engine)
+        if self._looked_through is None or self._looked_through != stamp:
+            with engine.lock:
+                check_catalog(engine.connection, self.path, version)
+            self._looked_through = stamp
+        return version
 
     def _version(self, engine: StoreEngine) -> int:
         """The version of the file's tables: VERSION, or an older one, which is then migrated.
@@ -166,16 +239,21 @@ class Store:
         Raises: LedgerError for a version later than VERSION, and for a file that is no ledger.
         """
         try:
-            ((version, made_with),) = engine.rows("SELECT version, created_with FROM ledger")
-        except (StageError, ValueError):
+            is_table = f"database_name = '{NAME}' AND schema_name = 'main' AND table_name = 'ledger'"
+            ((_,),) = engine.rows(f"SELECT sql FROM duckdb_tables() WHERE {is_table}")
+            ((version, made_with),) = engine.rows(f"SELECT version, created_with FROM {NAME}.main.ledger")
+            version = int(version)
+        except (StageError, ValueError, TypeError):
             made = "expected a file made by metering-duck ledger init"
             raise LedgerError(f"{self.path}: is no ledger; {made}.") from None
+        if version < 1:
+            raise LedgerError(f"{self.path}: is a ledger of version {version}; expected 1 to {VERSION}.")
         if version > VERSION:
             raise LedgerError(
                 f"{self.path}: is a ledger of version {version} (made by {made_with}); expected at most {VERSION}, "
                 f"which metering-duck {__version__} knows. hint: pip install --upgrade metering-duck"
             )
-        return int(version)
+        return version
 
     def _migrate(self, engine: StoreEngine, version: int) -> None:
         """Run the statements that bring the tables from one version to the next, up to VERSION."""
@@ -188,6 +266,41 @@ class Store:
             engine.rows(f"INSERT INTO ledger VALUES ({VERSION}, {made}, {with_version}, NULL)")
         else:
             engine.rows(f"UPDATE ledger SET version = {VERSION}")
+
+
+def _stamp(path: Path) -> object:
+    """A value that changes with the file, and with what lies beside it; None where something lies beside it."""
+    if any(one.exists() for one in files_of(path)[1:]):
+        return None
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _remove(path: Path) -> None:
+    """Remove the file of a ledger, and what lies beside it."""
+    for one in files_of(path):
+        with contextlib.suppress(OSError):
+            one.unlink(missing_ok=True)
+
+
+def _bring_to_disk(path: Path) -> None:
+    """Bring a closed ledger to the disk.
+
+    Raises: OSError; LedgerError where not all of it is in its file.
+    """
+    if any(one.exists() for one in files_of(path)[1:]):
+        raise LedgerError(f"{path}: is not whole; expected all of it in one file.")
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _not_made(path: Path, error: Exception) -> str:
+    """Why a new ledger could not be made."""
+    if isinstance(error, OSError):
+        why = error.strerror or str(error)
+    else:
+        why = str(error).partition("(")[2].rpartition(")")[0] or str(error)
+    return f"{path}: cannot be made ({why}); expected room on its disk, and a folder that may be written."
 
 
 def ledger_path(given: str | os.PathLike[str] | None) -> Path:

@@ -1,12 +1,13 @@
 """Stored values: how files are read (Source) and what is asked (Question), as texts that a ledger keeps and digests.
 
-A run is known by these texts. So they never change, whatever the fields are called in Python.
+A run is known by these texts. So they never change, whatever the fields are called in Python. What is read back may
+come from somebody else: it is checked as arguments are, and refused by its table and column.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from metering_duck.calls.arguments import (
@@ -16,12 +17,16 @@ from metering_duck.calls.arguments import (
     fill_of,
     is_asked,
     names_of,
+    promise_of,
     universe_names_of,
     zone_of,
 )
 from metering_duck.errors import ConfigError, first_few
+from metering_duck.inputs.fields import field_names
+from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.source import Source
 from metering_duck.ledger.configs import json_text
+from metering_duck.ledger.texts import object_of, refused
 from metering_duck.runs.question import Question
 
 # `carry` is missing: it takes a value from the window before, and each run of a ledger knows one window only.
@@ -96,15 +101,18 @@ def question_text(question: Question) -> str:
 
 
 def stored_question(text: str) -> Question:
-    """A question from the text that a ledger keeps of it."""
-    fields = {}
-    for name, value in json.loads(text).items():
-        if isinstance(value, list):
-            value = tuple(value)
-        elif isinstance(value, dict):
-            value = tuple(value.items())
-        fields[QUESTION_FIELDS[name]] = value
-    return Question(**fields)
+    """A question from the text that a ledger keeps of it.
+
+    Raises: LedgerError for a text that no question has.
+    """
+    with refused("runs.options", text):
+        given = object_of(text, QUESTION_FIELDS)
+        renamed = universe_names_of(given.pop("universes", None))
+        numbers = [given.get(name) for name in ("scale", "digits")]
+        promise_of(given.get("across_workspaces", False), "across_workspaces")
+        if any(number is not None and type(number) is not int for number in numbers):
+            raise ConfigError(f"scale: found {numbers}; expected whole numbers.")
+        return replace(make_question(**given), renamed=tuple(renamed.items()))
 
 
 # --- how files are read ----------------------------------------------------------------------------------------------
@@ -164,10 +172,20 @@ def _spelled(value: object) -> str:
 
 
 def stored_source(text: str) -> Source:
-    """A source from the text that a ledger keeps of it."""
-    found: dict[str, Any] = json.loads(text)
-    found["map_universe"] = found.get("map_universe") or {}
-    return Source(**{SOURCE_FIELDS[name]: value for name, value in found.items()})
+    """A source from the text that a ledger keeps of it.
+
+    Raises: LedgerError for a text that no source has.
+    """
+    with refused("ledger.reading_options", text):
+        given = object_of(text, SOURCE_FIELDS)
+        found = {SOURCE_FIELDS[name]: value for name, value in given.items()}
+        found["universe_names"] = universe_names_of(found.get("universe_names"))
+        found["timezone"] = zone_of(found.get("timezone"))
+        for name in ("generate_ids", "assume_unique"):
+            promise_of(found.get(name, False), name)
+        source = Source(**found)
+        FieldMap(source.map, field_names(records=False))
+        return source
 
 
 def same_source(stored: Source | None, given: Source | None) -> Source:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 
-from metering_duck.errors import MeteringError, SourceError
+from metering_duck.errors import LedgerError, MeteringError, SourceError
 from metering_duck.inputs.table_days import day_name, parts_of
 from metering_duck.ledger import configs
 from metering_duck.ledger.exporting import readings
@@ -20,6 +19,7 @@ from metering_duck.ledger.runs import find_runs, levels_of, sha256_of
 from metering_duck.ledger.store import Store, StoreEngine
 from metering_duck.ledger.stored import DEFAULT_SOURCE
 from metering_duck.ledger.tables import contents_of
+from metering_duck.ledger.texts import stored_quantity
 from metering_duck.runs.machine import Machine
 
 # Name of a check → a query with one row for each fault: where it is, and what was found.
@@ -99,11 +99,22 @@ def _books(engine: StoreEngine) -> Iterator[Finding]:
 def _adjustments(engine: StoreEngine) -> Iterator[Finding]:
     """Check that old + delta = new, in Python: quantities may have any scale, and no DECIMAL holds all of them."""
     rows = engine.rows("SELECT restatement_id || ' ' || reading_id, old, delta, new FROM adjustments ORDER BY ALL")
-    wrong = [row for row in rows if Fraction(row[1] or 0) + Fraction(row[2]) != Fraction(row[3] or 0)]
+    faults = [(row[0], _adjustment_fault(*row[1:])) for row in rows]
+    wrong = [(where, fault) for where, fault in faults if fault]
     if not wrong:
         yield Finding("adjustments", "all")
-    for where, old, delta, new in wrong:
-        yield Finding("adjustments", where, f"{old or 0} + {delta} is not {new or 0}")
+    for where, fault in wrong:
+        yield Finding("adjustments", where, fault)
+
+
+def _adjustment_fault(old: str | None, delta: str, new: str | None) -> str:
+    """What is wrong with an adjustment; "" if nothing is."""
+    try:
+        before, change = stored_quantity(old, "adjustments.old"), stored_quantity(delta, "adjustments.delta")
+        after = stored_quantity(new, "adjustments.new")
+    except LedgerError as error:
+        return str(error)
+    return "" if before + change == after else f"{old or 0} + {delta} is not {new or 0}"
 
 
 def _files(engine: StoreEngine, *, hashed: bool) -> Iterator[Finding]:

@@ -11,7 +11,8 @@ import pyarrow as pa
 from metering_duck.engine.remote import delta_options, scheme_of
 from metering_duck.errors import SourceError
 from metering_duck.inputs.delta import DELTA as READ_DELTA
-from metering_duck.inputs.delta import DeltaSnapshot
+from metering_duck.inputs.delta import DeltaSnapshot, check_table
+from metering_duck.inputs.delta_log import check_log
 from metering_duck.outputs.lake_target import Batches, Destination, Partition
 from metering_duck.outputs.reading_ids import MARK
 from metering_duck.statements.quote import identifier, literal
@@ -39,10 +40,12 @@ class DeltaTarget:
         self.schema: pa.Schema | None = None
         self.partitions: tuple[str, ...] = ()
         self.ids = ""
+        check_log(where, place, only_checkpoints=True)
         try:
             self._table = DeltaTable(place, storage_options=self._options)
         except TableNotFoundError:
             return
+        check_table(where, place, self._table, pa.table(self._table.get_add_actions()))
         self.schema = pa.schema(self._table.schema().to_arrow())
         self.partitions = tuple(self._table.metadata().partition_columns)
         if "id" in self.schema.names:

@@ -1,20 +1,32 @@
-"""Files: a target is written beside itself and then renamed, so that no half file is ever seen."""
+"""Files: a target is written beside itself and then renamed, so that no half file is ever seen.
+
+What is renamed is on the disk before, so that a power cut leaves the old file or the new one.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
-import tempfile
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from metering_duck.engine.owned import Owned, owned_file, remove_left
 from metering_duck.engine.remote import filesystem_of, scheme_of, shown, written_url
 from metering_duck.errors import ConfigError, SourceError
 from metering_duck.inputs.lakes import is_lake
 from metering_duck.outputs.formats import format_of_path
 
-_partial_files: set[str] = set()
+# How files are called that are still being written: .NAME.….metering-duck.partial
+PARTIAL = ".metering-duck.partial"
+# Names of what a process has open: /dev/stdout may be a file, whose name is not to be given to another one.
+OPEN_ALREADY = ("/dev/std", "/dev/fd/", "/proc/self/fd/")
+# Errors of the system that say that there is no room: on the disk, by a quota, or in a file of this process.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_partial_files: list[Owned] = []
 
 
 def path_or_url(target: str) -> Path | str:
@@ -27,40 +39,125 @@ def written_whole(target: str) -> contextlib.AbstractContextManager[IO[bytes]]:
     return written_url(target) if scheme_of(target) else written_beside(Path(target))
 
 
+class _Target(io.FileIO):
+    """A file that remembers why it could not be written: libraries say it in words of their own."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write some bytes."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
 @contextlib.contextmanager
 def written_beside(target: Path) -> Iterator[IO[bytes]]:
-    """A new file beside `target`, which takes the target's place at the end, and is removed if anything failed."""
-    if target.exists() and not target.is_file():
+    """A new file beside `target`, which takes the target's place at the end, and is removed if anything failed.
+
+    A link is written through, and the file that is replaced gives its mode and its owner to the new one.
+
+    Raises: SourceError for a place that cannot be written.
+    """
+    if _is_device(target):
         with open(target, "wb") as file:
             yield file
         return
+    place = Path(os.path.realpath(target))
+    remove_left(place.parent, ".", PARTIAL)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=target.parent)
+        partial = owned_file(f".{place.name[:40]}.", PARTIAL, place.parent)
     except OSError as error:
         raise SourceError(
             f"{target}: cannot be written ({error.strerror}); expected a folder that exists and may be written."
         ) from None
-    _partial_files.add(name)
+    _partial_files.append(partial)
+    opened = _Target(partial.handle, "wb", closefd=False)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+        with io.BufferedWriter(opened) as written:
+            yield written
+            written.flush()
+        _put(partial, place, opened)
+    except BaseException as error:
+        failure = opened.failure
+        if failure is None:
+            raise
+        if not isinstance(error, Exception):
+            raise
+        raise unwritten(target, failure) from None
     finally:
-        _partial_files.discard(name)
+        _partial_files.remove(partial)
+        partial.remove()
+
+
+def _put(partial: Owned, place: Path, opened: _Target) -> None:
+    """Bring what was written to the disk and to its place."""
+    try:
+        os.fsync(partial.handle)
+        put_in_place(partial.path, place)
+    except OSError as error:
+        opened.failure = error
+        raise
+
+
+def put_in_place(path: Path, place: Path) -> None:
+    """Rename a whole file to its place; a file that is there gives its mode and its owner to the new one.
+
+    Raises: OSError.
+    """
+    try:
+        before = os.stat(place)
+    except FileNotFoundError:
+        os.chmod(path, 0o666 & ~_mask())
+    else:
+        with contextlib.suppress(OSError):
+            # Only root may give a file away; who may not keeps it.
+            os.chown(path, before.st_uid, before.st_gid)
+        os.chmod(path, stat.S_IMODE(before.st_mode))
+    os.replace(path, place)
+    sync_folder(place.parent)
+
+
+def _mask() -> int:
+    """The bits that a new file of this process does not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _is_device(target: Path) -> bool:
+    """Whether a target is written as it is: a pipe, a terminal, or a name of what this process has open already."""
+    if str(target).startswith(OPEN_ALREADY):
+        return True
+    return target.exists() and not target.is_file()
+
+
+def unwritten(target: object, error: OSError) -> SourceError:
+    """The error for a target that could not be written to its end."""
+    expected = "room on its disk" if error.errno in FULL else "a place that can be written"
+    return SourceError(
+        f"{target}: cannot be written ({error.strerror or error}); expected {expected}. "
+        "hint: what was there before is as it was"
+    )
 
 
 def remove_partial_files() -> None:
     """Remove the files that are still being written, in a process that is about to end."""
-    for name in list(_partial_files):
+    for partial in list(_partial_files):
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            partial.path.unlink()
 
 
 def check_target(given: str) -> str:

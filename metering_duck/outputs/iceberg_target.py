@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from metering_duck.errors import SourceError
 from metering_duck.inputs.iceberg import ICEBERG as READ_ICEBERG
+from metering_duck.inputs.iceberg import check_manifests, check_tasks
 from metering_duck.outputs.lake_target import Batches, Destination, Partition
 from metering_duck.outputs.reading_ids import MARK
 
@@ -47,6 +48,7 @@ class IcebergTarget:
         self.ids = ""
         if self._table is not None:
             self.ids = str(self._table.properties.get(MARK, ""))
+            check_manifests(where, self._table, self._table.current_snapshot())
             self.schema = self._table.schema().as_arrow()
             self.partitions = tuple(self._spec_names())
 
@@ -69,7 +71,9 @@ class IcebergTarget:
         return self.where if snapshot is None else f"{self.where}?snapshot={snapshot.snapshot_id}"
 
     def rows(self, columns: Sequence[str]) -> Any:
-        return self._table.scan(selected_fields=tuple(columns)).to_arrow_batch_reader()
+        scan = self._table.scan(selected_fields=tuple(columns))
+        check_tasks(self.where, list(scan.plan_files()), self._table.metadata, self._table.metadata_location)
+        return scan.to_arrow_batch_reader()
 
     def create(self, batches: Batches, partition_by: Sequence[str]) -> None:
         self._catalog.create_namespace_if_not_exists(self._id.rpartition(".")[0])

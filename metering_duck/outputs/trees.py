@@ -8,21 +8,21 @@ it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.owned import owned_folder, remove_left
 from metering_duck.engine.remote import PART_BYTES, explaining_writes, filesystem_of, scheme_of
 from metering_duck.errors import ConfigError, SourceError, did_you_mean
+from metering_duck.outputs.files import put_in_place, unwritten
 from metering_duck.outputs.texts import limited, on_top
 from metering_duck.outputs.writing import ROW_GROUP_ROWS
 from metering_duck.statements.quote import identifier, literal
@@ -38,9 +38,8 @@ MOMENTS = ("recorded_at", "window_start")
 # What the name of a folder begins with while it is written aside, if it is spelled by us: pyarrow cuts names at a NUL.
 # Its spelling in pyarrow's folders.
 SPELLED, IN_FOLDERS = chr(0xFDD0), "%EF%B7%90"
-# The folder in which a tree is written, the lock that its writer holds in it, and how old an unlocked folder may be: a
-# writer takes the lock a moment after it has made the folder.
-ASIDE, LOCK, MOMENT_S = ".metering-duck-", "writing.lock", 60
+# How the folder in which a tree is written is called.
+ASIDE = ".metering-duck-rows-"
 
 
 def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_by: Sequence[str]) -> list[str]:
@@ -83,7 +82,7 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
             ) from None
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG and "too long" not in str(error):
-                raise
+                raise unwritten(target, error) from None
             raise ConfigError(
                 f"partition-by: found a value of {', '.join(partition_by)} that is too long for the name of a folder; "
                 "expected at most some 250 bytes. hint: another column, or a Delta or Iceberg table"
@@ -162,18 +161,15 @@ def _aside(engine: Engine, target: str) -> Iterator[str]:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SourceError(f"{target}: cannot be written ({error.strerror}); expected a folder.") from None
-        _remove_left(place)
-    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=place) as stage, FileLock(f"{stage}/{LOCK}"):
-        yield f"{stage}/rows"
-
-
-def _remove_left(place: Path) -> None:
-    """Remove the folders of writers that have ended: their locks are free."""
-    for folder in place.glob(f"{ASIDE}*"):
-        with suppress(OSError, Timeout):
-            if time.time() - folder.stat().st_mtime > MOMENT_S:
-                with FileLock(folder / LOCK, timeout=0):
-                    shutil.rmtree(folder, ignore_errors=True)
+        remove_left(place, ASIDE)
+    try:
+        stage = owned_folder(ASIDE, place)
+    except OSError as error:
+        raise unwritten(target, error) from None
+    try:
+        yield f"{stage.path}/rows"
+    finally:
+        stage.remove()
 
 
 def _publish(stage: Path, finals: Mapping[Path, Path], target: str) -> None:
@@ -186,6 +182,36 @@ def _publish(stage: Path, finals: Mapping[Path, Path], target: str) -> None:
                 with open(stage / path, "rb") as file, files.open(place, "wb", block_size=PART_BYTES) as to:
                     shutil.copyfileobj(file, to, 1 << 20)
         return
-    for path, final in finals.items():
-        (Path(target) / final).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(stage / path, Path(target) / final)
+    try:
+        with _new_folders(Path(target), finals.values()):
+            for path in finals:
+                _sync(stage / path)
+            for path, final in finals.items():
+                put_in_place(stage / path, Path(os.path.realpath(Path(target) / final)))
+    except OSError as error:
+        raise unwritten(target, error) from None
+
+
+@contextmanager
+def _new_folders(target: Path, made: Iterable[Path]) -> Iterator[None]:
+    """The folders of a tree's files; those that were made for nothing are removed again."""
+    new: list[Path] = []
+    try:
+        for path in made:
+            wanted = (target / path).parent
+            missing = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
+            new += reversed(missing)
+            wanted.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError:
+        for folder in reversed(new):
+            # One that has a file is kept.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Bring a whole file to the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -20,8 +20,9 @@ from metering_duck import MeteringError, SourceError, aggregate, compile_sql
 from metering_duck.cli.doctor import examine
 from metering_duck.cli.main import cli
 from metering_duck.engine.duckdb import Engine
-from metering_duck.engine.extensions import CLOSED, can_load, load, missing
+from metering_duck.engine.extensions import can_load, load, missing
 from metering_duck.engine.httpfs import CHOICE, prepare
+from metering_duck.engine.locking import CLOSED
 from metering_duck.inputs.ducklake import DuckLakeSnapshot
 from metering_duck.inputs.given import find_input
 from metering_duck.inputs.input import extensions_of, paths_of

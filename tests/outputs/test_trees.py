@@ -15,12 +15,12 @@ import pyarrow as pa
 import pytest
 import s3fs
 from click.testing import CliRunner
-from filelock import FileLock
 from pyarrow import parquet
 
 from metering_duck import ConfigError, SourceError, aggregate, meter, rollup
 from metering_duck.cli.main import cli
-from metering_duck.outputs.trees import LOCK
+from metering_duck.engine.owned import owned_folder
+from metering_duck.outputs.trees import ASIDE
 from tests import worlds
 from tests.lake_server import SECRET, credentials
 from tests.worlds import CLOCK
@@ -229,13 +229,10 @@ def test_killed_during_a_tree_on_disk_no_partition_is_half(tmp_path: Path) -> No
     assert -signal.SIGKILL == killed.returncode, killed.stderr
     assert 9 == parquet.read_table(tmp_path / "tree").num_rows
 
-    (left,) = (tmp_path / "tree").glob(".metering-duck-*")
-    held = tmp_path / "tree" / ".metering-duck-of-another"
-    held.mkdir()
-    with FileLock(held / LOCK):
-        for folder in (left, held):
-            os.utime(folder, (0, 0))
-        with meter(EVENTS, CONFIG, clock=CLOCK) as result:
-            result.write(tmp_path / "tree", partition_by=["subject"])
-    assert [held] == list((tmp_path / "tree").glob(".metering-duck-*"))
+    assert 1 == len(list((tmp_path / "tree").glob(f"{ASIDE}*")))
+    held = owned_folder(ASIDE, tmp_path / "tree")
+    with meter(EVENTS, CONFIG, clock=CLOCK) as result:
+        result.write(tmp_path / "tree", partition_by=["subject"])
+    assert [held.path] == list((tmp_path / "tree").glob(f"{ASIDE}*"))
     assert 12 == parquet.read_table(tmp_path / "tree").num_rows
+    held.remove()

@@ -178,6 +178,8 @@ def periods_of(
         raise ConfigError("windows: found subscriptions beside them; expected one of the two.")
     if windows is not None and every is not None:
         raise ConfigError("windows: found every beside them; expected one of the two.")
+    if windows is not None and anchor is not None:
+        raise ConfigError("windows: found anchor beside them; expected one of the two.")
     listed = windows is not None or subscriptions is not None
     made = make_windows(
         start,

@@ -10,7 +10,7 @@ import getpass
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from metering_duck.errors import LedgerError
+from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.ledger import configs
 from metering_duck.ledger.changes import explained_stages
 from metering_duck.ledger.comparing import CAUSES, Comparison, compare
@@ -32,6 +32,7 @@ class Restatement:
     restatement_id: str
     booked: bool
     rows: Rows
+    notices: tuple[str, ...] = ()
 
 
 def restate(
@@ -46,8 +47,10 @@ def restate(
 ) -> Restatement:
     """Meter a closed period again, keep the differences as a restatement, and book it if that is asked for.
 
-    Raises: LedgerError for a period that is open.
+    Raises: LedgerError for a period that is open; ConfigError for `by` without `books`.
     """
+    if by is not None and not books:
+        raise ConfigError("by: found it without book; expected both, since only a booking has a name. hint: --book")
     began = datetime.now(UTC)
     with meterer.store.writer():
         with meterer.store.reader() as engine:
@@ -63,10 +66,10 @@ def restate(
             new = meterer.run(plan, "rerun", situation, began, counts=False)
         comparison = compare(meterer, current, new)
         if not comparison.count:
-            return Restatement("", False, comparison.rows())
+            return Restatement("", False, comparison.rows(), new.notices)
         made = keep_restatement(meterer, comparison, request.clock)
         booked = books and book(meterer, made, by or getpass.getuser(), request.clock)
-        return Restatement(made, booked, comparison.rows())
+        return Restatement(made, booked, comparison.rows(), new.notices)
 
 
 def restatement_id(old: RunRow, new: RunRow) -> str:

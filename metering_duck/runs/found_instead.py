@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
-from metering_duck.contract.config import MeteringConfig
+from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.times import format_time
 from metering_duck.errors import did_you_mean, first_few
 from metering_duck.inputs.layout import property_column
@@ -84,6 +84,9 @@ def _nothing_read(sight: Sight) -> list[str]:
     opened = sight.opened
     if opened.is_elsewhere:
         return [f"input: no {sight.noun} was read{_asked(sight)}."]
+    if opened.history is not None and not _asked(sight):
+        # Periods without an event are nothing special in a ledger, which knows the times of its files.
+        return [f"{_nothing_in_window(sight)}."]
     around = _around(sight)
     if not around:
         return [f"input: found no {sight.noun}."]
@@ -211,11 +214,23 @@ def _no_entry(sight: Sight, config: MeteringConfig) -> list[str]:
             listed = f"expected {first_few(map(repr, sorted(expected)))}"
             where = f"found {first_few(map(repr, found))} in {_spanned(around, sight.noun)}"
             return [f"config: no entry has the {option} of any event: {where}; {listed}.{near}"]
-    if not around:
+    theirs = [(entry, row) for entry in config.entries for row in around if _is_of(entry, row)]
+    if not theirs or any(_is_in_effect(entry, row) for entry, row in theirs):
         return []
-    bounds = [(entry.effective_from, entry.effective_to) for entry in config.entries]
-    shown = [f"from {_bound(start)} to {_bound(end)}" for start, end in bounds]
-    return [f"config: no entry is in effect {first_few(shown)} for {_spanned(around, sight.noun)}."]
+    spans = dict.fromkeys(f"from {_bound(e.effective_from)} to {_bound(e.effective_to)}" for e, _ in theirs)
+    out = _spanned([row for row in around if any(row is other for _, other in theirs)], sight.noun)
+    return [f"config: no entry is in effect at the time of any event: found {out}; expected {first_few(spans)}."]
+
+
+def _is_of(entry: Entry, row: Row) -> bool:
+    """Whether an entry is of the workspace and type of rows."""
+    return entry.workspace_id in (None, row["workspace_id"]) and entry.type in (None, row["type"])
+
+
+def _is_in_effect(entry: Entry, row: Row) -> bool:
+    """Whether an entry is in effect some time between the first and the last of rows."""
+    begins = entry.effective_from is None or _utc(row["last_at"]) >= entry.effective_from
+    return begins and (entry.effective_to is None or _utc(row["first_at"]) < entry.effective_to)
 
 
 def _bound(moment: datetime | None) -> str:
@@ -247,16 +262,21 @@ def _outside(sight: Sight, around: Sequence[Row] | None = None) -> list[str]:
     opened = sight.opened
     if opened.windows.by_subject:
         return _unnamed_subjects(sight)
-    bounds = {"first": "min(window_start)", "last": "max(window_end)"}
-    ((first, last),) = opened.engine.rows(select(bounds, opened.windows.name))
-    window = f"[{format_time(_utc(first))}, {format_time(_utc(last))})"
-    what = f"window: no {sight.noun} makes a reading in {window}"
+    what = _nothing_in_window(sight)
     if opened.is_elsewhere:
         return [f"{what}."]
     if around is None:
         around = sight.rows("around", select(SPAN, "arrivals", where=sight.kept), sight.judge.arrivals())
     found = [row for row in around if row["events"]]
     return [f"{what}; found {_spanned(found, sight.noun)}."] if found else [f"{what}."]
+
+
+def _nothing_in_window(sight: Sight) -> str:
+    """That no row makes a reading between the first start and the last end of all windows, without a full stop."""
+    bounds = {"first": "min(window_start)", "last": "max(window_end)"}
+    ((first, last),) = sight.opened.engine.rows(select(bounds, sight.opened.windows.name))
+    window = f"[{format_time(_utc(first))}, {format_time(_utc(last))})"
+    return f"window: no {sight.noun} makes a reading in {window}"
 
 
 def _unnamed_subjects(sight: Sight) -> list[str]:

@@ -61,7 +61,9 @@ def _span(made: Made) -> str | None:
     m = made.measurement
     if m.span is None or made.aggregation.prorated or m.proration == "by-time":
         return None
-    if m.times_duration and not made.counts_records:
+    if made.counts_records:
+        return _of_counted(made)
+    if m.times_duration:
         return None
     if made.aggregation.is_gauge:
         return "a level holds from its event to the next, however long the span is"
@@ -237,11 +239,11 @@ def idle_filters(config: MeteringConfig) -> list[str]:
 
 
 def same_measurements(config: MeteringConfig) -> list[str]:
-    """Measurements that are in their entry twice, and units that two measurements of an entry share."""
+    """Measurements that are in their entry twice, and those that make one reading with another of their entry."""
     found = []
-    seen: dict[tuple[int, str], list[tuple[str, Measurement]]] = {}
+    seen: dict[tuple[int, str, Aggregation | None], list[tuple[str, Measurement]]] = {}
     for path, m, entry in _placed(config):
-        before = seen.setdefault((id(entry), m.unit), [])
+        before = seen.setdefault((id(entry), m.unit, m.aggregated()), [])
         same = next((other for other, measurement in before if measurement == m), None)
         if same:
             found.append(f"{path}: is the same as {same}; the reading of {m.unit!r} takes each event twice.")

@@ -6,6 +6,7 @@ then the input is looked at once more.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -137,8 +138,16 @@ def _around(sight: Sight) -> list[Row]:
 
 def _missing_names(sight: Sight, column: str, names: Iterable[str], around: Sequence[Row]) -> list[str]:
     """A sentence about each name of an option that no row has."""
-    known = list(dict.fromkeys(row[column] for row in around))
+    known = _most_first(around, column)
     return [_no_such(sight, OPTIONS[column], name, known, around) for name in names if name not in known]
+
+
+def _most_first(around: Sequence[Row], column: str) -> list[str]:
+    """The names in a column, those of the most rows first."""
+    counts: Counter[str] = Counter()
+    for row in around:
+        counts[row[column]] += row["events"]
+    return sorted(counts, key=lambda name: (-counts[name], name))
 
 
 def _no_such(sight: Sight, option: str, name: str, known: Sequence[str], around: Sequence[Row]) -> str:
@@ -208,7 +217,7 @@ def _no_entry(sight: Sight, config: MeteringConfig) -> list[str]:
     around = sight.rows("of_no_entry", f"{sql}\nLIMIT {VALUES_MAX}", sight.judge.arrivals())
     for column, option in (("type", "type"), ("workspace_id", "workspaceID")):
         expected = {getattr(entry, column) for entry in config.entries}
-        found = list(dict.fromkeys(row[column] for row in around))
+        found = _most_first(around, column)
         if around and None not in expected and not expected & set(found):
             near = next((hint for name in found if (hint := _near(name, sorted(expected)))), "")
             listed = f"expected {first_few(map(repr, sorted(expected)))}"

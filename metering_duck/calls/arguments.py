@@ -178,6 +178,8 @@ def periods_of(
         raise ConfigError("windows: found subscriptions beside them; expected one of the two.")
     if windows is not None and every is not None:
         raise ConfigError("windows: found every beside them; expected one of the two.")
+    if windows is not None and anchor is not None:
+        raise ConfigError("windows: found anchor beside them; expected one of the two.")
     listed = windows is not None or subscriptions is not None
     made = make_windows(
         start,
@@ -254,15 +256,3 @@ def reach_of(config: MeteringConfig, question: Question) -> Reach:
     if any(made.is_gauge for made in found):
         return "before"
     return "window"
-
-
-def prorated_notices(config: MeteringConfig, chosen: str | None) -> list[str]:
-    """A notice for each measurement with proration by time whose aggregation, chosen by the call, does not split."""
-    notices = []
-    for path, measurement in config.measurements:
-        found = measurement.aggregated(chosen)
-        if measurement.proration == "by-time" and found and not found.prorated:
-            notices.append(
-                f"{path}: by-time is for sum; under {chosen} each quantity counts whole, at its recorded_at."
-            )
-    return notices

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from metering_duck.calls.arguments import checked_config
+from metering_duck.calls.arguments import checked_config, is_asked, moment_of
 from metering_duck.calls.metering import meter
 from metering_duck.contract.config import ConfigLike, MeteringConfig
+from metering_duck.contract.idle_keys import idle_filters, idle_keys, same_measurements
+from metering_duck.contract.lapsing import lapses
 from metering_duck.contract.schemas import REASONS
+from metering_duck.contract.times import format_time
 from metering_duck.decimals.columns import DecimalType, common_type
-from metering_duck.errors import ConfigError
+from metering_duck.errors import ConfigError, did_you_mean
 from metering_duck.judging.slots import place
 from metering_duck.readings.series import Totals
+from metering_duck.runs.books import counted_noun
 from metering_duck.runs.results import Result
 from metering_duck.statements.select import select
 from metering_duck.windows.periods import NO_WINDOW
@@ -20,41 +26,44 @@ from metering_duck.windows.periods import NO_WINDOW
 def check(config: ConfigLike, events: Any = None, **options: Any) -> dict[str, Any]:
     """What is wrong with a config, and with events under it; writes nothing.
 
-    Shape:  {"problems": […], "warnings": […], "measurements": n} and, with events, also "accounting", "types" (events
-            by type), "rejects" (counts by reason, measurement and text) and "notices".
+    Shape:  {"problems": […], "warnings": […], "lapses": […], "measurements": n} and, with events, also "accounting",
+            "types" (events by type and status, with their first and last time), "rejects" (counts by reason,
+            measurement and text) and "notices". Warnings name every key that changes nothing, types that no entry
+            matches, and times before 2000 or after tomorrow, by the `clock`. Lapses are the warnings that a level goes
+            on where it should not, which `strict` refuses.
     Raises: SchemaError and SourceError for events that cannot be read at all; ConfigError only for other options.
     """
     try:
         loaded = checked_config(config)
     except ConfigError as error:
-        return {"problems": error.problems, "warnings": [], "measurements": 0}
+        return {"problems": error.problems, "warnings": [], "lapses": [], "measurements": 0}
+    lapsed = [lapse.sentence for lapse in lapses(loaded)]
+    warnings = [*_warnings(loaded), *lapsed]
     report: dict[str, Any] = {
         "problems": [],
-        "warnings": _warnings(loaded),
+        "warnings": warnings,
+        "lapses": lapsed,
         "measurements": len(loaded.measurements),
     }
     if events is None:
+        asked = [name.strip("_").replace("_", "-") for name, value in options.items() if is_asked(value)]
+        warnings += [f"{name}: changes nothing without events." for name in asked]
         return report
     with meter(events, loaded, **options) as result:
         accounting = result.accounting
         report["accounting"] = accounting.to_dict()
-        report["types"] = _events_by_type(result)
+        types = _events_by_type(result)
+        warnings += [*_of_types(types, loaded), *_of_times(types, moment_of(options.get("clock"), "clock"))]
+        report["types"] = [_type_shown(row) for row in types]
         report["rejects"] = _reject_counts(result) if accounting.rejected else []
         report["notices"] = result.notices
     return report
 
 
 def _warnings(config: MeteringConfig) -> list[str]:
-    """Warnings of a config: values that are allowed, but seldom meant."""
-    warnings = []
-    seen: dict[tuple[str, str], str] = {}
+    """Warnings of a config: what changes nothing, and what is allowed but seldom meant."""
+    warnings = [*same_measurements(config), *idle_keys(config), *idle_filters(config)]
     for path, measurement in config.measurements:
-        key = (path.rpartition(".")[0], measurement.unit)
-        if key in seen:
-            warnings.append(
-                f"{path}: has the unit {measurement.unit!r} of {seen[key]}; where both match, they make one reading."
-            )
-        seen.setdefault(key, path)
         chosen = measurement.filter
         if chosen and (chosen.property,) == measurement.source_property and chosen.equals is not None:
             warnings.append(f"{path}.filter: tests the property it measures; only {chosen.equals!r} is ever counted.")
@@ -70,13 +79,68 @@ def _warnings(config: MeteringConfig) -> list[str]:
     return warnings
 
 
+# --- events by type --------------------------------------------------------------------------------------------------
+
+
 def _events_by_type(result: Result) -> list[dict[str, Any]]:
-    """How many events there are of each type and status."""
-    columns = {"type": "type", "status": "status", "events": "count(*)"}
+    """How many events there are of each type and status, and when the first and the last of them is."""
+    columns = {
+        "type": "type",
+        "status": "status",
+        "events": "count(*)",
+        "first_at": "min(recorded_at)",
+        "last_at": "max(recorded_at)",
+    }
     return result.inspect(
         "by_type",
         select(columns, "judged", group_by=["type", "status"], order_by=["type", "status"]),
     )
+
+
+def _type_shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the events by type, its times as RFC 3339."""
+    times = {name: row[name] and format_time(row[name].replace(tzinfo=UTC)) for name in ("first_at", "last_at")}
+    return row | times
+
+
+def _of_types(types: Sequence[dict[str, Any]], config: MeteringConfig) -> list[str]:
+    """Warnings of types that no entry matches, and of entries that no event matches."""
+    expected = {entry.type for entry in config.entries if entry.type is not None}
+    found = {row["type"] for row in types if row["type"]}
+    warnings = []
+    for row in types:
+        if row["status"] != "unmatched-entry":
+            continue
+        what = f"type {row['type']!r}: no entry matches {counted_noun(row['events'], 'event')}"
+        if row["type"] in expected:
+            warnings.append(f"{what}, by workspace or time.")
+        else:
+            warnings.append(f"{what}. hint: {did_you_mean(str(row['type']), sorted(expected))}")
+    if found:
+        for n, entry in enumerate(config.entries):
+            if entry.type is not None and entry.type not in found:
+                hint = did_you_mean(entry.type, sorted(found))
+                warnings.append(f"entries[{n}]: no event has the type {entry.type!r}. hint: {hint}")
+    return warnings
+
+
+def _of_times(types: Sequence[dict[str, Any]], clock: datetime | None) -> list[str]:
+    """Warnings of times before 2000, and after tomorrow."""
+    today = (clock or datetime.now(UTC)).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    first, last = datetime(2000, 1, 1, tzinfo=UTC), today + timedelta(days=2)
+    warnings = []
+    for row in types:
+        if row["first_at"] is None:
+            continue
+        earliest, latest = (row[name].replace(tzinfo=UTC) for name in ("first_at", "last_at"))
+        what = f"type {row['type']!r}: {row['status']} events have times"
+        if earliest < first:
+            hint = "are they seconds, taken for milliseconds?"
+            warnings.append(f"{what} before 2000, the first {format_time(earliest)}. hint: {hint}")
+        if latest >= last:
+            hint = "are they milliseconds, taken for seconds, or a clock that is wrong?"
+            warnings.append(f"{what} after tomorrow, the last {format_time(latest)}. hint: {hint}")
+    return warnings
 
 
 def _reject_counts(result: Result) -> list[dict[str, Any]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metering_duck.calls.arguments import prorated_notices, reach_of
+from metering_duck.calls.arguments import reach_of
 from metering_duck.calls.engine_names import ENGINES
+from metering_duck.calls.idle_options import idle_options, idle_reading
+from metering_duck.calls.notices import with_notices
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.source import Source
@@ -65,9 +67,10 @@ def _check_master(master: str | None) -> None:
 
 def readings_here(events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine) -> Result:
     """Readings of events, computed on this machine."""
-    opened = open_input(machine, events, source, question, reach=reach_of(config, question))
+    reach = reach_of(config, question)
+    opened = open_input(machine, events, source, question, reach=reach)
     with closed_on_failure(opened.engine):
-        opened = opened.noting(prorated_notices(config, question.aggregation))
+        opened = with_notices(opened, config).noting(idle_reading(source, reach))
         return result_of(opened, LocalReadings(opened, compiler_of(config, opened)), "reading")
 
 
@@ -77,9 +80,10 @@ def readings_of_cluster(
     """Readings of events, computed on a cluster."""
     from metering_duck.clusters.driver import DistributedReadings, open_on_cluster
 
-    opened, schema = open_on_cluster(cluster, machine, events, source, question, reach_of(config, question))
+    reach = reach_of(config, question)
+    opened, schema = open_on_cluster(cluster, machine, events, source, question, reach)
     with closed_on_failure(opened.engine):
-        opened = opened.noting(prorated_notices(config, question.aggregation))
+        opened = with_notices(opened, config).noting(idle_reading(source, reach))
         computing = DistributedReadings(cluster, schema, opened, compiler_of(config, opened), machine)
         return result_of(opened, computing, "reading")
 
@@ -90,4 +94,9 @@ def readings_of_records(
     """Readings of records; their aggregations are known only when the records are read."""
     opened = open_input(machine, records, source, question)
     with closed_on_failure(opened.engine):
-        return result_of(opened, LocalReadings(opened, record_compiler_of(config, opened)), "reading")
+        judge = record_compiler_of(config, opened)
+        made = [slot.aggregation for slot in judge.slots if slot.aggregation]
+        opened = with_notices(opened, config).noting(idle_reading(source, "all"))
+        if config is None:
+            opened = opened.noting(idle_options(question, made))
+        return result_of(opened, LocalReadings(opened, judge), "reading")

@@ -30,7 +30,9 @@ from metering_duck.calls.engines import (
     readings_of_cluster,
     readings_of_records,
 )
+from metering_duck.calls.idle_options import idle_reading
 from metering_duck.contract.config import ConfigLike, load_config
+from metering_duck.contract.idle_keys import dead_filters
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.engine.progress import Progress
 from metering_duck.errors import ConfigError
@@ -111,6 +113,7 @@ def meter(
     )
     opened = open_input(Machine(threads, memory_limit, temp_dir, progress), events, source, question)
     with closed_on_failure(opened.engine):
+        opened = opened.noting([*dead_filters(loaded), *idle_reading(source)])
         return result_of(opened, LocalRecords(opened, compiler_of(loaded, opened)), "record")
 
 

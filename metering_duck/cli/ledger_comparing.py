@@ -19,6 +19,7 @@ from metering_duck.cli.ledger_options import (
     chosen_of,
     open_ledger,
     say,
+    say_notes,
     sums_of,
 )
 from metering_duck.cli.options import CLOCK, EVENTS, FORMAT, MACHINE, QUIET, options
@@ -64,8 +65,7 @@ def restate(period: str, events: tuple[str, ...], **given: Any) -> None:
         check_targets(NO_FILES | given, [])
         chosen = chosen_of(given, "config", "book", "by", "timezone", "clock", "without_missing")
         made = open_ledger(given, progress).restate(period, events=list(events), **chosen)
-        for notice in made.notices:
-            say(given, f"note: {notice}")
+        say_notes(given, made.notices)
         with made.rows as rows:
             write(rows, given)
             if not made.restatement_id:
@@ -100,6 +100,8 @@ def trace(reading: str, **given: Any) -> None:
         from metering_duck.cli.ledger_reports import print_trace
 
         check_targets(NO_FILES | given, [])
+        if given["sql"] and (given["limit"] is not None or given["output"]):
+            raise click.UsageError("--sql: found --limit or --output beside it; expected it alone.")
         found = open_ledger(given, progress).trace(reading, run=given["run"])
         with found.events as events:
             if given["sql"]:
@@ -139,6 +141,7 @@ def simulate(period: str | None, **given: Any) -> None:
             raise click.UsageError("Missing option '--config'.")
         chosen = chosen_of(given, "config", "universe", "of", "start", "end", "timezone", "clock", "causes")
         made = open_ledger(given, progress).simulate(period, **chosen)
+        say_notes(given, made.notices)
         with made.rows as rows:
             write(rows, given)
             say(given, sums_of(rows))
@@ -176,6 +179,10 @@ def fork_universe(source: str, target: str, events: tuple[str, ...], **given: An
 def _forked(source: str, target: str, events: tuple[str, ...], given: dict[str, Any], progress: Any) -> Rows:
     """The events of the files that are named, else of the ledger's files, as events of another universe."""
     if not events:
+        unused = [name for name in ("map_", "assume_timezone", "generate_ids", "clock") if given[name]]
+        if unused:
+            option = f"--{unused[0].strip('_').replace('_', '-')}"
+            raise click.UsageError(f"{option}: found it without EVENTS; the ledger knows how its files are read.")
         return open_ledger(given, progress).fork_universe(source, target, as_of=given["as_of"])
     from metering_duck.calls.forking import fork_universe
     from metering_duck.runs.machine import Machine

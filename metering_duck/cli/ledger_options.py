@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -90,8 +90,7 @@ def chosen_of(given: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def show_outcomes(outcomes: Sequence[Outcome], given: dict[str, Any]) -> None:
     """Print the notes on standard error, then what became of each period."""
-    for note in dict.fromkeys(notice for outcome in outcomes for notice in outcome.notices):
-        say(given, f"note: {note}")
+    say_notes(given, [notice for outcome in outcomes for notice in outcome.notices])
     for outcome in outcomes:
         if outcome.is_stale:
             hint = f"metering-duck restate {outcome.period} says by how much"
@@ -102,6 +101,12 @@ def show_outcomes(outcomes: Sequence[Outcome], given: dict[str, Any]) -> None:
         click.echo(json.dumps([outcome.to_dict() for outcome in outcomes], indent=2, ensure_ascii=False))
     else:
         print_outcomes(outcomes)
+
+
+def say_notes(given: dict[str, Any], notices: Iterable[str]) -> None:
+    """Print each notice once, unless the command is quiet."""
+    for note in dict.fromkeys(notices):
+        say(given, f"note: {note}")
 
 
 def say(given: dict[str, Any], text: str) -> None:

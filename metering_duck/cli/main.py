@@ -179,13 +179,16 @@ def check(config_and_events: tuple[str, ...], **given: Any) -> None:
         from metering_duck.cli.screen import print_check
 
         inputs = list(events) if events else None
-        report = run(config, inputs, **(run_options(given, progress) if inputs else {}))
+        asked = run_options(given, progress) if inputs else input_options(given) | {"clock": given["clock"]}
+        report = run(config, inputs, **asked)
         if wants_json(given["format_"]):
             click.echo(json.dumps(report, indent=2, ensure_ascii=False))
         else:
             print_check(report)
         if report["problems"]:
             raise ConfigError(report["problems"])
+        if given["strict"] and report["lapses"]:
+            raise RejectedEvents("\n".join(f"strict: {lapse}" for lapse in report["lapses"]), None)
         accounting = report.get("accounting", {})
         if given["strict"] and (accounting.get("rejected") or accounting.get("conflicts")):
             raise RejectedEvents("strict: found rejected events or conflicts; expected none.", None)

@@ -159,7 +159,7 @@ def print_check(report: Mapping[str, Any]) -> None:
     for notice in report["notices"]:
         out.print(Text(f"note: {notice}"))
     out.print()
-    out.print(make_grid(report["types"], ("type", "status", "events")))
+    out.print(make_grid(report["types"], ("type", "status", "events", "first_at", "last_at")))
     if report["rejects"]:
         out.print("\nwould be rejected:")
         out.print(

@@ -28,6 +28,7 @@ from metering_duck.judging.events import Compiler
 from metering_duck.readings.counters import counted_query
 from metering_duck.runs.books import keep_books
 from metering_duck.runs.computing import Filled
+from metering_duck.runs.deduplicating import Judge
 from metering_duck.runs.local import LocalReadings
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import Opened, open_input
@@ -75,6 +76,7 @@ class DistributedReadings:
         self, cluster: Cluster, schema: pa.Schema, opened: Opened, compiler: Compiler, machine: Machine
     ) -> None:
         self.cluster, self.schema, self.opened, self.compiler = cluster, schema, opened, compiler
+        self.judge: Judge = compiler
         # A task has one thread, and its progress is not told on this machine.
         self.of_tasks = replace(machine, threads=1, memory_limit=machine.memory_limit or TASK_MEMORY, progress=None)
         self._of_no_rows = LocalReadings(opened, compiler)

@@ -41,13 +41,18 @@ def _true(value: object) -> object:
     return value
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a quantity that comparisons compare."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 def _number(value: object) -> object:
     """The text of a number; a float is refused, since reading JSON has rounded its digits already."""
     found = json.dumps(value, default=str)
     if isinstance(value, float):
         raise ValueError(f'found {found}; expected a whole number or text. hint: write it in quotes, "{found}"')
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not _NUMBER.fullmatch(text):
+    if not isinstance(text, str) or not is_number(text):
         raise ValueError(f'found {found}; expected a number such as "1.5", its exponent of at most 9 digits')
     return text
 

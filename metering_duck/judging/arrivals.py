@@ -38,6 +38,13 @@ class Selection:
         return named | {"type": ("type", self.types)}
 
     @property
+    def several(self) -> dict[str, tuple[str, ...]]:
+        """Column → the values that are asked for, where they are several, of which a run notes which ones it saw."""
+        if self.renamed:
+            return {}
+        return {column: values for column, (_, values) in self.columns.items() if len(values) > 1}
+
+    @property
     def parameters(self) -> dict[str, object]:
         """The values that are asked for, by their names in SQL."""
         return {f"{name}_{n}": value for name, values in self.columns.values() for n, value in enumerate(values)}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from metering_duck.calls.notices import lapsed_levels
 from metering_duck.contract.times import format_time, utc
-from metering_duck.errors import LedgerError
+from metering_duck.errors import LedgerError, RejectedEvents, first_few
 from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs
 from metering_duck.ledger.configs import KnownConfig
@@ -50,7 +51,25 @@ def backfill(
         outcomes = [one.noting(situation.notices) for one in outcomes]
     if strict:
         refuse_rejects(outcomes)
+        _refuse_lapses(meterer, periods, question)
     return outcomes
+
+
+def _refuse_lapses(meterer: Meterer, periods: Sequence[Period], question: Question) -> None:
+    """Refuse levels that go on where they should not, also in periods that were metered before.
+
+    Raises: RejectedEvents.
+    """
+    with meterer.store.reader() as engine:
+        known: dict[str | None, KnownConfig] = {}
+        for period in periods:
+            sha256 = configs.effective(engine, period.start)
+            if sha256 not in known:
+                known[sha256] = effective_config(engine, period)
+            lapsed = lapsed_levels(known[sha256].config, question, period.end)
+            if lapsed:
+                lines = first_few((f"strict: {lapse}" for lapse in lapsed), separator="\n")
+                raise RejectedEvents(f"period {period.name}: {lines}", None)
 
 
 def effective_config(engine: StoreEngine, period: Period) -> KnownConfig:

@@ -57,6 +57,9 @@ def export(engine: StoreEngine, table: str, run: int | None = None) -> Rows:
         raise ConfigError(
             f"table: found {table!r}; expected one of {', '.join(TABLES)}. hint: {did_you_mean(table, TABLES)}"
         )
+    if run is not None and table in OTHER_TABLES:
+        of = ", ".join(("readings", *OF_RUNS))
+        raise ConfigError(f"run: found {run} with {table}, which are of no run; expected one of {of}.")
     if run is not None:
         found = find_runs(engine, "run_id = $run", {"run": run})
         if not found:

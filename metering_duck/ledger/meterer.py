@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from metering_duck.contract.times import utc
+from metering_duck.contract.times import format_time, utc
 from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import (
     ConfigError,
@@ -23,6 +23,7 @@ from metering_duck.errors import (
     RejectedEvents,
     SchemaError,
     SourceError,
+    first_few,
 )
 from metering_duck.inputs.given import is_path
 from metering_duck.inputs.source import Source
@@ -238,6 +239,11 @@ class Meterer:
             metered = runs.open_plan(plan, self.machine, situation.clock)
             try:
                 notices = (*situation.notices, *metered.result.notices)
+                if not metered.accounting.read:
+                    notices += self._times_of_files()
+                if strict and metered.readings.opened.lapses:
+                    lapsed = (f"strict: {lapse}" for lapse in metered.readings.opened.lapses)
+                    raise RejectedEvents(first_few(lapsed, separator="\n"), metered.accounting)
                 if strict and (metered.accounting.rejected or metered.accounting.conflicts):
                     raise RejectedEvents(
                         f"strict: found {metered.accounting}; expected no rejected event and no conflict. "
@@ -260,6 +266,16 @@ class Meterer:
         except MeteringError as error:
             self._keep_failure(plan, kind, error, situation, began)
             raise
+
+    def _times_of_files(self) -> tuple[str, ...]:
+        """The notice of how many events the ledger's files have, from when to when."""
+        span = "coalesce(sum(rows), 0), min(first_recorded_at), max(last_recorded_at)"
+        with self.store.reader() as engine:
+            ((events, first, last),) = engine.rows(f"SELECT {span} FROM source_files WHERE gone_at IS NULL")
+        if first is None:
+            return ()
+        times = f"from {format_time(utc(first))} to {format_time(utc(last))}"
+        return (f"ledger: its files have {counted_noun(int(events), 'event')} {times}.",)
 
     def _keep_failure(self, plan: Plan, kind: str, error: MeteringError, situation: Situation, began: datetime) -> None:
         """Keep a run that failed as a row, too, and say in the error which period it was."""

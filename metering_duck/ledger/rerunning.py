@@ -32,6 +32,9 @@ def rerun(
     """
     if as_was and (request.as_of or config is not None):
         raise ConfigError("as-was: found as-of or config beside it; expected it alone.")
+    if as_was and (request.events or request.without_missing):
+        what = "events" if request.events else "without-missing"
+        raise ConfigError(f"as-was: found {what} beside it; expected it alone, since the files are those of the run.")
     began = datetime.now(UTC)
     with meterer.store.writer():
         with meterer.store.reader() as engine:

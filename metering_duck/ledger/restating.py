@@ -10,7 +10,7 @@ import getpass
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from metering_duck.errors import LedgerError
+from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.ledger import configs
 from metering_duck.ledger.changes import explained_stages
 from metering_duck.ledger.comparing import CAUSES, Comparison, compare
@@ -47,8 +47,10 @@ def restate(
 ) -> Restatement:
     """Meter a closed period again, keep the differences as a restatement, and book it if that is asked for.
 
-    Raises: LedgerError for a period that is open.
+    Raises: LedgerError for a period that is open; ConfigError for `by` without `books`.
     """
+    if by is not None and not books:
+        raise ConfigError("by: found it without book; expected both, since only a booking has a name. hint: --book")
     began = datetime.now(UTC)
     with meterer.store.writer():
         with meterer.store.reader() as engine:
@@ -63,7 +65,7 @@ def restate(
         if new is None:
             new = meterer.run(plan, "rerun", situation, began, counts=False)
         comparison = compare(meterer, current, new)
-        notices = (*situation.notices, *_of_ids(meterer, current))
+        notices = tuple(dict.fromkeys((*situation.notices, *new.notices, *_of_ids(meterer, current))))
         if not comparison.count:
             return Restatement("", False, comparison.rows(), notices)
         made = keep_restatement(meterer, comparison, request.clock)

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from metering_duck.calls.notices import with_notices
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, IDS_VERSION, REJECT_SCHEMA
 from metering_duck.contract.times import utc
 from metering_duck.engine.duckdb import Engine
@@ -109,6 +110,7 @@ def open_plan(plan: Plan, machine: Machine, clock: datetime, *, numbers_rows: bo
     history = plan.history(numbers_rows=numbers_rows)
     opened = open_input(machine, history.paths, plan.source, question, history=history)
     with closed_on_failure(opened.engine):
+        opened = with_notices(opened, plan.config.config)
         compiler = compiler_of(plan.config.config, opened)
         readings = LocalReadings(opened, compiler)
         return Metered(plan, compiler, readings, result_of(opened, readings, "reading"), clock)

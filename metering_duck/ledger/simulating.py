@@ -25,6 +25,7 @@ class Simulation:
     counting_before_sha256: str
     counting_after_sha256: str
     rows: Rows
+    notices: tuple[str, ...] = ()
 
 
 def simulate(
@@ -45,6 +46,10 @@ def simulate(
     """
     if not universe.startswith("simulation-"):
         raise ConfigError(f"universe: found {universe!r}; expected a name that begins with simulation-.")
+    if period and between != (None, None):
+        raise ConfigError(f"start, end: found one beside the period {period}; expected one of the two.")
+    if not period and timezone is not None:
+        raise ConfigError("timezone: found it without a period; expected one beside it, whose name it explains.")
     with meterer.store.writer():
         with meterer.store.reader() as engine:
             if period:
@@ -59,7 +64,8 @@ def simulate(
             compare(meterer, base, run, universe=of, with_causes=causes) for base, run in zip(bases, made, strict=True)
         ]
         after = _counting_sha256(meterer)
-    return Simulation(tuple(run.run_id for run in made), before, after, together(comparisons, meterer.machine))
+    notices = tuple(dict.fromkeys(notice for run in made for notice in run.notices))
+    return Simulation(tuple(run.run_id for run in made), before, after, together(comparisons, meterer.machine), notices)
 
 
 def _simulated(meterer: Meterer, base: RunRow, config: KnownConfig, renamed: dict[str, str], clock: datetime) -> RunRow:

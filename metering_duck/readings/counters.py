@@ -74,6 +74,8 @@ STATES = {
 # A counter's first state is in the column x_N of slot N, the second in y_N: a letter for each state that there is.
 # For every counter, n_N counts the slot's quantities.
 COLUMNS = "xyzstu"
+# How many names a column of `counted` notes, a bit each.
+BITS = 62
 ADDED = "CAST(sum({column}) AS BIGINT)"
 SUMMED_TWICE = (
     "Where a sum has more than 38 digits on its way this stops with an error; what runs then adds in two parts."
@@ -136,12 +138,24 @@ def _aggregates(totals: Totals) -> dict[str, Aggregate]:
         unscheduled = "FILTER (NOT scheduled AND status = 'metered')"
         aggregates["unscheduled"] = Aggregate(f"count(*) {unscheduled}")
         aggregates["unscheduled_subject"] = Aggregate(f"min(subject) {unscheduled}", "min({column})")
+    for column, values in totals.noted:
+        for name, sql in noted_columns(column, len(values), values).items():
+            aggregates[name] = Aggregate(sql, "bit_or({column})")
     for slot, _ in totals.weighed:
         aggregates[f"widest_{slot.index}"] = Aggregate(f"max(abs(v_{slot.index}))", "max({column})")
     for series in totals.counters:
         for slot in series.slots:
             aggregates |= _slot_aggregates(slot, series, exact=totals.exact)
     return aggregates
+
+
+def noted_columns(column: str, count: int, values: Sequence[str] = ()) -> dict[str, str]:
+    """The columns of `counted` that note which of `count` values occur in a column, with their SQL, a bit each."""
+    found = {}
+    for number, start in enumerate(range(0, count, BITS)):
+        bits = [(literal(value), str(1 << n)) for n, value in enumerate(values[start : start + BITS])]
+        found[f"noted_{column}_{number}"] = f"bit_or(CAST({case(bits, '0', of=column)} AS BIGINT))"
+    return found
 
 
 def _adds_once(totals: Totals) -> bool:

@@ -101,7 +101,8 @@ class Totals:
     `digits` and `fill` are as in aggregate(). `prefix` begins the names of its tables, `inner_column` is the property
     that an inner dimension is in. `constant_fields` are the columns of `judged` that are the same in every row, with
     their SQL. `tied` says that events of one subject may share a moment. With `has_levels_before`, the level that each
-    gauge has before the window is in the table `levels_before`.
+    gauge has before the window is in the table `levels_before`. `noted` are columns, each with the values of which the
+    scan notes whether they occur.
     """
 
     slots: tuple[Slot, ...]
@@ -118,6 +119,7 @@ class Totals:
     constant_fields: tuple[tuple[str, str], ...] = ()
     tied: bool = True
     has_levels_before: bool = False
+    noted: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @cached_property
     def series(self) -> list[Series]:
@@ -235,6 +237,7 @@ class Totals:
             prefix=prefix,
             inner_column=by,
             has_levels_before=False,
+            noted=(),
         )
 
     @property

@@ -8,10 +8,14 @@ Readings that do not combine exactly are refused, with what to do instead: a rol
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 from os import PathLike
 from typing import Any
 
 from metering_duck.calls.arguments import TextOrTexts, check_result_shape, moment_of, names_of, periods_of
+from metering_duck.calls.idle_options import idle_options
+from metering_duck.contract.aggregations import parse
+from metering_duck.contract.times import format_time
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, PART_DIGITS, SCALE_DEFAULT, from_unscaled_sql
 from metering_duck.decimals.quotients import steps_sql
 from metering_duck.engine.failures import Overflow
@@ -128,13 +132,21 @@ class CombinedReadings:
         return None
 
     def notices(self, accounting: Accounting) -> list[str]:
-        """The notice of how many readings lie in no new window; none where all lie in one."""
-        counted = select({"readings": "count(*)"}, "placed", where=["NOT in_window"])
+        """What changes nothing, and how many readings lie in no new window; none where all is used."""
+        if not accounting.read:
+            return ["readings: found none."]
+        named = self.engine.rows("SELECT DISTINCT aggregation FROM finer ORDER BY aggregation")
+        notices = idle_options(self.asked, [parse(name, "readings") for (name,) in named])
+        span = {"readings": "count(*)", "first_at": "min(finer_start)", "last_at": "max(finer_end)"}
+        counted = select(span, "placed", where=["NOT in_window"])
         count = Stage("outside", "how many lie in no window", counted)
         query = self.opened.query(Query("outside", (self.opened.placed(), count)))
-        outside = self.engine.table(query).to_pylist()[0]["readings"]
-        found = counted_noun(outside, "reading")
-        return [f"{found} of {accounting.read:,} in no new window, not used."] if outside else []
+        outside, first, last = self.engine.table(query).to_pylist()[0].values()
+        if outside:
+            found = f"{counted_noun(outside, 'reading')} of {accounting.read:,} in no new window, not used"
+            times = " to ".join(format_time(moment.replace(tzinfo=UTC)) for moment in (first, last))
+            notices.append(f"{found}: they are from {times}." if outside == accounting.read else f"{found}.")
+        return notices
 
     # --- readings ---------------------------------------------------------------------------------------------------
 

@@ -131,7 +131,7 @@ def _reasons(engine: Engine, rejects: Query) -> dict[str, int]:
 
 def notices_of(opened: Opened, accounting: Accounting) -> list[str]:
     """What a run took for granted, one sentence each."""
-    notices, source = list(opened.remarks), opened.source
+    notices, source = [*opened.remarks, *opened.lapses], opened.source
     if source.types:
         named = first_few(repr(name) for name in source.types)
         notices.append(f"events of other types than {named} are taken not to be there (event-type).")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from metering_duck.runs.books import Accounting
+from metering_duck.runs.deduplicating import Judge
 from metering_duck.statements.stages import Query
 
 
@@ -41,3 +42,11 @@ class Computing(Protocol):
 
     def outcomes(self) -> Query | None:
         """The query of every event that was read, and what became of it; None where only readings are made."""
+
+
+class Judging(Computing, Protocol):
+    """A computing whose rows are judged ones of an input."""
+
+    @property
+    def judge(self) -> Judge:
+        """What judged the rows."""

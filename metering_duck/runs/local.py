@@ -56,6 +56,8 @@ class LocalRecords:
 
     def __init__(self, opened: Opened, compiler: Compiler) -> None:
         self.opened, self.compiler = opened, compiler
+        self.judge: Judge = compiler
+        self._books = replace(ONLY_BOOKS, noted=tuple(opened.selection.several.items()))
         self._found = Deduplicated()
 
     def queries(self) -> list[Query]:
@@ -63,7 +65,7 @@ class LocalRecords:
         repeated = not self.opened.source.assume_unique
         return [
             *deduplication_queries(self.opened, self.compiler, has_levels=False),
-            counted_query(ONLY_BOOKS, self.compiler.judged(repeated=repeated)),
+            counted_query(self._books, self.compiler.judged(repeated=repeated)),
             self._rows(repeated=repeated),
         ]
 
@@ -75,7 +77,7 @@ class LocalRecords:
         """Settle repeated keys, and count what became of every event."""
         self._found = deduplicate(self.opened, self.compiler, has_levels=False)
         repeated = self._found.repeated
-        self.opened.fill(counted_query(ONLY_BOOKS, self.compiler.judged(repeated=repeated)))
+        self.opened.fill(counted_query(self._books, self.compiler.judged(repeated=repeated)))
         rows = self.opened.query(self._rows(repeated=repeated))
         return Filled(keep_books(self.opened, self._found.rows_read, self.lost(), self.rejects), rows)
 
@@ -172,4 +174,5 @@ def totals_of(opened: Opened, judge: Judge) -> Totals:
     if history is not None:
         constants = {name: sql for name, sql in constants.items() if history.holds(name, sql, opened.engine)}
     totals = opened.question.totals(opened.windows, judge.slots, constants)
-    return replace(totals, has_levels_before=history is not None and history.levels is not None)
+    has_levels_before = history is not None and history.levels is not None
+    return replace(totals, has_levels_before=has_levels_before, noted=tuple(opened.selection.several.items()))

@@ -19,7 +19,7 @@ from metering_duck.errors import SchemaError
 from metering_duck.inputs.dry_run import Reads, reads_of
 from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, field_names
 from metering_duck.inputs.files import stamp_of
-from metering_duck.inputs.given import find_input
+from metering_duck.inputs.given import find_input, is_path
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, Needed, NeededTimes, extensions_of, paths_of
 from metering_duck.inputs.layout import Layout
@@ -48,7 +48,9 @@ class Opened:
     `parameters` are the values that are bound to statements. `stamps` are path → a value that changes with the file, as
     it was when the file was found. `remarks` are notices about the input. `reads` says which files will be opened,
     `shells` how DuckDB's shell reads the input, and a table of windows, each under its name in SQL. `history` is what
-    is known of events that are not read.
+    is known of events that are not read. `is_elsewhere` says that another engine reads the rows. `again` opens the same
+    input once more, whatever is asked of it, if that may be another than what is read. `lapses` are the levels that go
+    on where they should not, which `strict` refuses.
     """
 
     engine: Engine
@@ -63,6 +65,9 @@ class Opened:
     reads: Callable[[], Reads] | None = None
     shells: Mapping[str, Callable[[], InShell]] = field(default_factory=dict)
     history: History | None = None
+    is_elsewhere: bool = False
+    again: Callable[[], Opened] | None = None
+    lapses: tuple[str, ...] = ()
 
     def query(self, query: Query) -> Query:
         """A query with this run's values."""
@@ -151,7 +156,22 @@ def open_input(
             reads=partial(reads_of, whole, needed),
             shells=shells,
             history=history,
+            is_elsewhere=read_by is not None,
+            again=_again(machine, given, source, selection, history),
         )
+
+
+def _again(
+    machine: Machine, given: Any, source: Source, selection: Selection, history: History | None
+) -> Callable[[], Opened] | None:
+    """How to open all of an input, of which less may be read; None where all of it is, or it cannot be read twice."""
+    paths = [given] if is_path(given) else given
+    is_whole = source.time_partition is None and not any(values for _, values in selection.columns.values())
+    if history is not None or is_whole or not isinstance(paths, list | tuple):
+        return None
+    if not all(is_path(path) and str(path) != "-" for path in paths):
+        return None
+    return partial(open_input, machine, given, replace(source, time_partition=None, types=()), Question())
 
 
 def selection_of(source: Source, question: Question, history: History | None = None) -> Selection:

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ import pyarrow as pa
 from metering_duck.contract.json_shapes import JSON_SQL
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, OUTCOME_SCHEMA, REJECT_SCHEMA
 from metering_duck.engine.duckdb import Engine
-from metering_duck.errors import ConfigError, RejectedEvents
+from metering_duck.errors import ConfigError, RejectedEvents, first_few
 from metering_duck.inputs.dry_run import Reads
 from metering_duck.outputs.files import path_or_url
 from metering_duck.outputs.writing import write_query
 from metering_duck.runs.books import Accounting, notices_of
-from metering_duck.runs.computing import Computing, Filled
+from metering_duck.runs.computing import Computing, Filled, Judging
+from metering_duck.runs.found_instead import Sight, found_instead
 from metering_duck.runs.opening import Opened
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.select import select
@@ -60,6 +60,7 @@ class Result(Rows):
         super().__init__(engine, rows, description.shape, JSON_SQL.get(description.shape))
         self._computing, self._description, self._strict = computing, description, strict
         self._filled: Filled | None = None
+        self._noticed: list[str] | None = None
         self._lock = threading.RLock()
 
     # --- what happened ----------------------------------------------------------------------------------------------
@@ -94,8 +95,11 @@ class Result(Rows):
 
     @property
     def notices(self) -> list[str]:
-        """What the run took for granted, one sentence each."""
-        return self._description.notices(self.accounting)
+        """What the run took for granted, what changed nothing in it, and what it was asked for and did not find."""
+        with self._lock:
+            if self._noticed is None:
+                self._noticed = self._description.notices(self.accounting)
+            return list(self._noticed)
 
     @property
     def reads(self) -> Reads:
@@ -180,8 +184,10 @@ class Result(Rows):
         return path_or_url(os.fspath(path))
 
     def refuse_rejects(self) -> None:
-        """Raise RejectedEvents if anything was rejected or in conflict: what `strict` does."""
-        accounting = self.accounting
+        """Raise RejectedEvents if anything was rejected or in conflict, or a level lapsed: what `strict` does."""
+        accounting, opened = self.accounting, self._description.opened
+        if opened is not None and opened.lapses:
+            raise RejectedEvents(first_few((f"strict: {lapse}" for lapse in opened.lapses), separator="\n"), self)
         if accounting.rejected or accounting.conflicts:
             raise RejectedEvents(
                 f"strict: found {accounting.rejected:,} rejected and {accounting.conflicts:,} in conflict; expected "
@@ -195,9 +201,14 @@ class Result(Rows):
         return f"<Result of {self.shape}s: {found}>"
 
 
-def result_of(opened: Opened, computing: Computing, row: str) -> Result:
+def result_of(opened: Opened, computing: Judging, row: str) -> Result:
     """The result of an input; a `row` is a record or a reading, which a bundled question puts together."""
     question = opened.question
     shape = f"{row}-bundle" if question.bundled else row
-    description = Description(shape, opened.script, partial(notices_of, opened), opened.reads, opened)
+
+    def notices(accounting: Accounting) -> list[str]:
+        sight = Sight(opened, computing.judge, accounting, makes_readings=row == "reading")
+        return [*notices_of(opened, accounting), *found_instead(sight)]
+
+    description = Description(shape, opened.script, notices, opened.reads, opened)
     return Result(opened.engine, computing, description, strict=question.strict)

@@ -1,0 +1,37 @@
+"""Notices: what is said of a config and of the options of a call before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from metering_duck.calls.idle_options import idle_options
+from metering_duck.contract.config import MeteringConfig
+from metering_duck.contract.idle_keys import dead_filters, idle_keys
+from metering_duck.contract.lapsing import lapses
+from metering_duck.runs.opening import Opened
+from metering_duck.runs.question import Question
+from metering_duck.statements.select import select
+
+
+def with_notices(opened: Opened, config: MeteringConfig | None) -> Opened:
+    """An opened input with what is to be said of the config and the question; and what `strict` refuses."""
+    question = opened.question
+    if config is None:
+        return opened
+    noted = opened.noting(
+        [
+            *idle_keys(config, question.aggregation, scale=question.scale, has_digits=question.digits is not None),
+            *dead_filters(config),
+            *idle_options(question, config.aggregated(question.aggregation)),
+        ]
+    )
+    if not lapses(config, question.aggregation):
+        return noted
+    ((end,),) = opened.engine.rows(select({"last": "max(window_end)"}, opened.windows.name))
+    return replace(noted, lapses=tuple(lapsed_levels(config, question, end.replace(tzinfo=UTC))))
+
+
+def lapsed_levels(config: MeteringConfig, question: Question, end: datetime) -> list[str]:
+    """Where levels are wrong in windows that end by a moment, a sentence each."""
+    return [lapse.sentence for lapse in lapses(config, question.aggregation) if lapse.moment < end]

@@ -29,10 +29,10 @@ DUCKDB_LIBRARIES = ("duckdb", "_duckdb")
 TABLE_LIBRARIES = ("polars", "pandas", "pyarrow", *DUCKDB_LIBRARIES)
 
 
-def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Input:
+def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False, folder_keys: bool | None = None) -> Input:
     """The input that `given` is; standard input and lazy frames are first written to `scratch`.
 
-    With `is_elsewhere`, another engine reads the input.
+    With `is_elsewhere`, another engine reads the input. `folder_keys` is that of Source.
 
     Raises: SourceError when the kind of input cannot be told, a file is not there, or files are of several formats.
     """
@@ -45,7 +45,7 @@ def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Inpu
     if is_path(given) or isinstance(given, Mapping):
         given = [given]
     if _are_paths(given):
-        return _find_paths([os.fspath(item) for item in given], scratch)
+        return _find_paths([os.fspath(item) for item in given], scratch, folder_keys)
     if isinstance(given, bytes | bytearray):
         raise SourceError(f"input: found bytes; expected {EXPECTED}.")
     if _are_objects(given):
@@ -100,7 +100,7 @@ def _library_of(given: Any) -> str:
     return type(given).__module__.split(".")[0]
 
 
-def _find_paths(paths: Sequence[str], scratch: Path) -> Input:
+def _find_paths(paths: Sequence[str], scratch: Path, folder_keys: bool | None) -> Input:
     """The input that paths name: days of a table, one table, or files.
 
     Raises: SourceError for a table beside other inputs.
@@ -109,7 +109,7 @@ def _find_paths(paths: Sequence[str], scratch: Path) -> Input:
         return find_days(paths)
     lake = next((path for path in paths if is_lake(path)), None)
     if lake is None:
-        return find_files(paths, scratch)
+        return find_files(paths, scratch, folder_keys)
     if len(paths) > 1:
         raise SourceError(f"{shown(lake)}: found other inputs beside it; expected a table alone, or files.")
     return find_lake(lake)

@@ -18,6 +18,7 @@ from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.proofs import proven_columns
 from metering_duck.inputs.relations import Relation, first_keys
 from metering_duck.inputs.source import Source
+from metering_duck.inputs.unreadable import check_readable
 from metering_duck.statements.quote import identifier
 from metering_duck.statements.select import select
 
@@ -40,10 +41,13 @@ def open_source(
     """
     mapping = FieldMap(source.map, field_names(records=source.is_records))
     shape = source.shape
-    check_files(engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None)
+    unreadable = check_files(
+        engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None
+    )
     if read_by is not None:
         found = read_by(engine, found)
     relation = found.relation(engine)
+    relation = replace(relation, unreadable={**unreadable, **relation.unreadable})
     if shape and shape.is_wrapped and not relation.is_json:
         events = _events_of(engine, relation.sql, found.name, shape)
         relation, shape = replace(relation, sql=events, is_json=True), None
@@ -82,15 +86,20 @@ def _columns(
     types = engine.describe(relation.sql)
     if types.pop(FILE_COLUMN, None):
         layout = replace(layout, file_sql=relation.file_sql)
+    unreadable = relation.unreadable
+    # What the engine cannot have at all is no column of the relation.
+    types |= {name: why.found for name, why in unreadable.items() if name not in types}
     _take_plain_column(engine, relation.sql, types, mapping)
     sql = relation.sql
     if shape:
         shape.add_constants(mapping, types)
+        check_readable(shape.columns_of(types, mapping), unreadable)
         sql = shape.as_columns(relation.sql, types, found.name, mapping, generates_ids=layout.generates_ids)
-        layout, types = replace(layout, relation=sql), engine.describe(sql)
+        layout, types = replace(layout, relation=sql), types | engine.describe(sql)
         types.pop(FILE_COLUMN, None)
     fields = _struct_types(engine, sql, types)
-    return columns_layout(layout, types, found.name, mapping, fields, proven_columns(engine, found.footers))
+    proven = proven_columns(engine, found.footers)
+    return columns_layout(layout, types, found.name, mapping, fields, proven, unreadable)
 
 
 def _struct_types(engine: Engine, relation: str, types: Mapping[str, str]) -> dict[str, Mapping[str, str]]:

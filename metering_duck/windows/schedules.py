@@ -20,6 +20,7 @@ from metering_duck.inputs.fields import FILE_COLUMN, json_pointer
 from metering_duck.inputs.given import are_pairs
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.relations import first_keys
+from metering_duck.inputs.unreadable import check_readable
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage, load_stage, over
@@ -88,6 +89,7 @@ class Schedule:
             types = {f"json_extract_string(line, {literal(json_pointer(key))})": (key, "VARCHAR") for key in keys}
         else:
             found = engine.describe(relation)
+            check_readable((name for names in known.values() for name in names), given.unreadable)
             types = {identifier(name): (name, kind) for name, kind in found.items() if name != FILE_COLUMN}
         self._check_near_misses([name for name, _ in types.values()], known)
         texts = {field: self._field_sql(field, spellings, types) for field, spellings in known.items()}

@@ -90,7 +90,19 @@ def columns_of_files(engine: Engine, paths: Sequence[str]) -> pa.Table:
     size = FOOTERS_AT_ONCE if any(scheme_of(path) for path in paths) else len(paths)
     columns = "SELECT file_name, name, type, duckdb_type, type_length, num_children, precision FROM parquet_schema"
     parts = [paths[n : n + size] for n in range(0, len(paths), size)]
-    return engine.at_once([f"{columns}({path_list(part)})" for part in parts])
+    return _without_parts_of_variants(engine.at_once([f"{columns}({path_list(part)})" for part in parts]))
+
+
+def _without_parts_of_variants(columns: pa.Table) -> pa.Table:
+    """The columns without those that a VARIANT is stored in: their names and types differ from file to file."""
+    kinds = columns.column("duckdb_type").to_pylist()
+    if "VARIANT" not in kinds:
+        return columns
+    kept, left = [], 0
+    for kind, children in zip(kinds, columns.column("num_children").to_pylist(), strict=True):
+        kept.append(left == 0)
+        left = left - 1 + (children or 0) if left else (children or 0) * (kind == "VARIANT")
+    return columns.filter(pa.array(kept))
 
 
 def old_times(engine: Engine) -> list[str]:

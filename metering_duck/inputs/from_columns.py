@@ -30,6 +30,7 @@ from metering_duck.inputs.fields import (
 from metering_duck.inputs.from_json import object_faults
 from metering_duck.inputs.layout import Json, Layout
 from metering_duck.inputs.mapping import FieldMap, may_lack, raise_missing
+from metering_duck.inputs.parquet_columns import is_variant
 from metering_duck.inputs.unreadable import NONE, UnreadableColumns, check_readable
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import case, select
@@ -41,6 +42,9 @@ OURS = "metering_duck_"
 BAGS = ("properties", "dimensions")
 # The type of a column without a value in any row.
 ONLY_NULL = '"NULL"'
+# A type stands before a bracket, a comma or the end; a member's name stands before a blank.
+HOLDS_BYTES = re.compile(r"\bBLOB(?=[,)\[]|$)")
+BYTES = "--binary-as-text takes bytes as text in UTF-8"
 TAKE_SOME = "--map properties=COLUMN,COLUMN names the columns to take"
 ENTRIES = re.compile(r'STRUCT\(("?key"? .*, "?value"? .*|"?value"? .*, "?key"? .*)\)\[\]')
 Types = Mapping[str, str]
@@ -126,7 +130,7 @@ def check_names(fields: Iterable[pa.Field], where: str) -> None:
                 where, field.name, found=found, expected="names that differ, also without case", hint=hint
             )
         seen[field.name.lower()] = field.name
-        if pa.types.is_struct(field.type):
+        if pa.types.is_struct(field.type) and not is_variant(field.type):
             check_names(field.type, where)
 
 
@@ -185,6 +189,8 @@ def _checked(name: str, column: str, kind: str, where: str) -> Column:
         return Column(ABSENT)
     if kind.startswith("ENUM"):
         return Column(f"CAST({sql} AS VARCHAR)")
+    if HOLDS_BYTES.search(kind):
+        raise SchemaError(where, column, found=kind, expected="text", hint=BYTES)
     if name in TIMES and kind not in TIME_TYPES:
         hint = f"--map {name}=COLUMN names another; turn epoch numbers into timestamps first"
         raise SchemaError(where, column, found=kind, expected="TIMESTAMP, TIMESTAMPTZ or RFC 3339 text", hint=hint)
@@ -205,7 +211,7 @@ def _flat(layout: Layout, properties: Mapping[str, Column], where: str) -> Layou
     """
     for name, column in properties.items():
         if not is_scalar(column.type):
-            hint = TAKE_SOME
+            hint = f"{BYTES}; {TAKE_SOME}" if HOLDS_BYTES.search(column.type) else TAKE_SOME
             expected = "a scalar: text, a number, a boolean or a time"
             raise SchemaError(where, name, found=column.type, expected=expected, hint=hint)
     texts = {name: column.text_sql for name, column in properties.items()}

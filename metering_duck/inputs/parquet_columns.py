@@ -62,6 +62,8 @@ def leaves(field: pa.Field, place: str = "") -> Iterator[tuple[str, pa.DataType]
     elif pa.types.is_map(kind):
         yield from leaves(kind.key_field, place)
         yield from leaves(kind.item_field, place)
+    elif is_variant(kind):
+        yield place, kind
     elif pa.types.is_struct(kind) or pa.types.is_union(kind):
         for n in range(kind.num_fields):
             yield from leaves(kind.field(n), place)
@@ -69,6 +71,14 @@ def leaves(field: pa.Field, place: str = "") -> Iterator[tuple[str, pa.DataType]
         yield place, kind.value_type
     else:
         yield from leaves(kind.value_field, place)
+
+
+def is_variant(kind: pa.DataType) -> bool:
+    """Whether a type is what a VARIANT is stored in."""
+    if not pa.types.is_struct(kind):
+        return False
+    names = [kind.field(n).name for n in range(kind.num_fields)]
+    return names[:2] == ["metadata", "value"] and pa.types.is_binary(kind.field(0).type)
 
 
 @contextlib.contextmanager

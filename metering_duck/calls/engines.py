@@ -9,7 +9,8 @@ from metering_duck.calls.engine_names import ENGINES
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.source import Source
-from metering_duck.runs.local import LocalReadings, compiler_of, record_compiler_of
+from metering_duck.judging.events import TYPE
+from metering_duck.runs.local import LocalReadings, compiler_of, grouping_notices, record_compiler_of
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import closed_on_failure, open_input
 from metering_duck.runs.question import Question
@@ -67,8 +68,9 @@ def readings_here(events: Any, config: MeteringConfig, source: Source, question:
     """Readings of events, computed on this machine."""
     opened = open_input(machine, events, source, question, reach=reach_of(config, question))
     with closed_on_failure(opened.engine):
-        opened = opened.noting(prorated_notices(config, question.aggregation))
-        return result_of(opened, LocalReadings(opened, compiler_of(config, opened)), "reading")
+        compiler = compiler_of(config, opened)
+        opened = opened.noting([*prorated_notices(config, question.aggregation), *grouping_notices(compiler)])
+        return result_of(opened, LocalReadings(opened, compiler), "reading")
 
 
 def readings_of_cluster(
@@ -79,8 +81,12 @@ def readings_of_cluster(
 
     opened, schema = open_on_cluster(cluster, machine, events, source, question, reach_of(config, question))
     with closed_on_failure(opened.engine):
-        opened = opened.noting(prorated_notices(config, question.aggregation))
-        computing = DistributedReadings(cluster, schema, opened, compiler_of(config, opened), machine)
+        compiler = compiler_of(config, opened, has_type=True)
+        if TYPE in question.group_by:
+            looking = DistributedReadings(cluster, schema, opened, compiler, machine)
+            compiler = compiler_of(config, opened, has_type=looking.has_type())
+        opened = opened.noting([*prorated_notices(config, question.aggregation), *grouping_notices(compiler)])
+        computing = DistributedReadings(cluster, schema, opened, compiler, machine)
         return result_of(opened, computing, "reading")
 
 

@@ -29,7 +29,7 @@ from metering_duck.readings.usage import usage_query
 from metering_duck.runs.books import SHOWN_BOOKS, Accounting
 from metering_duck.runs.history import LEVELS_SCHEMA
 from metering_duck.runs.levels import levels_at_end
-from metering_duck.runs.local import LocalReadings, compiler_of
+from metering_duck.runs.local import LocalReadings, compiler_of, grouping_notices
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import closed_on_failure, open_input
 from metering_duck.runs.question import Question
@@ -114,6 +114,7 @@ def open_plan(plan: Plan, machine: Machine, clock: datetime, *, numbers_rows: bo
     opened = open_input(machine, history.paths, plan.source, question, history=history)
     with closed_on_failure(opened.engine):
         compiler = compiler_of(plan.config.config, opened)
+        opened = opened.noting(grouping_notices(compiler))
         readings = LocalReadings(opened, compiler)
         return Metered(plan, compiler, readings, result_of(opened, readings, "reading"), clock)
 

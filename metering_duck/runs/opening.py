@@ -146,7 +146,7 @@ def open_input(
             windows=windows,
             parameters=parameters,
             stamps=stamps,
-            remarks=remarks,
+            remarks=(*remarks, *windows.remarks),
             reads=partial(reads_of, whole, needed),
             shells=shells,
             history=history,

@@ -143,6 +143,8 @@ def source_of(
     event_type: TextOrTexts = None,
     time_partition: str | None = None,
     is_records: bool = False,
+    folder_keys: bool | None = None,
+    binary_as_text: bool = False,
 ) -> Source:
     """How an input is to be read."""
     shape = shape_of(from_)
@@ -158,6 +160,8 @@ def source_of(
         universe_names=universe_names_of(map_universe),
         types=types_of(event_type, is_records=is_records),
         is_records=is_records,
+        folder_keys=None if folder_keys is None else promise_of(folder_keys, "folder-keys"),
+        binary_as_text=promise_of(binary_as_text, "binary-as-text"),
     )
 
 

@@ -11,7 +11,8 @@ from metering_duck.calls.notices import with_notices
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.source import Source
-from metering_duck.runs.local import LocalReadings, compiler_of, record_compiler_of
+from metering_duck.judging.events import TYPE
+from metering_duck.runs.local import LocalReadings, compiler_of, grouping_notices, record_compiler_of
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import closed_on_failure, open_input
 from metering_duck.runs.question import Question
@@ -70,8 +71,9 @@ def readings_here(events: Any, config: MeteringConfig, source: Source, question:
     reach = reach_of(config, question)
     opened = open_input(machine, events, source, question, reach=reach)
     with closed_on_failure(opened.engine):
-        opened = with_notices(opened, config).noting(idle_reading(source, reach))
-        return result_of(opened, LocalReadings(opened, compiler_of(config, opened)), "reading")
+        compiler = compiler_of(config, opened)
+        opened = with_notices(opened, config).noting([*idle_reading(source, reach), *grouping_notices(compiler)])
+        return result_of(opened, LocalReadings(opened, compiler), "reading")
 
 
 def readings_of_cluster(
@@ -83,8 +85,12 @@ def readings_of_cluster(
     reach = reach_of(config, question)
     opened, schema = open_on_cluster(cluster, machine, events, source, question, reach)
     with closed_on_failure(opened.engine):
-        opened = with_notices(opened, config).noting(idle_reading(source, reach))
-        computing = DistributedReadings(cluster, schema, opened, compiler_of(config, opened), machine)
+        compiler = compiler_of(config, opened, has_type=True)
+        if TYPE in question.group_by:
+            looking = DistributedReadings(cluster, schema, opened, compiler, machine)
+            compiler = compiler_of(config, opened, has_type=looking.has_type())
+        opened = with_notices(opened, config).noting([*idle_reading(source, reach), *grouping_notices(compiler)])
+        computing = DistributedReadings(cluster, schema, opened, compiler, machine)
         return result_of(opened, computing, "reading")
 
 

@@ -31,6 +31,8 @@ def fork_universe(
     map: Mapping[str, Any] | None = None,
     assume_timezone: str | None = None,
     generate_ids: bool = False,
+    folder_keys: bool | None = None,
+    binary_as_text: bool = False,
     clock: GivenTime = None,
     machine: Machine | None = None,
     history: History | None = None,
@@ -42,7 +44,13 @@ def fork_universe(
     Exact:  properties keep their text, ids and times as they are; duplicates stay what they are (R8).
     Raises: ConfigError for a name that is the same or empty; SourceError, SchemaError.
     """
-    how_read = source_of(map=map, assume_timezone=assume_timezone, generate_ids=generate_ids)
+    how_read = source_of(
+        map=map,
+        assume_timezone=assume_timezone,
+        generate_ids=generate_ids,
+        folder_keys=folder_keys,
+        binary_as_text=binary_as_text,
+    )
     question = Question(as_of=moment_of(as_of, "as-of"), clock=moment_of(clock, "clock"))
     return forked(events, how_read, source, target, question, machine or Machine(), history)
 

@@ -73,6 +73,8 @@ def meter(
     assume_timezone: str | None = None,
     generate_ids: bool = False,
     assume_unique: bool = False,
+    folder_keys: bool | None = None,
+    binary_as_text: bool = False,
     strict: bool = False,
     threads: int | None = None,
     memory_limit: str | None = None,
@@ -88,6 +90,8 @@ def meter(
             `event_type` leaves out what has another type, as if it were not there: an id that came under another type,
             too, is not compared with it.
             `from_` names the system whose events these are: cloudevents, openmeter, lago or stripe.
+            `folder_keys` says whether the names of Hive folders are columns, where a file has a column of such a name;
+            `binary_as_text` takes columns of bytes as text in UTF-8.
     Exact:  a quantity is kept digit by digit or its event is rejected (R5).
     Raises: ConfigError, SchemaError, SourceError; RejectedEvents when `strict` and any is rejected or in conflict.
     SQL:    repeated_keys, verdicts, and the stages `compile_sql` shows.
@@ -100,6 +104,8 @@ def meter(
         assume_timezone=assume_timezone,
         generate_ids=generate_ids,
         assume_unique=assume_unique,
+        folder_keys=folder_keys,
+        binary_as_text=binary_as_text,
         map_universe=map_universe,
         event_type=event_type,
     )
@@ -150,6 +156,8 @@ def aggregate(
     assume_timezone: str | None = None,
     generate_ids: bool = False,
     assume_unique: bool = False,
+    folder_keys: bool | None = None,
+    binary_as_text: bool = False,
     strict: bool = False,
     threads: int | None = None,
     memory_limit: str | None = None,
@@ -168,7 +176,7 @@ def aggregate(
             the Hive column that has the UTC date of each event's time: files that the window does not need are not
             read. `assume_unique` promises that no id occurs twice. Both are the caller's word. `event_type` is as in
             meter().
-            `from_` names the system whose events these are: cloudevents, openmeter, lago or stripe.
+            `from_`, `folder_keys` and `binary_as_text` are as in meter().
             `engine` is duckdb, or spark, where `events` may be a Spark DataFrame, `master` is the cluster's URL, and
             `memory_limit` is each task's.
     Exact:  sums and extremes as they are; averages rounded once, half to even, to `scale` fraction digits (18), or to
@@ -185,6 +193,8 @@ def aggregate(
         assume_timezone=assume_timezone,
         generate_ids=generate_ids,
         assume_unique=assume_unique,
+        folder_keys=folder_keys,
+        binary_as_text=binary_as_text,
         map_universe=map_universe,
         event_type=event_type,
         time_partition=time_partition,

@@ -36,7 +36,10 @@ from metering_duck.statements.quote import identifier, literal
 NAMES = ("events", "records", "rejects", "conflicts", "accounting")
 MARK = "made by metering-duck"
 # Options that say how events are read, or what computes; no column of a view depends on them.
-OF_INPUT = ("from_", "map", "time_partition", "assume_timezone", "generate_ids", "assume_unique", "engine", "master")
+OF_INPUT = (
+    *("from_", "map", "time_partition", "assume_timezone", "generate_ids", "assume_unique", "folder_keys"),
+    *("binary_as_text", "engine", "master"),
+)
 ACCOUNTING_SCHEMA = pa.schema(
     [(name, pa.int64()) for name in ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")]
 )

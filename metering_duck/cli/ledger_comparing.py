@@ -187,6 +187,6 @@ def _forked(source: str, target: str, events: tuple[str, ...], given: dict[str, 
     from metering_duck.calls.forking import fork_universe
     from metering_duck.runs.machine import Machine
 
-    chosen = chosen_of(given, "as_of", "assume_timezone", "generate_ids", "clock")
+    chosen = chosen_of(given, "as_of", "assume_timezone", "generate_ids", "folder_keys", "binary_as_text", "clock")
     machine = Machine(given["threads"], given["memory_limit"], given["temp_dir"], progress)
     return fork_universe(list(events), source, target, map=columns_of(given), machine=machine, **chosen)

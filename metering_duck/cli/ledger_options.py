@@ -11,6 +11,8 @@ import click
 from metering_duck.cli.options import (
     ACROSS,
     AGGREGATION,
+    BINARY_AS_TEXT,
+    FOLDER_KEYS,
     GROUP_BY,
     MAP_UNIVERSE,
     ROUNDING,
@@ -44,6 +46,8 @@ FILE_OPTIONS = options(
     ASSUME_TIMEZONE,
     GENERATE_IDS,
     click.option("--assume-unique", is_flag=True, help="No id occurs twice, you say; faster."),
+    FOLDER_KEYS,
+    BINARY_AS_TEXT,
 )
 # How events become readings; the names of the arguments are AGGREGATING.
 AGGREGATING_OPTIONS = options(

@@ -39,6 +39,14 @@ EVENT_TYPE = click.option(
 )
 MAP_UNIVERSE = click.option("--map-universe", metavar="OLD=NEW", multiple=True, help="Give a universe another name.")
 CONFIG = click.option("--config", metavar="FILE", envvar="METERING_DUCK_CONFIG", help="The metering config, in JSON.")
+FOLDER_KEYS = click.option(
+    "--folder-keys/--no-folder-keys",
+    default=None,
+    help="Whether the key=value names of folders are columns, where a file has a column of such a name.",
+)
+BINARY_AS_TEXT = click.option(
+    "--binary-as-text", is_flag=True, help="Take columns of bytes as text in UTF-8, as Impala and Hive write it."
+)
 INPUT = options(
     click.option(
         "--from",
@@ -61,6 +69,8 @@ INPUT = options(
     click.option(
         "--assume-unique", is_flag=True, help="No id occurs twice, you say: do not look for duplicates; faster."
     ),
+    FOLDER_KEYS,
+    BINARY_AS_TEXT,
     WORKSPACE,
     UNIVERSE,
     EVENT_TYPE,

@@ -68,7 +68,8 @@ def input_options(given: Mapping[str, Any]) -> dict[str, Any]:
 def file_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that say how event files are read."""
     universes = map_of(given["map_universe"], "--map-universe", "OLD=NEW")
-    flags = {key: given[key] for key in ("assume_timezone", "generate_ids", "assume_unique")}
+    keys = ("assume_timezone", "generate_ids", "assume_unique", "folder_keys", "binary_as_text")
+    flags = {key: given[key] for key in keys}
     return {"map": columns_of(given), "map_universe": universes, **flags}
 
 

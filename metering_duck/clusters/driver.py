@@ -15,16 +15,16 @@ import pyarrow as pa
 
 from metering_duck.clusters.cluster import Cluster
 from metering_duck.clusters.parts import BUCKET, rows_of
-from metering_duck.clusters.tasks import distribute, judged_rows
+from metering_duck.clusters.tasks import any_has_type, distribute, judged_rows
 from metering_duck.clusters.work import ROWS, Work
 from metering_duck.contract.schemas import CONFLICT_SCHEMA
 from metering_duck.engine.duckdb import Engine
-from metering_duck.inputs.fields import Reach
+from metering_duck.inputs.fields import ABSENT, Reach
 from metering_duck.inputs.file_checks import old_times
 from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.source import Source
-from metering_duck.judging.events import Compiler
+from metering_duck.judging.events import TYPE, Compiler
 from metering_duck.readings.counters import counted_query
 from metering_duck.runs.books import keep_books
 from metering_duck.runs.computing import Filled
@@ -102,6 +102,15 @@ class DistributedReadings:
                 engine.insert(TABLES[kind], rows_of(payload))
         check_overflow(engine, "readings")
         return Filled(keep_books(self.opened, rows_read, self.lost(), self.rejects), self._of_no_rows.rows)
+
+    def has_type(self) -> bool:
+        """Whether an event has a property `type`; the cluster looks, unless the columns tell."""
+        layout = self.opened.layout
+        if layout.property_sql is not None and layout.property_sql(TYPE) == ABSENT:
+            return False
+        self.opened.engine.rows(f"DELETE FROM {ROWS}")
+        self._of_no_rows.fill_tables()
+        return any_has_type(self.cluster, self._work())
 
     def _work(self) -> Work:
         """The work of every task. Fills the table `counted` without a row, for the columns that tasks count."""

@@ -35,7 +35,7 @@ from metering_duck.clusters.work import ROWS, VERSIONS, Work
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import MeteringError
 from metering_duck.judging.arrivals import key_hashes_query, settled_query
-from metering_duck.judging.events import Compiler
+from metering_duck.judging.events import TYPE, Compiler
 from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
 from metering_duck.readings.counters import counted_query, merged_query
 from metering_duck.readings.series import Totals
@@ -46,6 +46,7 @@ from metering_duck.runs.deduplicating import (
     lost_rows,
     orders_levels,
 )
+from metering_duck.runs.local import has_property
 from metering_duck.runs.machine import HASHES_AT_ONCE
 from metering_duck.runs.opening import Opened
 from metering_duck.runs.reading_tables import Judged, fill_readings
@@ -93,6 +94,15 @@ def distribute(cluster: Cluster, work: Work) -> Iterator[Part]:
     yield from _checked(cluster.collect(cluster.gather(work, "readings", parts)))
 
 
+def any_has_type(cluster: Cluster, work: Work) -> bool:
+    """Whether an event has a property `type`.
+
+    Raises: the error that a task found.
+    """
+    parts = list(_checked(cluster.collect(cluster.scan(work, "typed", work.schema.names))))
+    return bool(parts)
+
+
 def _checked(parts: Iterable[Part]) -> Iterator[Part]:
     """The parts without errors; after the last part, the first error of all tasks in a fixed order is raised here."""
     faults = []
@@ -110,6 +120,15 @@ def _checked(parts: Iterable[Part]) -> Iterator[Part]:
 
 
 # --- the steps -------------------------------------------------------------------------------------------------------
+
+
+def _typed(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
+    """Rows → a part where one of them has a property `type`."""
+    with work.machine.engine() as engine:
+        opened = _opened(work, engine)
+        _spool(engine, _reader(work.schema, batches))
+        if has_property(opened, TYPE):
+            yield "typed", 0, b""
 
 
 def _keys(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
@@ -290,6 +309,7 @@ def _totals_together(work: Work, engine: Engine) -> Totals:
 
 
 STEPS: dict[str, Callable[[Work, Iterator[pa.RecordBatch]], Iterator[Part]]] = {
+    "typed": _typed,
     "keys": _keys,
     "repeated": _repeated,
     "settled": _settled,

@@ -16,6 +16,7 @@ REASONS = {
     "number-inexact": "a JSON number with a fraction, an exponent or over 15 digits stands beside the mark of digits",
     "property-repeated": "a name occurs twice in one JSON object",
     "properties-invalid": "properties is not a JSON object",
+    "text-invalid": "bytes that are read as text are no UTF-8 (`--binary-as-text`)",
     "id-missing": "the event has no id",
     "workspace-missing": "the event has no workspace",
     "universe-missing": "the event has no universe",

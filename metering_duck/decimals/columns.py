@@ -89,6 +89,12 @@ def decimal_of_type(name: str) -> DecimalType | None:
     return DecimalType(digits - scale, scale)
 
 
+def most_sql(name: str) -> str:
+    """The largest number that a DECIMAL type declares; its column may hold a larger one, which nothing has checked."""
+    found = decimal_of_type(name) or DecimalType(DIGITS_MAX, 0)
+    return f"CAST('{'9' * found.integer_digits}.{'9' * found.scale}' AS {name})"
+
+
 def common_type(types: Iterable[DecimalType], where: str) -> DecimalType:
     """The smallest DECIMAL that holds every number of several types.
 

@@ -163,6 +163,14 @@ class Engine:
         """Column → type, in their order, of a relation: anything that can stand behind FROM."""
         return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")}
 
+    def can_scan(self, rows: pa.RecordBatchReader) -> bool:
+        """Whether DuckDB has the types of Arrow rows; the rows are gone afterwards."""
+        with self.lock, contextlib.suppress(duckdb.Error), self.connection.cursor() as cursor:
+            cursor.register("rows_to_try", rows)
+            cursor.execute("SELECT * FROM rows_to_try").fetchall()
+            return True
+        return False
+
     def keep(self, name: str, rows: pa.Table) -> None:
         """Make a temporary table of Arrow rows."""
         with self.lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -43,7 +43,7 @@ class ArrowFiles:
     def relation(self, engine: Engine, name: str = "input") -> Relation:
         """The rows of all files, copied into a table of the engine, since a stream can be read once only."""
         rows = keep_rows(engine, _open_stream(self.files.paths), self.name, name)
-        return Relation(rows, file_sql=self.files.file_sql, row_numbers="by count")
+        return replace(rows, file_sql=self.files.file_sql, row_numbers="by count")
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """All files: the names of their folders are no columns."""

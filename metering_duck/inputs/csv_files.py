@@ -48,7 +48,9 @@ class CsvFiles:
         """
         by_header: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for path in self.files.paths:
-            by_header.setdefault(csv_header(path), []).append(path)
+            delimiter, header = csv_header(path)
+            self.files.check_keys(header, path)
+            by_header.setdefault((delimiter, header), []).append(path)
         (_, first), *_ = by_header
         readers = []
         for (delimiter, header), paths in by_header.items():

@@ -57,6 +57,8 @@ ENTERED_BY_FILE = "entered_at"
 ABSENT = "CAST(NULL AS VARCHAR)"
 NO_PROPERTIES = "MAP([]::VARCHAR[], []::VARCHAR[])"
 NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
+COARSE_TIMES = ("TIMESTAMP_S", "TIMESTAMP_MS")
+BEYOND = "'beyond the years of a TIMESTAMP'"
 WITH_OFFSET = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 # What Go writes for a time that was never set.
 ZERO_TIME = "TIMESTAMP '0001-01-01 00:00:00'"
@@ -99,6 +101,10 @@ class Column:
         """The value as text."""
         if self.constant_sql is not None:
             return self.constant_sql
+        if self.type in COARSE_TIMES:
+            # Beyond the years of a TIMESTAMP, the cast to text would bring DuckDB down.
+            text = f"CAST(TRY_CAST({self.sql} AS TIMESTAMP) AS VARCHAR)"
+            return f"coalesce({text}, {case({f'{self.sql} IS NOT NULL': BEYOND})})"
         return self.sql if self.type == "VARCHAR" else f"CAST({self.sql} AS VARCHAR)"
 
 
@@ -144,7 +150,7 @@ class TimeColumn:
             nanoseconds = f"epoch_ns({value})"
             floored = f"make_timestamp(({nanoseconds} - ({nanoseconds} % 1000 + 1000) % 1000) // 1000)"
             return floored if kind in WITH_OFFSET else self._zoned(floored)
-        return self._zoned(f"CAST({value} AS TIMESTAMP)")
+        return self._zoned(f"TRY_CAST({value} AS TIMESTAMP)" if kind in COARSE_TIMES else f"CAST({value} AS TIMESTAMP)")
 
     def _zoned(self, naive: str) -> str:
         """A time without an offset as a moment in UTC, by the column's zone."""
@@ -158,7 +164,7 @@ class TimeColumn:
         """The time as its sender wrote it; of a column that is no text, the moment as RFC 3339."""
         if self.is_text:
             return self.column.sql
-        return f"coalesce(time_text({self.moment_sql}), CAST({self.column.sql} AS VARCHAR))"
+        return f"coalesce(time_text({self.moment_sql}), {self.column.text_sql})"
 
     @property
     def given_sql(self) -> str:

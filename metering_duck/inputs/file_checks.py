@@ -8,11 +8,15 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.engine.remote import scheme_of
+from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import SchemaError
 from metering_duck.inputs.fields import field_names
 from metering_duck.inputs.footers import Footers, parquet_schema
+from metering_duck.inputs.from_columns import check_names, check_not_ours
 from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap
+from metering_duck.inputs.parquet_columns import cut_decimals, leaves, wide_decimals
+from metering_duck.inputs.partitions import check_folder_keys
+from metering_duck.inputs.unreadable import NONE, Unreadable, UnreadableColumns
 from metering_duck.statements.quote import path_list
 from metering_duck.statements.stages import load_stage
 
@@ -23,29 +27,82 @@ APPROXIMATE = {"DOUBLE", "FLOAT"}
 MOMENTS = ("TIMESTAMP", "DATE")
 
 
-def check_files(engine: Engine, footers: Footers, mapping: FieldMap, *, has_shape: bool, is_elsewhere: bool) -> None:
-    """Refuse Parquet files whose columns cannot be read as one table.
+def check_files(
+    engine: Engine, footers: Footers, mapping: FieldMap, *, has_shape: bool, is_elsewhere: bool
+) -> UnreadableColumns:
+    """Refuse Parquet files whose columns cannot be read as one table; gives the columns that cannot be read exactly.
 
     A single file is looked at only where another engine reads it (`is_elsewhere`).
 
-    Raises: SchemaError for a column that differs from file to file.
+    Raises: SchemaError for a column that differs from file to file, and for names that one file has twice.
     """
     wanted = 1 if is_elsewhere else 2
     if len(footers.paths) < wanted:
-        return
+        return NONE
     engine.keep("file_columns", columns_of_files(engine, footers.paths))
+    unreadable: dict[str, Unreadable] = {}
+    for (path,) in engine.rows(load_stage("checks/file_kinds").sql):
+        unreadable = {**unreadable_of_schema(parquet_schema(path), path, footers), **unreadable}
     check_types(engine)
     check_spellings(engine)
     if not has_shape:
         check_plain_columns(engine, footers, mapping)
+    return {**cut_decimals(_with_cut_decimals(engine)), **unreadable}
+
+
+def unreadable_of_file(engine: Engine, path: str, footers: Footers) -> UnreadableColumns:
+    """The columns of one Parquet file that cannot be read exactly.
+
+    Raises: SchemaError for names that it has twice, or that are of folders or of ours.
+    """
+    schema = parquet_schema(path)
+    unreadable = unreadable_of_schema(schema, path, footers)
+    return {**cut_decimals_of_files(engine, [path], schema), **unreadable}
+
+
+def cut_decimals_of_files(engine: Engine, paths: Sequence[str], schema: pa.Schema) -> UnreadableColumns:
+    """The DECIMALs of Parquet files that have values which DuckDB would cut; `schema` says whether they have any."""
+    if not any(pa.types.is_decimal(kind) for field in schema for _, kind in leaves(field)):
+        return NONE
+    engine.keep("file_columns", columns_of_files(engine, paths))
+    return cut_decimals(_with_cut_decimals(engine))
+
+
+def unreadable_of_schema(schema: pa.Schema, path: str, footers: Footers) -> dict[str, Unreadable]:
+    """The columns of a schema that DuckDB would read as another type.
+
+    Raises: SchemaError for names that it has twice, or that are of folders or of ours.
+    """
+    check_names(schema, shown(path))
+    check_not_ours(schema.names, shown(path))
+    if not footers.keys_are_chosen:
+        check_folder_keys(schema.names, footers.keys, path)
+    return wide_decimals(schema, path)
+
+
+def _with_cut_decimals(engine: Engine) -> list[str]:
+    """The files whose DECIMALs DuckDB may change without a look at their values."""
+    return [str(row[0]) for row in engine.rows(load_stage("checks/file_decimals").sql)]
 
 
 def columns_of_files(engine: Engine, paths: Sequence[str]) -> pa.Table:
     """The name and the types of every column of every Parquet file, from the footers of the files."""
     size = FOOTERS_AT_ONCE if any(scheme_of(path) for path in paths) else len(paths)
-    columns = "SELECT file_name, name, type, duckdb_type FROM parquet_schema"
+    columns = "SELECT file_name, name, type, duckdb_type, type_length, num_children, precision FROM parquet_schema"
     parts = [paths[n : n + size] for n in range(0, len(paths), size)]
-    return engine.at_once([f"{columns}({path_list(part)})" for part in parts])
+    return _without_parts_of_variants(engine.at_once([f"{columns}({path_list(part)})" for part in parts]))
+
+
+def _without_parts_of_variants(columns: pa.Table) -> pa.Table:
+    """The columns without those that a VARIANT is stored in: their names and types differ from file to file."""
+    kinds = columns.column("duckdb_type").to_pylist()
+    if "VARIANT" not in kinds:
+        return columns
+    kept, left = [], 0
+    for kind, children in zip(kinds, columns.column("num_children").to_pylist(), strict=True):
+        kept.append(left == 0)
+        left = left - 1 + (children or 0) if left else (children or 0) * (kind == "VARIANT")
+    return columns.filter(pa.array(kept))
 
 
 def old_times(engine: Engine) -> list[str]:

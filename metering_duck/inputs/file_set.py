@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from metering_duck.errors import first_few
 from metering_duck.inputs.fields import FILE_COLUMN
 from metering_duck.inputs.file_sizes import size_of
 from metering_duck.inputs.in_shell import InShell
-from metering_duck.inputs.partitions import TimePartition, paths_of_texts, paths_of_times
+from metering_duck.inputs.partitions import TimePartition, check_folder_keys, paths_of_texts, paths_of_times
 from metering_duck.statements.quote import literal, path_list
 
 
@@ -19,14 +19,16 @@ from metering_duck.statements.quote import literal, path_list
 class FileSet:
     """Files of one format.
 
-    `keys` are the Hive partition columns in their paths; `label` is what messages call standard input. `copies` are
-    those of the files that were made by this run, of a pipe or a frame, and are removed when it ends.
+    `keys` are the Hive partition columns in their paths; `keys_are_chosen` says that the caller takes them also where
+    a file has a column of such a name. `label` is what messages call standard input. `copies` are those of the files
+    that were made by this run, of a pipe or a frame, and are removed when it ends.
     """
 
     paths: tuple[str, ...]
     keys: tuple[str, ...] = ()
     label: str = ""
     copies: tuple[str, ...] = ()
+    keys_are_chosen: bool = False
 
     @property
     def name(self) -> str:
@@ -43,6 +45,14 @@ class FileSet:
         hive = "hive_partitioning = true, hive_types_autocast = false" if self.keys else "hive_partitioning = false"
         given = ", ".join(f"{name} = {value}" for name, value in options.items())
         return f"{function}({path_list(self.paths)}, {given}, {hive}, filename = {literal(FILE_COLUMN)})"
+
+    def check_keys(self, names: Iterable[str], path: str) -> None:
+        """Refuse a column of a file whose name a folder has, too, unless the caller has chosen (R37).
+
+        Raises: SchemaError.
+        """
+        if not self.keys_are_chosen:
+            check_folder_keys(names, self.keys, path)
 
     def in_shell(self) -> InShell:
         """The DuckDB shell reads the same files."""

@@ -29,8 +29,10 @@ from metering_duck.inputs.partitions import partition_keys
 STANDARD_INPUT = "-"
 
 
-def find_files(patterns: Sequence[str], scratch: Path) -> Input:
+def find_files(patterns: Sequence[str], scratch: Path, folder_keys: bool | None = None) -> Input:
     """The input of the files that paths, globs and folders name; `-` and pipes are first copied into `scratch`.
+
+    `folder_keys` is that of Source: with False, the names of folders are no columns.
 
     Raises: SourceError where there are no files, a file cannot be read, or files are of several formats.
     """
@@ -38,9 +40,9 @@ def find_files(patterns: Sequence[str], scratch: Path) -> Input:
     found = [[copies[pattern]] if pattern in copies else _files_of(pattern) for pattern in patterns]
     paths = tuple(dict.fromkeys(path for files in found for path in files))
     format = _one_format(paths)
-    keys = partition_keys(paths) if format.has_partitions else ()
+    keys = partition_keys(paths) if format.has_partitions and folder_keys is not False else ()
     label = "standard input" if list(copies) == [STANDARD_INPUT] and len(paths) == 1 else ""
-    return format.opened(FileSet(paths, keys, label, tuple(copies.values())))
+    return format.opened(FileSet(paths, keys, label, tuple(copies.values()), keys_are_chosen=folder_keys is True))
 
 
 def _files_of(pattern: str) -> list[str]:

@@ -12,10 +12,14 @@ from metering_duck.errors import SourceError
 
 @dataclass(frozen=True)
 class Footers:
-    """The footers of an input's Parquet files; `keys` are the columns that are in the names of their folders."""
+    """The footers of an input's Parquet files; `keys` are the columns that are in the names of their folders.
+
+    `keys_are_chosen` says that the caller takes such a column, too, where a file has another of its name.
+    """
 
     paths: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    keys_are_chosen: bool = False
 
 
 # The footers of an input that is not made of Parquet files.

@@ -172,6 +172,11 @@ class Shape:
             self.refuse(missing, where, list(types))
         return f"(\n{select(made, relation, star='*')}\n)" if made else relation
 
+    def columns_of(self, types: Mapping[str, str], mapping: FieldMap) -> list[str]:
+        """The columns of a table that fields are taken out of."""
+        paths = [self._path_among(name, types, mapping) for name in self.fields if name not in mapping.constants]
+        return [path[0] for path in paths if path is not None]
+
     def _path_among(self, name: str, types: Mapping[str, str], mapping: FieldMap) -> Path | None:
         """The first place of a field that begins with a column of the input."""
         mapped = mapping.columns.get(name)

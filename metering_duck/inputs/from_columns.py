@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from metering_duck.decimals.columns import decimal_of_type
+from metering_duck.decimals.columns import INTEGER_DIGITS, decimal_of_type, most_sql
 from metering_duck.errors import SchemaError
 from metering_duck.inputs.fields import (
     ABSENT,
@@ -30,14 +30,22 @@ from metering_duck.inputs.fields import (
 from metering_duck.inputs.from_json import object_faults
 from metering_duck.inputs.layout import Json, Layout
 from metering_duck.inputs.mapping import FieldMap, may_lack, raise_missing
+from metering_duck.inputs.parquet_columns import is_variant
+from metering_duck.inputs.unreadable import NONE, UnreadableColumns, check_readable
 from metering_duck.statements.quote import identifier, literal
-from metering_duck.statements.select import select
+from metering_duck.statements.select import case, select
 
 TIME_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", *NANOSECONDS, *WITH_OFFSET)
 TIMES = ("time", "recorded_at", "metered_at", "window_start", "window_end")
 # The names of columns that metering-duck adds while rows are read begin with this.
 OURS = "metering_duck_"
 BAGS = ("properties", "dimensions")
+# The type of a column without a value in any row.
+ONLY_NULL = '"NULL"'
+# A type stands before a bracket, a comma or the end; a member's name stands before a blank.
+HOLDS_BYTES = re.compile(r"\bBLOB(?=[,)\[]|$)")
+BYTES = "--binary-as-text takes bytes as text in UTF-8"
+TAKE_SOME = "--map properties=COLUMN,COLUMN names the columns to take"
 ENTRIES = re.compile(r'STRUCT\(("?key"? .*, "?value"? .*|"?value"? .*, "?key"? .*)\)\[\]')
 Types = Mapping[str, str]
 
@@ -49,15 +57,17 @@ def columns_layout(
     mapping: FieldMap,
     struct_types: Mapping[str, Types],
     proven: Mapping[str, Proven],
+    unreadable: UnreadableColumns = NONE,
 ) -> Layout:
     """`layout`, completed from the input's columns; `struct_types` has the fields of each STRUCT, `proven` what
-    holds in every row of a column.
+    holds in every row of a column, `unreadable` the columns that may not be used.
 
-    Raises: SchemaError for a column that is missing or of a wrong type.
+    Raises: SchemaError for a column that is missing or of a wrong type, or cannot be read exactly.
     """
-    columns = _find(layout, types, where, mapping, proven)
+    columns = _find(layout, types, where, mapping, proven, unreadable)
     taken = _taken(columns, mapping)
     if layout.is_records:
+        check_readable({"measurement"} - set(mapping.properties.values()), unreadable)
         for name, column in _measured(struct_types.get("measurement", {})).items():
             columns.setdefault(name, column)
     quantity = columns.get("quantity", Column(ABSENT))
@@ -66,6 +76,7 @@ def columns_layout(
         layout = _unbundled(layout, types, where, struct_types.get("observations"))
     if mapping.lists_properties:
         mapping.check_properties(types, where)
+        check_readable(mapping.properties.values(), unreadable)
         listed = {name: Column(identifier(column), types[column]) for name, column in mapping.properties.items()}
         return _flat(layout, listed, where)
     held = columns.get(mapping.bag)
@@ -74,6 +85,7 @@ def columns_layout(
     if layout.is_records:
         return _flat(layout, {}, where)
     rest = {name: Column(identifier(name), kind) for name, kind in types.items() if identifier(name) not in taken}
+    check_readable(rest, unreadable, TAKE_SOME)
     return _flat(layout, rest, where)
 
 
@@ -104,22 +116,31 @@ def check_not_ours(names: Iterable[str], where: str) -> None:
 
 
 def check_names(fields: Iterable[pa.Field], where: str) -> None:
-    """Refuse names that differ only in case, which SQL cannot tell apart; in STRUCTs too.
+    """Refuse a name that is there twice, or with other capitals, which SQL cannot tell apart (R37); in STRUCTs too.
 
     Raises: SchemaError.
     """
     seen: dict[str, str] = {}
     for field in fields:
-        other = seen.setdefault(field.name.lower(), field.name)
-        if other != field.name:
+        other = seen.get(field.name.lower())
+        if other is not None:
+            found = "it twice" if other == field.name else f"{other} beside it"
             hint = "rename one of them"
-            raise SchemaError(where, field.name, found=f"{other} beside it", expected="names that differ", hint=hint)
-        if pa.types.is_struct(field.type):
+            raise SchemaError(
+                where, field.name, found=found, expected="names that differ, also without case", hint=hint
+            )
+        seen[field.name.lower()] = field.name
+        if pa.types.is_struct(field.type) and not is_variant(field.type):
             check_names(field.type, where)
 
 
 def _find(
-    layout: Layout, types: Types, where: str, mapping: FieldMap, proven: Mapping[str, Proven]
+    layout: Layout,
+    types: Types,
+    where: str,
+    mapping: FieldMap,
+    proven: Mapping[str, Proven],
+    unreadable: UnreadableColumns,
 ) -> dict[str, Column]:
     """Field → its column or constant.
 
@@ -137,6 +158,7 @@ def _find(
             if name not in mapping.columns:
                 spellings = [alias for alias in dict.fromkeys((*aliases, name)) if alias in types]
             found = []
+            check_readable(spellings, unreadable)
             for spelling in spellings:
                 checked = _checked(name, spelling, types[spelling], where)
                 found.append(replace(checked, proven=proven.get(spelling, NOTHING)))
@@ -163,8 +185,12 @@ def _checked(name: str, column: str, kind: str, where: str) -> Column:
     Raises: SchemaError.
     """
     sql = identifier(column)
+    if kind == ONLY_NULL:
+        return Column(ABSENT)
     if kind.startswith("ENUM"):
         return Column(f"CAST({sql} AS VARCHAR)")
+    if HOLDS_BYTES.search(kind):
+        raise SchemaError(where, column, found=kind, expected="text", hint=BYTES)
     if name in TIMES and kind not in TIME_TYPES:
         hint = f"--map {name}=COLUMN names another; turn epoch numbers into timestamps first"
         raise SchemaError(where, column, found=kind, expected="TIMESTAMP, TIMESTAMPTZ or RFC 3339 text", hint=hint)
@@ -175,7 +201,7 @@ def _checked(name: str, column: str, kind: str, where: str) -> Column:
 
 def is_scalar(kind: str) -> bool:
     """Whether a type has single values, which can be cast to text."""
-    return not (kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "BLOB", "VARIANT")))
+    return not (kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "BLOB", "VARIANT", "GEOMETRY")))
 
 
 def _flat(layout: Layout, properties: Mapping[str, Column], where: str) -> Layout:
@@ -185,17 +211,25 @@ def _flat(layout: Layout, properties: Mapping[str, Column], where: str) -> Layou
     """
     for name, column in properties.items():
         if not is_scalar(column.type):
-            hint = "--map properties=COLUMN,COLUMN names the columns to take"
+            hint = f"{BYTES}; {TAKE_SOME}" if HOLDS_BYTES.search(column.type) else TAKE_SOME
             expected = "a scalar: text, a number, a boolean or a time"
             raise SchemaError(where, name, found=column.type, expected=expected, hint=hint)
     texts = {name: column.text_sql for name, column in properties.items()}
-    numbers = {name: column for name, column in properties.items() if decimal_of_type(column.type)}
+    numbers = {name: within_digits(column) for name, column in properties.items() if decimal_of_type(column.type)}
     return replace(
         layout,
         property_sql=lambda name: texts.get(name, ABSENT),
         properties_sql=map_sql(texts),
         property_numbers=numbers,
     )
+
+
+def within_digits(column: Column) -> Column:
+    """An exact number; NULL, and so a reject, where a DECIMAL holds more digits than its type declares (R36)."""
+    if column.type in INTEGER_DIGITS:
+        return column
+    most = most_sql(column.type)
+    return replace(column, sql=case({f"{column.sql} BETWEEN -{most} AND {most}": column.sql}))
 
 
 def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struct_types: Mapping[str, Types]) -> Layout:

@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from metering_duck.engine.remote import shown
-from metering_duck.errors import SourceError, a_kind
+from metering_duck.errors import SchemaError, SourceError, a_kind
+from metering_duck.inputs.exact_frames import exact_frame, exact_relation
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.files import find_files
 from metering_duck.inputs.given_objects import GivenObjects
@@ -23,16 +24,17 @@ from metering_duck.inputs.lakes import find_lake, is_lake
 from metering_duck.inputs.parquet_files import ParquetFiles
 from metering_duck.inputs.spark_frame import EXPECTED, SparkFrame, is_of_spark, refuse_here
 from metering_duck.inputs.table_days import find_days, parts_of
+from metering_duck.inputs.unreadable import NONE, UnreadableColumns
 
 DUCKDB_LIBRARIES = ("duckdb", "_duckdb")
 # The libraries whose objects are tables; an iterable object of another library is a list of events.
 TABLE_LIBRARIES = ("polars", "pandas", "pyarrow", *DUCKDB_LIBRARIES)
 
 
-def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Input:
+def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False, folder_keys: bool | None = None) -> Input:
     """The input that `given` is; standard input and lazy frames are first written to `scratch`.
 
-    With `is_elsewhere`, another engine reads the input.
+    With `is_elsewhere`, another engine reads the input. `folder_keys` is that of Source.
 
     Raises: SourceError when the kind of input cannot be told, a file is not there, or files are of several formats.
     """
@@ -45,7 +47,7 @@ def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False) -> Inpu
     if is_path(given) or isinstance(given, Mapping):
         given = [given]
     if _are_paths(given):
-        return _find_paths([os.fspath(item) for item in given], scratch)
+        return _find_paths([os.fspath(item) for item in given], scratch, folder_keys)
     if isinstance(given, bytes | bytearray):
         raise SourceError(f"input: found bytes; expected {EXPECTED}.")
     if _are_objects(given):
@@ -100,7 +102,7 @@ def _library_of(given: Any) -> str:
     return type(given).__module__.split(".")[0]
 
 
-def _find_paths(paths: Sequence[str], scratch: Path) -> Input:
+def _find_paths(paths: Sequence[str], scratch: Path, folder_keys: bool | None) -> Input:
     """The input that paths name: days of a table, one table, or files.
 
     Raises: SourceError for a table beside other inputs.
@@ -109,7 +111,7 @@ def _find_paths(paths: Sequence[str], scratch: Path) -> Input:
         return find_days(paths)
     lake = next((path for path in paths if is_lake(path)), None)
     if lake is None:
-        return find_files(paths, scratch)
+        return find_files(paths, scratch, folder_keys)
     if len(paths) > 1:
         raise SourceError(f"{shown(lake)}: found other inputs beside it; expected a table alone, or files.")
     return find_lake(lake)
@@ -122,13 +124,16 @@ def _find_rows(given: Any, scratch: Path) -> Input:
     """
     library, kind = _library_of(given), type(given).__name__
     name = f"a {library.lstrip('_')} {kind}"
+    unreadable: UnreadableColumns = NONE
+    if library == "polars":
+        given, unreadable = exact_frame(given, name)
     if library == "polars" and kind == "LazyFrame":
         path = scratch / "lazyframe.parquet"
         given.sink_parquet(path)
         return ParquetFiles(FileSet((str(path),), copies=(str(path),)))
     table = _table_of(given, library)
     if table is not None:
-        return GivenTable(table, name, rereadable=True)
+        return GivenTable(table, name, rereadable=True, unreadable=unreadable)
     stream = _stream_of(given, library)
     if stream is not None:
         return GivenTable(stream, name, rereadable=False)
@@ -152,7 +157,7 @@ def _table_of(given: Any, library: str) -> pa.Table | None:
 def _stream_of(given: Any, library: str) -> pa.RecordBatchReader | None:
     """The rows of an object that is read once as an Arrow stream; None for an object that has no stream."""
     if library in DUCKDB_LIBRARIES:
-        return given.to_arrow_reader()
+        return exact_relation(given).to_arrow_reader()
     if isinstance(given, pa.RecordBatchReader):
         return given
     if hasattr(given, "__arrow_c_stream__"):
@@ -169,6 +174,11 @@ def _pandas_table(frame: Any) -> pa.Table:
 
     Raises: SourceError for a column of mixed objects, which has no Arrow type.
     """
+    if not frame.columns.is_unique:
+        twice = str(frame.columns[frame.columns.duplicated()][0])
+        raise SchemaError(
+            "a pandas DataFrame", twice, found="it twice", expected="names that differ", hint="rename one of them"
+        )
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError) as error:

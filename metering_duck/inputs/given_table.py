@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SourceError
+from metering_duck.inputs.arrow_columns import ExactRows, exact_rows
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.from_columns import check_names
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import OF_THIS_MACHINE, Input, Needed, OtherEngine
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
+from metering_duck.inputs.unreadable import NONE, UnreadableColumns
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
 
@@ -23,7 +25,7 @@ class GivenTable:
     """An object with an Arrow stream; `rereadable` says whether the stream can be read more than once.
 
     `shell_sql` is SQL by which a shell reads the same rows, "" where there is none; `assumed` is the file that it
-    reads, if nobody gave it.
+    reads, if nobody gave it. `unreadable` are columns that Arrow does not have, and that may not be used.
     """
 
     data: Any
@@ -31,6 +33,7 @@ class GivenTable:
     rereadable: bool
     shell_sql: str = ""
     assumed: str = ""
+    unreadable: UnreadableColumns = field(default_factory=lambda: NONE)
     paths: ClassVar[Sequence[str]] = ()
     extensions: ClassVar[Sequence[str]] = ()
     versions: ClassVar[Sequence[str]] = ()
@@ -38,9 +41,9 @@ class GivenTable:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
         """The table where it is in memory, or, of a stream that is read once, a copy of its rows in the engine."""
-        if self.rereadable:
-            return Relation(register_rows(engine, self.data, self.name, name))
-        return Relation(keep_rows(engine, self.data, self.name, name))
+        take = register_rows if self.rereadable else keep_rows
+        found = take(engine, self.data, self.name, name)
+        return replace(found, unreadable={**found.unreadable, **self.unreadable})
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The whole table: it has no partitions."""
@@ -62,25 +65,38 @@ class GivenTable:
         engine.refuse(self.name, OF_THIS_MACHINE)
 
 
-def register_rows(engine: Engine, data: Any, where: str, name: str) -> str:
-    """Register a table in the engine as it is; gives its name there.
+def register_rows(engine: Engine, data: Any, where: str, name: str) -> Relation:
+    """Register a table in the engine, with the types that it reads exactly.
 
     Raises: SourceError for a table without columns; SchemaError for names that differ only in case.
     """
-    if not data.schema.names:
-        raise SourceError(f"{where}: found no column; expected those of events.")
-    check_names(data.schema, where)
-    engine.connection.register(f"{name}_rows", data)
-    return f"{name}_rows"
+    rows = _checked(engine, data, where)
+    engine.connection.register(f"{name}_rows", rows.data)
+    return Relation(f"{name}_rows", unreadable=rows.unreadable)
 
 
-def keep_rows(engine: Engine, data: Any, where: str, name: str) -> str:
-    """Copy a stream, whose rows are read more than once, into a table of the engine, which may spill; gives its name.
+def keep_rows(engine: Engine, data: Any, where: str, name: str, *, first: int | None = None) -> Relation:
+    """Copy a stream, whose rows are read more than once, into a table of the engine, which may spill.
+
+    With `first`, only so many rows.
 
     Raises: SourceError for a stream without columns; SchemaError for names that differ only in case.
     """
-    registered = register_rows(engine, data, where, name)
-    rows = Stage("rows", "a stream, kept so that it can be read twice", select({}, registered, star="*"))
-    engine.fill(Query(f"{name}_spooled", (rows,)))
-    engine.connection.unregister(registered)
-    return f"{name}_spooled"
+    rows = _checked(engine, data, where)
+    engine.connection.register(f"{name}_rows", rows.data)
+    source = f"{name}_rows" if first is None else f"(FROM {name}_rows LIMIT {first})"
+    stage = Stage("rows", "a stream, kept so that it can be read twice", select({}, source, star="*"))
+    engine.fill(Query(f"{name}_spooled", (stage,)))
+    engine.connection.unregister(f"{name}_rows")
+    return Relation(f"{name}_spooled", unreadable=rows.unreadable)
+
+
+def _checked(engine: Engine, data: Any, where: str) -> ExactRows:
+    """The rows with types that the engine reads exactly, their names checked."""
+    if not data.schema.names:
+        raise SourceError(f"{where}: found no column; expected those of events.")
+    check_names(data.schema, where)
+    rows = exact_rows(engine, data, where)
+    if not rows.data.schema.names:
+        next(iter(rows.unreadable.values())).refuse()
+    return rows

@@ -120,7 +120,7 @@ class IcebergSnapshot:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
         """The wanted rows of the table."""
-        return Relation(rows_of(engine, self, name))
+        return rows_of(engine, self, name)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The table limited to the rows that are needed; the statistics in its manifests say which files have them."""

@@ -14,16 +14,17 @@ import pyarrow as pa
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import ConfigError
+from metering_duck.inputs.file_checks import cut_decimals_of_files
 from metering_duck.inputs.from_columns import check_names
 from metering_duck.inputs.given_table import keep_rows, register_rows
 from metering_duck.inputs.input import Input, Needed, NeededTimes
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.partitions import TimePartition
-from metering_duck.inputs.relations import SAMPLE_ROWS
+from metering_duck.inputs.relations import SAMPLE_ROWS, Relation
+from metering_duck.inputs.unreadable import check_readable
 from metering_duck.inputs.wanted_rows import Between, WantedRows
 from metering_duck.statements.quote import literal, path_list
 from metering_duck.statements.select import select
-from metering_duck.statements.stages import Query, Stage
 
 
 @dataclass(frozen=True)
@@ -87,41 +88,43 @@ def local_paths(found: LakeSnapshot) -> tuple[str, ...]:
     return plain.paths if plain and plain.are_here else ()
 
 
-def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> str:
-    """The name or SQL of a table's rows in the engine.
+def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> Relation:
+    """A table's rows in the engine.
 
     Of rows that can only be streamed, the first rows are there until the engine reads its postponed inputs.
     """
     plain = plain_rows(engine, found)
-    if plain:
+    if plain is not None:
         return plain
     data, rereadable = found.opened()
     if rereadable:
         return register_rows(engine, data, found.name, name)
-    check_names(data.schema, found.name)
-    spooled = f"{name}_spooled"
-    engine.connection.register(f"{name}_rows", data)
-    first = select({}, f"(FROM {name}_rows LIMIT {SAMPLE_ROWS})", star="*")
-    engine.fill(Query(spooled, (Stage("first_rows", "what tells how rows lie", first),)))
-    engine.connection.unregister(f"{name}_rows")
-    engine.postpone(lambda: keep_rows(engine, found.opened()[0], found.name, name))
-    return spooled
+    first = keep_rows(engine, data, found.name, name, first=SAMPLE_ROWS)
+
+    def keep_all() -> None:
+        kept = keep_rows(engine, found.opened()[0], found.name, name)
+        check_readable(set(kept.unreadable) - set(first.unreadable), kept.unreadable)
+
+    engine.postpone(keep_all)
+    return first
 
 
-def plain_rows(engine: Engine, found: LakeSnapshot) -> str:
-    """SQL that reads a table's plain files, faster than a library hands rows to DuckDB; "" where that is not safe.
+def plain_rows(engine: Engine, found: LakeSnapshot) -> Relation | None:
+    """A table's plain files, which DuckDB reads faster than a library hands it rows; None where that is not safe.
 
     It is not safe where a file has a column in another type than the table says, such as times without a zone.
     """
     plain = found.plain_files
+    check_names(found.schema, found.name)
     if plain is None or not plain.are_here:
-        return ""
+        return None
     engine.connection.register("lake_columns", found.schema.empty_table())
     expected = engine.describe("lake_columns")
     engine.connection.unregister("lake_columns")
     if engine.describe(plain.sql) != expected:
-        return ""
-    return f"({select({}, plain.sql, star='*', where=found.wanted.conditions)})"
+        return None
+    unreadable = cut_decimals_of_files(engine, plain.paths, found.schema)
+    return Relation(f"({select({}, plain.sql, star='*', where=found.wanted.conditions)})", unreadable=unreadable)
 
 
 def narrowed_snapshot(found: LakeSnapshot, needed: Needed) -> tuple[Input, TimePartition | None]:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SchemaError
+from metering_duck.inputs.column_texts import NOT_TEXT, NOT_TEXT_FAULT, texts_of
 from metering_duck.inputs.fields import ABSENT, FILE_COLUMN, NO_PROPERTIES, field_names
 from metering_duck.inputs.file_checks import check_files
 from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, Shape, check_wrapped
-from metering_duck.inputs.from_columns import columns_layout, is_scalar
+from metering_duck.inputs.from_columns import HOLDS_BYTES, columns_layout, is_scalar
 from metering_duck.inputs.from_json import objects_layout
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Layout
@@ -18,6 +19,7 @@ from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.proofs import proven_columns
 from metering_duck.inputs.relations import Relation, first_keys
 from metering_duck.inputs.source import Source
+from metering_duck.inputs.unreadable import check_readable
 from metering_duck.statements.quote import identifier
 from metering_duck.statements.select import select
 
@@ -40,10 +42,15 @@ def open_source(
     """
     mapping = FieldMap(source.map, field_names(records=source.is_records))
     shape = source.shape
-    check_files(engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None)
+    unreadable = check_files(
+        engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None
+    )
     if read_by is not None:
         found = read_by(engine, found)
     relation = found.relation(engine)
+    relation = replace(relation, unreadable={**unreadable, **relation.unreadable})
+    if not relation.is_json:
+        relation = _with_texts(engine, relation, mapping, shape, binary=source.binary_as_text)
     if shape and shape.is_wrapped and not relation.is_json:
         events = _events_of(engine, relation.sql, found.name, shape)
         relation, shape = replace(relation, sql=events, is_json=True), None
@@ -82,15 +89,53 @@ def _columns(
     types = engine.describe(relation.sql)
     if types.pop(FILE_COLUMN, None):
         layout = replace(layout, file_sql=relation.file_sql)
+    if types.pop(NOT_TEXT, None):
+        layout = replace(layout, keyless=(NOT_TEXT_FAULT,))
+    unreadable = relation.unreadable
+    # What the engine cannot have at all is no column of the relation.
+    types |= {name: why.found for name, why in unreadable.items() if name not in types}
     _take_plain_column(engine, relation.sql, types, mapping)
     sql = relation.sql
     if shape:
         shape.add_constants(mapping, types)
+        check_readable(shape.columns_of(types, mapping), unreadable)
         sql = shape.as_columns(relation.sql, types, found.name, mapping, generates_ids=layout.generates_ids)
-        layout, types = replace(layout, relation=sql), engine.describe(sql)
-        types.pop(FILE_COLUMN, None)
+        layout, types = replace(layout, relation=sql), types | engine.describe(sql)
+        for ours in (FILE_COLUMN, NOT_TEXT):
+            types.pop(ours, None)
     fields = _struct_types(engine, sql, types)
-    return columns_layout(layout, types, found.name, mapping, fields, proven_columns(engine, found.footers))
+    proven = proven_columns(engine, found.footers)
+    return columns_layout(layout, types, found.name, mapping, fields, proven, unreadable)
+
+
+def _with_texts(
+    engine: Engine, relation: Relation, mapping: FieldMap, shape: Shape | None, *, binary: bool
+) -> Relation:
+    """The relation with text in place of VARIANTs, and of bytes where the caller says that they are text."""
+    types = engine.describe(relation.sql)
+    types.pop(FILE_COLUMN, None)
+    if not any(kind == "VARIANT" or (binary and HOLDS_BYTES.search(kind)) for kind in types.values()):
+        return relation
+    objects = {mapping.columns.get(mapping.bag, mapping.bag)}
+    if shape:
+        objects |= {shape.wrapper, shape.properties}
+    used = {"measurement", *mapping.properties.values(), *objects}
+    for name in mapping.names:
+        used.update(mapping.spellings(name))
+    if shape:
+        used.update(path[0] for paths in shape.fields.values() for path in paths)
+    if not mapping.lists_properties and not objects & set(types):
+        used = set(types)
+    texts = texts_of(
+        types,
+        _struct_types(engine, relation.sql, types),
+        objects,
+        [name for name in types if name in used],
+        binary=binary,
+    )
+    if not texts.columns:
+        return relation
+    return replace(relation, sql=texts.relation(relation.sql))
 
 
 def _struct_types(engine: Engine, relation: str, types: Mapping[str, str]) -> dict[str, Mapping[str, str]]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from metering_duck.engine.duckdb import Engine
+from metering_duck.inputs.file_checks import unreadable_of_file
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.footers import Footers, parquet_schema
-from metering_duck.inputs.from_columns import check_names, check_not_ours
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.mapping import FieldMap
@@ -39,16 +39,17 @@ class ParquetFiles:
     @property
     def footers(self) -> Footers:
         """Where the files say what columns they have."""
-        return Footers(self.files.paths, self.files.keys)
+        return Footers(self.files.paths, self.files.keys, self.files.keys_are_chosen)
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for them
-        """The files united by the names of columns; names that differ only in case are one in SQL, and refused."""
+        """The files united by the names of columns; names that differ only in case are one in SQL, and refused.
+
+        Only the first file is looked at here; inputs/file_checks.py compares it with the others.
+        """
         first = self.files.paths[0]
-        schema = parquet_schema(first)
-        check_names(schema, first)
-        check_not_ours(schema.names, first)
+        unreadable = unreadable_of_file(engine, first, self.footers)
         sql = self.files.reader_sql("read_parquet", union_by_name="true")
-        return Relation(sql, file_sql=self.files.file_sql, row_numbers="by reader")
+        return Relation(sql, file_sql=self.files.file_sql, row_numbers="by reader", unreadable=unreadable)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The files of the partitions that are needed."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
 from metering_duck.engine.remote import shown
-from metering_duck.errors import ConfigError, SourceError
+from metering_duck.errors import ConfigError, SchemaError, SourceError
 from metering_duck.statements.quote import identifier
 
 # The value in the folder's name of rows that have no value.
@@ -55,7 +55,7 @@ def partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
     _check_folders(paths)
     keys = {path: _keys_of(path) for path in paths}
     for path, found in keys.items():
-        if len(set(found)) < len(found):
+        if len({key.lower() for key in found}) < len(found):
             raise SourceError(f"{shown(path)}: found a partition twice in its path; expected it once.")
     first = paths[0]
     for path, found in keys.items():
@@ -66,6 +66,21 @@ def partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
                 "hint: read the trees apart"
             )
     return tuple(keys[first])
+
+
+def check_folder_keys(names: Iterable[str], keys: Iterable[str], path: str) -> None:
+    """Refuse a column of a file whose name a folder above it has, too: DuckDB would take the folder's (R37).
+
+    Raises: SchemaError.
+    """
+    folders = {key.lower(): key for key in keys}
+    for name in names:
+        key = folders.get(name.lower())
+        if key is not None:
+            hint = "--folder-keys takes what the folder says, --no-folder-keys what the file says"
+            raise SchemaError(
+                shown(path), name, found=f"it beside the folder {key}=…", expected="one of the two", hint=hint
+            )
 
 
 def _keys_of(path: str) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.inputs.fields import FILE_COLUMN
+from metering_duck.inputs.unreadable import NONE, UnreadableColumns
 from metering_duck.statements.select import select
 
 PLACE_COLUMN = "metering_duck_place"
@@ -18,13 +19,15 @@ class Relation:
     """SQL that can stand behind FROM: typed columns, or, with `is_json`, JSON objects in the column `line`.
 
     `file_sql` is SQL for the name of a row's file. `row_numbers` says how a row's place in its file is told: not at
-    all, by the function that reads the file, or by counting.
+    all, by the function that reads the file, or by counting. `unreadable` are columns that may not be used; some of
+    them are not among the columns of the SQL.
     """
 
     sql: str
     is_json: bool = False
     file_sql: str = FILE_COLUMN
     row_numbers: Literal["none", "by reader", "by count"] = "none"
+    unreadable: UnreadableColumns = field(default_factory=lambda: NONE)
 
     def numbered(self) -> tuple[str, str]:
         """The relation, and SQL for each row's place in its file, from 1; "" where rows lie in no file."""

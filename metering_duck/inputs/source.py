@@ -17,7 +17,9 @@ class Source:
     an offset; None means UTC, with a notice. `generate_ids` makes an id for each row; `assume_unique` promises that no
     id occurs twice. `time_partition` is the Hive column that has the UTC date of each event's time. `universe_names`
     maps a universe to its other name, given before anything else is looked at; `types` are the only event types that
-    are read.
+    are read. `folder_keys` says whether the names of Hive folders are columns: True also where a file has a column of
+    such a name, False never, None unless a file has one, which is refused. With `binary_as_text` bytes are text in
+    UTF-8.
     """
 
     map: Mapping[str, Any] | None = None
@@ -29,6 +31,8 @@ class Source:
     universe_names: Mapping[str, str] = field(default_factory=dict)
     types: tuple[str, ...] = ()
     is_records: bool = False
+    folder_keys: bool | None = None
+    binary_as_text: bool = False
 
     @property
     def zone(self) -> str:

@@ -29,6 +29,7 @@ from metering_duck.inputs.lake_snapshot import LakeSnapshot, between, columns_of
 from metering_duck.inputs.lakes import BY_DAYS, find_snapshot
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
+from metering_duck.inputs.unreadable import Unreadable
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import select
 
@@ -71,14 +72,17 @@ class TableDays:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
         """The rows of the days, united by the names of columns; a row's day stands in the column of its file."""
-        scans = []
+        scans: list[str] = []
+        unreadable: dict[str, Unreadable] = {}
         for n, (table, where) in enumerate(self.scans()):
             rows = plain_rows(engine, table)
-            if not rows:
+            if rows is None:
                 data, rereadable = table.opened()
-                rows = GivenTable(data, table.name, rereadable).relation(engine, f"{name}_{n}").sql
-            scans.append(select({FILE_COLUMN: self.day_sql(table)}, rows, star="*", where=[where] if where else []))
-        return Relation(f"({' UNION ALL BY NAME '.join(scans)})")
+                rows = GivenTable(data, table.name, rereadable).relation(engine, f"{name}_{n}")
+            unreadable |= rows.unreadable
+            day = {FILE_COLUMN: self.day_sql(table)}
+            scans.append(select(day, rows.sql, star="*", where=[where] if where else []))
+        return Relation(f"({' UNION ALL BY NAME '.join(scans)})", unreadable=unreadable)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The days limited to the tenants that are needed; the column of the events' times tells the days.

@@ -29,16 +29,24 @@ from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage
 
+# The field of events that can be grouped by where no event has a property of its name.
+TYPE = "type"
+
 
 @dataclass(frozen=True)
 class Compiler:
-    """A config, a layout and a selection, from which the stages up to `judged` are made."""
+    """A config, a layout and a selection, from which the stages up to `judged` are made.
+
+    What is grouped by is a property; with `groups_by_field`, `type` is the event's field, since no event has such a
+    property (R37).
+    """
 
     config: MeteringConfig
     layout: Layout
     selection: Selection
     aggregation: str | None = None
     group_by: tuple[str, ...] = ()
+    groups_by_field: bool = False
 
     @cached_property
     def measured(self) -> list[SlotMeasurement]:
@@ -73,7 +81,7 @@ class Compiler:
         named = {name for measurement in measurements for name in measurement.properties}
         named = named.union(*(measurement.filter.properties for measurement in measurements if measurement.filter))
         inner = {found.by for m in measurements if (found := m.aggregated(self.aggregation)) and found.by}
-        return sorted(named | inner | set(self.group_by))
+        return sorted(named | inner | (set(self.group_by) - ({TYPE} if self.groups_by_field else set())))
 
     def property_sql(self, name: str) -> str:
         """The column that holds a property's text."""
@@ -182,6 +190,9 @@ class Compiler:
         """The group-by dimensions; what an entry measures is no dimension there (R6)."""
         values = {}
         for name in sorted(set(self.group_by)):
+            if name == TYPE and self.groups_by_field:
+                values[name] = TYPE
+                continue
             measured = [str(n) for n, entry in enumerate(self.config.entries) if name in entry.source_properties]
             if len(measured) == len(self.config.entries):
                 raise ConfigError(

@@ -86,6 +86,8 @@ class Ledger:
         assume_timezone: str | None = None,
         generate_ids: bool = False,
         assume_unique: bool = False,
+        folder_keys: bool | None = None,
+        binary_as_text: bool = False,
         without_missing: bool = False,
         strict: bool = False,
         report: Report | None = None,
@@ -95,7 +97,7 @@ class Ledger:
 
         Shape:  `events` are paths, folders and globs, added to those that the ledger knows; `config` is effective from
                 `start` on, and to `end` in any case; without one, those that were effective before. How events are
-                read (`map` to `assume_unique`) is the same for all files of a ledger. `options` are those of
+                read (`map` to `binary_as_text`) is the same for all files of a ledger. `options` are those of
                 aggregate(): aggregation, fill (none or zero), group_by, workspace, universe, subject,
                 across_workspaces, scale, digits.
                 A period that was metered from the same inputs is left as it is; a closed one is never touched.
@@ -103,7 +105,15 @@ class Ledger:
         Source: R9, R23.
         """
         question = make_question(**options)
-        source = make_source(map, map_universe, assume_timezone, generate_ids=generate_ids, unique=assume_unique)
+        source = make_source(
+            map,
+            map_universe,
+            assume_timezone,
+            generate_ids=generate_ids,
+            unique=assume_unique,
+            folder_keys=folder_keys,
+            binary_as_text=binary_as_text,
+        )
         periods = cut_periods(start=start, end=end, every=every, timezone=timezone, anchor=anchor)
         request = Request(events, moment_of(as_of, "as-of"), clock_of(clock), without_missing)
         known = config_or_none(config)

@@ -32,7 +32,7 @@ from metering_duck.runs.books import SHOWN_BOOKS, Accounting
 from metering_duck.runs.history import LEVELS_SCHEMA
 from metering_duck.runs.identity import has_new_ids
 from metering_duck.runs.levels import levels_at_end
-from metering_duck.runs.local import LocalReadings, compiler_of
+from metering_duck.runs.local import LocalReadings, compiler_of, grouping_notices
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import closed_on_failure, open_input
 from metering_duck.runs.question import Question
@@ -112,6 +112,7 @@ def open_plan(plan: Plan, machine: Machine, clock: datetime, *, numbers_rows: bo
     with closed_on_failure(opened.engine):
         opened = with_notices(opened, plan.config.config)
         compiler = compiler_of(plan.config.config, opened)
+        opened = opened.noting(grouping_notices(compiler))
         readings = LocalReadings(opened, compiler)
         return Metered(plan, compiler, readings, result_of(opened, readings, "reading"), clock)
 

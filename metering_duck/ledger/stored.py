@@ -52,6 +52,9 @@ SOURCE_FIELDS = {
     "assume_unique": "assume_unique",
     "map_universe": "universe_names",
 }
+# The same, of options that came later: they are among the stored ones only where they say something, so that what was
+# stored and digested before stays as it is.
+LATER_SOURCE_FIELDS = {"folder_keys": "folder_keys", "binary_as_text": "binary_as_text"}
 # How the files of a ledger are read if no option says otherwise.
 DEFAULT_SOURCE = Source(map={})
 
@@ -125,6 +128,8 @@ def make_source(
     *,
     generate_ids: bool,
     unique: bool,
+    folder_keys: bool | None = None,
+    binary_as_text: bool = False,
 ) -> Source | None:
     """How event files are read, checked; None if no argument says anything.
 
@@ -136,13 +141,17 @@ def make_source(
         generate_ids=generate_ids,
         assume_unique=unique,
         universe_names=universe_names_of(map_universe),
+        folder_keys=folder_keys,
+        binary_as_text=binary_as_text,
     )
     return None if made == DEFAULT_SOURCE else made
 
 
 def _source_options(source: Source) -> dict[str, Any]:
     found: dict[str, Any] = {name: getattr(source, field) for name, field in SOURCE_FIELDS.items()}
-    return found | {"map_universe": dict(source.universe_names) or None}
+    later = {name: getattr(source, field) for name, field in LATER_SOURCE_FIELDS.items()}
+    said = {name: value for name, value in later.items() if value != getattr(DEFAULT_SOURCE, LATER_SOURCE_FIELDS[name])}
+    return found | {"map_universe": dict(source.universe_names) or None} | said
 
 
 def source_text(source: Source) -> str:
@@ -177,8 +186,9 @@ def stored_source(text: str) -> Source:
     Raises: LedgerError for a text that no source has.
     """
     with refused("ledger.reading_options", text):
-        given = object_of(text, SOURCE_FIELDS)
-        found = {SOURCE_FIELDS[name]: value for name, value in given.items()}
+        fields = SOURCE_FIELDS | LATER_SOURCE_FIELDS
+        given = object_of(text, fields)
+        found = {fields[name]: value for name, value in given.items()}
         found["universe_names"] = universe_names_of(found.get("universe_names"))
         found["timezone"] = zone_of(found.get("timezone"))
         for name in ("generate_ids", "assume_unique"):
@@ -197,7 +207,8 @@ def same_source(stored: Source | None, given: Source | None) -> Source:
         return given or DEFAULT_SOURCE
     if given is None or given == stored:
         return stored
-    wrong = [name for name, field in SOURCE_FIELDS.items() if getattr(given, field) != getattr(stored, field)]
+    fields = SOURCE_FIELDS | LATER_SOURCE_FIELDS
+    wrong = [name for name, field in fields.items() if getattr(given, field) != getattr(stored, field)]
     raise ConfigError(
         f"{first_few(name.replace('_', '-') for name in wrong)}: found another than this ledger's files are read with; "
         "expected the same for all files. hint: leave it out, or another --ledger"

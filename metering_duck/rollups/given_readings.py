@@ -19,6 +19,7 @@ from metering_duck.inputs.from_json import object_faults
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Json
 from metering_duck.inputs.relations import first_keys
+from metering_duck.inputs.unreadable import check_readable
 from metering_duck.rollups.rules import IS_GAUGE, IS_OF_ONE_RECORD, IS_OVER_KNOWN_TIME, IS_QUOTIENT
 from metering_duck.statements.quote import identifier, literal, literal_list
 from metering_duck.statements.select import case, names, select, struct
@@ -107,6 +108,7 @@ def open_finer(engine: Engine, found: Input, dropped: Sequence[str]) -> Finer:
     else:
         types = engine.describe(relation)
         _refuse_bundles(types)
+        check_readable((place[0] for field in FIELDS.values() for place in field.places), given.unreadable)
         columns = _find(engine, relation, types, found.name)
     told = {name: _plain(column) for name, column in columns.items()}
     told |= {f"{name}_fault": case({condition: text}) for name, (condition, text) in faults.items()}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from metering_duck.contract.config import MeteringConfig
-from metering_duck.judging.events import Compiler
+from metering_duck.inputs.fields import ABSENT
+from metering_duck.judging.events import TYPE, Compiler
 from metering_duck.judging.given_records import RecordCompiler
 from metering_duck.judging.made_records import records_query
 from metering_duck.judging.outcomes import outcomes_query
@@ -26,6 +27,7 @@ from metering_duck.runs.deduplicating import (
 )
 from metering_duck.runs.opening import Opened
 from metering_duck.runs.reading_tables import check_overflow, fill_readings, judged_here
+from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
 from metering_duck.windows.periods import NO_WINDOW
 
@@ -33,10 +35,35 @@ from metering_duck.windows.periods import NO_WINDOW
 ONLY_BOOKS = Totals((), NO_WINDOW)
 
 
-def compiler_of(config: MeteringConfig, opened: Opened) -> Compiler:
-    """The compiler of the queries that judge events under a config."""
+def compiler_of(config: MeteringConfig, opened: Opened, *, has_type: bool | None = None) -> Compiler:
+    """The compiler of the queries that judge events under a config.
+
+    `has_type` says whether an event has a property `type`; where the call groups by it and that is not known, the
+    events are looked at.
+    """
     question = opened.question
-    return Compiler(config, opened.layout, opened.selection, question.aggregation, question.group_by)
+    compiler = Compiler(config, opened.layout, opened.selection, question.aggregation, question.group_by)
+    if TYPE not in question.group_by:
+        return compiler
+    found = has_property(opened, TYPE) if has_type is None else has_type
+    return replace(compiler, groups_by_field=not found)
+
+
+def has_property(opened: Opened, name: str) -> bool:
+    """Whether an event has a property; the first one that has it ends the look."""
+    layout = opened.layout
+    if layout.property_sql is not None and layout.property_sql(name) == ABSENT:
+        return False
+    has_it = select({"found": "1"}, "fields", where=["p_0 IS NOT NULL"]) + "\nLIMIT 1"
+    found = Stage("events_with_it", "an event that has the property", has_it)
+    return bool(opened.table(Query("events_with_it", (*layout.stages([name]), found))).num_rows)
+
+
+def grouping_notices(compiler: Compiler) -> list[str]:
+    """A notice where `type` is grouped by and is a property of events, beside the field of that name."""
+    if TYPE not in compiler.group_by or compiler.groups_by_field:
+        return []
+    return ["group-by: type is the property of that name, which events have, and not the field."]
 
 
 def record_compiler_of(config: MeteringConfig | None, opened: Opened) -> RecordCompiler:

@@ -125,7 +125,8 @@ def open_input(
     parameters["settings"] = settings_text(question, source.types)
     engine = machine.engine()
     with closed_on_failure(engine):
-        whole = find_input(given, engine.directory, is_elsewhere=read_by is not None)
+        is_elsewhere = read_by is not None
+        whole = find_input(given, engine.directory, is_elsewhere=is_elsewhere, folder_keys=source.folder_keys)
         periods = question.periods
         table = periods.found(engine) if periods else None
         paths = [path for one in (whole, table) for path in paths_of(one)]
@@ -152,7 +153,7 @@ def open_input(
             windows=windows,
             parameters=parameters,
             stamps=stamps,
-            remarks=remarks,
+            remarks=(*remarks, *windows.remarks),
             reads=partial(reads_of, whole, needed),
             shells=shells,
             history=history,

@@ -30,7 +30,7 @@ class Windows:
 
     Units: `start` and `end` are UTC, once `at_moments` has resolved `bounds`. `schedule` is SQL for the relation
            `calendars`, `by_subject` whether it names subjects. `whole` keeps the windows that begin in `[start, end)`
-           and clips none. `prefix` begins the names of their tables.
+           and clips none. `prefix` begins the names of their tables; `remarks` are notices about the table of windows.
     """
 
     start: datetime | None
@@ -42,6 +42,7 @@ class Windows:
     schedule: str | None = None
     by_subject: bool = False
     prefix: str = ""
+    remarks: tuple[str, ...] = ()
     bounds: tuple[Local | None, Local | None] = (None, None)
     every: str | None = None
 

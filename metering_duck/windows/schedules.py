@@ -15,11 +15,12 @@ from typing import Any
 from metering_duck.contract.intervals import Interval, parse_interval
 from metering_duck.contract.times import format_time
 from metering_duck.engine.duckdb import Engine
-from metering_duck.errors import ConfigError, SchemaError
+from metering_duck.errors import ConfigError, SchemaError, first_few
 from metering_duck.inputs.fields import FILE_COLUMN, json_pointer
 from metering_duck.inputs.given import are_pairs
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.relations import first_keys
+from metering_duck.inputs.unreadable import check_readable
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage, load_stage, over
@@ -60,7 +61,8 @@ class Schedule:
         Raises: ConfigError for an unknown zone or interval, a period that is inverted or has no bound; SchemaError for
                 a column that is missing or of a wrong type.
         """
-        rows = f"(\n{self._texts_sql(engine)}\n)"
+        texts, remarks = self._texts_sql(engine)
+        rows = f"(\n{texts}\n)"
         by_subject = self.kind == "subscriptions" or self._names_subjects(engine, rows)
         checks = _Checks(engine, self.kind, rows)
         checks.times()
@@ -76,10 +78,10 @@ class Schedule:
         names = {name: name if by_subject else "CAST(NULL AS VARCHAR)" for name in ("universe_id", "subject")}
         names["outer_index"] = "CAST(NULL AS BIGINT)"
         schedule = select(names | columns | {"starts": "starts_at", "ends": "ends_at"}, moments)
-        return replace(windows, schedule=schedule, by_subject=by_subject)
+        return replace(windows, schedule=schedule, by_subject=by_subject, remarks=remarks)
 
-    def _texts_sql(self, engine: Engine) -> str:
-        """The table with one column for each field: its text, and, where it is a time, what kind of time."""
+    def _texts_sql(self, engine: Engine) -> tuple[str, tuple[str, ...]]:
+        """The table with one column for each field: its text, and, where it is a time, what kind of time; and remarks."""
         given = self.found.relation(engine, self.kind)
         relation, is_json = given.sql, given.is_json
         known = SUBSCRIPTION if self.kind == "subscriptions" else LISTED
@@ -88,12 +90,25 @@ class Schedule:
             types = {f"json_extract_string(line, {literal(json_pointer(key))})": (key, "VARCHAR") for key in keys}
         else:
             found = engine.describe(relation)
+            check_readable((name for names in known.values() for name in names), given.unreadable)
             types = {identifier(name): (name, kind) for name, kind in found.items() if name != FILE_COLUMN}
         self._check_near_misses([name for name, _ in types.values()], known)
         texts = {field: self._field_sql(field, spellings, types) for field, spellings in known.items()}
         fields = dict.fromkeys(SUBSCRIPTION | LISTED, "CAST(NULL AS VARCHAR)")
         fields |= {field: f"nullif({sql}, '')" for field, sql in texts.items()}
-        return select(fields, relation)
+        return select(fields, relation), self._remarks([name for name, _ in types.values()], known)
+
+    def _remarks(self, names: Sequence[str], known: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+        """A notice of the columns that mean nothing in such a table."""
+        spellings = {spelling for listed in known.values() for spelling in listed}
+        others = [repr(name) for name in names if name not in spellings]
+        if not others:
+            return ()
+        known_names = ", ".join(listed[0] for listed in known.values())
+        said = (
+            f"the column {first_few(others)}, which means" if len(others) == 1 else f"{first_few(others)}, which mean"
+        )
+        return (f"{self.kind}: found {said} nothing in this table; its columns are {known_names}.",)
 
     def _field_sql(self, field: str, spellings: Sequence[str], types: Mapping[str, tuple[str, str]]) -> str:
         """The text of one field, whichever of its spellings the table has."""

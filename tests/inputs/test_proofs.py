@@ -251,7 +251,7 @@ def test_a_partition_stands_in_place_of_the_column_of_its_name(key: str, tmp_pat
     tree = written(tmp_path / "tree", [(f"{key}={n}/a.parquet", rows(n * 2, 2), {}) for n in range(2)])
     tables = [rows(n * 2, 2, **{key.lower(): str(n)}) for n in range(2)]
 
-    assert told(pa.concat_tables(tables)) == told(tree)
+    assert told(pa.concat_tables(tables)) == told(tree, folder_keys=True)
 
 
 @pytest.mark.parametrize("options", [{}, {"write_statistics": False}], ids=str)

@@ -1,0 +1,131 @@
+"""Parquet columns: which columns of Parquet files DuckDB would change in value (R36), told by the files' footers.
+
+DuckDB reads a DECIMAL of more than 38 digits as DOUBLE. One whose file holds numbers in more bytes than DuckDB gives
+its type is cut to those bytes, so each of its values must be proven to have no more digits than the column declares.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from metering_duck.decimals.columns import DIGITS_MAX
+from metering_duck.engine.remote import explaining_reads, open_url, scheme_of, shown
+from metering_duck.errors import SourceError
+from metering_duck.inputs.unreadable import Unreadable
+
+
+def wide_decimals(schema: pa.Schema, path: str) -> dict[str, Unreadable]:
+    """Column → why it cannot be read, for each column with a DECIMAL of more than 38 digits in it."""
+    found: dict[str, Unreadable] = {}
+    for field in schema:
+        for place, kind in leaves(field):
+            if pa.types.is_decimal(kind) and kind.precision > DIGITS_MAX:
+                what = f"DECIMAL({kind.precision}, {kind.scale})"
+                expected = f"a DECIMAL of at most {DIGITS_MAX} digits, or text"
+                hint = "write it as text, which keeps every digit, or with fewer digits"
+                found.setdefault(field.name, Unreadable(shown(path), place, what, expected, hint))
+    return found
+
+
+def cut_decimals(paths: Iterable[str]) -> dict[str, Unreadable]:
+    """Column → why it cannot be read, for each DECIMAL that has a value of more digits than it declares.
+
+    The caller gives the files in which DuckDB would not see such a value. Statistics prove a file; of a part of a file
+    without them the column is read once.
+    """
+    found: dict[str, Unreadable] = {}
+    for path in paths:
+        with _opened(path) as file:
+            places = [(field.name, place) for field in file.schema_arrow for place, _ in leaves(field)]
+            for n in range(len(file.schema)):
+                column = file.schema.column(n)
+                if column.logical_type.type == "DECIMAL" and column.precision <= DIGITS_MAX:
+                    beyond = _beyond(file, n, column)
+                    if beyond:
+                        name, place = places[n] if len(places) == len(file.schema) else (column.path,) * 2
+                        found.setdefault(name, Unreadable(shown(path), place, *beyond))
+    return found
+
+
+def leaves(field: pa.Field, place: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Each plain type within a field, and the names that lead to it."""
+    place = f"{place}.{field.name}" if place else field.name
+    kind = field.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if not pa.types.is_nested(kind):
+        yield place, kind
+    elif pa.types.is_map(kind):
+        yield from leaves(kind.key_field, place)
+        yield from leaves(kind.item_field, place)
+    elif is_variant(kind):
+        yield place, kind
+    elif pa.types.is_struct(kind) or pa.types.is_union(kind):
+        for n in range(kind.num_fields):
+            yield from leaves(kind.field(n), place)
+    elif pa.types.is_run_end_encoded(kind):
+        yield place, kind.value_type
+    else:
+        yield from leaves(kind.value_field, place)
+
+
+def is_variant(kind: pa.DataType) -> bool:
+    """Whether a type is what a VARIANT is stored in."""
+    if not pa.types.is_struct(kind):
+        return False
+    names = [kind.field(n).name for n in range(kind.num_fields)]
+    return names[:2] == ["metadata", "value"] and pa.types.is_binary(kind.field(0).type)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    """A Parquet file, open.
+
+    Raises: SourceError.
+    """
+    from pyarrow import parquet
+
+    try:
+        if scheme_of(path):
+            with explaining_reads(path), open_url(path) as remote, parquet.ParquetFile(remote) as file:
+                yield file
+        else:
+            with parquet.ParquetFile(path) as file:
+                yield file
+    except (OSError, pa.ArrowException) as error:
+        why = str(error).splitlines()[0].rstrip(".")
+        raise SourceError(f"{shown(path)}: cannot be read ({why}); expected a Parquet file.") from None
+
+
+def _beyond(file: Any, n: int, column: Any) -> tuple[str, str, str] | None:
+    """What is found, what is expected and the hint, of a column with a value that has more digits than it declares."""
+    from pyarrow import compute
+
+    bound = 10**column.precision
+    kind = f"DECIMAL({column.precision}, {column.scale})"
+    expected, hint = f"values of at most {column.precision} digits", "write the file anew with a wider DECIMAL"
+    for group in range(file.metadata.num_row_groups):
+        statistics = file.metadata.row_group(group).column(n).statistics
+        if statistics is not None and statistics.has_min_max:
+            bounds = [_unscaled(statistics.min_raw), _unscaled(statistics.max_raw)]
+        else:
+            bounds = []
+            for batch in file.iter_batches(row_groups=[group], columns=[column.path]):
+                values = batch.column(0)
+                while pa.types.is_nested(values.type):
+                    values = values.flatten()[0] if pa.types.is_struct(values.type) else values.flatten()
+                extremes = compute.min_max(values.cast(pa.decimal256(76, column.scale))).as_py()
+                bounds += [int(value.scaleb(column.scale)) for value in extremes.values() if value is not None]
+        worst = max((abs(bound) for bound in bounds), default=0)
+        if worst >= bound:
+            return f"{kind} with a value of {len(str(worst))} digits", expected, hint
+    return None
+
+
+def _unscaled(raw: Any) -> int:
+    """The integer of a DECIMAL's digits, from a statistic as the file keeps it."""
+    return raw if isinstance(raw, int) else int.from_bytes(raw, "big", signed=True)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import metering_duck
@@ -135,3 +136,21 @@ def test_records_of_one_unit_cannot_be_levels_and_deltas() -> None:
         metering_duck.aggregate(records=records, **MARCH)
 
     assert 'the unit \'seats\': found "integral" and "integral-of-deltas"; expected one of them' in str(raised.value)
+
+
+def test_a_roll_up_adds_up_one_grouping_only() -> None:
+    """Readings by user and readings by none are of the same records: dropping the user would count them twice."""
+    events = [
+        event("1", "2024-03-01T07:00:00Z", {"q": "4", "user": "u1"}),
+        event("2", "2024-03-01T08:00:00Z", {"q": "6"}),
+    ]
+    rows = []
+    for names in ((), ("user",)):
+        with metering_duck.aggregate(events, measuring("sum"), group_by=names, **MARCH) as result:
+            rows.append(result.to_arrow())
+    with metering_duck.rollup(rows[1], drop="*", clock=CLOCK) as rolled:
+        assert [row["id"] for row in rows[0].to_pylist()] == [row["id"] for row in rolled.to_dicts()]
+    with pytest.raises(metering_duck.ConfigError) as raised:
+        metering_duck.rollup(pa.concat_tables(rows), drop="*", clock=CLOCK)
+
+    assert "grouped by nothing, and one grouped by user; expected one grouping" in str(raised.value)

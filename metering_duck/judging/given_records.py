@@ -23,7 +23,7 @@ from metering_duck.judging.events import dimensions_sql
 from metering_duck.judging.quantities import Parsed, quantified_stages
 from metering_duck.judging.rejects import rejects_query
 from metering_duck.judging.slots import UNIT_COLUMN, Slot
-from metering_duck.statements.quote import literal
+from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage
 
@@ -216,6 +216,25 @@ class RecordCompiler:
         for text in found:
             aggregations.check_inner(aggregations.parse(text, "records"), "records: aggregation")
         return replace(self, found=found or (self.aggregation or "sum",))
+
+    def twins_queries(self) -> list[Query]:
+        """The first unit with several aggregations of one name, for each name that several have.
+
+        Readings of them would have one id (R21): these queries are run before the records are judged.
+        """
+        by_name: dict[str, list[str]] = {}
+        for text in sorted(set(self.found)):
+            by_name.setdefault(aggregations.parse(text, "records").keyed, []).append(text)
+        queries = []
+        for texts in by_name.values():
+            if len(texts) > 1:
+                several = ["reason IS NULL", f"list_contains({literal_list(texts)}, aggregation)"]
+                columns = {"unit": "unit", "aggregations": "list(DISTINCT aggregation ORDER BY aggregation)"}
+                by_unit = select(columns, "chosen", where=several, group_by=["unit"])
+                first = select({}, f"({by_unit})", star="*", where=["len(aggregations) > 1"], order_by=["unit"])
+                twins = Stage("twins", "the first unit with several aggregations of one name", f"{first}\nLIMIT 1")
+                queries.append(Query("twins", (*self._chosen(repeated=False), twins)))
+        return queries
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected record."""

@@ -170,7 +170,7 @@ _ESCAPED = {chr(n): f"\\x{n:02x}" for n in (*range(32), 127)} | {"\\": "\\\\", "
 
 
 def _spelled(value: object) -> str:
-    """A value as the first ledgers spelled it: as Python did then, which may spell another character otherwise (R38)."""
+    """A value as the first ledgers spelled it: as Python did then; by now it may spell one otherwise (R38)."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_spelled(key)}: {_spelled(one)}" for key, one in value.items()) + "}"
     if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Reading ids in tables: the definition of ids (R21) that a table's readings are by, and what to do about an earlier one.
+"""Reading ids in tables: the definition of ids (R21) that a table has its readings by, and what an earlier one means.
 
 A table that is made now is marked with the definition. A table without a mark may hold readings under ids by the first
 definition: a reading that has another id by now would then be added beside itself. So its ids by the first definition

@@ -75,6 +75,7 @@ def open_readings(machine: Machine, readings: Any, question: Question, periods: 
         checks.all_values()
         checks.aggregations()
         checks.keys(question.dropped, across_workspaces=question.across_workspaces)
+        checks.groupings(question.dropped)
         checks.overlaps()
         windows, parameters = _windows(engine, periods, table)
         parameters = question.parameters | parameters

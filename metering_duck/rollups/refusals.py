@@ -108,6 +108,24 @@ class Checks:
                 f"one level's history. {again}"
             )
 
+    def groupings(self, dropped: Sequence[str]) -> None:
+        """Refuse to drop dimensions where readings of several groupings, of the same records, would be added up.
+
+        Raises: ConfigError.
+        """
+        if not dropped:
+            return
+        query = Query("mixed_groupings", (load_stage("checks/mixed_groupings"),))
+        row = self._first(query, ("subject", "finer_start", "unit", "aggregation", "names", "other_names"))
+        if row is None:
+            return
+        one, other = (" and ".join(names) or "nothing" for names in (row["names"], row["other_names"]))
+        raise ConfigError(
+            f"drop: found the {_named(row)}, grouped by {one}, and one grouped by {other}; expected one grouping, "
+            "since both are of the same records. hint: give readings of one grouping; those of an earlier version do not "
+            "say which properties are absent, and are made anew with metering-duck aggregate"
+        )
+
     def overlaps(self) -> None:
         """Refuse two readings of one key whose windows share time.
 

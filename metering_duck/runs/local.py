@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from metering_duck.contract.config import MeteringConfig
+from metering_duck.errors import ConfigError
 from metering_duck.inputs.fields import ABSENT
 from metering_duck.judging.events import TYPE, Compiler
 from metering_duck.judging.given_records import RecordCompiler
@@ -70,12 +71,21 @@ def record_compiler_of(config: MeteringConfig | None, opened: Opened) -> RecordC
     """The compiler of the queries that judge records.
 
     It reads the records first, for the aggregations and units that they have.
+
+    Raises: ConfigError for aggregations of one unit whose readings could not be told apart.
     """
     question = opened.question
     found = (question.aggregation,) if question.aggregation else ()
     judge = RecordCompiler(config, opened.layout, opened.selection, question.aggregation, question.group_by, found)
     rows = opened.table(judge.aggregations_query()).to_pylist()
-    return judge.with_found([(row["aggregation"], row["unit"]) for row in rows])
+    judge = judge.with_found([(row["aggregation"], row["unit"]) for row in rows])
+    for query in judge.twins_queries():
+        for row in opened.table(query).to_pylist():
+            texts = " and ".join(f'"{name}"' for name in row["aggregations"])
+            raise ConfigError(
+                f"the unit {row['unit']!r}: found {texts}; expected one of them. hint: give each a unit of its own"
+            )
+    return judge
 
 
 class LocalRecords:

@@ -73,6 +73,17 @@ def test_how_files_are_read_is_stored_and_digested_as_ever() -> None:
     ) == source_digested(DEFAULT_SOURCE)
 
 
+def test_digested_names_do_not_depend_on_python() -> None:
+    """Quotes, backslashes and control characters are spelled as Python does; other scripts as they are (R38)."""
+    said = make_source({"id": "it's", "time": "é\u0378"}, {'a "b"': "\\\n\x7f"}, None, generate_ids=False, unique=False)
+    assert said is not None
+
+    assert (
+        "ReadingOptions(map={'id': \"it's\", 'time': 'é\u0378'}, assume_timezone=None, generate_ids=False, "
+        "assume_unique=False, map_universe={'a \"b\"': '\\\\\\n\\x7f'})"
+    ) == source_digested(said)
+
+
 def test_files_of_a_ledger_are_read_in_one_way() -> None:
     """Nothing said is the way of before; another way is refused with the names of what differs."""
     assert make_source(None, None, None, generate_ids=False, unique=False) is None

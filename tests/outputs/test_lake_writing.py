@@ -187,6 +187,48 @@ def test_the_same_bundles_again_make_no_version(lake: Lake) -> None:
     assert 1 == len(lake.versions())
 
 
+GROUPS = [*EVENTS[1:4], {**EVENTS[1], "id": "e", "properties": {"n": "5", "user": "u1"}}]
+
+
+def grouped(*names: str, **options: Any) -> pa.Table:
+    """Readings by day and by properties that some events lack."""
+    return readings_of(GROUPS, FIRST, group_by=names, **options)
+
+
+def test_readings_of_several_groupings_lie_beside_each_other(lake: Lake) -> None:
+    """By none, by a property that some lack, and by two: each adds up, since no id is that of another (R21)."""
+    groupings = [grouped(), grouped("user"), grouped("user", "region"), grouped("user")]
+    for rows in groupings:
+        write(lake, rows)
+    whole = [row for rows in groupings[:3] for row in rows.to_pylist()]
+    assert sorted(row["id"] for row in whole) == lake.content().column("id").to_pylist()
+
+
+@pytest.mark.parametrize("bundled", [False, True])
+def test_a_table_with_ids_of_an_earlier_version_is_refused(lake: Lake, bundled: bool) -> None:
+    """A reading that is there under its first id would be there twice; overwritten, the table takes readings again."""
+    rows = grouped("user", bundled=bundled)
+    plain = {
+        row["subject"]: row["id"] for row in grouped(bundled=bundled).to_pylist() if row["subject"] != "customer:1"
+    }
+    earlier = [{**row, "id": plain.get(row["subject"], row["id"])} for row in rows.to_pylist()]
+    lake.add(pa.Table.from_pylist(earlier, rows.schema))
+    for mode in ("merge", "append"):
+        with pytest.raises(SourceError, match="found 2 rows with ids as an earlier version made them, such as"):
+            write(lake, rows, mode=mode)
+    write(lake, rows, mode="overwrite")
+    before = lake.versions()
+    write(lake, rows)
+    assert (before, rows) == (lake.versions(), lake.content().cast(rows.schema))
+
+
+def test_plain_readings_go_on_in_a_table_of_an_earlier_version(lake: Lake) -> None:
+    """Their ids are what they were: such a table is brought up to date as ever."""
+    lake.add(readings_of(EVENTS, FIRST))
+    write_readings(lake)
+    assert 1 == len(lake.versions())
+
+
 def test_merge_replaces_what_differs_and_adds_what_is_new(lake: Lake) -> None:
     """Rows that are equal keep the time they were made; a row of which there is no event now stays."""
     write_readings(lake, EVENTS[:8], FIRST)

@@ -79,6 +79,32 @@ def test_a_tree_has_a_whole_file_for_each_partition_and_reads_back(tmp_path: Pat
         assert Decimal("9.000000000000000003") == max(row["quantity"] for row in whole.to_dicts())
 
 
+ODD_NAMES = ["a", "a\0", "a\0x", "a\0y", "a%00x", "%00", ".", "..", "/", " ", "é=?*[", "\ufdd0a", "\ufdd0a\0b"]
+
+
+def test_folders_keep_names_that_differ_behind_a_nul(tmp_path: Path) -> None:
+    """Every name is a folder of its own, and is read back as it was: none is cut, and none stands for another (R38)."""
+    events = [{**EVENTS[1], "id": name, "subject": name} for name in ODD_NAMES]
+    with aggregate(events, CONFIG, **SPAN) as result:
+        result.write(tmp_path / "tree", partition_by=["subject"])
+    with rollup(tmp_path / "tree", clock=CLOCK) as read:
+        assert {name: Decimal("1.000000000000000001") for name in ODD_NAMES} == {
+            row["subject"]: row["quantity"] for row in read.to_dicts()
+        }
+    assert {"subject=a%00", "subject=a%00x", "subject=a%2500x"} <= {path.name for path in tmp_path.glob("tree/*")}
+
+
+def test_a_name_that_is_too_long_for_a_folder_is_refused(tmp_path: Path) -> None:
+    """The error says what to do, and nothing is left."""
+    events = [{**EVENTS[1], "subject": "x" * 300}]
+    with (
+        aggregate(events, CONFIG, **SPAN) as result,
+        pytest.raises(ConfigError, match="too long for the name of a folder"),
+    ):
+        result.write(tmp_path / "tree", partition_by=["subject"])
+    assert {} == files_below(tmp_path / "tree")
+
+
 def test_writing_again_changes_nothing_and_new_rows_replace_their_partitions(tmp_path: Path) -> None:
     """Byte for byte; a partition of which there are no rows now stays as it was."""
     tree = tmp_path / "tree"

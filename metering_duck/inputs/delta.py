@@ -218,7 +218,7 @@ def _check_existed(table: Any, moment: datetime, where: str) -> None:
         )
 
 
-def _explain_place(place: str, error: Exception, where: str) -> None:
+def _explain_place(place: str, error: BaseException, where: str) -> None:
     """Raise the explanation of why a place cannot be read, if the error of the library has one.
 
     Raises: SourceError.

@@ -19,7 +19,7 @@ environment variable, else it is the default.
 | 0 | done |
 | 1 | failed: an input cannot be read, a result does not fit, a ledger is in use or not what it was |
 | 2 | wrong usage or config |
-| 3 | `--strict`, and something was rejected or in conflict, or a period is stale |
+| 3 | `--strict`, and something was rejected or in conflict, a level outlasts its entry, or a period is stale |
 | 130 | interrupted; nothing was written; of a `backfill`, the periods that were done are kept |
 """
 

@@ -124,7 +124,9 @@ CLUSTER = options(
     click.option("--master", metavar="URL", help="With --engine spark: spark://HOST:7077, local[*] or sc://HOST."),
 )
 STRICT = click.option(
-    "--strict", is_flag=True, help="Exit with 3, and write no rows, if anything is rejected or in conflict."
+    "--strict",
+    is_flag=True,
+    help="Exit with 3, and write no rows, if anything is rejected or in conflict, or a level outlasts its entry.",
 )
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No accounting, notices or progress on standard error.")
 DRY_RUN = click.option(

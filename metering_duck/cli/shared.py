@@ -1,7 +1,7 @@
 """What commands share: their arguments, how they write a result, errors as messages and exit codes.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage or config; 3 --strict and something was rejected or in conflict; 130
-interrupted.
+Exit codes: 0 done; 1 failed; 2 wrong usage or config; 3 --strict and something was rejected or in conflict, or a level
+outlasts its entry; 130 interrupted.
 """
 
 from __future__ import annotations

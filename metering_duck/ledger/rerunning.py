@@ -30,11 +30,8 @@ def rerun(
 
     Raises: ConfigError for `as_was` with a config or a moment; LedgerError where the same inputs gave other bytes.
     """
-    if as_was and (request.as_of or config is not None):
-        raise ConfigError("as-was: found as-of or config beside it; expected it alone.")
-    if as_was and (request.events or request.without_missing):
-        what = "events" if request.events else "without-missing"
-        raise ConfigError(f"as-was: found {what} beside it; expected it alone, since the files are those of the run.")
+    if as_was:
+        _check_alone(config, request)
     began = datetime.now(UTC)
     with meterer.store.writer():
         with meterer.store.reader() as engine:
@@ -50,6 +47,18 @@ def rerun(
             plan = ready_plan(meterer, found, known, base.question, situation)
         counts = config is None and request.as_of is None and not as_was and base.period == found
         return _run_again(meterer, plan, situation, began, base, counts=counts)
+
+
+def _check_alone(config: KnownConfig | None, request: Request) -> None:
+    """Refuse what would be ignored where a run is made again as it was.
+
+    Raises: ConfigError.
+    """
+    if request.as_of or config is not None:
+        raise ConfigError("as-was: found as-of or config beside it; expected it alone.")
+    if request.events or request.without_missing:
+        what = "events" if request.events else "without-missing"
+        raise ConfigError(f"as-was: found {what} beside it; expected it alone, since the files are those of the run.")
 
 
 def situation_of_request(meterer: Meterer, request: Request) -> Situation:

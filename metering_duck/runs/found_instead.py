@@ -7,7 +7,7 @@ then the input is looked at once more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -94,16 +94,18 @@ def _nothing_read(sight: Sight) -> list[str]:
     asked = {column: names for column, (_, names) in opened.selection.columns.items() if names}
     notices: list[str] = []
     for column, names in asked.items():
-        there = {row[column] for row in around}
-        if not there & set(names):
+        if not {row[column] for row in around} & set(names):
             notices += _missing_names(sight, column, names, around)
-    if notices:
-        return notices
+    return notices or _not_together(sight, asked, around)
+
+
+def _not_together(sight: Sight, asked: Mapping[str, Sequence[str]], around: Sequence[Row]) -> list[str]:
+    """Why no row was read where each name has rows: not of all names together, not entered yet, or out of reach."""
     left = [row for row in around if all(row[column] in names for column, names in asked.items())]
     if not left:
         options = " and ".join(OPTIONS[column] for column in asked)
         return [f"{options}: each is there, but no {sight.noun} has them together."]
-    as_of = opened.question.as_of
+    as_of = sight.opened.question.as_of
     entered = [row["entered_at"] for row in left if row["entered_at"] is not None]
     if as_of is not None and entered and _utc(min(entered)) > as_of:
         when = format_time(_utc(min(entered)))
@@ -223,6 +225,11 @@ def _no_entry(sight: Sight, config: MeteringConfig) -> list[str]:
             listed = f"expected {first_few(map(repr, sorted(expected)))}"
             where = f"found {first_few(map(repr, found))} in {_spanned(around, sight.noun)}"
             return [f"config: no entry has the {option} of any event: {where}; {listed}.{near}"]
+    return _not_in_effect(sight, config, around)
+
+
+def _not_in_effect(sight: Sight, config: MeteringConfig, around: Sequence[Row]) -> list[str]:
+    """That the entries of the rows' types are in effect at other times than theirs."""
     theirs = [(entry, row) for entry in config.entries for row in around if _is_of(entry, row)]
     if not theirs or any(_is_in_effect(entry, row) for entry, row in theirs):
         return []

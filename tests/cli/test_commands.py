@@ -53,7 +53,10 @@ def test_check_as_a_table_is_for_people() -> None:
     """check --format table shows the counts and the reasons in words."""
     shown = good("check", "config.json", "events.csv", "--format", "table")
 
-    assert shown.startswith("config: 1 measurement, no problem found\nevents: 6 read, 2 metered, 1 unmatched,")
+    config, warning, events, *_ = shown.splitlines()
+    assert "config: 1 measurement, no problem found" == config
+    assert "warning: type 'ping': no entry matches 1 event. hint: known: llm." == warning
+    assert events.startswith("events: 6 read, 2 metered, 1 unmatched,")
     assert "the text is not a quantity (R4)" in shown
 
 

@@ -128,13 +128,14 @@ class CombinedReadings:
         return None
 
     def notices(self, accounting: Accounting) -> list[str]:
-        """The notice of how many readings lie in no new window; none where all lie in one."""
+        """What a table of windows says for nothing, and how many readings lie in no new window."""
         counted = select({"readings": "count(*)"}, "placed", where=["NOT in_window"])
         count = Stage("outside", "how many lie in no window", counted)
         query = self.opened.query(Query("outside", (self.opened.placed(), count)))
         outside = self.engine.table(query).to_pylist()[0]["readings"]
         found = counted_noun(outside, "reading")
-        return [f"{found} of {accounting.read:,} in no new window, not used."] if outside else []
+        unused = [f"{found} of {accounting.read:,} in no new window, not used."] if outside else []
+        return [*self.opened.windows.remarks, *unused]
 
     # --- readings ---------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ def exact_rows(engine: Engine, data: Any, where: str) -> ExactRows:
     for one in data.schema:
         exact = _exact_field(engine, one)
         if exact is None:
-            member, kind = _part_of(one, lambda part: _exact_field(engine, part) is None)
+            member, kind = _part_of(one, lambda part: _exact_field(engine, part) is None or _is_changed_run(part.type))
             rows.unreadable[one.name] = Unreadable(where, member, str(kind))
         else:
             plans[one.name] = exact
@@ -75,6 +75,11 @@ def _exact_field(engine: Engine, one: pa.Field) -> pa.Field | None:
     if kind is None or not _can_cast(one.type, kind) or not _can_read(engine, one.with_type(kind)):
         return None
     return one.with_type(kind)
+
+
+def _is_changed_run(kind: pa.DataType) -> bool:
+    """Whether a type is run-end encoded, of values that become another type: no cast reaches them within a STRUCT."""
+    return bool(pa.types.is_run_end_encoded(kind)) and exact_type(kind) != kind
 
 
 def _part_of(one: pa.Field, is_wrong: Callable[[pa.Field], bool], place: str = "") -> tuple[str, pa.DataType]:

@@ -132,11 +132,12 @@ class CombinedReadings:
         return None
 
     def notices(self, accounting: Accounting) -> list[str]:
-        """What changes nothing, and how many readings lie in no new window; none where all is used."""
+        """What changes nothing, also of a table of windows, and how many readings lie in no new window."""
         if not accounting.read:
             return ["readings: found none."]
         named = self.engine.rows("SELECT DISTINCT aggregation FROM finer ORDER BY aggregation")
-        notices = idle_options(self.asked, [parse(name, "readings") for (name,) in named])
+        notices = list(self.opened.windows.remarks)
+        notices += idle_options(self.asked, [parse(name, "readings") for (name,) in named])
         span = {"readings": "count(*)", "first_at": "min(finer_start)", "last_at": "max(finer_end)"}
         counted = select(span, "placed", where=["NOT in_window"])
         count = Stage("outside", "how many lie in no window", counted)

@@ -81,7 +81,7 @@ class Schedule:
         return replace(windows, schedule=schedule, by_subject=by_subject, remarks=remarks)
 
     def _texts_sql(self, engine: Engine) -> tuple[str, tuple[str, ...]]:
-        """The table with one column for each field: its text, and, where it is a time, what kind of time; and remarks."""
+        """The table with a column for each field: its text, of a time with what kind it is; and remarks."""
         given = self.found.relation(engine, self.kind)
         relation, is_json = given.sql, given.is_json
         known = SUBSCRIPTION if self.kind == "subscriptions" else LISTED

@@ -1,0 +1,157 @@
+"""One name, one column (R37): where a name could be two columns, the input is refused, with the option that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pyarrow as pa
+import pytest
+
+from metering_duck import ConfigError, SchemaError, SourceError, aggregate, periods
+from tests.inputs.forms import CLOCK, PLAIN, dimensions, one_row, quantities, written
+
+TEXT_TIME = "2024-01-01T00:00:00Z"
+
+
+def columns(*names: str) -> pa.Table:
+    """One event with a text in each of these further columns, whatever their names."""
+    row = {**one_row(time=TEXT_TIME)}
+    values = [[value] for value in row.values()] + [[str(n + 1)] for n in range(len(names))]
+    return pa.table([pa.array(value) for value in values], [*row, *names])
+
+
+def members(*names: str) -> pa.Table:
+    """One event whose properties are a STRUCT of these names."""
+    held = pa.StructArray.from_arrays([pa.array([str(n + 1)]) for n in range(len(names))], list(names))
+    return columns().append_column("properties", held)
+
+
+TWICE: dict[str, Callable[[Path], Any]] = {
+    "Parquet": lambda folder: written(folder, "e.parquet", columns("q", "q")),
+    "Parquet, in the second file": lambda folder: [
+        written(folder, "a.parquet", columns("q", "r")),
+        written(folder, "e.parquet", columns("q", "q")),
+    ],
+    "Parquet, in a STRUCT": lambda folder: written(folder, "e.parquet", members("q", "q")),
+    "Arrow": lambda _: columns("q", "q"),
+    "Arrow, in a STRUCT": lambda _: members("q", "q"),
+    "an Arrow stream": lambda _: columns("q", "q").to_reader(),
+    "an Arrow file": lambda folder: written(folder, "e.arrow", columns("q", "q")),
+    "pandas": lambda _: pandas.DataFrame([["1", "2"]], columns=["q", "q"]),
+    "CSV": lambda folder: written(folder, "e.csv", "id,q,q\n1,2,3\n"),
+    "other capitals in Parquet": lambda folder: written(folder, "e.parquet", columns("q", "Q")),
+    "other capitals in a field": lambda folder: written(folder, "e.parquet", columns("q", "Subject")),
+    "other capitals in a STRUCT": lambda _: members("q", "Q"),
+    "other capitals in CSV": lambda folder: written(folder, "e.csv", "id,q,Q\n1,2,3\n"),
+}
+
+
+@pytest.mark.parametrize("kind", TWICE)
+def test_a_name_that_is_there_twice_is_refused(kind: str, tmp_path: Path) -> None:
+    """Twice, or with other capitals, at the top or in a STRUCT: the message names the column, and the file if any."""
+    with pytest.raises((SchemaError, SourceError), match=r"(?i)column '?(q|q_1|subject)'?: found") as caught:
+        quantities(TWICE[kind](tmp_path))
+    if "e." in str(TWICE[kind](tmp_path)):
+        assert "/e." in str(caught.value)
+
+
+def tree(folder: Path, key: str = "q", *, suffix: str = "parquet") -> str:
+    """A Hive tree whose folder has a key, and a file with the column q = 1."""
+    if suffix == "csv":
+        row = {**one_row(time=TEXT_TIME), "q": "1"}
+        text = f"{','.join(row)}\n{','.join(map(str, row.values()))}\n"
+        written(folder, f"tree/{key}=5/part.csv", text)
+    else:
+        written(folder, f"tree/{key}=5/part.parquet", columns("q"))
+    return str(folder / "tree")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("key", ["q", "Q"])
+def test_a_folder_key_beside_a_column_of_its_name_is_refused_unless_chosen(
+    key: str, suffix: str, tmp_path: Path
+) -> None:
+    """In any case of letters; --folder-keys takes what the folder says, --no-folder-keys what the file says."""
+    source = tree(tmp_path, key, suffix=suffix)
+
+    with pytest.raises(SchemaError, match=rf"part.{suffix}: column q: found it beside the folder {key}=.*folder-keys"):
+        quantities(source)
+    assert [Decimal(1)] == quantities(source, folder_keys=False)
+    assert [Decimal(5)] == quantities(source, folder_keys=True)
+
+
+def test_a_folder_key_beside_a_column_is_found_in_any_file(tmp_path: Path) -> None:
+    """The column may be in the last of many files only."""
+    written(tmp_path, "tree/x=1/a.parquet", columns("q"))
+    written(tmp_path, "tree/x=2/b.parquet", columns("q", "x"))
+
+    with pytest.raises(SchemaError, match=r"b\.parquet: column x: found it beside the folder x="):
+        quantities(str(tmp_path / "tree"))
+
+
+def test_folder_keys_alone_are_columns_and_may_be_left_out(tmp_path: Path) -> None:
+    """A key that no file has is a column as ever; without folder keys it is none."""
+    source = tree(tmp_path, "region")
+
+    assert ([{"region": "5"}], [{}]) == (dimensions(source), dimensions(source, folder_keys=False))
+
+
+def test_folder_keys_that_differ_in_case_are_refused(tmp_path: Path) -> None:
+    """One path with `a=` and `A=` has one partition twice."""
+    written(tmp_path, "tree/a=1/A=2/part.parquet", columns("q"))
+
+    with pytest.raises(SourceError, match="a partition twice"):
+        quantities(str(tmp_path / "tree"))
+
+
+def test_folder_keys_is_a_choice() -> None:
+    """The option is True, False or not given."""
+    with pytest.raises(ConfigError, match="folder-keys: found 'yes'; expected True or False"):
+        quantities([one_row()], folder_keys="yes")
+
+
+WINDOW = {"start": "2024-01-01", "end": "2024-02-01"}
+SUBSCRIBED = "universe,subject,interval,starts,ends\nu,c:1,month,2024-01-01,2024-02-01\n"
+
+
+def test_columns_of_subscriptions_that_are_almost_ours_are_refused(tmp_path: Path) -> None:
+    """`start` and `end` of a listed window are not `starts` and `ends` of a subscription: the hint says which."""
+    text = SUBSCRIBED.replace("starts,ends", "start,end")
+
+    with pytest.raises(SchemaError, match="column start: found it, almost starts; expected starts"):
+        periods(subscriptions=written(tmp_path, "s.csv", text), **WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("subscriptions", SUBSCRIBED, None),
+        (
+            "subscriptions",
+            SUBSCRIBED.replace("ends\n", "ends,plan,note\n").replace("02-01\n", "02-01,pro,\n"),
+            "subscriptions: found 'plan', 'note', which mean nothing in this table; its columns are universe, subject, "
+            "interval, anchor, zone, starts, ends.",
+        ),
+        ("windows", "start,end\n2024-01-01,2024-02-01\n", None),
+        (
+            "windows",
+            "start,end,interval\n2024-01-01,2024-02-01,day\n",
+            "windows: found the column 'interval', which means nothing in this table; its columns are universe, "
+            "subject, start, end, zone.",
+        ),
+    ],
+)
+def test_columns_of_a_table_of_windows_that_mean_nothing_are_said(
+    kind: str, text: str, said: str | None, tmp_path: Path
+) -> None:
+    """What a table has beside its own columns is named in a notice, once."""
+    event = {**one_row(time=TEXT_TIME), "properties": {"q": "1"}}
+    with aggregate([event], PLAIN, clock=CLOCK, **{kind: written(tmp_path, "t.csv", text)}) as result:
+        assert ([Decimal(1)], [said] if said else []) == (
+            [row["quantity"] for row in result.to_dicts()],
+            result.notices,
+        )

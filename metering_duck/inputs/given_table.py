@@ -68,7 +68,7 @@ def register_rows(engine: Engine, data: Any, where: str, name: str) -> str:
     if not data.schema.names:
         raise SourceError(f"{where}: found no column; expected those of events.")
     check_names(data.schema, where)
-    engine.connection.register(f"{name}_rows", data)
+    engine.register(f"{name}_rows", data, where)
     return f"{name}_rows"
 
 
@@ -80,5 +80,5 @@ def keep_rows(engine: Engine, data: Any, where: str, name: str) -> str:
     registered = register_rows(engine, data, where, name)
     rows = Stage("rows", "a stream, kept so that it can be read twice", select({}, registered, star="*"))
     engine.fill(Query(f"{name}_spooled", (rows,)))
-    engine.connection.unregister(registered)
+    engine.unregister(registered)
     return f"{name}_spooled"

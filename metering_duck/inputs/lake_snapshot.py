@@ -100,10 +100,10 @@ def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> str:
         return register_rows(engine, data, found.name, name)
     check_names(data.schema, found.name)
     spooled = f"{name}_spooled"
-    engine.connection.register(f"{name}_rows", data)
+    engine.register(f"{name}_rows", data, found.name)
     first = select({}, f"(FROM {name}_rows LIMIT {SAMPLE_ROWS})", star="*")
     engine.fill(Query(spooled, (Stage("first_rows", "what tells how rows lie", first),)))
-    engine.connection.unregister(f"{name}_rows")
+    engine.unregister(f"{name}_rows")
     engine.postpone(lambda: keep_rows(engine, found.opened()[0], found.name, name))
     return spooled
 
@@ -116,9 +116,9 @@ def plain_rows(engine: Engine, found: LakeSnapshot) -> str:
     plain = found.plain_files
     if plain is None or not plain.are_here:
         return ""
-    engine.connection.register("lake_columns", found.schema.empty_table())
+    engine.register("lake_columns", found.schema.empty_table(), found.name)
     expected = engine.describe("lake_columns")
-    engine.connection.unregister("lake_columns")
+    engine.unregister("lake_columns")
     if engine.describe(plain.sql) != expected:
         return ""
     return f"({select({}, plain.sql, star='*', where=found.wanted.conditions)})"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from metering_duck.engine.failures import naming
 from metering_duck.engine.remote import filesystem_of, scheme_of, shown, written_url
 from metering_duck.errors import ConfigError, SourceError
 from metering_duck.inputs.lakes import is_lake
@@ -31,7 +32,7 @@ def written_whole(target: str) -> contextlib.AbstractContextManager[IO[bytes]]:
 def written_beside(target: Path) -> Iterator[IO[bytes]]:
     """A new file beside `target`, which takes the target's place at the end, and is removed if anything failed."""
     if target.exists() and not target.is_file():
-        with open(target, "wb") as file:
+        with naming(str(target)), open(target, "wb") as file:
             yield file
         return
     try:
@@ -42,7 +43,7 @@ def written_beside(target: Path) -> Iterator[IO[bytes]]:
         ) from None
     _partial_files.add(name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(str(target)), os.fdopen(handle, "wb") as file:
             yield file
         mask = os.umask(0)
         os.umask(mask)

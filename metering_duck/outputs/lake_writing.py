@@ -222,11 +222,9 @@ class _Write:
         equal = " AND ".join(self._equal_sql(name) for name in compared) or "TRUE"
         columns = {"our_row": f"{OURS}.rowid", "is_equal": equal}
         sql = select(columns, f"{OURS}\nJOIN {THEIRS} ON {OURS}.id = {THEIRS}.id")
-        with self.engine.lock:
-            self.engine.connection.register(THEIRS, opened.rows(["id", *compared]))
+        self.engine.register(THEIRS, opened.rows(["id", *compared]), opened.where)
         self.engine.fill(Query(FOUND, (Stage(FOUND, "what is there already", sql),), {"clock": self.clock}))
-        with self.engine.lock:
-            self.engine.connection.unregister(THEIRS)
+        self.engine.unregister(THEIRS)
         twice = f"SELECT our_row, count(*) AS times FROM {FOUND} GROUP BY our_row HAVING count(*) > 1 LIMIT 1"
         repeated = self.engine.rows(f"SELECT id, times FROM ({twice}) JOIN {OURS} ON {OURS}.rowid = our_row")
         if repeated:

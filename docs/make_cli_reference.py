@@ -17,10 +17,17 @@ environment variable, else it is the default.
 | exit code | means |
 |---|---|
 | 0 | done |
-| 1 | failed: an input cannot be read, a result does not fit, a ledger is in use or not what it was |
+| 1 | failed: an input cannot be read, a result does not fit, a ledger is in use or not what it was, no room |
 | 2 | wrong usage or config |
 | 3 | `--strict`, and something was rejected or in conflict, a level outlasts its entry, or a period is stale |
 | 130 | interrupted; nothing was written; of a `backfill`, the periods that were done are kept |
+
+An error is a line: *where: what was found; what was expected. hint.* No command ends in Python's traceback. An error
+that nobody foresaw says that it is a bug, with exit code 1; `METERING_DUCK_TRACEBACK=1` shows where an error came up.
+
+Data is UTF-8 whatever the terminal can show; in what is for people, characters that it cannot show are escapes. Output
+that nobody takes, on a full disk or a closed stream, is an error; a reader that has seen enough (`| head`) ends the
+command with 1.
 """
 
 

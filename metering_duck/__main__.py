@@ -1,5 +1,5 @@
 """`python -m metering_duck` is `metering-duck`."""
 
-from metering_duck.cli.main import main
+from metering_duck.cli.process import main
 
 main()

@@ -10,15 +10,18 @@
     ├── Interrupted        the caller stopped the run
     └── StageError         our bug: a stage failed on input that it should have accepted
 
-All but the last are the caller's to mend, and say how. This module imports nothing.
+All but the last are the caller's to mend, and say how. This module imports nothing that is large.
 """
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 SHOWN_AT_MOST = 5
+SPELLED_AT_MOST = 300
 
 
 class MeteringError(Exception):
@@ -71,7 +74,7 @@ class StageError(MeteringError):
     """Our bug: a stage failed. Holds the stage, its SQL and its parameters, for the report."""
 
     def __init__(self, stage: str, sql: str, parameters: dict[str, object], cause: str) -> None:
-        self.stage, self.sql, self.parameters = stage, sql, parameters
+        self.stage, self.sql, self.parameters, self.cause = stage, sql, parameters, cause
         super().__init__(
             f"stage {stage}: {cause}; expected it to run. "
             "hint: this is a bug in metering-duck; please report it with the output of `metering-duck compile`."
@@ -85,6 +88,49 @@ def first_few(items: Iterable[str], separator: str = ", ") -> str:
     if more > 0:
         listed = [*listed[:SHOWN_AT_MOST], f"and {more} more"]
     return separator.join(listed)
+
+
+def first_line(error: BaseException | str) -> str:
+    """The first line of an error's text that is not blank, without its full stop; without text, the error's class."""
+    for line in str(error).splitlines():
+        if line.strip():
+            return line.strip().rstrip(".")
+    return "no reason was given" if isinstance(error, str) else type(error).__name__
+
+
+# What the operating system refuses → what was expected, and the way out.
+_WAYS_OUT = {
+    errno.ENOSPC: "room on the disk. hint: make room there, or name another place, such as --temp-dir",
+    errno.EDQUOT: "room on the disk. hint: make room there, or name another place, such as --temp-dir",
+    errno.EFBIG: "that files may be as large. hint: ulimit -f unlimited, or another --temp-dir",
+    errno.EMFILE: "that more files may be open at once. hint: ulimit -n 4096, or fewer files in one run",
+    errno.ENFILE: "that more files may be open at once. hint: end other programs, or run again later",
+    errno.EACCES: "a place that may be read and written. hint: look at the permissions of the folders above it, too",
+    errno.EPERM: "a place that may be read and written. hint: look at the permissions of the folders above it, too",
+    errno.EROFS: "a place that may be written. hint: another folder",
+    errno.ELOOP: "a link that leads to a file. hint: look at it with ls -l",
+    errno.ENAMETOOLONG: "a shorter name.",
+    errno.ENOENT: "it to be there.",
+    errno.EBADF: "it to be open.",
+}
+_MEMORY = "expected more. hint: a smaller --memory-limit, fewer --threads, or a larger ulimit -v"
+_OF_MEMORY = re.compile(r".*(?:allocate|bad_alloc|failed to map|start new thread|out of memory).*", re.IGNORECASE)
+
+
+def of_the_system(error: BaseException, where: str = "run") -> MeteringError | None:
+    """The error of ours for what the operating system refuses: memory, files, room, permissions; None for others.
+
+    `where` is the place, if the error does not name one.
+    """
+    said = first_line(error)
+    of_memory = _OF_MEMORY.search(str(error)) if isinstance(error, ImportError | RuntimeError | OSError) else None
+    if isinstance(error, MemoryError) or of_memory:
+        return MeteringError(f"run: cannot get memory ({of_memory[0] if of_memory else said}); {_MEMORY}")
+    if not isinstance(error, OSError):
+        return None
+    place = error.filename if isinstance(error.filename, str) and error.filename else where
+    way_out = _WAYS_OUT.get(error.errno or 0, "to read and write there.")
+    return SourceError(f"{place}: cannot be used ({error.strerror or said}); expected {way_out}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -105,6 +151,17 @@ def a_kind(value: object) -> str:
     name = type(value).__name__
     article = "an" if name[0].lower() in "aeiou" else "a"
     return f"{article} {name}"
+
+
+def spelled(value: object) -> str:
+    """A value as Python spells it, cut where it is long; a number that Python refuses to spell is named."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of more than 4,300 digits"
+    except RecursionError:
+        return f"{a_kind(value)} that is nested too deep"
+    return text if len(text) <= SPELLED_AT_MOST else f"{text[:SPELLED_AT_MOST]}…"
 
 
 def visible(text: str) -> str:

@@ -97,7 +97,7 @@ def take_streams(streams: list[int]) -> None:
 
 def run(arguments: list[str]) -> int:
     """What the console script does, up to its end: the exit code."""
-    from metering_duck.cli.main import main
+    from metering_duck.cli.process import main
 
     sys.argv = ["metering-duck", *arguments]
     code: object = 0

@@ -32,7 +32,7 @@ def allocate_column(splits: Any) -> pa.Table:
         if found is None:
             raise ConfigError("splits: found no table; expected Arrow, Polars, pandas or DuckDB rows.")
         engine.lock_down([])
-        engine.connection.register("splits", found.data)
+        engine.register("splits", found.data, "splits")
         lacking = [name for name in SPLIT_COLUMNS if name not in found.data.schema.names]
         if lacking:
             raise SchemaError(

@@ -6,7 +6,7 @@ argument. Nothing here reads data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from metering_duck.contract.intervals import check_zone
 from metering_duck.contract.times import parse_time
 from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.patterns import pattern_faults
-from metering_duck.errors import ConfigError
+from metering_duck.errors import ConfigError, spelled
 from metering_duck.inputs.fields import Reach
 from metering_duck.inputs.foreign_shapes import shape_of
 from metering_duck.inputs.source import Source
@@ -64,10 +64,12 @@ def names_of(given: TextOrTexts, what: str) -> tuple[str, ...]:
     """
     if given is None:
         return ()
+    if not isinstance(given, Iterable):
+        raise ConfigError(f"{what}: found {spelled(given)}; expected text, or a list of texts.")
     names = [given] if isinstance(given, str) else list(given)
     for name in names:
         if not isinstance(name, str) or not name:
-            raise ConfigError(f"{what}: found {name!r}; expected text that is not empty.")
+            raise ConfigError(f"{what}: found {spelled(name)}; expected text that is not empty.")
         check_text(name, what)
     return tuple(dict.fromkeys(names))
 
@@ -79,10 +81,12 @@ def check_result_shape(scale: int | None, digits: int | None) -> None:
     """
     if scale is not None and digits is not None:
         raise ConfigError("scale: found digits beside it; expected one of the two.")
-    if scale is not None and not 0 <= scale <= DIGITS_MAX:
-        raise ConfigError(f"scale: found {scale}; expected 0 to {DIGITS_MAX} fraction digits.")
-    if digits is not None and not 1 <= digits <= SIGNIFICANT_DIGITS_MAX:
-        raise ConfigError(f"digits: found {digits}; expected 1 to {SIGNIFICANT_DIGITS_MAX} significant digits.")
+    if scale is not None and not (isinstance(scale, int) and 0 <= scale <= DIGITS_MAX):
+        raise ConfigError(f"scale: found {spelled(scale)}; expected 0 to {DIGITS_MAX} fraction digits.")
+    if digits is not None and not (isinstance(digits, int) and 1 <= digits <= SIGNIFICANT_DIGITS_MAX):
+        raise ConfigError(
+            f"digits: found {spelled(digits)}; expected 1 to {SIGNIFICANT_DIGITS_MAX} significant digits."
+        )
 
 
 def universe_names_of(given: Any) -> dict[str, str]:
@@ -90,7 +94,9 @@ def universe_names_of(given: Any) -> dict[str, str]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise ConfigError(f"map_universe: found {given!r}; expected names and other names, such as {{'old': 'new'}}.")
+        raise ConfigError(
+            f"map_universe: found {spelled(given)}; expected names and other names, such as {{'old': 'new'}}."
+        )
     for name in (*given, *given.values()):
         names_of(name, "map_universe")
     return dict(given)
@@ -99,21 +105,21 @@ def universe_names_of(given: Any) -> dict[str, str]:
 def promise_of(given: Any, what: str) -> bool:
     """Whether the caller promises `what`."""
     if not isinstance(given, bool):
-        raise ConfigError(f"{what}: found {given!r}; expected True or False.")
+        raise ConfigError(f"{what}: found {spelled(given)}; expected True or False.")
     return given
 
 
 def column_of(given: Any, what: str) -> str:
     """The name of a column."""
     if not isinstance(given, str) or not given:
-        raise ConfigError(f"{what}: found {given!r}; expected the name of a column.")
+        raise ConfigError(f"{what}: found {spelled(given)}; expected the name of a column.")
     return given
 
 
 def fill_of(given: str, known: Sequence[str] = FILLS) -> str:
     """How windows without an event are filled."""
     if given not in known:
-        raise ConfigError(f"fill: found {given!r}; expected one of {', '.join(known)}.")
+        raise ConfigError(f"fill: found {spelled(given)}; expected one of {', '.join(known)}.")
     return given
 
 
@@ -130,6 +136,13 @@ def moment_of(given: GivenTime, what: str) -> datetime | None:
 def zone_of(name: str | None) -> str | None:
     """An IANA zone that exists; None where no zone is given."""
     return None if name is None else check_zone(name, "assume-timezone")
+
+
+def map_of(given: Any) -> Mapping[str, Any] | None:
+    """Which columns or constants the fields are."""
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigError(f"map: found {spelled(given)}; expected fields and columns, such as {{'subject': 'who'}}.")
+    return given
 
 
 def source_of(
@@ -149,9 +162,9 @@ def source_of(
     """How an input is to be read."""
     shape = shape_of(from_)
     if shape and is_records:
-        raise ConfigError(f"from: found {from_!r} with records; expected events. hint: records have one shape")
+        raise ConfigError(f"from: found {spelled(from_)} with records; expected events. hint: records have one shape")
     return Source(
-        map=map,
+        map=map_of(map),
         shape=shape,
         timezone=zone_of(assume_timezone),
         generate_ids=generate_ids,
@@ -214,7 +227,7 @@ def checked_config(config: ConfigLike) -> MeteringConfig:
             patterns.update(measurement.filter.patterns(f"{path}.filter"))
     faults = pattern_faults(set(patterns.values())) if patterns else {}
     problems = [
-        f"{path}: found {pattern!r}; expected a regular expression as RE2 reads it. hint: {faults[pattern]}"
+        f"{path}: found {spelled(pattern)}; expected a regular expression as RE2 reads it. hint: {faults[pattern]}"
         for path, pattern in patterns.items()
         if pattern in faults
     ]

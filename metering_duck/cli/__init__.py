@@ -1,5 +1,5 @@
 """The command line: parses, calls the library, prints what it returns."""
 
-from metering_duck.cli.main import cli, main
+from metering_duck.cli.process import main
 
-__all__ = ["cli", "main"]
+__all__ = ["main"]

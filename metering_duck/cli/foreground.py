@@ -45,7 +45,9 @@ def run_interruptibly(work: Callable[[Any], None], *, show_progress: bool, kept:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _stop(done, kept)
-        raise Interrupted(f"run: was interrupted; {kept}") from None
+        # Work that came to its end all the same is done.
+        if failure:
+            raise Interrupted(f"run: was interrupted; {kept}") from None
     finally:
         if bar:
             bar.close()

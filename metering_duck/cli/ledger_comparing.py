@@ -24,7 +24,7 @@ from metering_duck.cli.ledger_options import (
 )
 from metering_duck.cli.options import CLOCK, EVENTS, FORMAT, MACHINE, QUIET, options
 from metering_duck.cli.shared import columns_of, run_command, write
-from metering_duck.cli.targets import NO_FILES, check_targets, format_of_rows, opened_output
+from metering_duck.cli.targets import NO_FILES, check_targets, format_of_rows, opened_output, print_data
 
 if TYPE_CHECKING:
     from metering_duck.runs.rows import Rows
@@ -105,7 +105,7 @@ def trace(reading: str, **given: Any) -> None:
         found = open_ledger(given, progress).trace(reading, run=given["run"])
         with found.events as events:
             if given["sql"]:
-                click.echo(found.sql, nl=False)
+                print_data(found.sql)
             elif format_of_rows(given) == "json":
                 text = json.dumps(found.to_dict(given["limit"]), indent=2, ensure_ascii=False, default=str)
                 with opened_output(given) as file:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
 
+from metering_duck.cli.endings import EXIT_FAILED, EXIT_STRICT
 from metering_duck.cli.ledger_options import LEDGER, OUTCOME_FORMAT, open_ledger, say
 from metering_duck.cli.options import EVENTS, FORMAT, QUIET
-from metering_duck.cli.shared import EXIT_FAILED, EXIT_STRICT, run_command, write
-from metering_duck.cli.targets import NO_FILES, check_targets, wants_json
+from metering_duck.cli.shared import run_command, write
+from metering_duck.cli.targets import NO_FILES, check_targets, print_json, wants_json
 
 
 @click.group("ledger", short_help="Make, look at, check and export a ledger.")
@@ -58,7 +58,7 @@ def status(events: tuple[str, ...], **given: Any) -> None:
 
         found.append(open_ledger(given, progress).status(list(events)))
         if wants_json(given["format_"]):
-            click.echo(json.dumps(found[0].to_dict(), indent=2, ensure_ascii=False))
+            print_json(found[0].to_dict())
         else:
             print_status(found[0])
 
@@ -82,7 +82,7 @@ def verify(**given: Any) -> None:
         findings = open_ledger(given, progress).verify(files=given["files"])
         problems.extend(finding for finding in findings if finding.problem)
         if wants_json(given["format_"]):
-            click.echo(json.dumps([finding.to_dict() for finding in findings], indent=2, ensure_ascii=False))
+            print_json([finding.to_dict() for finding in findings])
         else:
             print_findings(findings)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from metering_duck.cli.options import (
     WORKSPACE,
     options,
 )
-from metering_duck.cli.targets import wants_json
+from metering_duck.cli.targets import print_json, wants_json
 
 if TYPE_CHECKING:
     from metering_duck.ledger.ledger import Ledger
@@ -102,7 +101,7 @@ def show_outcomes(outcomes: Sequence[Outcome], given: dict[str, Any]) -> None:
     from metering_duck.cli.ledger_reports import print_outcomes
 
     if wants_json(given["format_"]):
-        click.echo(json.dumps([outcome.to_dict() for outcome in outcomes], indent=2, ensure_ascii=False))
+        print_json([outcome.to_dict() for outcome in outcomes])
     else:
         print_outcomes(outcomes)
 

@@ -5,7 +5,6 @@ Heavy modules are imported by the command that needs them. The ledger's commands
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ from metering_duck.cli.shared import (
     run_options,
     write,
 )
-from metering_duck.cli.targets import NO_FILES, check_targets, wants_json
+from metering_duck.cli.targets import NO_FILES, check_targets, print_data, print_json, wants_json
 from metering_duck.errors import ConfigError, RejectedEvents
 from metering_duck.version import __version__
 
@@ -182,7 +181,7 @@ def check(config_and_events: tuple[str, ...], **given: Any) -> None:
         asked = run_options(given, progress) if inputs else input_options(given) | {"clock": given["clock"]}
         report = run(config, inputs, **asked)
         if wants_json(given["format_"]):
-            click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+            print_json(report)
         else:
             print_check(report)
         if report["problems"]:
@@ -220,7 +219,7 @@ def compile_(config_and_events: tuple[str, ...], stage: str | None, explain: boo
         chosen = {key: given[key] for key in WINDOWED if is_asked(given[key])}
         source = input_options(given) | {"clock": given["clock"]}
         text = compile_sql(config, list(events) or None, stage=stage, explain=explain, **chosen, **source)
-        click.echo(text, nl=False)
+        print_data(text)
 
     run_command(work, {"quiet": True})
 
@@ -233,7 +232,10 @@ def schema(name: str | None) -> None:
     def work(_: Any) -> None:
         from metering_duck.contract.payloads import MODELS, json_schema
 
-        click.echo("\n".join(MODELS) if name is None else json.dumps(json_schema(name), indent=2, ensure_ascii=False))
+        if name is None:
+            click.echo("\n".join(MODELS))
+        else:
+            print_json(json_schema(name))
 
     run_command(work, {"quiet": True})
 
@@ -248,7 +250,7 @@ def doctor(format_: str | None) -> None:
 
         rows = examine()
         if wants_json(format_):
-            click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+            print_json(rows)
             return
         from metering_duck.cli.screen import console, make_grid
 
@@ -273,8 +275,3 @@ def demo(folder: Path) -> None:
 
 for _command in COMMANDS:
     cli.add_command(_command)
-
-
-def main() -> None:
-    """The console script."""
-    cli(prog_name="metering-duck")

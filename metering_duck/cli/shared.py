@@ -15,22 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metering_duck.cli.endings import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STRICT, EXIT_USAGE, show_traceback
 from metering_duck.cli.targets import (
     check_tree,
     format_of_rows,
     has_file,
     is_table_target,
     opened_output,
+    print_json,
     targets_of,
     wants_json,
 )
-from metering_duck.errors import ConfigError, Interrupted, MeteringError, RejectedEvents, visible
+from metering_duck.errors import ConfigError, Interrupted, MeteringError, RejectedEvents, of_the_system, visible
 
 if TYPE_CHECKING:
     from metering_duck.runs.results import Result
     from metering_duck.runs.rows import Rows
 
-EXIT_FAILED, EXIT_USAGE, EXIT_STRICT, EXIT_INTERRUPTED = 1, 2, 3, 130
 GRID_ROWS = 50
 
 
@@ -136,7 +137,7 @@ def _print_dry_run(result: Result, given: Mapping[str, Any]) -> None:
         exists = not scheme_of(target) and Path(target).exists()
         writes.append({"option": option, "path": shown(target), "exists": exists})
     if wants_json(given["format_"]):
-        click.echo(json.dumps({"reads": asdict(reads), "writes": writes}, indent=2, ensure_ascii=False))
+        print_json({"reads": asdict(reads), "writes": writes})
         return
     rows: list[dict[str, Any]] = [
         {"what": "read", "files": reads.files, "bytes": reads.bytes, "where": reads.input},
@@ -191,19 +192,18 @@ def run_command(work: Callable[[Any], None], given: Mapping[str, Any], *, kept: 
     except MeteringError as error:
         fail(error, EXIT_FAILED)
     except BrokenPipeError:
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAILED)
+        raise
     except OSError as error:
-        fail(
-            MeteringError(f"{error.filename or 'run'}: {error.strerror or error}; expected to read and write there."),
-            EXIT_FAILED,
-        )
+        # A file that cannot be read or written is named where it is opened.
+        known = of_the_system(error, "standard output")
+        if known is None:
+            raise
+        fail(known, EXIT_FAILED)
 
 
 def fail(error: MeteringError, code: int) -> None:
     """Print an error on standard error and leave with an exit code."""
+    show_traceback(error)
     for line in str(error).split("\n"):
         click.echo(f"error: {visible(line)}", err=True)
     sys.exit(code)

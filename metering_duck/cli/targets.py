@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -63,7 +65,7 @@ def _check_apart(targets: Mapping[str, str], given: Mapping[str, Any], inputs: S
     read = [given[name] for name in READ_OPTIONS if given.get(name)]
     taken = same_files([*inputs, *read])
     for name, target in targets.items():
-        path = target if scheme_of(target) else str(Path(target).resolve())
+        path = target if scheme_of(target) else os.path.realpath(target)
         source = next((one for one in inputs if is_within(target, one)), None)
         if source:
             found = f"found {shown(target)}, which is among what {shown(source)} is read from"
@@ -131,6 +133,16 @@ def format_of_rows(given: Mapping[str, Any]) -> str:
     if has_file(given):
         return format_of_path(Path(given["output"]))
     return "table" if sys.stdout.isatty() else "ndjson"
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on standard output, in UTF-8 whatever the terminal can show."""
+    print_data(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_data(text: str) -> None:
+    """Print text for programs on standard output, in UTF-8 as all data; half a character is an escape."""
+    click.echo(text.encode(errors="backslashreplace"), nl=False)
 
 
 @contextlib.contextmanager

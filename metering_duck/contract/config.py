@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,11 @@ from metering_duck.contract.filters import KEYS as FILTER_KEYS
 from metering_duck.contract.measurements import Measurement, Span
 from metering_duck.contract.models import Model, SomeText, plain_text
 from metering_duck.contract.times import parse_time
-from metering_duck.errors import ConfigError, a_kind, did_you_mean
+from metering_duck.errors import SPELLED_AT_MOST, ConfigError, a_kind, did_you_mean
+
+# More digits than this has no number of a config.
+DIGITS_MAX = 1_000
+BITS_MAX = 3_321
 
 
 def check_text(text: str, where: str) -> None:
@@ -152,6 +157,7 @@ def load_config(config: ConfigLike) -> MeteringConfig:
     if isinstance(config, MeteringConfig):
         return config
     if isinstance(config, Mapping):
+        _check_numbers(config)
         return _from_json(dict(config), "config")
     if isinstance(config, str) and config.lstrip().startswith("{"):
         return _from_json(_parse_json(config, "config"), "config")
@@ -183,11 +189,41 @@ def _parse_json(text: str, where: str) -> Any:
         return found
 
     try:
-        return json.loads(text, object_pairs_hook=once)
+        return json.loads(text, object_pairs_hook=once, parse_int=partial(_whole_number, where))
     except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"{where}: is not JSON ({error}); expected an object. hint: see `metering-duck schema`"
         ) from None
+
+
+def _whole_number(where: str, text: str) -> int:
+    """A whole number of JSON; Python refuses to read one of more than some thousand digits.
+
+    Raises: ConfigError.
+    """
+    if len(text) > DIGITS_MAX:
+        raise ConfigError(f"{where}: found a number of {len(text):,} digits; expected at most {DIGITS_MAX:,}.")
+    return int(text)
+
+
+def _check_numbers(config: Any) -> None:
+    """Refuse numbers of more digits than Python spells, wherever in a config of dicts and lists they are.
+
+    Raises: ConfigError.
+    """
+    waiting, seen = [config], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += value.values() if isinstance(value, Mapping) else value
+        elif isinstance(value, int) and value.bit_length() > BITS_MAX:
+            raise ConfigError(f"config: found a number of more than {DIGITS_MAX:,} digits; expected fewer.")
+
+
+def _shortened(text: str) -> str:
+    """A text that is shown in a message, cut where it is long."""
+    return text if len(text) <= SPELLED_AT_MOST else f"{text[:SPELLED_AT_MOST]}…"
 
 
 def _from_json(data: Any, where: str) -> MeteringConfig:
@@ -195,7 +231,7 @@ def _from_json(data: Any, where: str) -> MeteringConfig:
     if isinstance(data, list):
         data = {"entries": data}
     if not isinstance(data, dict):
-        found = json.dumps(data)
+        found = _shortened(json.dumps(data))
         raise ConfigError(f"{where}: found {found}; expected an object with measurements or entries.")
     if {"measurements", "observations"} <= set(data):
         raise ConfigError(f"{where}: found measurements and observations; expected one of them.")
@@ -287,7 +323,8 @@ def _what_is_wrong(fault: Any, location: list[Any]) -> str:
     if kind == "too_short":
         return "is empty; at least one is required."
     if kind == "string_type":
-        found = json.dumps(fault["input"], default=str)
+        found = _shortened(json.dumps(fault["input"], default=str))
         return f"found {found}; expected text. hint: property values are text, write it in quotes."
     expected = EXPECTED.get(kind, fault["msg"]).format(**fault.get("ctx", {}))
-    return f"found {json.dumps(fault['input'], default=str)}; expected {expected}."
+    found = _shortened(json.dumps(fault["input"], default=str))
+    return f"found {found}; expected {expected}."

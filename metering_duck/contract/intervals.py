@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from metering_duck.contract.times import Local
-from metering_duck.errors import ConfigError, did_you_mean
+from metering_duck.errors import ConfigError, did_you_mean, spelled
 from metering_duck.statements.quote import literal
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -19,6 +19,7 @@ HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 MONTHS_MAX = 120_000
 LENGTH_US_MAX = 315_576_000_000_000_000
+LENGTH_DIGITS_MAX = 100
 _ISO_8601 = re.compile(
     r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d{1,6})?)S)?)?", re.ASCII
 )
@@ -85,14 +86,17 @@ def parse_interval(text: object, where: str) -> Interval:
     Raises: ConfigError, with `where`.
     Source: ISO 8601-1:2019, 5.5.2 (durations).
     """
-    if text in _WORDS:
-        return _WORDS[str(text)]
-    match = _ISO_8601.fullmatch(text) if isinstance(text, str) else None
+    word = text if isinstance(text, str) else ""
+    if word in _WORDS:
+        return _WORDS[word]
+    match = _ISO_8601.fullmatch(word)
     if match is None or not any(match.groups()):
         raise ConfigError(
-            f"{where}: found {text!r}; expected hour, day, week, month, quarter, year, week-sunday or an ISO 8601 "
-            f"duration such as PT15M. hint: {did_you_mean(str(text), _WORDS)}"
+            f"{where}: found {spelled(text)}; expected hour, day, week, month, quarter, year, week-sunday or an ISO "
+            f"8601 duration such as PT15M. hint: {did_you_mean(word, _WORDS)}"
         )
+    if max(len(part or "") for part in match.groups()) > LENGTH_DIGITS_MAX:
+        raise ConfigError(f"{where}: found a length of {len(word):,} characters; expected at most ten thousand years.")
     years, months, weeks, days, hours, minutes, seconds = (part or "0" for part in match.groups())
     whole, _, fraction = seconds.partition(".")
     in_months = int(years) * 12 + int(months)
@@ -100,9 +104,11 @@ def parse_interval(text: object, where: str) -> Interval:
     in_us = (int(hours) * 3_600 + int(minutes) * 60 + int(whole)) * 1_000_000 + int(fraction.ljust(6, "0"))
     if bool(in_months) == bool(in_days or in_us):
         found = "months together with days or hours" if in_months else "no length"
-        raise ConfigError(f"{where}: found {text!r}, {found}; expected either months and years, or weeks to seconds.")
+        raise ConfigError(
+            f"{where}: found {spelled(text)}, {found}; expected either months and years, or weeks to seconds."
+        )
     if in_months > MONTHS_MAX or in_days * DAY_US + in_us > LENGTH_US_MAX:
-        raise ConfigError(f"{where}: found {text!r}; expected at most ten thousand years.")
+        raise ConfigError(f"{where}: found {spelled(text)}; expected at most ten thousand years.")
     if in_months:
         return Interval("month", in_months)
     if in_us:
@@ -118,4 +124,8 @@ def check_zone(name: str, where: str) -> str:
     try:
         return ZoneInfo(name).key
     except (KeyError, ValueError, OSError, TypeError, AttributeError):
-        raise ConfigError(f'{where}: found "{name}"; expected an IANA zone such as Europe/Berlin.') from None
+        raise ConfigError(f"{where}: found {_quoted(name)}; expected an IANA zone such as Europe/Berlin.") from None
+
+
+def _quoted(name: object) -> str:
+    return f'"{name}"' if isinstance(name, str) else spelled(name)

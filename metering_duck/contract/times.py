@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from metering_duck.errors import ConfigError
+from metering_duck.errors import ConfigError, spelled
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 
@@ -21,10 +21,13 @@ def parse_time(value: object, where: str) -> datetime:
     Raises: ConfigError that names `where`.
     """
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        try:
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ConfigError(f"{where}: found {value}; expected a time of the years 1 to 9999 in UTC.") from None
     match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ConfigError(f'{where}: found {value!r}; expected a time such as "2024-01-31T00:00:00Z".')
+        raise ConfigError(f'{where}: found {spelled(value)}; expected a time such as "2024-01-31T00:00:00Z".')
     date, clock, fraction, offset = match.groups()
     text = f"{date}T{clock or '00:00:00'}.{(fraction or '')[:6].ljust(6, '0')}"
     zone = "+00:00" if offset is None or offset in "Zz" else offset

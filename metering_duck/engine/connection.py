@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -9,13 +10,16 @@ from pathlib import Path
 import duckdb
 
 from metering_duck.engine.extensions import load
-from metering_duck.engine.failures import RemoteInputs, first_line
 from metering_duck.engine.httpfs import prepare, why_fsspec
 from metering_duck.engine.locking import lock, unlocked
+from metering_duck.engine.progress import let_tell_progress
 from metering_duck.engine.remote import filesystems_of, listed, scheme_of
-from metering_duck.errors import ConfigError
+from metering_duck.engine.unreadable import KnownInputs
+from metering_duck.errors import ConfigError, first_line, spelled
 from metering_duck.statements.quote import literal
 
+# DuckDB starts as many threads as it is told to, and then waits for all of them at the end of each step.
+THREADS_MAX = 1_024
 _SIZE = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|bytes|%)", re.IGNORECASE)
 
 
@@ -24,12 +28,14 @@ def check_settings(threads: object, memory_limit: object, temp_dir: str | Path |
 
     Raises: ConfigError.
     """
-    if temp_dir is not None and not Path(temp_dir).is_dir():
+    if temp_dir is not None and not os.path.isdir(temp_dir):
         raise ConfigError(f"temp-dir: found no directory {temp_dir}; expected one that exists.")
-    if memory_limit is not None and not _SIZE.fullmatch(str(memory_limit)):
-        raise ConfigError(f"memory-limit: found {memory_limit!r}; expected a size such as 4GB.")
+    if memory_limit is not None and not (isinstance(memory_limit, str) and _SIZE.fullmatch(memory_limit)):
+        raise ConfigError(f"memory-limit: found {spelled(memory_limit)}; expected a size such as 4GB.")
     if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ConfigError(f"threads: found {threads!r}; expected a whole number above 0.")
+        raise ConfigError(f"threads: found {spelled(threads)}; expected a whole number above 0.")
+    if threads is not None and threads > THREADS_MAX:
+        raise ConfigError(f"threads: found {spelled(threads)}; expected at most {THREADS_MAX:,}.")
 
 
 def connect(directory: Path, threads: int | None, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
@@ -41,8 +47,7 @@ def connect(directory: Path, threads: int | None, memory_limit: str | None) -> d
     try:
         _set(connection, "TimeZone", "'UTC'")
         _set(connection, "temp_directory", literal(str(directory)))
-        _set(connection, "enable_progress_bar", "true")
-        _set(connection, "enable_progress_bar_print", "false")
+        let_tell_progress(connection)
         if threads is not None:
             _set(connection, "threads", str(threads))
         if memory_limit is not None:
@@ -55,7 +60,7 @@ def connect(directory: Path, threads: int | None, memory_limit: str | None) -> d
 
 def open_inputs(
     connection: duckdb.DuckDBPyConnection, paths: Sequence[str], extensions: Collection[str]
-) -> RemoteInputs:
+) -> KnownInputs:
     """Make a connection read these paths: URLs by httpfs, or else by fsspec; its settings must not be locked yet."""
     for name in extensions:
         load(connection, name)
@@ -67,7 +72,7 @@ def open_inputs(
     else:
         for files in filesystems_of(urls, seen):
             connection.register_filesystem(files)
-    return RemoteInputs(urls, seen)
+    return KnownInputs(list(dict.fromkeys(paths)), urls, seen)
 
 
 def lock_down(connection: duckdb.DuckDBPyConnection, directory: Path, paths: Sequence[str]) -> None:

@@ -20,10 +20,12 @@ import duckdb
 import pyarrow as pa
 
 from metering_duck.engine.connection import check_settings, connect, lock_down, open_inputs
-from metering_duck.engine.failures import Explain, RemoteInputs, attach_failure, translated
-from metering_duck.engine.owned import owned_folder, remove_left
+from metering_duck.engine.failures import Explain, Failures, attaching
+from metering_duck.engine.given_streams import GivenStream
+from metering_duck.engine.owned import Owned, owned_folder, remove_left
 from metering_duck.engine.progress import Progress, watched
-from metering_duck.errors import ConfigError
+from metering_duck.engine.unreadable import KnownInputs
+from metering_duck.errors import MeteringError, of_the_system
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, functions, functions_of
@@ -73,16 +75,14 @@ class Engine:
     ) -> None:
         check_settings(threads, memory_limit, temp_dir)
         _remove_left(str(temp_dir or tempfile.gettempdir()))
-        self.folder = owned_folder(FOLDER, temp_dir)
+        self.settings: dict[str, Any] = {"threads": threads, "memory_limit": memory_limit, "temp_dir": temp_dir}
+        self.folder = _new_folder(temp_dir)
         self.directory = self.folder.path
-        try:
-            self.connection = connect(self.directory, threads, memory_limit)
-        except ConfigError:
-            self.folder.remove()
-            raise
+        self.failures = Failures(explain or KnownInputs().failure, self.directory.parent)
         self._is_locked = False
+        with _removed_on_failure(self.folder), self.failures.translated("connect", "", {}):
+            self.connection = connect(self.directory, threads, memory_limit)
         self.lock = threading.RLock()
-        self._explain = explain or RemoteInputs().failure
         self._progress = progress
         self._defined: set[str] = set()
         self._postponed: list[Callable[[], object]] = []
@@ -92,9 +92,10 @@ class Engine:
     def lock_down(self, paths: Sequence[str], *, extensions: Collection[str] = ()) -> None:
         """Allow these files and the temporary directory, forbid all other files, and lock the settings."""
         try:
-            self._explain = open_inputs(self.connection, paths, extensions).failure
-            lock_down(self.connection, self.directory, paths)
-        except ConfigError:
+            with self.failures.translated("lock_down", "", {}):
+                self.failures.explain = open_inputs(self.connection, paths, extensions).failure
+                lock_down(self.connection, self.directory, paths)
+        except MeteringError:
             self.close()
             raise
         self._is_locked = True
@@ -128,6 +129,7 @@ class Engine:
         """Stop the query that is running, from another thread; the query raises Interrupted."""
         with contextlib.suppress(duckdb.Error):
             self.connection.interrupt()
+        self.failures.interrupt()
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -174,24 +176,33 @@ class Engine:
     def keep(self, name: str, rows: pa.Table) -> None:
         """Make a temporary table of Arrow rows."""
         with self.lock:
-            self._lock_down_at_last()
-            self.connection.register(f"{name}_rows", rows)
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS FROM {name}_rows")
-            self.connection.unregister(f"{name}_rows")
+            self.register(f"{name}_rows", rows, name)
+            self.rows(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS FROM {name}_rows")
+            self.unregister(f"{name}_rows")
+
+    def register(self, name: str, rows: Any, where: str) -> None:
+        """Make rows in this process a table; `where` is what messages call them. A stream is read as it is needed."""
+        with self.lock, self._errors(name, f"FROM {identifier(name)}", {}):
+            if isinstance(rows, pa.RecordBatchReader):
+                self.failures.streams[name] = GivenStream(rows, where)
+                rows = self.failures.streams[name].reader
+            self.connection.register(name, rows)
+
+    def unregister(self, name: str) -> None:
+        """Forget a table that was registered."""
+        with self.lock:
+            self.connection.unregister(name)
+            self.failures.streams.pop(name, None)
 
     def attach(self, sql: str, table: str, name: str) -> str:
         """Attach a DuckDB file or a DuckLake by the SQL behind ATTACH; its table, as it can stand behind FROM.
 
         Raises: SourceError for a file that is no DuckDB database, or has no such table.
         """
-        try:
-            with self.lock:
-                self._lock_down_at_last()
-                self.connection.execute(f"ATTACH {sql}")
-                found = f"the_input.{'.'.join(identifier(part) for part in table.split('.'))}"
-                self.connection.execute(f"DESCRIBE SELECT * FROM {found}")
-        except duckdb.Error as error:
-            raise attach_failure(name, error) from None
+        found = f"the_input.{'.'.join(identifier(part) for part in table.split('.'))}"
+        with self.lock, self._errors(name, f"ATTACH {sql}", {}), attaching(name):
+            self.connection.execute(f"ATTACH {sql}")
+            self.connection.execute(f"DESCRIBE SELECT * FROM {found}")
         return found
 
     def insert(
@@ -205,11 +216,10 @@ class Engine:
         """Add rows to a table by the names of their columns, `without` some, and with more `columns` (name → SQL)."""
         star = f"* EXCLUDE ({', '.join(without)})" if without else "*"
         sql = f"INSERT INTO {identifier(table)} BY NAME\n{select(columns or {}, 'rows_to_insert', star=star)}"
-        with self.lock, self._errors(table, sql, {}):
-            self._define(sql)
-            self.connection.register("rows_to_insert", rows)
-            self.connection.execute(sql)
-            self.connection.unregister("rows_to_insert")
+        with self.lock:
+            self.register("rows_to_insert", rows, table)
+            self.rows(sql)
+            self.unregister("rows_to_insert")
 
     def stream(self, query: Query, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The query's rows as Arrow batches, in the query's order; one batch is in memory at a time."""
@@ -264,4 +274,25 @@ class Engine:
     def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> contextlib.AbstractContextManager[None]:
         """Raise DuckDB's errors of a with statement, which runs a query, as errors of ours."""
         self._lock_down_at_last()
-        return translated(name, sql, parameters, self._explain, spills_to=self.directory.parent)
+        return self.failures.translated(name, sql, parameters)
+
+
+@contextlib.contextmanager
+def _removed_on_failure(folder: Owned) -> Iterator[None]:
+    """Remove a folder if the block raises."""
+    try:
+        yield
+    except BaseException:
+        folder.remove()
+        raise
+
+
+def _new_folder(temp_dir: str | Path | None) -> Owned:
+    """A new folder of this engine alone, among temporary files.
+
+    Raises: SourceError where none can be made.
+    """
+    try:
+        return owned_folder(FOLDER, temp_dir)
+    except OSError as error:
+        raise of_the_system(error, "temp-dir") or error from None

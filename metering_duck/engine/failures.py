@@ -1,10 +1,13 @@
-"""DuckDB's errors as errors of ours: an input that cannot be read, the machine's limits, or our bug."""
+"""What DuckDB and Arrow raise as errors of ours: an input that cannot be read, the machine's limits, or our bug.
+
+An input that cannot be read is named by its file. Where a message names none, the files are read again one by one.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,134 +15,217 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from metering_duck.engine.remote import changed, explained, shown
-from metering_duck.errors import Interrupted, MeteringError, SourceError, StageError, first_few
+from metering_duck.engine.given_streams import GivenStream
+from metering_duck.engine.unreadable import TO_ITS_END, NoFileNamed
+from metering_duck.errors import (
+    Interrupted,
+    LedgerError,
+    MeteringError,
+    SourceError,
+    StageError,
+    first_few,
+    first_line,
+    of_the_system,
+)
 
 # Makes the error that a person sees of DuckDB's message about a file or a table that it cannot use.
 Explain = Callable[[str], MeteringError]
+# The error of the first file of an input that cannot be read by itself, where there is one.
+FindBadFile = Callable[[], MeteringError | None]
 # Errors that correct SQL never raises, whatever the data; all other errors come from the data.
 OUR_BUGS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.SyntaxException)
-# How a message begins that comes from a file system, not from one of DuckDB's readers; it may not name the file.
-_OF_A_FILE_SYSTEM = re.compile(r"\b(HTTP|IO|Permission) Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
-_UNNAMED = re.compile(r"https?://|HTTP Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
-_URL = re.compile(r"\w+://\S+")
-# The pattern that DuckDB reads for a folder of Parquet files; the folder may have been a file when it was listed.
-_BELOW_FOLDER = "/**/*.parquet"
+# After one of these a database takes no statement any more. Damaged files raise them, and so do faults of DuckDB.
+BREAKS = (duckdb.InternalException, duckdb.FatalException)
+# What DuckDB and Arrow raise: pyarrow has OSError, ValueError and others of Python's beside errors of its own, and
+# DuckDB passes on what Python's file systems and streams raise.
+RAISED = (duckdb.Error, pa.ArrowException, OSError, ValueError, TypeError, ArithmeticError, LookupError, RuntimeError)
+
+
+# With less memory than this a file that is whole may ask for more at once.
+_SMALL_BYTES = 256 << 20
 
 
 class Overflow(MeteringError):
     """A sum has more than 38 digits, or had them before its end: the caller adds again in two parts."""
 
 
-@contextlib.contextmanager
-def translated(name: str, sql: str, parameters: dict[str, object], explain: Explain, spills_to: Path) -> Iterator[None]:
-    """Raise DuckDB's errors of a with statement as errors of ours; `name`, `sql` and `parameters` are the statement."""
-    try:
-        yield
-    except (duckdb.InterruptException, KeyboardInterrupt):
-        raise Interrupted("run: was interrupted; nothing was written.") from None
-    except duckdb.OutOfRangeException as error:
-        raise Overflow(first_line(error)) from None
-    except duckdb.OutOfMemoryException as error:
-        raise MeteringError(
-            f"run: memory is used up ({first_line(error)}); expected to spill to {spills_to}. "
-            "hint: a larger --memory-limit, fewer --threads, or a --temp-dir with more room"
-        ) from None
-    except OUR_BUGS as error:
-        raise StageError(name, sql, parameters, first_line(error)) from error
-    except (duckdb.HTTPException, UnicodeDecodeError) as error:
-        # httpfs 1.5.5 puts the bytes that it got into the message where an object has changed.
-        raise explain(f"HTTP Error: {error}") from None
-    except (duckdb.Error, pa.ArrowException) as error:
-        if "has an open result" in str(error):
-            raise MeteringError(
+@dataclass(frozen=True)
+class Suspect:
+    """An input of an engine: what messages call it, and how its bad file is found."""
+
+    name: str
+    find: FindBadFile
+
+
+@dataclass
+class Failures:
+    """What an engine makes of errors: by what it knows of its inputs.
+
+    `explain` is asked about inputs that cannot be read; `spills_to` is where the engine writes what does not fit into
+    memory. `streams` are the rows from outside that it reads. `broken` is why it takes no statement any more. `twin` is
+    the engine that reads files alone while the bad one is looked for.
+    """
+
+    explain: Explain
+    spills_to: Path
+    suspects: list[Suspect] = field(default_factory=list)
+    streams: dict[str, GivenStream] = field(default_factory=dict)
+    broken: MeteringError | None = None
+    twin: Any = None
+
+    def interrupt(self) -> None:
+        """Stop looking for the bad file, from another thread."""
+        if self.twin is not None:
+            self.twin.interrupt()
+
+    @contextlib.contextmanager
+    def translated(self, name: str, sql: str, parameters: dict[str, object]) -> Iterator[None]:
+        """Raise what DuckDB and Arrow raise in a with statement as errors of ours; the arguments are the statement."""
+        try:
+            yield
+        except MeteringError:
+            raise
+        except (*RAISED, MemoryError, KeyboardInterrupt) as error:
+            if _is_interrupt(error):
+                raise Interrupted("run: was interrupted; nothing was written.") from None
+            self._raise_stream_failure()
+            if isinstance(error, BREAKS):
+                raise self._broken(error, name, sql, parameters) from error
+            if isinstance(error, OUR_BUGS):
+                raise StageError(name, sql, parameters, first_line(error)) from error
+            raise self._told(error) from None
+
+    def _raise_stream_failure(self) -> None:
+        """Raise why a stream from outside broke off, if one did, with the error that it raised as the cause."""
+        for name, stream in list(self.streams.items()):
+            if stream.failure is None:
+                continue
+            del self.streams[name]
+            if isinstance(stream.failure, MeteringError):
+                raise stream.failure
+            raise given_failure(stream.where, stream.failure) from stream.failure
+
+    def _broken(self, error: duckdb.Error, name: str, sql: str, parameters: dict[str, object]) -> MeteringError:
+        """The error after which the engine takes no statement any more: of a bad file if there is one, else a bug."""
+        if self.broken is None:
+            told = self.explain(str(error))
+            # The words of a ledger's engine say which ledger it is.
+            bug = told if isinstance(told, LedgerError) else StageError(name, sql, parameters, first_line(error))
+            self.broken = self._of_bad_file() or bug
+        return self.broken
+
+    def _told(self, error: BaseException) -> MeteringError:
+        """The error of ours for one that comes from the data or the machine."""
+        text = str(error)
+        if isinstance(error, duckdb.OutOfRangeException):
+            return Overflow(first_line(error))
+        if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+            return self._out_of_memory(first_line(error))
+        if "has an open result" in text:
+            return MeteringError(
                 "run: found a stream of its rows that was not read to its end; expected one stream at a time. "
                 "hint: read or delete it first, or take to_arrow()"
-            ) from None
-        raise explain(str(error)) from None
+            )
+        if not isinstance(error, duckdb.Error) and isinstance(error, OSError) and error.errno:
+            known = of_the_system(error)
+            if known is not None:
+                return known
+        if isinstance(error, duckdb.HTTPException | UnicodeDecodeError):
+            # httpfs 1.5.5 puts the bytes that it got into the message where an object has changed.
+            text = f"HTTP Error: {text}"
+        told = self.explain(text)
+        return self._named(told) if isinstance(told, NoFileNamed) else told
+
+    def _out_of_memory(self, said: str) -> MeteringError:
+        """The error for memory that is used up; a damaged file may ask for more than any machine has."""
+        asked = _asked_for(said)
+        if asked is not None:
+            found = f"cannot be read (a size in it asks for {asked}, more than all memory that may be used)"
+            return self._named(NoFileNamed(found, TO_ITS_END))
+        return MeteringError(
+            f"run: memory is used up ({said}); expected to spill to {self.spills_to}. "
+            "hint: a larger --memory-limit, fewer --threads, or a --temp-dir with more room"
+        )
+
+    def _named(self, told: NoFileNamed) -> MeteringError:
+        """The error for a file that DuckDB does not name: of the first that is bad by itself, else of the inputs."""
+        bad = self._of_bad_file()
+        if bad is not None:
+            return bad
+        return told.at(first_few(suspect.name for suspect in self.suspects) or "input")
+
+    def _of_bad_file(self) -> MeteringError | None:
+        """The error of the first file that cannot be read by itself."""
+        return next(filter(None, (suspect.find() for suspect in self.suspects)), None)
 
 
-def first_line(error: BaseException | str) -> str:
-    """The first line of an error's text that is not blank, without its full stop; without text, the error's class."""
-    for line in str(error).splitlines():
-        if line.strip():
-            return line.strip().rstrip(".")
-    return "no reason was given" if isinstance(error, str) else type(error).__name__
+def _asked_for(said: str) -> str | None:
+    """The size that DuckDB was asked for at once, if it is more than all memory that it may use.
+
+    Only a damaged file has such a size.
+    """
+    sizes = re.findall(r"([\d.]+) (bytes|[KMGTPE]iB)", said)
+    amounts = [float(number) * 1024 ** "bKMGTPE".index(unit[0]) for number, unit in sizes]
+    if len(amounts) == 3 and amounts[0] > max(amounts[1:]) >= _SMALL_BYTES:
+        return " ".join(sizes[0])
+    return None
 
 
-def attach_failure(name: str, error: duckdb.Error) -> SourceError:
-    """Why a DuckDB file or a DuckLake could not be attached."""
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether somebody stopped the run; DuckDB says so in several ways, and Arrow passes on the text of one."""
+    if isinstance(error, KeyboardInterrupt | duckdb.InterruptException):
+        return True
+    return "INTERRUPT Error" in str(error) or (isinstance(error, RuntimeError) and "Query interrupted" in str(error))
+
+
+def given_failure(where: str, error: BaseException) -> MeteringError:
+    """The error for what somebody's own rows raise while they are read; the caller raises it from `error`."""
+    if _is_interrupt(error):
+        return Interrupted("run: was interrupted; nothing was written.")
+    if isinstance(error, MeteringError):
+        return error
+    return SourceError(
+        f"{where}: cannot be read ({type(error).__name__}: {first_line(error)}); expected rows to their end."
+    )
+
+
+@contextlib.contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Raise what the operating system refuses in a with statement as an error of ours, at its file, or else `where`."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise of_the_system(error, where) or error from None
+
+
+@contextlib.contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Raise what a library raises while it reads an input as SourceError, with the library's error as its cause."""
+    try:
+        yield
+    except (MeteringError, ImportError):
+        raise
+    except Exception as error:
+        raise of_the_system(error, where) or given_failure(where, error) from error
+
+
+@contextlib.contextmanager
+def attaching(name: str) -> Iterator[None]:
+    """Raise why a DuckDB file or a DuckLake could not be attached in a with statement."""
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
+        raise _attach_failure(name, error) from None
+
+
+def _attach_failure(name: str, error: duckdb.Error) -> SourceError:
     if "lock on file" in str(error):
         return SourceError(
             f"{name}: found it open in another process, which may write to it; expected nobody to. "
             "hint: run once it has closed it, or read a copy"
         )
     return SourceError(f"{name}: cannot be read ({first_line(error)}); expected a table of a DuckDB database.")
-
-
-@dataclass(frozen=True)
-class RemoteInputs:
-    """The URLs that a connection reads, and what the listing said of each: its size, its ETag."""
-
-    urls: Sequence[str] = ()
-    listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def failure(self, text: str) -> MeteringError:
-        """The error for DuckDB's message about an input that it cannot read."""
-        # httpfs may write http://endpoint/bucket/key for s3://bucket/key.
-        named = [url for url in self.urls if url.partition("://")[2] in text]
-        is_remote = bool(named) or _UNNAMED.search(text) is not None
-        if self.urls and is_remote and _OF_A_FILE_SYSTEM.search(text):
-            return self._remote_failure(text, named)
-        for url in named:
-            text = text.replace(url, shown(url))
-        return SourceError(unreadable(text))
-
-    def _remote_failure(self, text: str, named: Sequence[str]) -> SourceError:
-        """The error for a file system's message about a remote file; if it names none, any of the URLs may be meant."""
-        for url in named:
-            text = text.replace(url, "")
-        suspects = named or self.urls
-        said = _URL.sub("", text)
-        have_changed = changed(self.listed, suspects)
-        if have_changed:
-            suspects, said = have_changed, "FileExpired"
-        where = first_few(shown(url) for url in suspects)
-        return SourceError(f"{where}: {explained(said, suspects[0])}")
-
-
-def unreadable(text: str) -> str:
-    """A message for DuckDB's about a file that it cannot read: which file, which line, what is wrong."""
-    where = _file_named_in(text) or "input"
-    if where.endswith(_BELOW_FOLDER):
-        # The path is no file any more, so DuckDB has taken it for a folder.
-        return f"{where.removesuffix(_BELOW_FOLDER)}: is gone; expected it to be there until the end. hint: run again"
-    line = re.search(r"CSV Error on Line: (\d+)", text)
-    if line is None:
-        why = re.sub(r"^(\w+ )+Error: ", "", first_line(text)).removesuffix(f": {where}")
-        return f"{where}: cannot be read ({why}); expected a file that can be read to its end."
-    return f"{where}: line {line.group(1)} {_csv_fault(text)}"
-
-
-def _file_named_in(text: str) -> str | None:
-    """The file that a message names: by itself, in quotes, or at a line's end."""
-    patterns = (r"^\s*file = (.+)$", r"[\"']((?:/|[A-Za-z]:\\|\w+://)[^\"'\n]+)[\"']", r": (/\S+)$")
-    for pattern in patterns:
-        found = re.search(pattern, text, re.MULTILINE)
-        if found:
-            return found.group(1)
-    return None
-
-
-def _csv_fault(text: str) -> str:
-    """What is wrong with a line of a CSV file."""
-    if "unicode" in text.lower():
-        return "is not UTF-8; expected text in UTF-8."
-    counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
-    if counts:
-        expected, found = counts.groups()
-        return f"has {found} columns; expected {expected}, as in its header."
-    for row in text.splitlines()[1:]:
-        if row.strip() and ":" not in row:
-            return f"cannot be read ({row.strip().rstrip('.')}); expected CSV."
-    return "cannot be read (not CSV); expected CSV."

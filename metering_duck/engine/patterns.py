@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import duckdb
 
-from metering_duck.engine.failures import first_line
 from metering_duck.engine.locking import locked
+from metering_duck.errors import first_line
 
 
 def pattern_faults(patterns: Iterable[str]) -> dict[str, str]:

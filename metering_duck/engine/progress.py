@@ -13,6 +13,16 @@ Progress = Callable[[str, float], None]
 SECONDS_BETWEEN = 0.2
 
 
+def let_tell_progress(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let a connection tell how far its queries are, and show no bar of its own.
+
+    In a notebook without ipywidgets DuckDB refuses both settings: then it shows no bar, and tells nothing.
+    """
+    with contextlib.suppress(duckdb.InvalidInputException):
+        connection.execute("SET enable_progress_bar = true")
+        connection.execute("SET enable_progress_bar_print = false")
+
+
 @contextlib.contextmanager
 def watched(connection: duckdb.DuckDBPyConnection, name: str, progress: Progress | None) -> Iterator[None]:
     """Tell `progress` how far the query that runs inside is; without one, nothing is watched."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import open_url, scheme_of, shown
-from metering_duck.errors import SourceError
+from metering_duck.errors import SourceError, first_line
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
@@ -68,11 +69,24 @@ def _open_stream(paths: tuple[str, ...]) -> pa.RecordBatchReader:
 
     Raises: SourceError for a file that is not in the Arrow IPC format.
     """
-    try:
+    with _naming(paths[0]):
         schema = _open_file(paths[0]).schema
-        return pa.RecordBatchReader.from_batches(schema, (batch for path in paths for batch in _batches_of(path)))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise SourceError(f"{shown(paths[0])}: cannot be read ({error}); expected an Arrow IPC file.") from None
+    return pa.RecordBatchReader.from_batches(schema, (batch for path in paths for batch in _batches_of(path)))
+
+
+@contextlib.contextmanager
+def _naming(path: str, rows: int = 0) -> Iterator[None]:
+    """Raise pyarrow's errors of a with statement as SourceError that names the file, and the row before the fault.
+
+    A size that is damaged ends in an error about memory.
+    """
+    try:
+        yield
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+        behind = f" behind row {rows:,}" if rows else ""
+        raise SourceError(
+            f"{shown(path)}: cannot be read{behind} ({first_line(error)}); expected an Arrow IPC file."
+        ) from error
 
 
 def _open_file(path: str) -> Any:
@@ -85,10 +99,24 @@ def _open_file(path: str) -> Any:
 
 
 def _batches_of(path: str) -> Iterator[pa.RecordBatch]:
-    opened = _open_file(path)
+    """The batches of a file.
+
+    Raises: SourceError that names the file, and the last row that was read.
+    """
+    with _naming(path):
+        opened = _open_file(path)
     if isinstance(opened, pa.RecordBatchFileReader):
-        return (opened.get_batch(n) for n in range(opened.num_record_batches))
-    return iter(opened)
+        batches = (opened.get_batch(n) for n in range(opened.num_record_batches))
+    else:
+        batches = iter(opened)
+    rows = 0
+    while True:
+        with _naming(path, rows):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        rows += batch.num_rows
+        yield batch
 
 
 ARROW = FileFormat(

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from metering_duck.engine.remote import open_url, scheme_of, shown
-from metering_duck.errors import SourceError
+from metering_duck.errors import SourceError, first_line
 
 FIRST_BYTES = 65_536
 # Suffix → its codec, and the bytes that a file of that codec begins with.
@@ -38,10 +38,8 @@ def first_bytes(path: str) -> bytes:
     try:
         with open_bytes(path) as stream:
             return bytes(stream.read(FIRST_BYTES))
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(
-            f"{shown(path)}: cannot be read ({str(error).splitlines()[0]}); expected a readable file."
-        ) from None
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+        raise SourceError(f"{shown(path)}: cannot be read ({first_line(error)}); expected a readable file.") from None
 
 
 def open_bytes(path: str) -> Any:

@@ -13,11 +13,13 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
+from metering_duck.engine.failures import naming
 from metering_duck.engine.remote import DELTA_LOG, check_no_delta, etag_of, expand_url, scheme_of
-from metering_duck.errors import SourceError
+from metering_duck.errors import SourceError, of_the_system
 from metering_duck.inputs.file_bytes import compression_of, suffix_of
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
@@ -46,8 +48,28 @@ def find_files(patterns: Sequence[str], scratch: Path, folder_keys: bool | None 
 
 
 def _files_of(pattern: str) -> list[str]:
-    """The files that a pattern names, each by its whole path."""
-    return [path if scheme_of(path) else os.path.abspath(path) for path in expand(pattern)]
+    """The files that a pattern names, each by its whole path.
+
+    Raises: SourceError.
+    """
+    found = [path if scheme_of(path) else os.path.abspath(path) for path in expand(pattern)]
+    for path in found:
+        _check_name(path)
+    return found
+
+
+def _check_name(path: str) -> None:
+    """Refuse a name that DuckDB cannot open: it takes names in UTF-8 alone.
+
+    Raises: SourceError.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"{path}: found a name that is not UTF-8; expected one that is. hint: PYTHONUTF8=1 where the locale is not "
+            "UTF-8, or rename the file"
+        ) from None
 
 
 def _one_format(paths: Sequence[str]) -> FileFormat:
@@ -109,18 +131,41 @@ def _expand_folder(folder: str) -> list[str]:
 
     Raises: SourceError where there is no such file.
     """
-    found = sorted(str(path) for path in Path(folder).rglob("*") if _is_data(path, folder))
+    found = sorted(str(path) for path in _below(folder) if _is_data(path, folder))
     check_no_delta(folder, (f"{path}/" for path in Path(folder).rglob(DELTA_LOG)))
     if not found:
         raise SourceError(f"{folder}: found no file with events in the folder; expected one of {', '.join(BY_SUFFIX)}.")
     return found
 
 
+def _below(folder: str) -> Iterator[Path]:
+    """The paths below a folder; links to folders are not followed.
+
+    Raises: SourceError for a folder that cannot be looked into: its files would be missed without a word.
+    """
+
+    def refuse(error: OSError) -> NoReturn:
+        raise of_the_system(error, folder) or error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        yield from (Path(place, name) for name in names)
+
+
 def _is_data(path: Path, folder: str) -> bool:
-    """Whether a path below a folder is a file with events, and not hidden."""
-    if not path.is_file() or suffix_of(path.name) not in BY_SUFFIX:
+    """Whether a path below a folder is a file with events, and not hidden.
+
+    Raises: SourceError for a link that leads nowhere.
+    """
+    if suffix_of(path.name) not in BY_SUFFIX or _is_hidden(path, folder):
         return False
-    return not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+    if path.is_symlink() and not path.exists():
+        raise SourceError(f"{path}: is a link that leads nowhere; expected a file. hint: mend or remove the link")
+    return path.is_file()
+
+
+def _is_hidden(path: Path, folder: str) -> bool:
+    return any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
 
 
 def _expand_glob(pattern: str) -> list[str]:
@@ -128,6 +173,7 @@ def _expand_glob(pattern: str) -> list[str]:
 
     Raises: SourceError where there is no such file.
     """
+    _check_folders(os.path.dirname(pattern))
     found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
     above = {str(parent) for path in found for parent in Path(path).absolute().parents}
     logs = (f"{folder}/{DELTA_LOG}/" for folder in sorted(above))
@@ -135,6 +181,18 @@ def _expand_glob(pattern: str) -> list[str]:
     if not found:
         raise SourceError(f"{pattern}: found no such file; expected a path, a folder, a glob, or - for standard input.")
     return found
+
+
+def _check_folders(pattern: str) -> None:
+    """Refuse a folder on the way of a glob that cannot be looked into: its files would be missed without a word.
+
+    Raises: SourceError.
+    """
+    if pattern and glob.has_magic(pattern):
+        _check_folders(os.path.dirname(pattern))
+    for folder in filter(os.path.isdir, glob.glob(pattern, recursive=True)):
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise SourceError(f"{folder}: cannot be looked into (permission denied); expected a folder you may read.")
 
 
 def stamp_of(path: str) -> object:
@@ -165,7 +223,7 @@ def _is_spooled(pattern: str) -> bool:
 
 def _spool(pattern: str, scratch: Path) -> str:
     """Copy a pipe into a file named after its format: a pipe can be read once only, and DuckDB does not read stdin."""
-    with contextlib.ExitStack() as opened:
+    with naming("standard input" if pattern == STANDARD_INPUT else pattern), contextlib.ExitStack() as opened:
         file = opened.enter_context(tempfile.NamedTemporaryFile(dir=scratch, prefix="stdin-", delete=False))
         source = sys.stdin.buffer if pattern == STANDARD_INPUT else opened.enter_context(open(pattern, "rb"))
         shutil.copyfileobj(source, file, 1 << 20)

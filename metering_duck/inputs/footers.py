@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from metering_duck.engine.remote import explaining_reads, open_url, scheme_of, shown
-from metering_duck.errors import SourceError
+from metering_duck.errors import SourceError, first_line
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,5 @@ def parquet_schema(path: str) -> pa.Schema:
             with explaining_reads(path), open_url(path) as file:
                 return parquet.read_schema(file)
         return parquet.read_schema(path)
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(
-            f"{shown(path)}: cannot be read ({str(error).splitlines()[0].rstrip('.')}); expected a Parquet file."
-        ) from None
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+        raise SourceError(f"{shown(path)}: cannot be read ({first_line(error)}); expected a Parquet file.") from None

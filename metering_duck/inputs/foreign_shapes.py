@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from metering_duck.errors import ConfigError, SchemaError, first_few
+from metering_duck.errors import ConfigError, SchemaError, first_few, spelled
 from metering_duck.inputs.fields import ABSENT, EVENT_NAMES, FILE_COLUMN, Column, Fault, json_pointer
 from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap, may_lack
 from metering_duck.statements.quote import identifier, literal
@@ -280,7 +280,7 @@ def shape_of(given: Any) -> Shape | None:
     if given is None:
         return None
     if not isinstance(given, str) or given not in SHAPES:
-        found = f'"{given}"' if isinstance(given, str) else repr(given)
+        found = f'"{given}"' if isinstance(given, str) else spelled(given)
         raise ConfigError(f"from: found {found}; expected one of {', '.join(SHAPES)}.")
     return SHAPES[given]
 

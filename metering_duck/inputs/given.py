@@ -12,8 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from metering_duck.engine.failures import given_failure, naming, reading
 from metering_duck.engine.remote import shown
-from metering_duck.errors import SchemaError, SourceError, a_kind
+from metering_duck.errors import MeteringError, SchemaError, SourceError, a_kind, first_few
 from metering_duck.inputs.exact_frames import exact_frame, exact_relation
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.files import find_files
@@ -111,7 +112,8 @@ def _find_paths(paths: Sequence[str], scratch: Path, folder_keys: bool | None) -
         return find_days(paths)
     lake = next((path for path in paths if is_lake(path)), None)
     if lake is None:
-        return find_files(paths, scratch, folder_keys)
+        with naming(first_few(paths)):
+            return find_files(paths, scratch, folder_keys)
     if len(paths) > 1:
         raise SourceError(f"{shown(lake)}: found other inputs beside it; expected a table alone, or files.")
     return find_lake(lake)
@@ -123,18 +125,22 @@ def _find_rows(given: Any, scratch: Path) -> Input:
     Raises: SourceError for anything else.
     """
     library, kind = _library_of(given), type(given).__name__
-    name = f"a {library.lstrip('_')} {kind}"
+    name = f"a {library.strip('_')} {kind}"
     unreadable: UnreadableColumns = NONE
     if library == "polars":
-        given, unreadable = exact_frame(given, name)
+        with reading(name):
+            given, unreadable = exact_frame(given, name)
     if library == "polars" and kind == "LazyFrame":
         path = scratch / "lazyframe.parquet"
-        given.sink_parquet(path)
+        with reading(name):
+            given.sink_parquet(path)
         return ParquetFiles(FileSet((str(path),), copies=(str(path),)))
-    table = _table_of(given, library)
+    with reading(name):
+        table = _table_of(given, library)
     if table is not None:
         return GivenTable(table, name, rereadable=True, unreadable=unreadable)
-    stream = _stream_of(given, library)
+    with reading(name):
+        stream = _stream_of(given, library)
     if stream is not None:
         return GivenTable(stream, name, rereadable=False)
     found = name if library in TABLE_LIBRARIES else a_kind(given)
@@ -191,13 +197,26 @@ def _pandas_table(frame: Any) -> pa.Table:
 def _lines_of(given: Iterable[Any]) -> pa.Table:
     """Objects as JSON text, written by the standard library: a number keeps the digits its Python value has."""
     try:
-        texts = [json.dumps(_as_dict(item), default=_json_text, ensure_ascii=True) for item in given]
+        texts = [json.dumps(_as_dict(item), default=_json_text, ensure_ascii=True) for item in _items_of(given)]
     except TypeError as error:
         kind = str(error).rpartition(" ")[2]
         raise SourceError(f"input: found a key of type {kind} in an object; expected text.") from None
     except (ValueError, RecursionError) as error:
         raise SourceError(f"input: found an object that JSON cannot hold ({error}); expected plain values.") from None
     return pa.table({"line": pa.array(texts, pa.string())})
+
+
+def _items_of(given: Iterable[Any]) -> Iterator[Any]:
+    """What an iterable gives.
+
+    Raises: SourceError from the error that it raises itself.
+    """
+    try:
+        yield from given
+    except MeteringError:
+        raise
+    except Exception as error:
+        raise given_failure(f"a {type(given).__name__} of objects", error) from error
 
 
 def _as_dict(item: Any) -> Any:

@@ -35,7 +35,7 @@ class GivenObjects:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
         """The lines of JSON; no row is in a file."""
-        engine.connection.register(f"{name}_lines", self.table)
+        engine.register(f"{name}_lines", self.table, self.name)
         return Relation(f"(SELECT line, {ABSENT} AS {FILE_COLUMN} FROM {name}_lines)", is_json=True)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:

@@ -71,7 +71,7 @@ def register_rows(engine: Engine, data: Any, where: str, name: str) -> Relation:
     Raises: SourceError for a table without columns; SchemaError for names that differ only in case.
     """
     rows = _checked(engine, data, where)
-    engine.connection.register(f"{name}_rows", rows.data)
+    engine.register(f"{name}_rows", rows.data, where)
     return Relation(f"{name}_rows", unreadable=rows.unreadable)
 
 
@@ -83,11 +83,11 @@ def keep_rows(engine: Engine, data: Any, where: str, name: str, *, first: int | 
     Raises: SourceError for a stream without columns; SchemaError for names that differ only in case.
     """
     rows = _checked(engine, data, where)
-    engine.connection.register(f"{name}_rows", rows.data)
+    engine.register(f"{name}_rows", rows.data, where)
     source = f"{name}_rows" if first is None else f"(FROM {name}_rows LIMIT {first})"
     stage = Stage("rows", "a stream, kept so that it can be read twice", select({}, source, star="*"))
     engine.fill(Query(f"{name}_spooled", (stage,)))
-    engine.connection.unregister(f"{name}_rows")
+    engine.unregister(f"{name}_rows")
     return Relation(f"{name}_spooled", unreadable=rows.unreadable)
 
 

@@ -118,9 +118,9 @@ def plain_rows(engine: Engine, found: LakeSnapshot) -> Relation | None:
     check_names(found.schema, found.name)
     if plain is None or not plain.are_here:
         return None
-    engine.connection.register("lake_columns", found.schema.empty_table())
+    engine.register("lake_columns", found.schema.empty_table(), found.name)
     expected = engine.describe("lake_columns")
-    engine.connection.unregister("lake_columns")
+    engine.unregister("lake_columns")
     if engine.describe(plain.sql) != expected:
         return None
     unreadable = cut_decimals_of_files(engine, plain.paths, found.schema)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from metering_duck.engine.failures import naming
 from metering_duck.engine.owned import Owned, owned_file, remove_left
 from metering_duck.engine.remote import filesystem_of, scheme_of, shown, written_url
 from metering_duck.errors import ConfigError, SourceError
@@ -62,7 +63,7 @@ def written_beside(target: Path) -> Iterator[IO[bytes]]:
     Raises: SourceError for a place that cannot be written.
     """
     if _is_device(target):
-        with open(target, "wb") as file:
+        with naming(str(target)), open(target, "wb") as file:
             yield file
         return
     place = Path(os.path.realpath(target))

@@ -255,11 +255,9 @@ class _Write:
     @contextlib.contextmanager
     def _reading(self, opened: Target, columns: Sequence[str]) -> Iterator[None]:
         """The target's rows as the table THEIRS, which can be read once, inside of a with statement."""
-        with self.engine.lock:
-            self.engine.connection.register(THEIRS, opened.rows(columns))
+        self.engine.register(THEIRS, opened.rows(columns), opened.where)
         yield
-        with self.engine.lock:
-            self.engine.connection.unregister(THEIRS)
+        self.engine.unregister(THEIRS)
 
     def _find_rows(self, opened: Target) -> None:
         """Fill the table FOUND: the rows of OURS whose ids the target has, and whether the target's row is equal."""

@@ -190,8 +190,8 @@ def _publish(stage: Path, finals: Mapping[Path, Path], target: str) -> None:
             # A disk brings many files to itself at once in little more time than one.
             with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:
                 list(pool.map(_sync, places))
-                for written, place in places.items():
-                    put_in_place(written, place)
+                for written, final_place in places.items():
+                    put_in_place(written, final_place)
                 list(pool.map(sync_folder, dict.fromkeys(place.parent for place in places.values())))
     except OSError as error:
         raise unwritten(target, error) from None

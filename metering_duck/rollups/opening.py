@@ -10,6 +10,7 @@ from typing import Any
 from metering_duck.contract.times import format_time
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError
+from metering_duck.inputs.file_by_file import suspect_files
 from metering_duck.inputs.given import find_input
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, extensions_of, paths_of
@@ -68,6 +69,7 @@ def open_readings(machine: Machine, readings: Any, question: Question, periods: 
         table = periods.found(engine)
         paths = [path for one in (found, table) for path in paths_of(one)]
         engine.lock_down(paths, extensions=extensions_of(found, table))
+        suspect_files(engine, (found, table))
         finer = open_finer(engine, found, question.dropped)
         engine.fill(finer.query)
         engine.fill(SERIES_SCALES)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from os import PathLike
+from os import PathLike, fspath
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.progress import Progress
+from metering_duck.errors import ConfigError, spelled
 
 GivenTime = str | datetime | None
 HASHES_AT_ONCE = 1 << 20
@@ -27,5 +28,17 @@ class Machine:
 
     def engine(self) -> Engine:
         """A new engine with these limits."""
-        directory = None if self.temp_dir is None else str(self.temp_dir)
+        directory = None if self.temp_dir is None else _path_of(self.temp_dir)
+        if self.progress is not None and not callable(self.progress):
+            raise ConfigError(f"progress: found {spelled(self.progress)}; expected a function.")
         return Engine(threads=self.threads, memory_limit=self.memory_limit, temp_dir=directory, progress=self.progress)
+
+
+def _path_of(given: object) -> str:
+    """The path of a folder.
+
+    Raises: ConfigError.
+    """
+    if not isinstance(given, str | PathLike):
+        raise ConfigError(f"temp-dir: found {spelled(given)}; expected the path of a folder.")
+    return str(fspath(given))

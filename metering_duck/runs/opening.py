@@ -18,6 +18,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SchemaError
 from metering_duck.inputs.dry_run import Reads, reads_of
 from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, field_names
+from metering_duck.inputs.file_by_file import suspect_files
 from metering_duck.inputs.files import stamp_of
 from metering_duck.inputs.given import find_input, is_path
 from metering_duck.inputs.in_shell import InShell
@@ -131,6 +132,7 @@ def open_input(
         table = periods.found(engine) if periods else None
         paths = [path for one in (whole, table) for path in paths_of(one)]
         engine.lock_down(paths, extensions=extensions_of(whole, table))
+        suspect_files(engine, (whole, table))
         stamps = {path: stamp_of(path) for path in paths}
         windows = periods.opened(engine, table) if periods else NO_WINDOW
         parameters |= windows.parameters

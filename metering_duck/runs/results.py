@@ -178,7 +178,7 @@ class Result(Rows):
         """A query's rows in a file; without one, a file with no row."""
         if rows is None:
             nothing = f"nothing_{len(schema)}"
-            self._engine.connection.register(nothing, schema.empty_table())
+            self._engine.register(nothing, schema.empty_table(), shape)
             rows = Query(nothing, (Stage(nothing, "no row", select({}, nothing, star="*")),))
         write_query(self._engine, rows, shape, os.fspath(path))
         return path_or_url(os.fspath(path))

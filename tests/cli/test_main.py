@@ -96,7 +96,7 @@ def test_version_and_help_say_what_they_say() -> None:
 def test_the_command_line_starts_without_its_heavy_parts() -> None:
     """Importing metering_duck.cli, and --help, load neither DuckDB nor Arrow nor Polars nor pydantic."""
     script = (
-        "import sys; from click.testing import CliRunner; from metering_duck.cli import cli;"
+        "import sys; from click.testing import CliRunner; from metering_duck.cli.main import cli;"
         "CliRunner().invoke(cli, ['aggregate', '--help']);"
         "print(sorted({'duckdb', '_duckdb', 'pyarrow', 'polars', 'pandas', 'pydantic', 'rich'} & set(sys.modules)))"
     )

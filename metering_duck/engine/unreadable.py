@@ -1,0 +1,127 @@
+"""Unreadable: what DuckDB says of a file that it cannot read, in our words: which file, which line, what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from metering_duck.engine.remote import changed, explained, shown
+from metering_duck.errors import MeteringError, SourceError, first_few, first_line
+
+TO_ITS_END = "expected a file that can be read to its end."
+# How a message begins that comes from a file system, not from one of DuckDB's readers; it may not name the file.
+_OF_A_FILE_SYSTEM = re.compile(r"\b(HTTP|IO|Permission) Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
+_UNNAMED = re.compile(r"https?://|HTTP Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
+_URL = re.compile(r"\w+://\S+")
+# The pattern that DuckDB reads for a folder of Parquet files; the folder may have been a file when it was listed.
+_BELOW_FOLDER = "/**/*.parquet"
+_NAMES = (r"^\s*file = (.+)$", r"[\"']((?:/|[A-Za-z]:\\|\w+://)[^\"'\n]+)[\"']", r": (/\S+)$")
+# What DuckDB says of a disk that is full, wherever on it the file is.
+_FULL = re.compile(r"No space left on device|Disk quota exceeded|File too large|max_temp_directory_size")
+
+
+class NoFileNamed(SourceError):
+    """A file cannot be read, and DuckDB does not say which; the engine finds it out, and asks `at` for its error."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        self.found, self.expected = found, expected
+        super().__init__(f"input: {found}; {expected}")
+
+    def at(self, where: str) -> SourceError:
+        """The same error, at a place."""
+        return SourceError(f"{where}: {self.found}; {self.expected}")
+
+
+@dataclass(frozen=True)
+class KnownInputs:
+    """The paths that a connection reads; of those that are URLs, what the listing said of each: its size, its ETag."""
+
+    paths: Sequence[str] = ()
+    urls: Sequence[str] = ()
+    listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def failure(self, text: str) -> MeteringError:
+        """The error for DuckDB's message about an input that it cannot read."""
+        # httpfs may write http://endpoint/bucket/key for s3://bucket/key.
+        named = [url for url in self.urls if url.partition("://")[2] in text]
+        is_remote = bool(named) or _UNNAMED.search(text) is not None
+        if self.urls and is_remote and _OF_A_FILE_SYSTEM.search(text):
+            return self._remote_failure(text, named)
+        if _FULL.search(text):
+            return no_room(text)
+        for url in named:
+            text = text.replace(url, shown(url))
+        return unreadable(text, [shown(path) for path in self.paths])
+
+    def _remote_failure(self, text: str, named: Sequence[str]) -> SourceError:
+        """The error for a file system's message about a remote file; if it names none, any of the URLs may be meant."""
+        for url in named:
+            text = text.replace(url, "")
+        suspects = named or self.urls
+        said = _URL.sub("", text)
+        have_changed = changed(self.listed, suspects)
+        if have_changed:
+            suspects, said = have_changed, "FileExpired"
+        where = first_few(shown(url) for url in suspects)
+        return SourceError(f"{where}: {explained(said, suspects[0])}")
+
+
+def no_room(text: str) -> MeteringError:
+    """The error for a disk that is full."""
+    return MeteringError(
+        f"run: cannot write what does not fit into memory ({first_line(_without_kind(text))}); expected room on the "
+        "disk. hint: make room, or name another --temp-dir"
+    )
+
+
+def unreadable(text: str, paths: Sequence[str]) -> SourceError:
+    """The error for DuckDB's message about a file that it cannot read; NoFileNamed if it names none of the `paths`."""
+    where = _file_named_in(text)
+    if where is not None and where.endswith(_BELOW_FOLDER):
+        # The path is no file any more, so DuckDB has taken it for a folder.
+        file = where.removesuffix(_BELOW_FOLDER)
+        return SourceError(f"{file}: is gone; expected it to be there until the end. hint: run again")
+    if where not in paths:
+        # A quotation out of the file may look like a path.
+        where = next((path for path in paths if path in text), paths[0] if len(paths) == 1 else None)
+    found, expected = _fault(text, where or "")
+    return NoFileNamed(found, expected) if where is None else SourceError(f"{where}: {found}; {expected}")
+
+
+def _fault(text: str, where: str) -> tuple[str, str]:
+    """What was found in a file, and what was expected, by DuckDB's message."""
+    line = re.search(r"CSV Error on Line: (\d+)", text)
+    if line is None:
+        return f"cannot be read ({_without_kind(first_line(text)).removesuffix(f': {where}')})", TO_ITS_END
+    found, expected = _csv_fault(text)
+    return f"line {line.group(1)} {found}", expected
+
+
+def _without_kind(text: str) -> str:
+    """A message without the name of its kind."""
+    return re.sub(r"^(\w+ )+Error: ", "", text)
+
+
+def _file_named_in(text: str) -> str | None:
+    """The file that a message names: by itself, in quotes, or at a line's end."""
+    for pattern in _NAMES:
+        found = re.search(pattern, text, re.MULTILINE)
+        if found:
+            return found.group(1)
+    return None
+
+
+def _csv_fault(text: str) -> tuple[str, str]:
+    """What is wrong with a line of a CSV file, and what was expected."""
+    if "unicode" in text.lower():
+        return "is not UTF-8", "expected text in UTF-8."
+    counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
+    if counts:
+        expected, found = counts.groups()
+        return f"has {found} columns", f"expected {expected}, as in its header."
+    for row in text.splitlines()[1:]:
+        if row.strip() and ":" not in row:
+            return f"cannot be read ({row.strip().rstrip('.')})", "expected CSV."
+    return "cannot be read (not CSV)", "expected CSV."

@@ -8,13 +8,10 @@ setting adds nothing, so that its ids are those of the first definition.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from metering_duck.contract import aggregations
-
-if TYPE_CHECKING:
-    from metering_duck.contract.config import MeteringConfig
-    from metering_duck.runs.question import Question
+from metering_duck.contract.config import MeteringConfig
+from metering_duck.runs.question import Question
 
 # What stands between the dimensions and the settings: no dimension is without a name.
 NO_NAME = "-"

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from metering_duck.judging.slots import Slot
 from metering_duck.readings.series import Totals
-from metering_duck.runs.identity import settings_text
 from metering_duck.windows.cutting import Windows
 from metering_duck.windows.periods import Periods
 
@@ -43,8 +42,8 @@ class Question:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """The moments, subjects and settings as values of statements; moments are naive, as SQL's TIMESTAMP is UTC."""
-        values: dict[str, object] = {"clock": _naive(self.clock or datetime.now(UTC)), "settings": settings_text(self)}
+        """The moments and subjects as values of statements; moments are naive, as SQL's TIMESTAMP is UTC."""
+        values: dict[str, object] = {"clock": _naive(self.clock or datetime.now(UTC))}
         if self.as_of is not None:
             values["as_of"] = _naive(self.as_of)
         for n, name in enumerate(self.subjects):

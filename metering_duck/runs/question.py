@@ -44,12 +44,23 @@ class Question:
     @property
     def parameters(self) -> dict[str, object]:
         """The moments, subjects and settings as values of statements; moments are naive, as SQL's TIMESTAMP is UTC."""
-        values: dict[str, object] = {"clock": _naive(self.clock or datetime.now(UTC)), "settings": settings_text(self)}
+        values: dict[str, object] = {"clock": _naive(self.clock or datetime.now(UTC)), "settings": self.settings()}
         if self.as_of is not None:
             values["as_of"] = _naive(self.as_of)
         for n, name in enumerate(self.subjects):
             values[f"subject_{n}"] = name
         return values
+
+    def settings(self, types: Sequence[str] = ()) -> str:
+        """What the settings add to the ids of readings; `types` are the event types that are read, if not all (R21)."""
+        return settings_text(
+            aggregation=self.aggregation,
+            scale=self.scale,
+            digits=self.digits,
+            carries=self.fill == "carry",
+            types=types,
+            workspaces=self.workspaces if self.across_workspaces else (),
+        )
 
     def totals(self, windows: Windows, slots: Sequence[Slot], constants: Mapping[str, str]) -> Totals:
         """How the readings of the slots are made; `constants` are the columns that are the same in every row."""

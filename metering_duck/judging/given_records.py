@@ -105,7 +105,7 @@ class RecordCompiler:
     def judged(self, *, repeated: bool) -> list[Stage]:
         """From the input to `judged`: one row per record, its quantity, and its status (R9)."""
         return [
-            *self._chosen(repeated=repeated),
+            *self.chosen(repeated=repeated),
             Stage(
                 "projected",
                 "the quantity's text in the slot of its aggregation and DECIMAL",
@@ -122,7 +122,8 @@ class RecordCompiler:
         named = [(slot, slot.aggregation.text) for slot in self.slots if slot.aggregation]
         return tuple(f"Slot {slot.index} is records for {text}, in {slot.decimal.sql}." for slot, text in named)
 
-    def _chosen(self, *, repeated: bool) -> list[Stage]:
+    def chosen(self, *, repeated: bool) -> list[Stage]:
+        """From the input to `chosen`: which aggregation each record is for."""
         shapes = [
             (f"unit IN ({', '.join(map(literal, units))})", str(n))
             for n, units in enumerate(self._shapes().values())
@@ -198,7 +199,7 @@ class RecordCompiler:
         )
         return Query(
             "aggregations",
-            (*self._chosen(repeated=False), Stage("aggregations", "the aggregations that records are for", sql)),
+            (*self.chosen(repeated=False), Stage("aggregations", "the aggregations that records are for", sql)),
         )
 
     def with_found(self, rows: Sequence[tuple[str | None, str]]) -> RecordCompiler:
@@ -217,25 +218,6 @@ class RecordCompiler:
             aggregations.check_inner(aggregations.parse(text, "records"), "records: aggregation")
         return replace(self, found=found or (self.aggregation or "sum",))
 
-    def twins_queries(self) -> list[Query]:
-        """The first unit with several aggregations of one name, for each name that several have.
-
-        Readings of them would have one id (R21): these queries are run before the records are judged.
-        """
-        by_name: dict[str, list[str]] = {}
-        for text in sorted(set(self.found)):
-            by_name.setdefault(aggregations.parse(text, "records").keyed, []).append(text)
-        queries = []
-        for texts in by_name.values():
-            if len(texts) > 1:
-                several = ["reason IS NULL", f"list_contains({literal_list(texts)}, aggregation)"]
-                columns = {"unit": "unit", "aggregations": "list(DISTINCT aggregation ORDER BY aggregation)"}
-                by_unit = select(columns, "chosen", where=several, group_by=["unit"])
-                first = select({}, f"({by_unit})", star="*", where=["len(aggregations) > 1"], order_by=["unit"])
-                twins = Stage("twins", "the first unit with several aggregations of one name", f"{first}\nLIMIT 1")
-                queries.append(Query("twins", (*self._chosen(repeated=False), twins)))
-        return queries
-
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected record."""
         shapes = [decimal for decimal, *_ in self._shapes()]
@@ -249,6 +231,26 @@ class RecordCompiler:
             "fraction_digits": case(((str(n), str(t.scale)) for n, t in enumerate(shapes)), of="shape"),
         }
         return rejects_query(self.judged(repeated=repeated), faults)
+
+
+def twins_queries(judge: RecordCompiler) -> list[Query]:
+    """The first unit with several aggregations of one name, for each name that several have.
+
+    Readings of them would have one id (R21): these queries are run before the records are judged.
+    """
+    by_name: dict[str, list[str]] = {}
+    for text in sorted(set(judge.found)):
+        by_name.setdefault(aggregations.parse(text, "records").keyed, []).append(text)
+    queries = []
+    for texts in by_name.values():
+        if len(texts) > 1:
+            several = ["reason IS NULL", f"list_contains({literal_list(texts)}, aggregation)"]
+            columns = {"unit": "unit", "aggregations": "list(DISTINCT aggregation ORDER BY aggregation)"}
+            by_unit = select(columns, "chosen", where=several, group_by=["unit"])
+            first = select({}, f"({by_unit})", star="*", where=["len(aggregations) > 1"], order_by=["unit"])
+            twins = Stage("twins", "the first unit with several aggregations of one name", f"{first}\nLIMIT 1")
+            queries.append(Query("twins", (*judge.chosen(repeated=False), twins)))
+    return queries
 
 
 def _slot(number: int, aggregation: Aggregation, shape: RecordShape, properties: Sequence[str]) -> Slot:

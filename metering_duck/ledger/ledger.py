@@ -154,18 +154,11 @@ class Ledger:
         return close(self.meterer, period, by=by, timezone=timezone, clock=clock_of(clock))
 
     def migrate(self) -> Migration:
-        """Bring a ledger of an earlier version forward: read the keys of its events again from the files (R38).
-
-        Shape:  how many files were read again, and which could not be; nothing is read where nothing is lacking.
-        Raises: SourceError, SchemaError.
-        """
+        """Bring a ledger of an earlier version forward: read the keys of its events again from the files (R38)."""
         return migrate(self.meterer)
 
     def status(self, events: Any = None) -> Status:
-        """What is metered, open, closed and stale, and which periods new files touch; writes nothing.
-
-        Shape:  `events` are paths, folders and globs to look at beside those that the ledger knows.
-        """
+        """What is metered, open, closed and stale, and which periods new files touch, `events` too; writes nothing."""
         return look_at_status(self.meterer, events)
 
     def verify(self, *, files: bool = False) -> list[Finding]:

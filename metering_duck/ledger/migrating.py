@@ -7,14 +7,15 @@ and also reads files that count no more, so that runs which read them can be mad
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from metering_duck.errors import MeteringError
+from metering_duck.errors import SchemaError, SourceError
 from metering_duck.inputs.source import Source
 from metering_duck.ledger.discovering import repeated_rows
-from metering_duck.ledger.manifest import WITHOUT_KEYS, SourceFile, files_of, write_keys
+from metering_duck.ledger.manifest import SourceFile, files_of, write_keys
 from metering_duck.ledger.meterer import Meterer, ledger_source
 from metering_duck.ledger.places import stamps_of
 from metering_duck.ledger.stored import DEFAULT_SOURCE
@@ -44,24 +45,25 @@ def migrate(meterer: Meterer) -> Migration:
     with meterer.store.writer():
         with meterer.store.reader() as engine:
             source = ledger_source(engine) or DEFAULT_SOURCE
-            files, lacking = files_of(engine, "TRUE"), files_of(engine, WITHOUT_KEYS)
-            counting = {file.file_id for file in files_of(engine)}
+            files, counting = files_of(engine, "TRUE"), {file.file_id for file in files_of(engine)}
+        lacking = [file for file in files if not file.has_keys]
         if not lacking:
             return Migration()
-        stamps = stamps_of(file.path for file in files)
-        there = [file for file in files if file.is_as(stamps.get(file.path))]
+        there = _as_they_were(files)
         read = [file for file in there if file.file_id in counting]
         rows = _read(meterer, read, source)
-        if any(file.file_id not in counting and not file.has_keys for file in there):
-            try:
-                rows = _read(meterer, there, source)
-                read = there
-            except MeteringError:
-                # Files that count no more need not be of one schema with those that do.
-                pass
+        if len(read) < len(there):
+            # Files that count no more need not be of one schema with those that do.
+            with contextlib.suppress(SchemaError, SourceError):
+                rows, read = _read(meterer, there, source), there
         done = {file.file_id for file in read}
-        unread = tuple(file.path for file in lacking if file.file_id not in done)
-        return Migration(len(read), rows, unread)
+        return Migration(len(read), rows, tuple(file.path for file in lacking if file.file_id not in done))
+
+
+def _as_they_were(files: Sequence[SourceFile]) -> list[SourceFile]:
+    """The files that are where they were and have not changed."""
+    stamps = stamps_of(file.path for file in files)
+    return [file for file in files if file.is_as(stamps.get(file.path))]
 
 
 def _read(meterer: Meterer, files: Sequence[SourceFile], source: Source) -> int:

@@ -25,9 +25,8 @@ from metering_duck.ledger.manifest import EVENT_KEY, WITHOUT_KEYS, SourceFile, f
 from metering_duck.ledger.periods import Period
 from metering_duck.ledger.places import stamps_of
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.ledger.stored import question_text, source_digested
+from metering_duck.ledger.stored import has_new_ids, question_text, source_digested
 from metering_duck.runs.history import LEVELS_SCHEMA, History
-from metering_duck.runs.identity import has_new_ids
 from metering_duck.runs.question import Question
 
 # Before the first event there can be: the start of a run over all that was before a moment.

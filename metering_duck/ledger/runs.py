@@ -26,11 +26,10 @@ from metering_duck.ledger.level_digests import levels_sha256
 from metering_duck.ledger.periods import Period, name_of
 from metering_duck.ledger.plans import CarriedLevels, Plan, check_readable
 from metering_duck.ledger.store import StoreEngine
-from metering_duck.ledger.stored import question_text, stored_question
+from metering_duck.ledger.stored import has_new_ids, question_text, stored_question
 from metering_duck.readings.usage import usage_query
 from metering_duck.runs.books import SHOWN_BOOKS, Accounting
 from metering_duck.runs.history import LEVELS_SCHEMA
-from metering_duck.runs.identity import has_new_ids
 from metering_duck.runs.levels import levels_at_end
 from metering_duck.runs.local import LocalReadings, compiler_of, grouping_notices
 from metering_duck.runs.machine import Machine

@@ -21,6 +21,7 @@ from metering_duck.calls.arguments import (
     universe_names_of,
     zone_of,
 )
+from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError, first_few
 from metering_duck.inputs.fields import field_names
 from metering_duck.inputs.mapping import FieldMap
@@ -101,6 +102,14 @@ def question_text(question: Question) -> str:
     found: dict[str, Any] = {name: getattr(question, field) for name, field in QUESTION_FIELDS.items()}
     found["universes"] = dict(question.renamed)
     return json_text({name: value for name, value in found.items() if is_asked(value)})
+
+
+def has_new_ids(config: MeteringConfig, question: Question) -> bool:
+    """Whether the readings of a run may have other ids than by the first definition (R21)."""
+    if question.group_by or question.settings():
+        return True
+    made = (measurement.aggregated(question.aggregation) for _, measurement in config.measurements)
+    return any(one is not None and one.outer is not None for one in made)
 
 
 def stored_question(text: str) -> Question:

@@ -60,7 +60,7 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
             raise ConfigError(f"partition-by: found {name}, a {kind}; expected a column of texts, or a date.")
     texts = [name for name, kind in zip(folders.names, folders.types, strict=True) if pa.types.is_string(kind)]
     with _aside(engine, target) as stage:
-        try:
+        with _explained(target, partition_by):
             dataset.write_dataset(
                 pa.RecordBatchReader.from_batches(schema, engine.stream(_spelled(rows, texts))),
                 stage,
@@ -74,27 +74,37 @@ def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_b
                 min_rows_per_group=ROW_GROUP_ROWS,
                 max_rows_per_group=ROW_GROUP_ROWS,
             )
-        except pa.ArrowInvalid as error:
-            if "partitions" not in str(error):
-                found = str(error).splitlines()[0].rstrip(".")
-                raise ConfigError(f"partition-by: cannot be written ({found}); expected names of folders.") from None
-            raise ConfigError(
-                f"partition-by: found more than {PARTITIONS_MAX:,} partitions of {', '.join(partition_by)}; expected "
-                "fewer. hint: --partition-by month, or write one window after another"
-            ) from None
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG and "too long" not in str(error):
-                raise unwritten(target, error) from None
-            raise ConfigError(
-                f"partition-by: found a value of {', '.join(partition_by)} that is too long for the name of a folder; "
-                "expected at most some 250 bytes. hint: another column, or a Delta or Iceberg table"
-            ) from None
         made = sorted(path.relative_to(stage) for path in Path(stage).rglob("*.parquet"))
         if any(NO_VALUE in path.as_posix() for path in made):
             _check_no_value(engine, rows, partition_by)
         finals = {path: _final(path) for path in made}
         _publish(Path(stage), finals, target)
     return [f"{target.rstrip('/')}/{path.as_posix()}" for path in finals.values()]
+
+
+@contextmanager
+def _explained(target: str, partition_by: Sequence[str]) -> Iterator[None]:
+    """Raise what pyarrow says of folders in a with statement as errors that a person can act on.
+
+    Raises: ConfigError; SourceError for a place that cannot be written.
+    """
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        if "partitions" not in str(error):
+            found = str(error).splitlines()[0].rstrip(".")
+            raise ConfigError(f"partition-by: cannot be written ({found}); expected names of folders.") from None
+        raise ConfigError(
+            f"partition-by: found more than {PARTITIONS_MAX:,} partitions of {', '.join(partition_by)}; expected "
+            "fewer. hint: --partition-by month, or write one window after another"
+        ) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG and "too long" not in str(error):
+            raise unwritten(target, error) from None
+        raise ConfigError(
+            f"partition-by: found a value of {', '.join(partition_by)} that is too long for the name of a folder; "
+            "expected at most some 250 bytes. hint: another column, or a Delta or Iceberg table"
+        ) from None
 
 
 def _spelled(rows: Query, texts: Sequence[str]) -> Query:

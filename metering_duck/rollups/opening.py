@@ -16,7 +16,6 @@ from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, extensions_of, paths_of
 from metering_duck.rollups.given_readings import GIVEN, Finer, open_finer
 from metering_duck.rollups.refusals import Checks
-from metering_duck.runs.identity import settings_text
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import closed_on_failure, fill_windows
 from metering_duck.runs.question import Question
@@ -81,7 +80,7 @@ def open_readings(machine: Machine, readings: Any, question: Question, periods: 
         checks.groupings(question.dropped)
         checks.overlaps()
         windows, parameters = _windows(engine, periods, table)
-        parameters = question.parameters | parameters | {"settings": settings_text(question)}
+        parameters = question.parameters | parameters
         fill_windows(engine, windows, parameters)
         shells = {GIVEN: found.in_shell}
         if table:

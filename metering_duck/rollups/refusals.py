@@ -122,8 +122,8 @@ class Checks:
         one, other = (" and ".join(names) or "nothing" for names in (row["names"], row["other_names"]))
         raise ConfigError(
             f"drop: found the {_named(row)}, grouped by {one}, and one grouped by {other}; expected one grouping, "
-            "since both are of the same records. hint: give readings of one grouping; those of an earlier version do not "
-            "say which properties are absent, and are made anew with metering-duck aggregate"
+            "since both are of the same records. hint: give readings of one grouping; those of an earlier version "
+            "do not say which properties are absent, and are made anew with metering-duck aggregate"
         )
 
     def overlaps(self) -> None:

@@ -10,36 +10,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from metering_duck.contract import aggregations
-from metering_duck.contract.config import MeteringConfig
-from metering_duck.runs.question import Question
 
 # What stands between the dimensions and the settings: no dimension is without a name.
 NO_NAME = "-"
 
 
-def settings_text(question: Question, types: Sequence[str] = ()) -> str:
+def settings_text(
+    *,
+    aggregation: str | None = None,
+    scale: int | None = None,
+    digits: int | None = None,
+    carries: bool = False,
+    types: Sequence[str] = (),
+    workspaces: Sequence[str] = (),
+) -> str:
     """The settings of a run as `sql/readings.sql` puts them into ids: names and values, unambiguously; "" for none.
 
-    `types` are the event types that are read, where not all are.
+    `aggregation` is the one that is chosen for all, `carries` says that windows without records say the one before,
+    `types` are the event types that are read, and `workspaces` those that are added up, where not all are.
     """
     found = {
-        "aggregation": _chosen(question.aggregation),
-        "digits": "" if question.digits is None else str(question.digits),
-        "fill": question.fill if question.fill == "carry" else "",
-        "scale": "" if question.scale is None else str(question.scale),
+        "aggregation": _chosen(aggregation),
+        "digits": "" if digits is None else str(digits),
+        "fill": "carry" if carries else "",
+        "scale": "" if scale is None else str(scale),
         "types": _listed(types),
-        "workspaces": _listed(question.workspaces) if question.across_workspaces else "",
+        "workspaces": _listed(workspaces),
     }
     pairs = "".join(_encoded(name) + _encoded(value) for name, value in sorted(found.items()) if value)
     return f"{NO_NAME}{pairs}" if pairs else ""
-
-
-def has_new_ids(config: MeteringConfig, question: Question) -> bool:
-    """Whether a run's readings may have other ids than by the first definition."""
-    if question.group_by or settings_text(question):
-        return True
-    made = (measurement.aggregated(question.aggregation) for _, measurement in config.measurements)
-    return any(one is not None and one.outer is not None for one in made)
 
 
 def _chosen(aggregation: str | None) -> str:

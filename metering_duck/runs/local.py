@@ -9,7 +9,7 @@ from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.fields import ABSENT
 from metering_duck.judging.events import TYPE, Compiler
-from metering_duck.judging.given_records import RecordCompiler
+from metering_duck.judging.given_records import RecordCompiler, twins_queries
 from metering_duck.judging.made_records import records_query
 from metering_duck.judging.outcomes import outcomes_query
 from metering_duck.readings.assembling import reading_rows, readings_queries, totals_queries
@@ -79,7 +79,7 @@ def record_compiler_of(config: MeteringConfig | None, opened: Opened) -> RecordC
     judge = RecordCompiler(config, opened.layout, opened.selection, question.aggregation, question.group_by, found)
     rows = opened.table(judge.aggregations_query()).to_pylist()
     judge = judge.with_found([(row["aggregation"], row["unit"]) for row in rows])
-    for query in judge.twins_queries():
+    for query in twins_queries(judge):
         for row in opened.table(query).to_pylist():
             texts = " and ".join(f'"{name}"' for name in row["aggregations"])
             raise ConfigError(

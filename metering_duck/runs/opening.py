@@ -30,7 +30,6 @@ from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.source import Source
 from metering_duck.judging.arrivals import Selection
 from metering_duck.runs.history import History
-from metering_duck.runs.identity import settings_text
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.question import Question
 from metering_duck.statements.select import select
@@ -123,7 +122,7 @@ def open_input(
     """
     selection = selection_of(source, question, history)
     parameters = question.parameters | selection.parameters
-    parameters["settings"] = settings_text(question, source.types)
+    parameters["settings"] = question.settings(source.types)
     engine = machine.engine()
     with closed_on_failure(engine):
         is_elsewhere = read_by is not None

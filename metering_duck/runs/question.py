@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from metering_duck.judging.slots import Slot
 from metering_duck.readings.series import Totals
+from metering_duck.runs.identity import settings_text
 from metering_duck.windows.cutting import Windows
 from metering_duck.windows.periods import Periods
 
@@ -42,13 +43,24 @@ class Question:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """The moments and subjects as values of statements; moments are naive, as SQL's TIMESTAMP is UTC."""
-        values: dict[str, object] = {"clock": _naive(self.clock or datetime.now(UTC))}
+        """The moments, subjects and settings as values of statements; moments are naive, as SQL's TIMESTAMP is UTC."""
+        values: dict[str, object] = {"clock": _naive(self.clock or datetime.now(UTC)), "settings": self.settings()}
         if self.as_of is not None:
             values["as_of"] = _naive(self.as_of)
         for n, name in enumerate(self.subjects):
             values[f"subject_{n}"] = name
         return values
+
+    def settings(self, types: Sequence[str] = ()) -> str:
+        """What the settings add to the ids of readings; `types` are the event types that are read, if not all (R21)."""
+        return settings_text(
+            aggregation=self.aggregation,
+            scale=self.scale,
+            digits=self.digits,
+            carries=self.fill == "carry",
+            types=types,
+            workspaces=self.workspaces if self.across_workspaces else (),
+        )
 
     def totals(self, windows: Windows, slots: Sequence[Slot], constants: Mapping[str, str]) -> Totals:
         """How the readings of the slots are made; `constants` are the columns that are the same in every row."""

@@ -232,6 +232,39 @@ def test_a_locked_engine_reaches_nothing_but_its_inputs(sql: str, tmp_path: Path
     assert not os.path.exists("/tmp/metering-duck-stolen.csv")
 
 
+def test_an_engine_that_was_told_of_no_file_opens_none(tmp_path: Path) -> None:
+    """Whoever forgets to lock an engine has a locked one: its first query comes after that, whichever it is."""
+    (tmp_path / "secret.txt").write_text("secret", encoding="utf-8")
+    with Engine() as engine, pytest.raises(MeteringError, match="disabled by configuration"):
+        engine.rows(f"SELECT * FROM read_text('{tmp_path}/secret.txt')")
+    with Engine() as engine:
+        engine.keep("one", pa.table({"a": [1]}))
+        with pytest.raises(MeteringError, match="locked"):
+            engine.rows("SET threads = 3")
+
+
+def test_connections_are_opened_in_one_place() -> None:
+    """Nothing but engine/locking.py opens a connection of DuckDB, and what it opens elsewhere is locked there."""
+    package = Path(metering_duck.__file__).parent
+    opening = re.compile(r"\bduckdb\.(connect|sql|execute|query|from_\w+|read_\w+)\(.")
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if opening.search(path.read_text(encoding="utf-8").replace("duckdb.connect()", ""))
+    }
+    assert {"engine/locking.py"} == found
+    unlocked = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"\bunlocked\(\)", path.read_text(encoding="utf-8"))
+    }
+    # The extensions and httpfs load and set, and ask nothing; the others lock what they open.
+    assert unlocked == {
+        *("engine/connection.py", "engine/extensions.py", "engine/httpfs.py", "engine/locking.py"),
+        "inputs/ducklake.py",
+    }
+
+
 def test_a_python_variable_is_no_table() -> None:
     """A name in SQL never finds a Python variable of the caller."""
     stolen = pa.table({"secret": [1]})

@@ -97,6 +97,7 @@ def _put(partial: Owned, place: Path, opened: _Target) -> None:
     try:
         os.fsync(partial.handle)
         put_in_place(partial.path, place)
+        sync_folder(place.parent)
     except OSError as error:
         opened.failure = error
         raise
@@ -117,7 +118,6 @@ def put_in_place(path: Path, place: Path) -> None:
             os.chown(path, before.st_uid, before.st_gid)
         os.chmod(path, stat.S_IMODE(before.st_mode))
     os.replace(path, place)
-    sync_folder(place.parent)
 
 
 def _mask() -> int:

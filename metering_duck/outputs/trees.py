@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.owned import owned_folder, remove_left
 from metering_duck.engine.remote import PART_BYTES, explaining_writes, filesystem_of, scheme_of
 from metering_duck.errors import ConfigError, SourceError, did_you_mean
-from metering_duck.outputs.files import put_in_place, unwritten
+from metering_duck.outputs.files import put_in_place, sync_folder, unwritten
 from metering_duck.outputs.texts import limited, on_top
 from metering_duck.outputs.writing import ROW_GROUP_ROWS
 from metering_duck.statements.quote import identifier, literal
@@ -36,6 +37,7 @@ DATES = {"year": 4, "month": 7, "date": 10}
 MOMENTS = ("recorded_at", "window_start")
 # How the folder in which a tree is written is called.
 ASIDE = ".metering-duck-rows-"
+SYNCED_AT_ONCE = 16
 
 
 def write_tree(engine: Engine, rows: Query, shape: str, target: str, partition_by: Sequence[str]) -> list[str]:
@@ -149,10 +151,13 @@ def _publish(stage: Path, made: Sequence[Path], target: str) -> None:
         return
     try:
         with _new_folders(Path(target), made):
-            for path in made:
-                _sync(stage / path)
-            for path in made:
-                put_in_place(stage / path, Path(os.path.realpath(Path(target) / path)))
+            finals = [Path(os.path.realpath(Path(target) / path)) for path in made]
+            # A disk brings many files to itself at once in little more time than one.
+            with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:
+                list(pool.map(_sync, (stage / path for path in made)))
+                for written, place in zip(made, finals, strict=True):
+                    put_in_place(stage / written, place)
+                list(pool.map(sync_folder, dict.fromkeys(place.parent for place in finals)))
     except OSError as error:
         raise unwritten(target, error) from None
 

@@ -93,16 +93,15 @@ class Engine:
         """Allow these files and the temporary directory, forbid all other files, and lock the settings."""
         try:
             self._explain = open_inputs(self.connection, paths, extensions).failure
-            lock_down(self.connection, self.directory, paths)
+            self._lock(paths)
         except ConfigError:
             self.close()
             raise
-        self._is_locked = True
 
-    def _lock_down_at_last(self) -> None:
-        """Before the first query of an engine that was told of no file, forbid all files but those of its directory."""
+    def _lock(self, paths: Sequence[str] = ()) -> None:
+        """Lock the connection, if it is not locked yet: at the latest before its first query."""
         if not self._is_locked:
-            lock_down(self.connection, self.directory, ())
+            lock_down(self.connection, self.directory, paths)
             self._is_locked = True
 
     def at_close(self, callback: Callable[[], object]) -> None:
@@ -128,8 +127,6 @@ class Engine:
         """Stop the query that is running, from another thread; the query raises Interrupted."""
         with contextlib.suppress(duckdb.Error):
             self.connection.interrupt()
-
-    # --- running ----------------------------------------------------------------------------------------------------
 
     def postpone(self, work: Callable[[], object]) -> None:
         """Do work just before the first query is run, and never for a caller who only asks which SQL would be run."""
@@ -166,7 +163,7 @@ class Engine:
     def keep(self, name: str, rows: pa.Table) -> None:
         """Make a temporary table of Arrow rows."""
         with self.lock:
-            self._lock_down_at_last()
+            self._lock()
             self.connection.register(f"{name}_rows", rows)
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS FROM {name}_rows")
             self.connection.unregister(f"{name}_rows")
@@ -178,7 +175,7 @@ class Engine:
         """
         try:
             with self.lock:
-                self._lock_down_at_last()
+                self._lock()
                 self.connection.execute(f"ATTACH {sql}")
                 found = f"the_input.{'.'.join(identifier(part) for part in table.split('.'))}"
                 self.connection.execute(f"DESCRIBE SELECT * FROM {found}")
@@ -255,5 +252,5 @@ class Engine:
 
     def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> contextlib.AbstractContextManager[None]:
         """Raise DuckDB's errors of a with statement, which runs a query, as errors of ours."""
-        self._lock_down_at_last()
+        self._lock()
         return translated(name, sql, parameters, self._explain, spills_to=self.directory.parent)

@@ -94,16 +94,15 @@ class Engine:
         try:
             with self.failures.translated("lock_down", "", {}):
                 self.failures.explain = open_inputs(self.connection, paths, extensions).failure
-                lock_down(self.connection, self.directory, paths)
+                self._lock(paths)
         except MeteringError:
             self.close()
             raise
-        self._is_locked = True
 
-    def _lock_down_at_last(self) -> None:
-        """Before the first query of an engine that was told of no file, forbid all files but those of its directory."""
+    def _lock(self, paths: Sequence[str] = ()) -> None:
+        """Lock the connection, if it is not locked yet: at the latest before its first query."""
         if not self._is_locked:
-            lock_down(self.connection, self.directory, ())
+            lock_down(self.connection, self.directory, paths)
             self._is_locked = True
 
     def at_close(self, callback: Callable[[], object]) -> None:
@@ -130,8 +129,6 @@ class Engine:
         with contextlib.suppress(duckdb.Error):
             self.connection.interrupt()
         self.failures.interrupt()
-
-    # --- running ----------------------------------------------------------------------------------------------------
 
     def postpone(self, work: Callable[[], object]) -> None:
         """Do work just before the first query is run, and never for a caller who only asks which SQL would be run."""
@@ -273,7 +270,7 @@ class Engine:
 
     def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> contextlib.AbstractContextManager[None]:
         """Raise DuckDB's errors of a with statement, which runs a query, as errors of ours."""
-        self._lock_down_at_last()
+        self._lock()
         return self.failures.translated(name, sql, parameters)
 
 

@@ -187,6 +187,11 @@ def _load_table(place: str, where: str) -> Any:
     except ImportError:
         raise
     except Exception as error:
+        if "variant" in str(error).lower():
+            raise SourceError(
+                f"{where}: found a column of VARIANT, which pyiceberg does not read; expected other types. "
+                "hint: read the Parquet files of the table, or let Spark read it: --engine spark"
+            ) from None
         raise SourceError(
             f"{where}: the catalog {catalog} cannot be opened ({type(error).__name__}); expected one that pyiceberg "
             f"knows. hint: PYICEBERG_CATALOG__{catalog.upper()}__URI, or .pyiceberg.yaml"

@@ -453,3 +453,14 @@ def test_a_key_in_bytes_that_is_no_text_has_no_key() -> None:
     window = {"start": "2024-01-01", "end": "2024-02-01"}
     with aggregate(rows, PLAIN, clock=CLOCK, binary_as_text=True, **window) as result:
         assert (2, {"text-invalid": 2}) == (result.accounting.rejected, result.accounting.reasons)
+
+
+def test_a_delta_table_is_looked_at_as_its_files_are(tmp_path: Path) -> None:
+    """A value that DuckDB would cut is refused by the file of the table, one beyond its digits is a reject."""
+    deltalake = pytest.importorskip("deltalake")
+    for name, kind, beyond in (("cut", pa.decimal128(4, 0), 123_456), ("far", pa.decimal128(36, 17), 93 * 10**36)):
+        deltalake.write_deltalake(tmp_path / name, events_of(q=decimals(kind, beyond, 5 * 10**kind.scale)))
+
+    assert [Decimal(5)] == quantities(f"delta://{tmp_path}/far")
+    with pytest.raises(SchemaError, match=r"parquet: column q: found DECIMAL\(4, 0\) with a value of 6 digits"):
+        quantities(f"delta://{tmp_path}/cut")

@@ -25,7 +25,7 @@ from metering_duck.engine.given_streams import GivenStream
 from metering_duck.engine.owned import Owned, owned_folder, remove_left
 from metering_duck.engine.progress import Progress, watched
 from metering_duck.engine.unreadable import KnownInputs
-from metering_duck.errors import MeteringError, of_the_system
+from metering_duck.errors import MeteringError, SourceError, of_the_system
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, functions, functions_of
@@ -292,4 +292,9 @@ def _new_folder(temp_dir: str | Path | None) -> Owned:
     try:
         return owned_folder(FOLDER, temp_dir)
     except OSError as error:
+        if error.filename is None:
+            raise SourceError(
+                f"temp-dir: found no folder that takes a file ({error.strerror or error}); expected one with room. "
+                "hint: --temp-dir DIR, or TMPDIR"
+            ) from None
         raise of_the_system(error, "temp-dir") or error from None

@@ -191,7 +191,7 @@ def _check_folders(pattern: str) -> None:
     if pattern and glob.has_magic(pattern):
         _check_folders(os.path.dirname(pattern))
     for folder in filter(os.path.isdir, glob.glob(pattern, recursive=True)):
-        if not os.access(folder, os.R_OK | os.X_OK):
+        if not os.access(folder, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
             raise SourceError(f"{folder}: cannot be looked into (permission denied); expected a folder you may read.")
 
 

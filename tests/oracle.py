@@ -263,7 +263,11 @@ def measure(measurement: Mapping[str, Any], row: Row) -> Row:
     quantity *= Fraction(str(measurement.get("multiply", 1))) / Fraction(str(measurement.get("divide", 1)))
     if "timesDuration" in measurement:
         quantity *= Fraction((end - start) // timedelta(microseconds=1), UNIT_US[measurement["timesDuration"]])
-    return {"quantity": rounded(quantity, scale), "value": value, "window_start": start, "window_end": end}
+    quantity = rounded(quantity, scale)
+    if abs(quantity) >= Fraction(10) ** (precision - scale):
+        name = source_properties(measurement)[0]
+        return {"source_property": name, "text": row["properties"][name], "reason": "quantity-too-large"}
+    return {"quantity": quantity, "value": value, "window_start": start, "window_end": end}
 
 
 def span_of(span: Mapping[str, Any], row: Row) -> tuple[Any, Any]:

@@ -11,7 +11,6 @@ import pytest
 from tests.fire import damage, forms, reading, texts
 from tests.fire.program import main
 from tests.fire.reading import NotReadable
-from tests.fire.scenes import SCENES
 from tests.oracle import quantity_of
 
 
@@ -21,7 +20,7 @@ def played(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) ->
     return code, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("case", ["events/0", "damage/1"])
+@pytest.mark.parametrize("case", ["events/1", "damage/1"])
 def test_what_is_right_holds(case: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A case of each kind that runs in this process ends with what was tried, and with exit code 0."""
     kind, number = case.split("/")
@@ -32,11 +31,11 @@ def test_what_is_right_holds(case: str, capsys: pytest.CaptureFixture[str], tmp_
 
 def test_a_wrong_digit_is_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """An answer that is wrong in its last digit fails, with the command that plays the case again, and its folder."""
-    code, said = played(capsys, tmp_path, "--only", "events", "--case", "0", "--plant", "digit")
+    code, said = played(capsys, tmp_path, "--only", "events", "--case", "1", "--plant", "digit")
     assert 1 == code
     assert "DID NOT HOLD, 1 times: readings that are not the oracle's" in said
-    assert "python -m tests.fire --seed smoke --only events --case 0" in said
-    assert {"question.json", "why.txt"} <= {path.name for path in (tmp_path / "events-0").iterdir()}
+    assert "python -m tests.fire --seed smoke --only events --case 1" in said
+    assert {"question.json", "why.txt"} <= {path.name for path in (tmp_path / "events-1").iterdir()}
 
 
 def test_half_of_a_file_taken_for_the_whole_is_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -75,7 +74,6 @@ def test_the_other_reader_takes_whole_files_alone(codec: str) -> None:
 
 
 def test_the_pools_are_what_they_should_be() -> None:
-    """The quantities that the fire calls good are good, and those it calls bad are bad; no two scenes share a name."""
+    """The quantities that the fire calls good are good, and those it calls bad are bad."""
     assert all(isinstance(quantity_of(text), Fraction) for text in (*texts.QUANTITIES, *texts.LARGE[:2]))
     assert all(isinstance(quantity_of(text), str) for text in texts.NO_QUANTITIES if len(text) < 4000)
-    assert len(SCENES) == len({scene.command + scene.before for scene in SCENES.values()})

@@ -18,7 +18,17 @@ from typing import Any
 
 from tests.oracle_filters import passes
 from tests.oracle_readings import GAUGES, OTHER_NAMES, aggregation_of, readings
-from tests.oracle_values import UNIT_US, Row, quantity_of, rounded, significant, text_of_time, time_of
+from tests.oracle_values import (
+    NEVER_SET,
+    UNIT_US,
+    Row,
+    moment_written,
+    quantity_of,
+    rounded,
+    significant,
+    text_of_time,
+    time_of,
+)
 
 __all__ = [
     "GAUGES",
@@ -113,7 +123,8 @@ def read_event(event: Mapping[str, Any], clock: str) -> Row:
     properties = {key: value for key, value in (event.get("properties") or {}).items() if value is not None}
     row["properties"] = dict(sorted(properties.items()))
     faults = [(name.removesuffix("_id") + "-missing", row[name], not row[name]) for name in IDENTITY]
-    faults.append(("time-missing", event.get("time"), not event.get("time")))
+    is_absent = not event.get("time") or moment_written(event["time"]) == NEVER_SET
+    faults.append(("time-missing", event.get("time"), is_absent))
     faults.append(("time-invalid", event.get("time"), row["recorded_at"] is None))
     unreadable = bool(event.get("meteredAt")) and time_of(event["meteredAt"]) is None
     faults.append(("metered-at-invalid", event.get("meteredAt"), unreadable))
@@ -252,7 +263,11 @@ def measure(measurement: Mapping[str, Any], row: Row) -> Row:
     quantity *= Fraction(str(measurement.get("multiply", 1))) / Fraction(str(measurement.get("divide", 1)))
     if "timesDuration" in measurement:
         quantity *= Fraction((end - start) // timedelta(microseconds=1), UNIT_US[measurement["timesDuration"]])
-    return {"quantity": rounded(quantity, scale), "value": value, "window_start": start, "window_end": end}
+    quantity = rounded(quantity, scale)
+    if abs(quantity) >= Fraction(10) ** (precision - scale):
+        name = source_properties(measurement)[0]
+        return {"source_property": name, "text": row["properties"][name], "reason": "quantity-too-large"}
+    return {"quantity": quantity, "value": value, "window_start": start, "window_end": end}
 
 
 def span_of(span: Mapping[str, Any], row: Row) -> tuple[Any, Any]:
@@ -267,10 +282,13 @@ def span_of(span: Mapping[str, Any], row: Row) -> tuple[Any, Any]:
             if found[bound] is None:
                 return "span-invalid", span[bound]
     start, end, length, at = found.get("start"), found.get("end"), found.get("duration"), row["recorded_at"]
-    if length is not None and start is None and end is None:
-        start, end = (at - length, at) if span.get("eventTime") == "end" else (at, at + length)
-    elif length is not None:
-        start, end = (start, start + length) if start is not None else (end - length, end)
+    try:
+        if length is not None and start is None and end is None:
+            start, end = (at - length, at) if span.get("eventTime") == "end" else (at, at + length)
+        elif length is not None:
+            start, end = (start, start + length) if start is not None else (end - length, end)
+    except OverflowError:
+        return "span-invalid", span["duration"]
     start, end = at if start is None else start, at if end is None else end
     return (start, end) if start <= end else ("span-invalid", span.get("end") or span.get("start"))
 

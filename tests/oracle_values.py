@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 Row = dict[str, Any]
 MICROSECOND = timedelta(microseconds=1)
+NEVER_SET = datetime(1, 1, 1, tzinfo=UTC)
 QUANTITY = re.compile(r"([+-]?)(?=\.?[0-9])([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3])(:[0-5]\d:[0-5]\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 UNIT_US = {
@@ -31,20 +32,26 @@ UNIT_US = {
 
 def time_of(text: str | None) -> datetime | None:
     """RFC 3339 text as a moment, digits finer than a microsecond cut; None when there is no such moment (R11)."""
-    match = TIME.fullmatch(text or "")
-    if match is None or text == "0001-01-01T00:00:00Z":
+    found = moment_written(text or "")
+    return None if found == NEVER_SET else found
+
+
+def moment_written(text: str) -> datetime | None:
+    """The moment that RFC 3339 text says, the first one of the year 1 included, which means that there is none."""
+    match = TIME.fullmatch(text)
+    if match is None:
         return None
     date, hour, rest, fraction, offset = match.groups()
     zone = "+00:00" if offset is None or offset in "Zz" else offset
     try:
         return datetime.fromisoformat(f"{date}T{hour}{rest}.{(fraction or '')[:6]:0<6}{zone}").astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
 def text_of_time(moment: datetime) -> str:
     """A moment as RFC 3339 text without idle zeros."""
-    whole = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    whole = moment.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
     return whole + (f".{moment.microsecond:06d}".rstrip("0") if moment.microsecond else "") + "Z"
 
 

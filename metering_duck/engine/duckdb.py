@@ -23,7 +23,8 @@ import pyarrow as pa
 from metering_duck.engine.connection import check_settings, connect, lock_down, open_inputs
 from metering_duck.engine.failures import Explain, RemoteInputs, attach_failure, translated
 from metering_duck.engine.progress import Progress, watched
-from metering_duck.errors import ConfigError
+from metering_duck.errors import ConfigError, SourceError, StageError
+from metering_duck.files.gate import Gate
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, functions, functions_of
@@ -60,6 +61,7 @@ class Engine:
         temp_dir: str | Path | None = None,
         progress: Progress | None = None,
         explain: Explain | None = None,
+        gate: Gate | None = None,
     ) -> None:
         check_settings(threads, memory_limit, temp_dir)
         self.directory = Path(tempfile.mkdtemp(prefix="metering-duck-", dir=temp_dir)).resolve()
@@ -74,6 +76,7 @@ class Engine:
         self._defined: set[str] = set()
         self._postponed: list[Callable[[], object]] = []
         self._closing = contextlib.ExitStack()
+        self.gate = gate or Gate()
         _open_engines.add(self)
 
     def lock_down(self, paths: Sequence[str], *, extensions: Collection[str] = ()) -> None:
@@ -91,6 +94,7 @@ class Engine:
 
     def close(self) -> None:
         """Close the connection and remove the temporary directory."""
+        self.gate.close()
         self._closing.close()
         with contextlib.suppress(duckdb.Error):
             self.connection.close()
@@ -116,7 +120,8 @@ class Engine:
         self._postponed.append(work)
 
     def _catch_up(self) -> None:
-        """Do the work that was postponed."""
+        """Do the work that was postponed, and begin to prove the files that are about to be read."""
+        self.gate.start()
         while self._postponed:
             self._postponed.pop()()
 
@@ -231,6 +236,11 @@ class Engine:
         """Tell the progress of the query that runs in a with statement."""
         return watched(self.connection, name, self._progress)
 
-    def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> contextlib.AbstractContextManager[None]:
-        """Raise DuckDB's errors of a with statement as errors of ours."""
-        return translated(name, sql, parameters, self._explain, spills_to=self.directory.parent)
+    @contextlib.contextmanager
+    def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> Iterator[None]:
+        """Raise DuckDB's errors of a with statement as errors of ours; first, that of a file which is not whole."""
+        try:
+            with translated(name, sql, parameters, self._explain, spills_to=self.directory.parent):
+                yield
+        except (SourceError, StageError) as error:
+            raise self.gate.fault(str(error)) or error from None

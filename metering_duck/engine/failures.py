@@ -50,7 +50,8 @@ def translated(name: str, sql: str, parameters: dict[str, object], explain: Expl
     except (duckdb.HTTPException, UnicodeDecodeError) as error:
         # httpfs 1.5.5 puts the bytes that it got into the message where an object has changed.
         raise explain(f"HTTP Error: {error}") from None
-    except (duckdb.Error, pa.ArrowException) as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        # A stream of Arrow raises OSError for whatever DuckDB says while it is read.
         if "has an open result" in str(error):
             raise MeteringError(
                 "run: found a stream of its rows that was not read to its end; expected one stream at a time. "

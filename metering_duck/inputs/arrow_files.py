@@ -19,6 +19,7 @@ from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
+from metering_duck.inputs.whole_files import admit, check_starts, claim_of
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class ArrowFiles:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
         """The rows of all files, copied into a table of the engine, since a stream can be read once only."""
+        check_starts(self.files, of_text=False)
+        _, claims = admit(engine, self.files, [claim_of(self.files, path, "arrow") for path in self.files.paths])
         rows = keep_rows(engine, _open_stream(self.files.paths), self.name, name)
-        return Relation(rows, file_sql=self.files.file_sql, row_numbers="by count")
+        return Relation(rows, file_sql=self.files.file_sql, row_numbers="by count", claims=claims)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """All files: the names of their folders are no columns."""
@@ -87,8 +90,17 @@ def _open_file(path: str) -> Any:
 def _batches_of(path: str) -> Iterator[pa.RecordBatch]:
     opened = _open_file(path)
     if isinstance(opened, pa.RecordBatchFileReader):
-        return (opened.get_batch(n) for n in range(opened.num_record_batches))
-    return iter(opened)
+        return (_sound(opened.get_batch(n)) for n in range(opened.num_record_batches))
+    return map(_sound, opened)
+
+
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch whose offsets lie in its buffers: the engine would follow them anywhere.
+
+    Raises: ArrowInvalid.
+    """
+    batch.validate(full=True)
+    return batch
 
 
 ARROW = FileFormat(

@@ -13,6 +13,7 @@ from metering_duck.inputs.file_sizes import size_of
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.partitions import TimePartition, paths_of_texts, paths_of_times
 from metering_duck.statements.quote import literal, path_list
+from metering_duck.statements.select import case, select
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,15 @@ class FileSet:
     """Files of one format.
 
     `keys` are the Hive partition columns in their paths; `label` is what messages call standard input. `copies` are
-    those of the files that were made by this run, of a pipe or a frame, and are removed when it ends.
+    those of the files that were made by this run, of a pipe or a frame, and are removed when it ends. `stand_ins` are
+    files with the copies that are read in their place, under the files' own names.
     """
 
     paths: tuple[str, ...]
     keys: tuple[str, ...] = ()
     label: str = ""
     copies: tuple[str, ...] = ()
+    stand_ins: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -42,7 +45,13 @@ class FileSet:
         """SQL that reads the files by a table function, with a column for a row's file; Hive partitions are text."""
         hive = "hive_partitioning = true, hive_types_autocast = false" if self.keys else "hive_partitioning = false"
         given = ", ".join(f"{name} = {value}" for name, value in options.items())
-        return f"{function}({path_list(self.paths)}, {given}, {hive}, filename = {literal(FILE_COLUMN)})"
+        instead = {path: copy for path, copy in self.stand_ins if path in self.paths}
+        read = path_list([instead.get(path, path) for path in self.paths])
+        rows = f"{function}({read}, {given}, {hive}, filename = {literal(FILE_COLUMN)})"
+        if not instead:
+            return rows
+        name = case([(literal(copy), literal(path)) for path, copy in instead.items()], FILE_COLUMN, of=FILE_COLUMN)
+        return f"({select({}, rows, star=f'* REPLACE ({name} AS {FILE_COLUMN})')})"
 
     def in_shell(self) -> InShell:
         """The DuckDB shell reads the same files."""

@@ -29,8 +29,8 @@ def open_source(
     *,
     numbers_rows: bool = False,
     read_by: Callable[[Engine, Input], Input] | None = None,
-) -> Layout:
-    """The layout of an input. The engine must already be allowed to read its files.
+) -> tuple[Layout, Relation]:
+    """The layout of an input, and the input as it lies. The engine must already be allowed to read its files.
 
     Where another engine reads the input, `read_by` gives a few rows like those of the input; the columns of several
     files are compared with each other here all the same. With `numbers_rows`, each row knows its place in its file,
@@ -43,7 +43,7 @@ def open_source(
     check_files(engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None)
     if read_by is not None:
         found = read_by(engine, found)
-    relation = found.relation(engine)
+    relation = given = found.relation(engine)
     if shape and shape.is_wrapped and not relation.is_json:
         events = _events_of(engine, relation.sql, found.name, shape)
         relation, shape = replace(relation, sql=events, is_json=True), None
@@ -62,8 +62,8 @@ def open_source(
     )
     if relation.is_json:
         layout = replace(layout, file_sql=relation.file_sql)
-        return _objects(engine, layout, relation, found.name, mapping, shape)
-    return _columns(engine, layout, relation, found, mapping, shape)
+        return _objects(engine, layout, relation, found.name, mapping, shape), given
+    return _columns(engine, layout, relation, found, mapping, shape), given
 
 
 def _objects(

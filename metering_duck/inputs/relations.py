@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metering_duck.engine.duckdb import Engine
+from metering_duck.files.proofs import Claim
 from metering_duck.inputs.fields import FILE_COLUMN
 from metering_duck.statements.select import select
 
@@ -18,13 +19,16 @@ class Relation:
     """SQL that can stand behind FROM: typed columns, or, with `is_json`, JSON objects in the column `line`.
 
     `file_sql` is SQL for the name of a row's file. `row_numbers` says how a row's place in its file is told: not at
-    all, by the function that reads the file, or by counting.
+    all, by the function that reads the file, or by counting. `claims` are the files that are to be proven whole, and
+    `notes` are notices about them.
     """
 
     sql: str
     is_json: bool = False
     file_sql: str = FILE_COLUMN
     row_numbers: Literal["none", "by reader", "by count"] = "none"
+    claims: tuple[Claim, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def numbered(self) -> tuple[str, str]:
         """The relation, and SQL for each row's place in its file, from 1; "" where rows lie in no file."""
@@ -46,3 +50,11 @@ def first_keys(engine: Engine, relation: str, text: str = "line") -> list[str]:
         "WHERE json_valid(line) AND json_type(line) = 'OBJECT' ORDER BY key"
     )
     return [str(row[0]) for row in rows]
+
+
+def counts_by_file(engine: Engine, given: Relation) -> dict[str, int]:
+    """File → how many rows the engine reads of it; all rows under "" where they do not know their file."""
+    if given.row_numbers == "none" or all(claim.format == "arrow" for claim in given.claims):
+        return {"": int(engine.rows(select({"rows": "count(*)"}, given.sql))[0][0])}
+    counted = select({"file": FILE_COLUMN, "rows": "count(*)"}, given.sql, group_by=["1"])
+    return {str(file): int(rows) for file, rows in engine.rows(counted)}

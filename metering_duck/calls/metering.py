@@ -18,6 +18,7 @@ from metering_duck.calls.arguments import (
     check_result_shape,
     checked_config,
     fill_of,
+    machine_of,
     moment_of,
     names_of,
     periods_of,
@@ -71,6 +72,7 @@ def meter(
     threads: int | None = None,
     memory_limit: str | None = None,
     temp_dir: str | PathLike[str] | None = None,
+    verify_files: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Meter events into records: what each event measured, once, exactly.
@@ -82,6 +84,7 @@ def meter(
             `event_type` leaves out what has another type, as if it were not there: an id that came under another type,
             too, is not compared with it.
             `from_` names the system whose events these are: cloudevents, openmeter, lago or stripe.
+            `verify_files` fetches objects once more, to prove them whole as files of this machine always are (R35).
     Exact:  a quantity is kept digit by digit or its event is rejected (R5).
     Raises: ConfigError, SchemaError, SourceError; RejectedEvents when `strict` and any is rejected or in conflict.
     SQL:    repeated_keys, verdicts, and the stages `compile_sql` shows.
@@ -105,7 +108,7 @@ def meter(
         bundled=bundled,
         strict=strict,
     )
-    opened = open_input(Machine(threads, memory_limit, temp_dir, progress), events, source, question)
+    opened = open_input(machine_of(threads, memory_limit, temp_dir, progress, verify_files), events, source, question)
     with closed_on_failure(opened.engine):
         return result_of(opened, LocalRecords(opened, compiler_of(loaded, opened)), "record")
 
@@ -147,6 +150,7 @@ def aggregate(
     threads: int | None = None,
     memory_limit: str | None = None,
     temp_dir: str | PathLike[str] | None = None,
+    verify_files: bool = False,
     progress: Progress | None = None,
     engine: str = "duckdb",
     master: str | None = None,
@@ -162,8 +166,8 @@ def aggregate(
             read. `assume_unique` promises that no id occurs twice. Both are the caller's word. `event_type` is as in
             meter().
             `from_` names the system whose events these are: cloudevents, openmeter, lago or stripe.
-            `engine` is duckdb, or spark, where `events` may be a Spark DataFrame, `master` is the cluster's URL, and
-            `memory_limit` is each task's.
+            `verify_files` is as in meter(). `engine` is duckdb, or spark, where `events` may be a Spark DataFrame,
+            `master` is the cluster's URL, and `memory_limit` is each task's.
     Exact:  sums and extremes as they are; averages rounded once, half to even, to `scale` fraction digits (18), or to
             `digits` significant ones, which makes quantity a text.
     Raises: ConfigError, SchemaError, SourceError; on reading also QuantityOverflow; RejectedEvents when `strict`.
@@ -200,7 +204,7 @@ def aggregate(
         bundled=bundled,
         strict=strict,
     )
-    machine = Machine(threads, memory_limit, temp_dir, progress)
+    machine = machine_of(threads, memory_limit, temp_dir, progress, verify_files)
     if events is None or loaded is None:
         check_no_cluster(engine, master)
         return readings_of_records(records, loaded, source, question, machine)

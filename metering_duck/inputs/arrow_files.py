@@ -19,7 +19,7 @@ from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
-from metering_duck.inputs.whole_files import admit, check_starts, claim_of
+from metering_duck.inputs.whole_files import admit, check_starts, claims_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ArrowFiles:
     def relation(self, engine: Engine, name: str = "input") -> Relation:
         """The rows of all files, copied into a table of the engine, since a stream can be read once only."""
         check_starts(self.files, of_text=False)
-        _, claims = admit(engine, self.files, [claim_of(self.files, path, "arrow") for path in self.files.paths])
+        _, claims = admit(engine, self.files, claims_of(self.files.paths, "arrow", self.files.label))
         rows = keep_rows(engine, _open_stream(self.files.paths), self.name, name)
         return Relation(rows, file_sql=self.files.file_sql, row_numbers="by count", claims=claims)
 

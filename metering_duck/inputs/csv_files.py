@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of, shown
-from metering_duck.errors import SchemaError, SourceError, first_few, visible
+from metering_duck.errors import SchemaError, SourceError, first_few
 from metering_duck.inputs.file_bytes import BYTE_ORDER_MARK, codec_of, first_bytes
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
@@ -59,9 +59,9 @@ class CsvFiles:
         headers = {path: csv_header(path, self.files.label) for path in self.files.paths}
         claims = [
             claim_of(
-                self.files,
                 path,
                 "csv",
+                self.files.label,
                 delimiter=header.delimiter,
                 columns=len(header.names),
                 header_lines=1 + header.skipped,
@@ -152,7 +152,7 @@ def csv_header(path: str, label: str = "") -> CsvHeader:
     for n, name in enumerate(names):
         if "\0" in name:
             raise SourceError(
-                f"{where}: column {visible(name)!r}: found a NUL in its name; expected text. "
+                f"{where}: column {name!r}: found a NUL in its name; expected text. "
                 "hint: look at how the file was written"
             )
         if name.strip() and name.lower() in (other.lower() for other in names[:n]):

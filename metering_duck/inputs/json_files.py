@@ -19,7 +19,7 @@ from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
-from metering_duck.inputs.whole_files import admit, check_starts, claim_of
+from metering_duck.inputs.whole_files import admit, check_starts, claims_of
 from metering_duck.statements.quote import literal
 
 # A line of JSON is read as one CSV column: valid JSON never holds these raw control characters.
@@ -51,8 +51,7 @@ class JsonFiles:
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - no table is kept
         """Each object as a line of text, with every digit of its numbers."""
         check_starts(self.files, of_text=True)
-        claims = [claim_of(self.files, path, self.format) for path in self.files.paths]
-        files, proven = admit(engine, self.files, claims)
+        files, proven = admit(engine, self.files, claims_of(self.files.paths, self.format, self.files.label))
         sql = _lines_sql(files) if self.format == "ndjson" else _objects_sql(files, self.format)
         return Relation(sql, is_json=True, file_sql=files.file_sql, row_numbers="by count", claims=proven)
 

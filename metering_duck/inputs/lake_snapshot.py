@@ -14,6 +14,7 @@ import pyarrow as pa
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import ConfigError
+from metering_duck.files.proofs import Claim
 from metering_duck.inputs.from_columns import check_names
 from metering_duck.inputs.given_table import keep_rows, register_rows
 from metering_duck.inputs.input import Input, Needed, NeededTimes
@@ -121,6 +122,7 @@ def plain_rows(engine: Engine, found: LakeSnapshot) -> str:
     engine.connection.unregister("lake_columns")
     if engine.describe(plain.sql) != expected:
         return ""
+    engine.gate.add(Claim(path, path, "parquet") for path in plain.paths)
     return f"({select({}, plain.sql, star='*', where=found.wanted.conditions)})"
 
 

@@ -18,6 +18,7 @@ from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.proofs import proven_columns
 from metering_duck.inputs.relations import Relation, first_keys
 from metering_duck.inputs.source import Source
+from metering_duck.inputs.whole_files import claims_of
 from metering_duck.statements.quote import identifier
 from metering_duck.statements.select import select
 
@@ -42,6 +43,8 @@ def open_source(
     shape = source.shape
     check_files(engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None)
     if read_by is not None:
+        if engine.gate.verifies:
+            engine.gate.add(claims_of(found.footers.paths, "parquet"))
         found = read_by(engine, found)
     relation = given = found.relation(engine)
     if shape and shape.is_wrapped and not relation.is_json:

@@ -16,7 +16,7 @@ from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
-from metering_duck.inputs.whole_files import admit, check_starts, claim_of
+from metering_duck.inputs.whole_files import admit, check_starts, claims_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ParquetFiles:
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - no table is kept
         """The files united by the names of columns; names that differ only in case are one in SQL, and refused."""
         check_starts(self.files, of_text=False)
-        _, claims = admit(engine, self.files, [claim_of(self.files, path, "parquet") for path in self.files.paths])
+        _, claims = admit(engine, self.files, claims_of(self.files.paths, "parquet", self.files.label))
         first = self.files.paths[0]
         schema = parquet_schema(first)
         check_names(schema, first)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from metering_duck.engine.remote import open_url, scheme_of, shown
 from metering_duck.errors import SourceError
 from metering_duck.files.faults import Fault
 from metering_duck.files.kinds import GZIP
-from metering_duck.files.proofs import Claim, FileFormat, prove
+from metering_duck.files.proofs import Claim, FileFormat, Proof, prove
 from metering_duck.inputs.file_bytes import check_start, codec_of
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.relations import Relation, counts_by_file
@@ -42,10 +42,15 @@ def check_starts(files: FileSet, *, of_text: bool) -> None:
         check_start(path, files.label, of_text=of_text)
 
 
-def claim_of(files: FileSet, path: str, format: FileFormat, **facts: Any) -> Claim:
-    """A file that the engine is about to read, as the gate is to prove it."""
+def claim_of(path: str, format: FileFormat, label: str = "", **facts: Any) -> Claim:
+    """A file that is about to be read, as the gate is to prove it; `label` is its name, if it has one of its own."""
     fetch = partial(_fetch, path) if scheme_of(path) else None
-    return Claim(path, files.label or shown(path), format, codec_of(path), fetch=fetch, **facts)
+    return Claim(path, label or shown(path), format, codec_of(path), fetch=fetch, **facts)
+
+
+def claims_of(paths: Sequence[str], format: FileFormat, label: str = "") -> list[Claim]:
+    """Files of one format that are about to be read."""
+    return [claim_of(path, format, label) for path in paths]
 
 
 def admit(engine: Engine, files: FileSet, claims: Sequence[Claim]) -> tuple[FileSet, tuple[Claim, ...]]:
@@ -75,18 +80,13 @@ def check_rows(engine: Engine, given: Relation, scanned: int | None = None) -> N
     Raises: SourceError.
     """
     proofs = engine.gate.proofs()
-    counted = {claim.path: proofs[claim.path].rows for claim in given.claims}
-    if not counted or None in counted.values():
+    counted = [proofs[claim.path].rows for claim in given.claims]
+    if not counted or None in counted:
         return
-    total = sum(rows or 0 for rows in counted.values())
+    total = sum(rows or 0 for rows in counted)
     if scanned == total:
         return
-    read = counts_by_file(engine, given)
-    for claim in given.claims:
-        rows = counted[claim.path] or 0
-        found = read.get(claim.path, 0) if len(read) > 1 or len(counted) > 1 else sum(read.values())
-        if found != rows:
-            raise miscounted(claim, found, rows)
+    check_counts(given.claims, proofs, counts_by_file(engine, given))
     if scanned is not None:
         raise SourceError(
             f"input: found {scanned:,} rows in one reading and {total:,} in another; expected it to hold still. "
@@ -94,13 +94,23 @@ def check_rows(engine: Engine, given: Relation, scanned: int | None = None) -> N
         )
 
 
-def miscounted(claim: Claim, found: int, rows: int) -> SourceError:
-    """The error of a file whose rows the engine has not all read."""
-    hint = "a row may be too long for the reader; write the file anew as Parquet"
-    return SourceError(
-        f"{claim.name}: found {found:,} rows when it was read, and {rows:,} when they were counted; expected all of "
-        f"them to be read. hint: {hint}"
-    )
+def check_counts(claims: Sequence[Claim], proofs: Mapping[str, Proof], read: Mapping[str, int]) -> None:
+    """Refuse files of which other numbers of rows were `read` than they have; rows under "" are those of all files.
+
+    Raises: SourceError.
+    """
+    counted = {claim.path: proofs[claim.path].rows for claim in claims}
+    if "" in read:
+        claims = claims[:1]
+        counted = {claim.path: sum(rows or 0 for rows in counted.values()) for claim in claims}
+    for claim in claims:
+        rows, found = counted[claim.path], read.get("", read.get(claim.path, 0))
+        if rows is not None and rows != found:
+            raise SourceError(
+                f"{claim.name}: found {found:,} rows when it was read, and {rows:,} when they were counted; expected "
+                "the same. hint: a row may be too long for the reader, or line ends may be of several kinds; write the "
+                "file anew, best as Parquet"
+            )
 
 
 def _fetch(url: str, path: str) -> None:
@@ -109,7 +119,11 @@ def _fetch(url: str, path: str) -> None:
         shutil.copyfileobj(source, target, BLOCK_BYTES)
 
 
-def _proven(claim: Claim) -> Any:
+def _proven(claim: Claim) -> Proof:
+    """A file's proof.
+
+    Raises: SourceError for a file that is not whole.
+    """
     try:
         return prove(claim)
     except Fault as fault:

@@ -22,7 +22,7 @@ from metering_duck.statements.quote import literal
 from metering_duck.statements.stages import load_text
 from metering_duck.version import __version__
 
-VERSION = 2
+VERSION = 3
 WAIT_SECONDS = 10.0
 # Parts of DuckDB's messages for a file that another process has open, a disk that is full, and a file that is no
 # database of this version of DuckDB.

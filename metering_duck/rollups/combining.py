@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from metering_duck.calls.arguments import TextOrTexts, check_result_shape, moment_of, names_of, periods_of
+from metering_duck.calls.arguments import (
+    TextOrTexts,
+    check_result_shape,
+    machine_of,
+    moment_of,
+    names_of,
+    periods_of,
+)
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, PART_DIGITS, SCALE_DEFAULT, from_unscaled_sql
 from metering_duck.decimals.quotients import steps_sql
 from metering_duck.engine.failures import Overflow
@@ -23,7 +30,7 @@ from metering_duck.rollups.opening import SERIES_SCALES, OpenedReadings, open_re
 from metering_duck.rollups.rules import IS_OVER_TIME, IS_QUOTIENT, IS_WHOLE, rules_stage
 from metering_duck.runs.books import Accounting, counted_noun
 from metering_duck.runs.computing import Filled
-from metering_duck.runs.machine import Machine, Moment
+from metering_duck.runs.machine import Moment
 from metering_duck.runs.opening import closed_on_failure
 from metering_duck.runs.question import Question
 from metering_duck.runs.reading_tables import check_overflow
@@ -52,6 +59,7 @@ def rollup(
     threads: int | None = None,
     memory_limit: str | None = None,
     temp_dir: str | PathLike[str] | None = None,
+    verify_files: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Combine readings of finer windows, dimensions or workspaces into those of coarser ones.
@@ -76,7 +84,9 @@ def rollup(
         digits=digits,
         clock=moment_of(clock, "clock"),
     )
-    opened = open_readings(Machine(threads, memory_limit, temp_dir, progress), readings, question, periods)
+    opened = open_readings(
+        machine_of(threads, memory_limit, temp_dir, progress, verify_files), readings, question, periods
+    )
     with closed_on_failure(opened.engine):
         combined = CombinedReadings(opened)
         return Result(opened.engine, combined, Description("reading", opened.script, combined.notices))

@@ -156,7 +156,8 @@ class PageHeader:
         elif kind == _DOUBLE:
             self._position += 8
         elif kind == _BINARY:
-            self._position += self._number()
+            length = self._number()
+            self._position += length
         elif kind in (_LIST, _SET):
             self._skip_list()
         elif kind == _STRUCT:

@@ -59,15 +59,16 @@ class Claim:
 class Proof:
     """What was proven of a file.
 
-    `parts` are its gzip members, zstd frames, Parquet pages or Arrow batches, of which `checked` have a checksum that
-    fits. `rows` were counted by `counted_by`: lines, records, objects, footer or batches; None where nothing counted
-    them. `unproven` says why a file was not looked at, "" where it was.
+    `parts` are its gzip members, zstd frames, Arrow batches or Parquet pages, as `parts_are` says, of which `checked`
+    have a checksum that fits; pages without one are not counted. `rows` were counted by `counted_by`: lines, records,
+    objects, footer or batches; None where nothing counted them. `unproven` says why a file was not looked at, "" where
+    it was. `padding` is how many zeros lie behind the last gzip member.
     """
 
     name: str
     bytes: int = 0
     parts: int = 0
-    part: str = ""
+    parts_are: str = ""
     checked: int = 0
     rows: int | None = None
     counted_by: str = ""
@@ -78,7 +79,7 @@ class Proof:
         """As --summary and the ledger's manifest have it."""
         if self.unproven:
             return {"file": self.name, "whole": False, "why": self.unproven}
-        held = {f"{self.part}s": self.parts} if self.part and self.part != "page" else {}
+        held = {self.parts_are: self.parts} if self.parts_are not in ("", "pages") else {}
         proven = {"file": self.name, "whole": True, "bytes": self.bytes, **held, "checksums": self.checked}
         return {**proven, "rows": self.rows, "rows_counted_by": self.counted_by}
 
@@ -94,11 +95,16 @@ def prove(claim: Claim, sink: IO[bytes] | None = None, is_stopped: Callable[[], 
             case "parquet":
                 pages = pages_of(claim.path)
                 return replace(
-                    proof, parts=pages.checked, part="page", checked=pages.checked, rows=pages.rows, counted_by="footer"
+                    proof,
+                    parts=pages.checked,
+                    parts_are="pages",
+                    checked=pages.checked,
+                    rows=pages.rows,
+                    counted_by="footer",
                 )
             case "arrow":
                 batches, rows = _batches(claim.path)
-                return replace(proof, parts=batches, part="batch", rows=rows, counted_by="batches")
+                return replace(proof, parts=batches, parts_are="batches", rows=rows, counted_by="batches")
             case _:
                 return _prove_text(claim, proof, sink, is_stopped)
 
@@ -123,9 +129,11 @@ def _prove_text(claim: Claim, proof: Proof, sink: IO[bytes] | None, is_stopped: 
                 sink.write(block)
     proof = replace(proof, rows=counter.rows(), counted_by=COUNTED_BY[claim.format])
     if members:
-        return replace(proof, parts=members.count, part="member", checked=members.count, padding=members.padding)
+        return replace(proof, parts=members.count, parts_are="members", checked=members.count, padding=members.padding)
     if claim.codec == ZSTD:
-        return replace(proof, parts=len(frames), part="frame", checked=sum(frame.has_checksum for frame in frames))
+        return replace(
+            proof, parts=len(frames), parts_are="frames", checked=sum(frame.has_checksum for frame in frames)
+        )
     return proof
 
 

@@ -34,17 +34,20 @@ class LineCounter:
     def __init__(self, blanks: bytes = b" \t", *, every: bool = False) -> None:
         self._blanks, self._every = blanks, every
         self._count, self._is_first = 0, True
-        # The \r at the end of a block, since a \n may follow; and whether the line that has begun is a row already.
+        # The bytes that wait for the next block: those of a mark, and a \r, behind which a \n may follow. And whether
+        # the line that has begun is a row already.
         self._held, self._is_row = b"", False
 
     def add(self, block: bytes) -> None:
         """Take the next bytes."""
-        if self._is_first and block:
+        block, self._held = self._held + block, b""
+        if self._is_first:
+            if len(block) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(block):
+                self._held = block
+                return
             block, self._is_first = block.removeprefix(BYTE_ORDER_MARK), False
-        block = self._held + block
-        self._held = block[-1:] if block.endswith(b"\r") else b""
-        if self._held:
-            block = block[:-1]
+        if block.endswith(b"\r"):
+            block, self._held = block[:-1], b"\r"
         if block:
             self._add(block)
 
@@ -82,9 +85,8 @@ class LineCounter:
 
     def rows(self) -> int:
         """How many lines there were; the last one may lack its end."""
-        if self._held:
-            return self._count + int(self._is_row or self._every)
-        return self._count + int(self._is_row)
+        has_end = self._every and self._held == b"\r"
+        return self._count + int(self._is_row or has_end or (self._is_first and self._held != b""))
 
 
 class CsvCounter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pyarrow as pa
 from metering_duck.engine.remote import open_url, scheme_of, shown
 from metering_duck.errors import SourceError
 from metering_duck.files.faults import Fault
+from metering_duck.files.gzip_members import Members
 from metering_duck.files.kinds import GZIP, ZSTD, check_bytes, check_content
+from metering_duck.files.proofs import Claim, Proof, prove
 
 FIRST_BYTES = 65_536
 # Suffix → its codec, and the bytes that a file of that codec begins with.
@@ -38,14 +41,47 @@ def first_bytes(path: str) -> bytes:
 
     Raises: SourceError for a file that cannot be read.
     """
+    if scheme_of(path):
+        return _first_bytes_of_url(path)
+    first, codec = _bytes_as_they_lie(path), codec_of(path)
+    if not codec:
+        return first
+    made = _decompressed(first, codec)
+    if first and not made:
+        # Whatever keeps the first bytes from being told is what is wrong with the file.
+        check_start(path)
+        check_whole(Claim(path, path, "ndjson", codec))
+    return made
+
+
+def _first_bytes_of_url(url: str) -> bytes:
     try:
-        with open_bytes(path) as stream:
+        with open_bytes(url) as stream:
             return bytes(stream.read(FIRST_BYTES))
     except (OSError, pa.ArrowException) as error:
-        check_start(path)
         raise SourceError(
-            f"{shown(path)}: cannot be read ({str(error).splitlines()[0]}); expected a readable file."
+            f"{shown(url)}: cannot be read ({str(error).splitlines()[0]}); expected a readable file."
         ) from None
+
+
+def _bytes_as_they_lie(path: str) -> bytes:
+    """The first bytes of a file on this machine."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(FIRST_BYTES)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); expected a readable file.") from None
+
+
+def check_whole(claim: Claim) -> Proof:
+    """A file's proof.
+
+    Raises: SourceError for a file that is not whole.
+    """
+    try:
+        return prove(claim)
+    except Fault as fault:
+        raise fault.of(claim.name) from None
 
 
 def codec_of(path: str) -> str | None:
@@ -60,22 +96,23 @@ def check_start(path: str, name: str = "", *, of_text: bool = True) -> None:
     """
     if scheme_of(path):
         return
-    codec = codec_of(path)
+    first, codec = _bytes_as_they_lie(path), codec_of(path)
     try:
-        with open(path, "rb") as file:
-            first = file.read(FIRST_BYTES)
         check_bytes(first, codec, of_text=of_text)
         if codec:
             check_content(_decompressed(first, codec), of_text=of_text)
     except Fault as fault:
         raise fault.of(name or path) from None
-    except OSError as error:
-        raise SourceError(f"{name or path}: cannot be read ({error.strerror}); expected a readable file.") from None
 
 
 def _decompressed(first: bytes, codec: str) -> bytes:
     """What can be decompressed of a file's first bytes; what is wrong with them is said by who reads them all."""
     made = b""
+    if codec == GZIP:
+        with contextlib.suppress(Fault):
+            for block in Members(io.BytesIO(first)).blocks():
+                made += block
+        return made
     with contextlib.suppress(OSError), pa.input_stream(pa.BufferReader(first), compression=codec) as stream:
         while block := stream.read(1 << 10):
             made += block

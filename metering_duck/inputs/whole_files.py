@@ -17,10 +17,9 @@ from typing import Any
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import open_url, scheme_of, shown
 from metering_duck.errors import SourceError
-from metering_duck.files.faults import Fault
 from metering_duck.files.kinds import GZIP
 from metering_duck.files.proofs import Claim, FileFormat, Proof, prove
-from metering_duck.inputs.file_bytes import check_start, codec_of
+from metering_duck.inputs.file_bytes import check_start, check_whole, codec_of
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.relations import Relation, counts_by_file
 
@@ -64,7 +63,7 @@ def admit(engine: Engine, files: FileSet, claims: Sequence[Claim]) -> tuple[File
         if claim.codec == GZIP and claim.fetch is None:
             has_unread = _has_unread_header(claim.path)
             if has_unread or _may_be_padded(claim.path):
-                claim = replace(claim, known=_proven(claim))
+                claim = replace(claim, known=check_whole(claim))
                 if has_unread or (claim.known and claim.known.padding):
                     stand_ins.append((claim.path, _plain_copy(engine, claim, len(stand_ins), files.keys)))
         known.append(claim)
@@ -117,17 +116,6 @@ def _fetch(url: str, path: str) -> None:
     """Copy a file that lies elsewhere."""
     with open_url(url) as source, open(path, "wb") as target:
         shutil.copyfileobj(source, target, BLOCK_BYTES)
-
-
-def _proven(claim: Claim) -> Proof:
-    """A file's proof.
-
-    Raises: SourceError for a file that is not whole.
-    """
-    try:
-        return prove(claim)
-    except Fault as fault:
-        raise fault.of(claim.name) from None
 
 
 def _may_be_padded(path: str) -> bool:

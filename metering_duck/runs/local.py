@@ -141,7 +141,6 @@ class LocalReadings:
         """Settle repeated keys, and fill the tables up to `readings`."""
         self.settle()
         self._totals = fill_readings(self.opened, judged_here(self.judged), self._totals)
-        self.opened.engine.gate.proofs()
 
     def settle(self) -> None:
         """Settle repeated keys, and find the moments that several events share."""

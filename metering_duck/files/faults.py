@@ -18,3 +18,11 @@ class Fault(Exception):
     def of(self, name: str) -> SourceError:
         """The error about the file of this name."""
         return SourceError(f"{name}: found {self.found}; expected {self.expected}. hint: {self.hint}")
+
+
+class Unreadable(Fault):
+    """A file that a library cannot read: what it says of it, and what was expected."""
+
+    def of(self, name: str) -> SourceError:
+        """The error about the file of this name."""
+        return SourceError(f"{name}: cannot be read ({self.found}); expected {self.expected}.")

@@ -10,7 +10,7 @@ from typing import IO, Any, Literal
 
 import pyarrow as pa
 
-from metering_duck.files.faults import FETCH_AGAIN, Fault
+from metering_duck.files.faults import FETCH_AGAIN, Fault, Unreadable
 from metering_duck.files.gzip_members import Members
 from metering_duck.files.kinds import GZIP, ZSTD
 from metering_duck.files.parquet_pages import pages_of
@@ -172,12 +172,9 @@ def _explained(claim: Claim) -> Iterator[None]:
     """Make a fault of what a library, or a counter of rows, says of a file."""
     try:
         yield
-    except (OSError, pa.ArrowException, ValueError) as error:
+    except (OSError, pa.ArrowException) as error:
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        kind = {"parquet": "a whole Parquet file", "arrow": "a whole Arrow file"}.get(claim.format, "a whole file")
-        found = (
-            said
-            if isinstance(error, ValueError) and not isinstance(error, pa.ArrowException)
-            else f"harm ({said.rstrip('.')})"
-        )
-        raise Fault(found, kind) from None
+        kind = {"parquet": "a Parquet file", "arrow": "an Arrow IPC file"}.get(claim.format, "a readable file")
+        raise Unreadable(said.rstrip("."), kind) from None
+    except ValueError as error:
+        raise Fault(str(error), "a whole file") from None

@@ -39,8 +39,7 @@ class Ledger:
     """A ledger: configs, files seen, runs, readings by run, rejects, conflicts, periods and restatements, in one file.
 
     Shape:  `path` is a DuckDB file; docs/ledger.md lists its tables. It never holds events.
-    Units:  `wait` is in seconds: for how long to wait for another process that writes. An object is proven whole when
-            it is first seen, and with `verify_files` each time it is read (R35).
+    Units:  `wait` is in seconds. With `verify_files` objects are proven whole each time they are read (R35).
     Exact:  a run is repeatable byte for byte, and known by the SHA-256 of its readings as NDJSON (R23, R24).
     Raises: LedgerError for a file that is absent, damaged, in use or of a later version.
     """

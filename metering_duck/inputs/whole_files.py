@@ -79,7 +79,7 @@ def check_rows(engine: Engine, given: Relation, scanned: int | None = None) -> N
     Raises: SourceError.
     """
     proofs = engine.gate.proofs()
-    counted = [proofs[claim.path].rows for claim in given.claims]
+    counted = [proofs[claim.path].rows for claim in given.claims if claim.path in proofs]
     if not counted or None in counted:
         return
     total = sum(rows or 0 for rows in counted)

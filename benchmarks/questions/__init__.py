@@ -19,6 +19,7 @@ ORDER = (
     "one_month_of_a_year",
     "lakes",
     "rollup",
+    "gate",
     "start_up",
     "memory",
     "spark_workers",

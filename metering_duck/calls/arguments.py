@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from os import PathLike
 from typing import Any
 
 from metering_duck.contract import aggregations
@@ -17,12 +18,13 @@ from metering_duck.contract.intervals import check_zone
 from metering_duck.contract.times import parse_time
 from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.patterns import pattern_faults
+from metering_duck.engine.progress import Progress
 from metering_duck.errors import ConfigError, spelled
 from metering_duck.inputs.fields import Reach
 from metering_duck.inputs.foreign_shapes import shape_of
 from metering_duck.inputs.source import Source
 from metering_duck.readings.filling import FILLS
-from metering_duck.runs.machine import GivenTime
+from metering_duck.runs.machine import GivenTime, Machine
 from metering_duck.runs.question import Question
 from metering_duck.windows.cutting import make_windows
 from metering_duck.windows.periods import Periods
@@ -107,6 +109,17 @@ def promise_of(given: Any, what: str) -> bool:
     if not isinstance(given, bool):
         raise ConfigError(f"{what}: found {spelled(given)}; expected True or False.")
     return given
+
+
+def machine_of(
+    threads: int | None,
+    memory_limit: str | None,
+    temp_dir: str | PathLike[str] | None,
+    progress: Progress | None,
+    verify_files: bool,
+) -> Machine:
+    """What a run may use of the machine, and whether it fetches files once more to prove them whole."""
+    return Machine(threads, memory_limit, temp_dir, progress, promise_of(verify_files, "verify-files"))
 
 
 def column_of(given: Any, what: str) -> str:

@@ -18,6 +18,7 @@ from metering_duck.calls.arguments import (
     check_result_shape,
     checked_config,
     fill_of,
+    machine_of,
     moment_of,
     names_of,
     periods_of,
@@ -79,6 +80,7 @@ def meter(
     threads: int | None = None,
     memory_limit: str | None = None,
     temp_dir: str | PathLike[str] | None = None,
+    verify_files: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Meter events into records: what each event measured, once, exactly.
@@ -91,7 +93,8 @@ def meter(
             too, is not compared with it.
             `from_` names the system whose events these are: cloudevents, openmeter, lago or stripe.
             `folder_keys` says whether the names of Hive folders are columns, where a file has a column of such a name;
-            `binary_as_text` takes columns of bytes as text in UTF-8.
+            `binary_as_text` takes columns of bytes as text in UTF-8. `verify_files` fetches objects once more, to prove
+            them whole as files of this machine always are (R35).
     Exact:  a quantity is kept digit by digit or its event is rejected (R5).
     Raises: ConfigError, SchemaError, SourceError; RejectedEvents when `strict` and any is rejected or in conflict.
     SQL:    repeated_keys, verdicts, and the stages `compile_sql` shows.
@@ -117,7 +120,7 @@ def meter(
         bundled=bundled,
         strict=strict,
     )
-    opened = open_input(Machine(threads, memory_limit, temp_dir, progress), events, source, question)
+    opened = open_input(machine_of(threads, memory_limit, temp_dir, progress, verify_files), events, source, question)
     with closed_on_failure(opened.engine):
         opened = opened.noting([*dead_filters(loaded), *idle_reading(source)])
         return result_of(opened, LocalRecords(opened, compiler_of(loaded, opened)), "record")
@@ -162,6 +165,7 @@ def aggregate(
     threads: int | None = None,
     memory_limit: str | None = None,
     temp_dir: str | PathLike[str] | None = None,
+    verify_files: bool = False,
     progress: Progress | None = None,
     engine: str = "duckdb",
     master: str | None = None,
@@ -176,7 +180,7 @@ def aggregate(
             the Hive column that has the UTC date of each event's time: files that the window does not need are not
             read. `assume_unique` promises that no id occurs twice. Both are the caller's word. `event_type` is as in
             meter().
-            `from_`, `folder_keys` and `binary_as_text` are as in meter().
+            `from_`, `folder_keys`, `binary_as_text` and `verify_files` are as in meter().
             `engine` is duckdb, or spark, where `events` may be a Spark DataFrame, `master` is the cluster's URL, and
             `memory_limit` is each task's.
     Exact:  sums and extremes as they are; averages rounded once, half to even, to `scale` fraction digits (18), or to
@@ -217,7 +221,7 @@ def aggregate(
         bundled=bundled,
         strict=strict,
     )
-    machine = Machine(threads, memory_limit, temp_dir, progress)
+    machine = machine_of(threads, memory_limit, temp_dir, progress, verify_files)
     if events is None or loaded is None:
         check_no_cluster(engine, master)
         return readings_of_records(records, loaded, source, question, machine)

@@ -13,6 +13,7 @@ from metering_duck.cli.ledger_options import (
     CONFIG,
     GENERATE_IDS,
     LEDGER,
+    MACHINE_ARGUMENTS,
     MAP,
     MISSING,
     ZONE,
@@ -188,5 +189,5 @@ def _forked(source: str, target: str, events: tuple[str, ...], given: dict[str, 
     from metering_duck.runs.machine import Machine
 
     chosen = chosen_of(given, "as_of", "assume_timezone", "generate_ids", "folder_keys", "binary_as_text", "clock")
-    machine = Machine(given["threads"], given["memory_limit"], given["temp_dir"], progress)
+    machine = Machine(**chosen_of(given, *MACHINE_ARGUMENTS), progress=progress)
     return fork_universe(list(events), source, target, map=columns_of(given), machine=machine, **chosen)

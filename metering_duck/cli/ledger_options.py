@@ -74,7 +74,7 @@ CUTTING = ("start", "end", "every", "timezone", "anchor")
 OUTCOME_FORMAT = click.option(
     "--format", "format_", type=click.Choice(("table", "json")), help="Default: table on a terminal, else json."
 )
-MACHINE_ARGUMENTS = ("threads", "memory_limit", "temp_dir")
+MACHINE_ARGUMENTS = ("threads", "memory_limit", "temp_dir", "verify_files")
 
 
 def open_ledger(given: dict[str, Any], progress: Any = None) -> Ledger:

@@ -113,6 +113,9 @@ MACHINE = options(
     click.option("--threads", type=click.IntRange(min=1), envvar="METERING_DUCK_THREADS", help="Default: all cores."),
     click.option("--memory-limit", metavar="SIZE", envvar="METERING_DUCK_MEMORY_LIMIT", help="For example 4GB."),
     click.option("--temp-dir", metavar="DIR", envvar="METERING_DUCK_TEMP_DIR", help="Where to spill what is larger."),
+    click.option(
+        "--verify-files", is_flag=True, help="Fetch objects once more, to prove them whole as files on disk always are."
+    ),
 )
 CLUSTER = options(
     click.option(

@@ -94,7 +94,7 @@ def map_of(given: Sequence[str], option: str, expected: str) -> dict[str, str]:
 
 def run_options(given: Mapping[str, Any], progress: Any) -> dict[str, Any]:
     """The arguments of a run beside its inputs and its config."""
-    keys = ("clock", "threads", "memory_limit", "temp_dir")
+    keys = ("clock", "threads", "memory_limit", "temp_dir", "verify_files")
     return {**input_options(given), **{key: given[key] for key in keys}, "progress": progress}
 
 
@@ -119,10 +119,10 @@ def finish(result: Result, given: Mapping[str, Any]) -> None:
 
 
 def _write_summary(result: Result, target: str) -> None:
-    """Write the accounting and the notices as JSON."""
+    """Write the accounting, the notices and what was proven of each file as JSON."""
     from metering_duck.outputs.files import written_whole
 
-    summary = {**result.accounting.to_dict(), "notices": result.notices}
+    summary = {**result.accounting.to_dict(), "notices": result.notices, "files": result.files}
     with written_whole(target) as file:
         file.write(json.dumps(summary, indent=2, ensure_ascii=False).encode() + b"\n")
 

@@ -25,7 +25,8 @@ from metering_duck.engine.given_streams import GivenStream
 from metering_duck.engine.owned import Owned, owned_folder, remove_left
 from metering_duck.engine.progress import Progress, watched
 from metering_duck.engine.unreadable import KnownInputs
-from metering_duck.errors import MeteringError, SourceError, of_the_system
+from metering_duck.errors import MeteringError, SourceError, StageError, of_the_system
+from metering_duck.files.gate import Gate
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, functions, functions_of
@@ -72,6 +73,7 @@ class Engine:
         temp_dir: str | Path | None = None,
         progress: Progress | None = None,
         explain: Explain | None = None,
+        gate: Gate | None = None,
     ) -> None:
         check_settings(threads, memory_limit, temp_dir)
         _remove_left(str(temp_dir or tempfile.gettempdir()))
@@ -87,6 +89,7 @@ class Engine:
         self._defined: set[str] = set()
         self._postponed: list[Callable[[], object]] = []
         self._closing = contextlib.ExitStack()
+        self.gate = gate or Gate()
         _open_engines.add(self)
 
     def lock_down(self, paths: Sequence[str], *, extensions: Collection[str] = ()) -> None:
@@ -111,6 +114,7 @@ class Engine:
 
     def close(self) -> None:
         """Close the connection and remove the temporary directory."""
+        self.gate.close()
         self._closing.close()
         with contextlib.suppress(duckdb.Error):
             self.connection.close()
@@ -135,7 +139,8 @@ class Engine:
         self._postponed.append(work)
 
     def _catch_up(self) -> None:
-        """Do the work that was postponed."""
+        """Do the work that was postponed, and begin to prove the files that are about to be read."""
+        self.gate.start()
         while self._postponed:
             self._postponed.pop()()
 
@@ -268,10 +273,18 @@ class Engine:
         """Tell the progress of the query that runs in a with statement."""
         return watched(self.connection, name, self._progress)
 
-    def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> contextlib.AbstractContextManager[None]:
-        """Raise DuckDB's errors of a with statement, which runs a query, as errors of ours."""
+    @contextlib.contextmanager
+    def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> Iterator[None]:
+        """Raise the errors of a with statement, which runs a query, as errors of ours.
+
+        That of a file which is not whole comes before whatever DuckDB says of it.
+        """
         self._lock()
-        return self.failures.translated(name, sql, parameters)
+        try:
+            with self.failures.translated(name, sql, parameters):
+                yield
+        except (SourceError, StageError) as error:
+            raise self.gate.fault(str(error)) or error from None
 
 
 @contextlib.contextmanager

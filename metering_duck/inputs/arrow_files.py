@@ -20,6 +20,7 @@ from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
+from metering_duck.inputs.whole_files import admit, check_starts, claims_of
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class ArrowFiles:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
         """The rows of all files, copied into a table of the engine, since a stream can be read once only."""
+        check_starts(self.files, of_text=False)
+        _, claims = admit(engine, self.files, claims_of(self.files.paths, "arrow", self.files.label))
         rows = keep_rows(engine, _open_stream(self.files.paths), self.name, name)
-        return replace(rows, file_sql=self.files.file_sql, row_numbers="by count")
+        return replace(rows, file_sql=self.files.file_sql, row_numbers="by count", claims=claims)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """All files: the names of their folders are no columns."""
@@ -113,6 +116,9 @@ def _batches_of(path: str) -> Iterator[pa.RecordBatch]:
     while True:
         with _naming(path, rows):
             batch = next(batches, None)
+            if batch is not None:
+                # The engine would follow offsets that lie outside of a batch's buffers anywhere.
+                batch.validate(full=True)
         if batch is None:
             return
         rows += batch.num_rows

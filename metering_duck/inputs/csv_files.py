@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.engine.remote import shown
-from metering_duck.errors import SchemaError, SourceError
-from metering_duck.inputs.file_bytes import BYTE_ORDER_MARK, first_bytes
+from metering_duck.engine.remote import scheme_of, shown
+from metering_duck.errors import SchemaError, SourceError, first_few
+from metering_duck.inputs.file_bytes import BYTE_ORDER_MARK, codec_of, first_bytes
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
@@ -19,7 +21,14 @@ from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
-from metering_duck.statements.quote import literal
+from metering_duck.inputs.whole_files import admit, check_starts, claim_of
+from metering_duck.statements.quote import identifier, literal
+
+# Excel's first line, which says how columns are told apart.
+SAID_DELIMITER = re.compile(r'"?sep=([^"\r\n ])"?[,; \t]*(?:\r\n|\n|\r)', re.IGNORECASE)
+UNNAMED = "metering_duck_unnamed"
+# How long DuckDB expects a line to be, and how long it may be if DuckDB is told so before.
+LONG_LINE, LINE_BYTES_MAX = 2_000_000, 64 << 20
 
 
 @dataclass(frozen=True)
@@ -41,28 +50,46 @@ class CsvFiles:
         """Every file."""
         return self.files.paths
 
-    def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for them
+    def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - no table is kept
         """Files of one header and delimiter are read together, and united with the other files by the names of columns.
 
         DuckDB's sniffer is off: a type that it guesses would lose digits, and its guess of a header may be any row.
         """
-        by_header: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-        for path in self.files.paths:
-            delimiter, header = csv_header(path)
-            self.files.check_keys(header, path)
-            by_header.setdefault((delimiter, header), []).append(path)
-        (_, first), *_ = by_header
-        readers = []
-        for (delimiter, header), paths in by_header.items():
-            if not set(first) & set(header):
+        check_starts(self.files, of_text=True)
+        headers = {path: csv_header(path, self.files.label) for path in self.files.paths}
+        claims = [
+            claim_of(
+                path,
+                "csv",
+                self.files.label,
+                delimiter=header.delimiter,
+                columns=len(header.names),
+                header_lines=1 + header.skipped,
+            )
+            for path, header in headers.items()
+        ]
+        for path, header in headers.items():
+            self.files.check_keys(header.named, path)
+        files, proven = admit(engine, self.files, claims)
+        by_header: dict[CsvHeader, list[str]] = {}
+        for path, header in headers.items():
+            by_header.setdefault(header, []).append(path)
+        first = next(iter(by_header)).named
+        for header, paths in by_header.items():
+            if not set(first) & set(header.named):
                 hint = "give it a header line, or read it apart"
-                columns = ", ".join(header[:5])
+                columns = ", ".join(header.named[:5])
                 raise SchemaError(
                     paths[0], columns, found="a header of its own", expected="columns as in the others", hint=hint
                 )
-            readers.append(f"SELECT * FROM {_reader_sql(replace(self.files, paths=tuple(paths)), delimiter, header)}")
-        sql = f"({' UNION ALL BY NAME '.join(readers)})"
-        return Relation(sql, file_sql=self.files.file_sql, row_numbers="by count")
+        readers = [_rows_sql(replace(files, paths=tuple(paths)), header) for header, paths in by_header.items()]
+        return Relation(
+            f"({' UNION ALL BY NAME '.join(readers)})",
+            file_sql=files.file_sql,
+            row_numbers="by count",
+            claims=proven,
+            notes=tuple(_notes(self.files, by_header)),
+        )
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The files of the times that are needed."""
@@ -84,40 +111,107 @@ class CsvFiles:
         engine.refuse(self.name, CSV.name)
 
 
-def csv_header(path: str) -> tuple[str, tuple[str, ...]]:
-    """A CSV file's delimiter and its columns.
+@dataclass(frozen=True)
+class CsvHeader:
+    """How a CSV file begins: its delimiter, its columns in order, and how many lines are before them.
 
-    Of comma, tab, semicolon and bar, the delimiter is the character that the first line has most often.
+    A column without a name is not read. `has_long_line` says that a line is longer than DuckDB expects one to be.
+    """
+
+    delimiter: str
+    names: tuple[str, ...]
+    skipped: int = 0
+    has_long_line: bool = False
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The columns that have a name."""
+        return tuple(name for name in self.names if name.strip())
+
+    @property
+    def columns(self) -> dict[str, bool]:
+        """The columns as they are called in SQL, and whether each has a name of its own."""
+        return {name if name.strip() else f"{UNNAMED}_{n}": bool(name.strip()) for n, name in enumerate(self.names)}
+
+
+def csv_header(path: str, label: str = "") -> CsvHeader:
+    """How a CSV file begins.
+
+    Excel's first line, sep=;, says the delimiter. Otherwise, of comma, tab, semicolon and bar, it is the character that
+    the first line has most often.
 
     Raises: SourceError for a file without a header, or with a column twice.
     """
+    where = label or shown(path)
     text = first_bytes(path).removeprefix(BYTE_ORDER_MARK).decode(errors="replace")
-    first = text.split("\n", 1)[0]
-    delimiter = max(",\t;|", key=first.count)
+    said = SAID_DELIMITER.match(text)
+    text = text[said.end() :] if said else text
+    first = re.split("[\r\n]", text, maxsplit=1)[0]
+    delimiter = said.group(1) if said else max(",\t;|", key=first.count)
     names = tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), ()))
-    if not any(names):
-        raise SourceError(f"{shown(path)}: is empty; expected a header line with the columns' names.")
+    if not any(name.strip() for name in names):
+        raise SourceError(f"{where}: is empty; expected a header line with the columns' names.")
     for n, name in enumerate(names):
-        if name.lower() in (other.lower() for other in names[:n]):
+        if "\0" in name:
             raise SourceError(
-                f"{shown(path)}: column {name!r}: found it twice; expected names that differ, also without case."
+                f"{where}: column {name!r}: found a NUL in its name; expected text. "
+                "hint: look at how the file was written"
             )
-    return delimiter, names
+        if name.strip() and name.lower() in (other.lower() for other in names[:n]):
+            raise SourceError(
+                f"{where}: column {name!r}: found it twice; expected names that differ, also without case."
+            )
+    return CsvHeader(delimiter, names, 1 if said else 0, _has_long_line(path))
 
 
-def _reader_sql(files: FileSet, delimiter: str, header: Sequence[str]) -> str:
+def _has_long_line(path: str) -> bool:
+    """Whether a file on this machine has a line that DuckDB takes for too long; a few bytes of each MB tell."""
+    if scheme_of(path) or codec_of(path) or os.path.getsize(path) < LONG_LINE:
+        return False
+    with open(path, "rb") as file:
+        for start in range(0, os.path.getsize(path), LONG_LINE // 2):
+            file.seek(start)
+            if not any(end in file.read(1 << 12) for end in (b"\n", b"\r")):
+                file.seek(start)
+                if not any(end in file.read(LONG_LINE // 2) for end in (b"\n", b"\r")):
+                    return True
+    return False
+
+
+def _rows_sql(files: FileSet, header: CsvHeader) -> str:
+    """SQL for the rows of files which all have one header, without the columns that have no name."""
+    unnamed = [identifier(name) for name, has_name in header.columns.items() if not has_name]
+    star = f"* EXCLUDE ({', '.join(unnamed)})" if unnamed else "*"
+    return f"SELECT {star} FROM {_reader_sql(files, header)}"
+
+
+def _reader_sql(files: FileSet, header: CsvHeader) -> str:
     """SQL that reads files which all have one header."""
-    types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
+    types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header.columns)
+    more = {"skip": str(header.skipped)} if header.skipped else {}
+    if header.has_long_line:
+        more["max_line_size"] = str(LINE_BYTES_MAX)
     return files.reader_sql(
         "read_csv",
         columns=f"{{{types}}}",
         header="true",
         auto_detect="false",
         allow_quoted_nulls="false",
-        delim=literal(delimiter),
+        delim=literal(header.delimiter),
         quote="'\"'",
         escape="'\"'",
+        **more,
     )
+
+
+def _notes(files: FileSet, by_header: Mapping[CsvHeader, Sequence[str]]) -> Iterator[str]:
+    """A notice of the columns that have no name."""
+    for header, paths in by_header.items():
+        count = len(header.names) - len(header.named)
+        if count:
+            where = files.label or first_few(shown(path) for path in paths)
+            columns = "1 column has no name and is" if count == 1 else f"{count} columns have no name and are"
+            yield f"{where}: {columns} ignored."
 
 
 # No first bytes say CSV: a file that begins like no other format is taken for CSV (inputs/formats.py).

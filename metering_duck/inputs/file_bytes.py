@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,14 @@ import pyarrow as pa
 
 from metering_duck.engine.remote import open_url, scheme_of, shown
 from metering_duck.errors import SourceError, first_line
+from metering_duck.files.faults import Fault
+from metering_duck.files.gzip_members import Members
+from metering_duck.files.kinds import GZIP, ZSTD, check_bytes, check_content
+from metering_duck.files.proofs import Claim, Proof, prove
 
 FIRST_BYTES = 65_536
 # Suffix → its codec, and the bytes that a file of that codec begins with.
-COMPRESSIONS = {".gz": ("gzip", b"\x1f\x8b"), ".zst": ("zstd", b"\x28\xb5\x2f\xfd")}
+COMPRESSIONS = {".gz": (GZIP, b"\x1f\x8b"), ".zst": (ZSTD, b"\x28\xb5\x2f\xfd")}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -35,17 +41,87 @@ def first_bytes(path: str) -> bytes:
 
     Raises: SourceError for a file that cannot be read.
     """
+    if scheme_of(path):
+        return _first_bytes_of_url(path)
+    first, codec = _bytes_as_they_lie(path), codec_of(path)
+    if not codec:
+        return first
+    made = _decompressed(first, codec)
+    if first and not made:
+        # Whatever keeps the first bytes from being told is what is wrong with the file.
+        check_start(path)
+        check_whole(Claim(path, path, "ndjson", codec))
+    return made
+
+
+def _first_bytes_of_url(url: str) -> bytes:
     try:
-        with open_bytes(path) as stream:
+        with open_bytes(url) as stream:
             return bytes(stream.read(FIRST_BYTES))
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
-        raise SourceError(f"{shown(path)}: cannot be read ({first_line(error)}); expected a readable file.") from None
+        raise SourceError(f"{shown(url)}: cannot be read ({first_line(error)}); expected a readable file.") from None
+
+
+def _bytes_as_they_lie(path: str) -> bytes:
+    """The first bytes of a file on this machine."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(FIRST_BYTES)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); expected a readable file.") from None
+
+
+def check_whole(claim: Claim) -> Proof:
+    """A file's proof.
+
+    Raises: SourceError for a file that is not whole.
+    """
+    try:
+        return prove(claim)
+    except Fault as fault:
+        raise fault.of(claim.name) from None
+
+
+def codec_of(path: str) -> str | None:
+    """What a file is compressed with, by the suffix of its name."""
+    return COMPRESSIONS.get(Path(path.lower()).suffix, (None, b""))[0]
+
+
+def check_start(path: str, name: str = "", *, of_text: bool = True) -> None:
+    """Refuse a file on this machine that does not begin as its name says, or that is nothing that events are read from.
+
+    Raises: SourceError.
+    """
+    if scheme_of(path):
+        return
+    first, codec = _bytes_as_they_lie(path), codec_of(path)
+    try:
+        check_bytes(first, codec, of_text=of_text)
+        if codec:
+            check_content(_decompressed(first, codec), of_text=of_text)
+    except Fault as fault:
+        raise fault.of(name or path) from None
+
+
+def _decompressed(first: bytes, codec: str) -> bytes:
+    """What can be decompressed of a file's first bytes; what is wrong with them is said by who reads them all."""
+    made = b""
+    if codec == GZIP:
+        with contextlib.suppress(Fault):
+            for block in Members(io.BytesIO(first)).blocks():
+                made += block
+        return made
+    with contextlib.suppress(OSError), pa.input_stream(pa.BufferReader(first), compression=codec) as stream:
+        while block := stream.read(1 << 10):
+            made += block
+            if len(made) >= FIRST_BYTES:
+                break
+    return made
 
 
 def open_bytes(path: str) -> Any:
     """A file's bytes as a stream, without their compression."""
-    codec, _ = COMPRESSIONS.get(Path(path.lower()).suffix, (None, b""))
-    return pa.input_stream(open_url(path) if scheme_of(path) else path, compression=codec)
+    return pa.input_stream(open_url(path) if scheme_of(path) else path, compression=codec_of(path))
 
 
 def text_start(first: bytes) -> bytes:

@@ -13,6 +13,7 @@ from metering_duck.inputs.file_sizes import size_of
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.partitions import TimePartition, check_folder_keys, paths_of_texts, paths_of_times
 from metering_duck.statements.quote import literal, path_list
+from metering_duck.statements.select import case, select
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class FileSet:
 
     `keys` are the Hive partition columns in their paths; `keys_are_chosen` says that the caller takes them also where
     a file has a column of such a name. `label` is what messages call standard input. `copies` are those of the files
-    that were made by this run, of a pipe or a frame, and are removed when it ends.
+    that were made by this run, of a pipe or a frame, and are removed when it ends. `stand_ins` are files with the
+    copies that are read in their place, under the files' own names.
     """
 
     paths: tuple[str, ...]
@@ -29,6 +31,7 @@ class FileSet:
     label: str = ""
     copies: tuple[str, ...] = ()
     keys_are_chosen: bool = False
+    stand_ins: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -44,7 +47,13 @@ class FileSet:
         """SQL that reads the files by a table function, with a column for a row's file; Hive partitions are text."""
         hive = "hive_partitioning = true, hive_types_autocast = false" if self.keys else "hive_partitioning = false"
         given = ", ".join(f"{name} = {value}" for name, value in options.items())
-        return f"{function}({path_list(self.paths)}, {given}, {hive}, filename = {literal(FILE_COLUMN)})"
+        instead = {path: copy for path, copy in self.stand_ins if path in self.paths}
+        read = path_list([instead.get(path, path) for path in self.paths])
+        rows = f"{function}({read}, {given}, {hive}, filename = {literal(FILE_COLUMN)})"
+        if not instead:
+            return rows
+        name = case([(literal(copy), literal(path)) for path, copy in instead.items()], FILE_COLUMN, of=FILE_COLUMN)
+        return f"({select({}, rows, star=f'* REPLACE ({name} AS {FILE_COLUMN})')})"
 
     def check_keys(self, names: Iterable[str], path: str) -> None:
         """Refuse a column of a file whose name a folder has, too, unless the caller has chosen (R37).

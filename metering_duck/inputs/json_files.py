@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.engine.remote import shown
-from metering_duck.errors import SourceError
 from metering_duck.inputs.fields import FILE_COLUMN
-from metering_duck.inputs.file_bytes import FIRST_BYTES, open_bytes, text_start
+from metering_duck.inputs.file_bytes import FIRST_BYTES, text_start
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
@@ -21,6 +19,7 @@ from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
+from metering_duck.inputs.whole_files import admit, check_starts, claims_of
 from metering_duck.statements.quote import literal
 
 # A line of JSON is read as one CSV column: valid JSON never holds these raw control characters.
@@ -49,10 +48,12 @@ class JsonFiles:
         """Every file."""
         return self.files.paths
 
-    def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for them
+    def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - no table is kept
         """Each object as a line of text, with every digit of its numbers."""
-        sql = _lines_sql(self.files) if self.format == "ndjson" else _objects_sql(self.files, self.format)
-        return Relation(sql, is_json=True, file_sql=self.files.file_sql, row_numbers="by count")
+        check_starts(self.files, of_text=True)
+        files, proven = admit(engine, self.files, claims_of(self.files.paths, self.format, self.files.label))
+        sql = _lines_sql(files) if self.format == "ndjson" else _objects_sql(files, self.format)
+        return Relation(sql, is_json=True, file_sql=files.file_sql, row_numbers="by count", claims=proven)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """All files: the names of their folders are no columns."""
@@ -95,26 +96,6 @@ def _objects_sql(files: FileSet, format: str) -> str:
     return f"(SELECT CAST(json AS VARCHAR) AS line, {FILE_COLUMN} FROM {objects})"
 
 
-def _open_arrays(files: FileSet) -> JsonFiles:
-    """The input of files that are JSON arrays.
-
-    Raises: SourceError for an array that does not end.
-    """
-    for path in files.paths:
-        if not _is_whole_array(path):
-            raise SourceError(f"{shown(path)}: found a JSON array that does not end; expected it to end with ].")
-    return JsonFiles(files, "json")
-
-
-def _is_whole_array(path: str) -> bool:
-    """Whether a file's JSON array ends; DuckDB would accept an array that is cut off behind a comma."""
-    with open_bytes(path) as stream:
-        last = b""
-        while block := stream.read(1 << 20):
-            last = bytes(block).rstrip() or last
-    return last.endswith(b"]")
-
-
 def _begins_with_line(first: bytes) -> bool:
     """Whether the first line is a whole object; also True for a line that is longer than the bytes that were read."""
     text = text_start(first)
@@ -123,7 +104,9 @@ def _begins_with_line(first: bytes) -> bool:
 
 
 NDJSON = FileFormat("ndjson", (".ndjson", ".jsonl"), lambda files: JsonFiles(files, "ndjson"), _begins_with_line)
-JSON = FileFormat("json", (".json",), _open_arrays, begins=lambda first: text_start(first).startswith(b"["))
+JSON = FileFormat(
+    "json", (".json",), lambda files: JsonFiles(files, "json"), begins=lambda first: text_start(first).startswith(b"[")
+)
 OBJECTS = FileFormat(
     "objects", (), lambda files: JsonFiles(files, "objects"), begins=lambda first: text_start(first).startswith(b"{")
 )

@@ -14,6 +14,7 @@ import pyarrow as pa
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import ConfigError
+from metering_duck.files.proofs import Claim
 from metering_duck.inputs.file_checks import cut_decimals_of_files
 from metering_duck.inputs.from_columns import check_names
 from metering_duck.inputs.given_table import keep_rows, register_rows
@@ -123,6 +124,7 @@ def plain_rows(engine: Engine, found: LakeSnapshot) -> Relation | None:
     engine.unregister("lake_columns")
     if engine.describe(plain.sql) != expected:
         return None
+    engine.gate.add(Claim(path, path, "parquet") for path in plain.paths)
     unreadable = cut_decimals_of_files(engine, plain.paths, found.schema)
     return Relation(f"({select({}, plain.sql, star='*', where=found.wanted.conditions)})", unreadable=unreadable)
 

@@ -20,6 +20,7 @@ from metering_duck.inputs.proofs import proven_columns
 from metering_duck.inputs.relations import Relation, first_keys
 from metering_duck.inputs.source import Source
 from metering_duck.inputs.unreadable import check_readable
+from metering_duck.inputs.whole_files import claims_of
 from metering_duck.statements.quote import identifier
 from metering_duck.statements.select import select
 
@@ -31,8 +32,8 @@ def open_source(
     *,
     numbers_rows: bool = False,
     read_by: Callable[[Engine, Input], Input] | None = None,
-) -> Layout:
-    """The layout of an input. The engine must already be allowed to read its files.
+) -> tuple[Layout, Relation]:
+    """The layout of an input, and the input as it lies. The engine must already be allowed to read its files.
 
     Where another engine reads the input, `read_by` gives a few rows like those of the input; the columns of several
     files are compared with each other here all the same. With `numbers_rows`, each row knows its place in its file,
@@ -46,8 +47,10 @@ def open_source(
         engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None
     )
     if read_by is not None:
+        if engine.gate.verifies:
+            engine.gate.add(claims_of(found.footers.paths, "parquet"))
         found = read_by(engine, found)
-    relation = found.relation(engine)
+    relation = given = found.relation(engine)
     relation = replace(relation, unreadable={**unreadable, **relation.unreadable})
     if not relation.is_json:
         relation = _with_texts(engine, relation, mapping, shape, binary=source.binary_as_text)
@@ -69,8 +72,8 @@ def open_source(
     )
     if relation.is_json:
         layout = replace(layout, file_sql=relation.file_sql)
-        return _objects(engine, layout, relation, found.name, mapping, shape)
-    return _columns(engine, layout, relation, found, mapping, shape)
+        return _objects(engine, layout, relation, found.name, mapping, shape), given
+    return _columns(engine, layout, relation, found, mapping, shape), given
 
 
 def _objects(

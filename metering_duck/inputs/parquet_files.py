@@ -16,6 +16,7 @@ from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
+from metering_duck.inputs.whole_files import admit, check_starts, claims_of
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,19 @@ class ParquetFiles:
         """Where the files say what columns they have."""
         return Footers(self.files.paths, self.files.keys, self.files.keys_are_chosen)
 
-    def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for them
+    def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - no table is kept
         """The files united by the names of columns; names that differ only in case are one in SQL, and refused.
 
         Only the first file is looked at here; inputs/file_checks.py compares it with the others.
         """
+        check_starts(self.files, of_text=False)
+        _, claims = admit(engine, self.files, claims_of(self.files.paths, "parquet", self.files.label))
         first = self.files.paths[0]
         unreadable = unreadable_of_file(engine, first, self.footers)
         sql = self.files.reader_sql("read_parquet", union_by_name="true")
-        return Relation(sql, file_sql=self.files.file_sql, row_numbers="by reader", unreadable=unreadable)
+        return Relation(
+            sql, file_sql=self.files.file_sql, row_numbers="by reader", unreadable=unreadable, claims=claims
+        )
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The files of the partitions that are needed."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from metering_duck.engine.duckdb import Engine
+from metering_duck.files.proofs import Claim
 from metering_duck.inputs.fields import FILE_COLUMN
 from metering_duck.inputs.unreadable import NONE, UnreadableColumns
 from metering_duck.statements.select import select
@@ -20,7 +21,8 @@ class Relation:
 
     `file_sql` is SQL for the name of a row's file. `row_numbers` says how a row's place in its file is told: not at
     all, by the function that reads the file, or by counting. `unreadable` are columns that may not be used; some of
-    them are not among the columns of the SQL.
+    them are not among the columns of the SQL. `claims` are the files that are to be proven whole, and `notes` are
+    notices about them.
     """
 
     sql: str
@@ -28,6 +30,8 @@ class Relation:
     file_sql: str = FILE_COLUMN
     row_numbers: Literal["none", "by reader", "by count"] = "none"
     unreadable: UnreadableColumns = field(default_factory=lambda: NONE)
+    claims: tuple[Claim, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def numbered(self) -> tuple[str, str]:
         """The relation, and SQL for each row's place in its file, from 1; "" where rows lie in no file."""
@@ -49,3 +53,11 @@ def first_keys(engine: Engine, relation: str, text: str = "line") -> list[str]:
         "WHERE json_valid(line) AND json_type(line) = 'OBJECT' ORDER BY key"
     )
     return [str(row[0]) for row in rows]
+
+
+def counts_by_file(engine: Engine, given: Relation) -> dict[str, int]:
+    """File → how many rows the engine reads of it; all rows under "" where they do not know their file."""
+    if given.row_numbers == "none" or all(claim.format == "arrow" for claim in given.claims):
+        return {"": int(engine.rows(select({"rows": "count(*)"}, given.sql))[0][0])}
+    counted = select({"file": FILE_COLUMN, "rows": "count(*)"}, given.sql, group_by=["1"])
+    return {str(file): int(rows) for file, rows in engine.rows(counted)}

@@ -6,16 +6,19 @@ Each new file is read once for its hours. The keys of all files are read, since 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from metering_duck.contract.schemas import REJECT_SCHEMA
+from metering_duck.files.proofs import Proof
 from metering_duck.inputs.fields import HAS_TIME
 from metering_duck.inputs.source import Source
+from metering_duck.inputs.whole_files import check_counts
 from metering_duck.judging.arrivals import arrivals_stages, key_hashes_query
 from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
 from metering_duck.ledger.manifest import EVENT_KEY, Discovery, Found, SourceFile, history_of
@@ -33,8 +36,8 @@ def discover(found: Found, source: Source, machine: Machine) -> Discovery:
     """
     if not found.new:
         return Discovery(repeated=repeated_rows(found.present, source, machine))
-    hours, totals, rejects = _times(found.new, source, machine)
-    files = _manifest_rows(found, totals)
+    hours, totals, rejects, proven = _times(found.new, source, replace(machine, verify_files=True))
+    files = _manifest_rows(found, totals, proven)
     return Discovery(files, hours, repeated_rows(found.present, source, machine), rejects)
 
 
@@ -56,17 +59,23 @@ def times_of(files: Sequence[SourceFile], source: Source, machine: Machine) -> p
 
 def _times(
     files: Sequence[SourceFile], source: Source, machine: Machine
-) -> tuple[pa.Table, list[dict[str, Any]], pa.Table]:
-    """The events of files counted by hour, and by file, and the events without a time as rejects."""
+) -> tuple[pa.Table, list[dict[str, Any]], pa.Table, Mapping[str, Proof]]:
+    """The events of files counted by hour, and by file; the events without a time as rejects; and what is proven.
+
+    Raises: SourceError for a file that is not whole, or of which not all rows were read.
+    """
     opened = open_files(files, source, machine)
     with opened.engine as engine:
         arrivals = arrivals_stages(opened.layout, (), opened.selection)
         engine.fill(opened.query(Query("source_hours", (*arrivals, _by_hour()))))
         hours = engine.table(Query("hours", (_with_time(),)))
         totals = engine.table(Query("files", (_by_file(),))).to_pylist()
+        proven = engine.gate.proofs()
+        if opened.lies is not None:
+            check_counts(opened.lies.claims, proven, {row["file"]: row["rows"] for row in totals})
         if not any(row["rows_without_time"] for row in totals):
-            return hours, totals, REJECT_SCHEMA.empty_table()
-        return hours, totals, engine.table(opened.query(Query("timeless", (*arrivals, _timeless()))))
+            return hours, totals, REJECT_SCHEMA.empty_table(), proven
+        return hours, totals, engine.table(opened.query(Query("timeless", (*arrivals, _timeless())))), proven
 
 
 def _by_hour() -> Stage:
@@ -109,7 +118,7 @@ def _timeless() -> Stage:
     return Stage("timeless", "events without a time", sql)
 
 
-def _manifest_rows(found: Found, totals: list[dict[str, Any]]) -> pa.Table:
+def _manifest_rows(found: Found, totals: list[dict[str, Any]], proven: Mapping[str, Proof]) -> pa.Table:
     """The new files as rows of source_files, without their numbers."""
     by_path = {row["file"]: row for row in totals}
     nothing = {"rows": 0, "rows_without_time": 0}
@@ -122,18 +131,25 @@ def _manifest_rows(found: Found, totals: list[dict[str, Any]]) -> pa.Table:
             # No event of the file says when it entered.
             last = file.entered_at
         counts = {name: learnt.get(name) for name in FILE_COUNTS}
-        row = {**own, **counts, "last_metered_at": last}
+        row = {**own, **counts, "last_metered_at": last, "proven": _proven_text(proven.get(file.path))}
         for name in FILE_TIMES:
             row[name] = _aware(row[name])
         rows.append(row)
     return pa.Table.from_pylist(rows, FILE_SCHEMA)
 
 
+def _proven_text(proof: Proof | None) -> str | None:
+    """What is proven of a file, as JSON; None of a day of a table, which is no file."""
+    if proof is None:
+        return None
+    return json.dumps({name: value for name, value in proof.to_dict().items() if name != "file"})
+
+
 FILE_COUNTS = ("rows", "rows_without_time", "first_recorded_at", "last_recorded_at")
 FILE_TIMES = ("first_recorded_at", "last_recorded_at", "last_metered_at")
 FILE_SCHEMA = pa.schema(
     [("path", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64()), ("sha256", pa.string())]
-    + [("etag", pa.string())]
+    + [("etag", pa.string()), ("proven", pa.string())]
     + [("rows", pa.int64()), ("rows_without_time", pa.int64())]
     + [(name, pa.timestamp("us", tz="UTC")) for name in (*FILE_TIMES, "entered_at")]
 )
@@ -160,6 +176,7 @@ def repeated_rows(files: Sequence[SourceFile], source: Source, machine: Machine)
         with engine.watched(keys.name):
             for batch in engine.stream(opened.query(keys), HASHES_AT_ONCE):
                 hashes.add(as_numpy(batch.column(0)))
+        engine.gate.proofs()
         found = hashes.found()
         if not len(found):
             return REPEATED_SCHEMA.empty_table()

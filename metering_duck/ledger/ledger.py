@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
+from metering_duck.calls.arguments import machine_of
 from metering_duck.contract.config import ConfigLike
 from metering_duck.engine.progress import Progress
 from metering_duck.ledger.backfilling import backfill
@@ -32,7 +33,7 @@ from metering_duck.ledger.store import WAIT_SECONDS, Store
 from metering_duck.ledger.stored import make_question, make_source
 from metering_duck.ledger.tracing import Trace, trace
 from metering_duck.ledger.verifying import verify
-from metering_duck.runs.machine import GivenTime, Machine
+from metering_duck.runs.machine import GivenTime
 from metering_duck.runs.rows import Rows
 
 
@@ -40,7 +41,7 @@ class Ledger:
     """A ledger: configs, files seen, runs, readings by run, rejects, conflicts, periods and restatements, in one file.
 
     Shape:  `path` is a DuckDB file; docs/ledger.md lists its tables. It never holds events.
-    Units:  `wait` is in seconds: for how long to wait for another process that writes.
+    Units:  `wait` is in seconds. With `verify_files` objects are proven whole each time they are read (R35).
     Exact:  a run is repeatable byte for byte, and known by the SHA-256 of its readings as NDJSON (R23, R24).
     Raises: LedgerError for a file that is absent, damaged, in use or of a later version.
     """
@@ -53,10 +54,11 @@ class Ledger:
         threads: int | None = None,
         memory_limit: str | None = None,
         temp_dir: str | PathLike[str] | None = None,
+        verify_files: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self.store = Store(path, wait=wait)
-        self.machine = Machine(threads, memory_limit, temp_dir, progress)
+        self.machine = machine_of(threads, memory_limit, temp_dir, progress, verify_files)
         self.meterer = Meterer(self.store, self.machine)
 
     @classmethod

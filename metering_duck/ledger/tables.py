@@ -96,6 +96,7 @@ def _contents(
             Stage("days", "what each day has", by_day),
         )
         found = engine.table(opened.query(Query("days", stages))).to_pylist()
+        engine.gate.proofs()
     days = {}
     for row in found:
         content = digest("day", row["row_count"], row["lower_sum"], row["upper_sum"])

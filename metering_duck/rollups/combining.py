@@ -12,7 +12,14 @@ from datetime import UTC
 from os import PathLike
 from typing import Any
 
-from metering_duck.calls.arguments import TextOrTexts, check_result_shape, moment_of, names_of, periods_of
+from metering_duck.calls.arguments import (
+    TextOrTexts,
+    check_result_shape,
+    machine_of,
+    moment_of,
+    names_of,
+    periods_of,
+)
 from metering_duck.calls.idle_options import idle_options
 from metering_duck.contract.aggregations import parse
 from metering_duck.contract.times import format_time
@@ -27,7 +34,7 @@ from metering_duck.rollups.opening import SERIES_SCALES, OpenedReadings, open_re
 from metering_duck.rollups.rules import IS_OVER_TIME, IS_QUOTIENT, IS_WHOLE, rules_stage
 from metering_duck.runs.books import Accounting, counted_noun
 from metering_duck.runs.computing import Filled
-from metering_duck.runs.machine import GivenTime, Machine
+from metering_duck.runs.machine import GivenTime
 from metering_duck.runs.opening import closed_on_failure
 from metering_duck.runs.question import Question
 from metering_duck.runs.reading_tables import check_overflow
@@ -56,6 +63,7 @@ def rollup(
     threads: int | None = None,
     memory_limit: str | None = None,
     temp_dir: str | PathLike[str] | None = None,
+    verify_files: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Combine readings of finer windows, dimensions or workspaces into those of coarser ones.
@@ -80,7 +88,9 @@ def rollup(
         digits=digits,
         clock=moment_of(clock, "clock"),
     )
-    opened = open_readings(Machine(threads, memory_limit, temp_dir, progress), readings, question, periods)
+    opened = open_readings(
+        machine_of(threads, memory_limit, temp_dir, progress, verify_files), readings, question, periods
+    )
     with closed_on_failure(opened.engine):
         combined = CombinedReadings(opened)
         return Result(opened.engine, combined, Description("reading", opened.script, combined.notices))

@@ -18,7 +18,7 @@ from metering_duck.inputs.from_columns import ENTRIES, TIME_TYPES, is_scalar
 from metering_duck.inputs.from_json import object_faults
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Json
-from metering_duck.inputs.relations import first_keys
+from metering_duck.inputs.relations import Relation, first_keys
 from metering_duck.inputs.unreadable import check_readable
 from metering_duck.rollups.rules import IS_GAUGE, IS_OF_ONE_RECORD, IS_OVER_KNOWN_TIME, IS_QUOTIENT
 from metering_duck.statements.quote import identifier, literal, literal_list
@@ -82,11 +82,14 @@ GIVEN = "readings_given"
 
 @dataclass(frozen=True)
 class Finer:
-    """The query that fills `finer`; the scale of the quantities' DECIMAL, None for text; the input in messages."""
+    """The query that fills `finer`; the scale of the quantities' DECIMAL, None for text; the input in messages, and as
+    it lies.
+    """
 
     query: Query
     scale: int | None
     where: str
+    given: Relation
 
 
 def open_finer(engine: Engine, found: Input, dropped: Sequence[str]) -> Finer:
@@ -116,7 +119,7 @@ def open_finer(engine: Engine, found: Input, dropped: Sequence[str]) -> Finer:
     typed = _typed_sql({name: column.type for name, column in columns.items()}, list(faults), found.name)
     stages.append(Stage("typed", "their values, and the first that cannot be used", typed))
     stages.append(Stage("finer", "what each reading holds exactly, as text (R20)", _finer_sql(dropped)))
-    return Finer(Query("finer", tuple(stages)), _scale_of(columns["quantity"].type), found.name)
+    return Finer(Query("finer", tuple(stages)), _scale_of(columns["quantity"].type), found.name, given)
 
 
 def _refuse_bundles(found: Sequence[str] | Types) -> None:

@@ -14,6 +14,7 @@ from metering_duck.inputs.file_by_file import suspect_files
 from metering_duck.inputs.given import find_input
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, extensions_of, paths_of
+from metering_duck.inputs.whole_files import check_rows
 from metering_duck.rollups.given_readings import GIVEN, Finer, open_finer
 from metering_duck.rollups.refusals import Checks
 from metering_duck.runs.machine import Machine
@@ -72,6 +73,7 @@ def open_readings(machine: Machine, readings: Any, question: Question, periods: 
         suspect_files(engine, (found, table))
         finer = open_finer(engine, found, question.dropped)
         engine.fill(finer.query)
+        check_rows(engine, finer.given, engine.count("finer"))
         engine.fill(SERIES_SCALES)
         checks = Checks(engine, finer.where)
         checks.all_values()

@@ -10,6 +10,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import shown
 from metering_duck.errors import SourceError, first_few
 from metering_duck.inputs.files import stamp_of
+from metering_duck.inputs.whole_files import check_rows
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage, load_stage
 
@@ -89,6 +90,9 @@ def keep_books(opened: Opened, rows_read: int, lost: Mapping[str, int], rejects:
     Raises: SourceError where a file has changed since it was found, or where the books do not balance.
     """
     check_still(opened.stamps)
+    if opened.lies is not None and opened.history is None:
+        check_rows(opened.engine, opened.lies, rows_read if opened.counts_all_rows else None)
+    opened.engine.gate.proofs()
     rows = opened.engine.rows(load_stage("books").sql)
     events = {row[0]: row[1] for row in rows}
     unmatched = {reason: events.get(f"unmatched-{reason}", 0) for reason in ("entry", "filter")}

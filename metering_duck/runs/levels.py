@@ -30,4 +30,6 @@ def levels_only(readings: LocalReadings) -> pa.Table:
     readings.settle()
     series, *_ = gauged_queries(readings.totals, readings.judged)
     readings.opened.fill(series)
-    return levels_at_end(readings)
+    levels = levels_at_end(readings)
+    readings.opened.engine.gate.proofs()
+    return levels

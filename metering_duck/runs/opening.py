@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.errors import SchemaError
+from metering_duck.errors import SchemaError, SourceError
 from metering_duck.inputs.dry_run import Reads, reads_of
 from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, field_names
 from metering_duck.inputs.file_by_file import suspect_files
@@ -27,6 +27,7 @@ from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.opening import open_source
 from metering_duck.inputs.partitions import TimePartition
+from metering_duck.inputs.relations import Relation
 from metering_duck.inputs.source import Source
 from metering_duck.judging.arrivals import Selection
 from metering_duck.runs.history import History
@@ -48,9 +49,9 @@ class Opened:
     `parameters` are the values that are bound to statements. `stamps` are path → a value that changes with the file, as
     it was when the file was found. `remarks` are notices about the input. `reads` says which files will be opened,
     `shells` how DuckDB's shell reads the input, and a table of windows, each under its name in SQL. `history` is what
-    is known of events that are not read. `is_elsewhere` says that another engine reads the rows. `again` opens the same
-    input once more, whatever is asked of it, if that may be another than what is read. `lapses` are the levels that go
-    on where they should not, which `strict` refuses.
+    is known of events that are not read. `lies` is the input as it lies, None where another engine reads it:
+    `is_elsewhere`. `again` opens the same input once more, whatever is asked of it, if that may be another than what is
+    read. `lapses` are the levels that go on where they should not, which `strict` refuses.
     """
 
     engine: Engine
@@ -68,6 +69,7 @@ class Opened:
     is_elsewhere: bool = False
     again: Callable[[], Opened] | None = None
     lapses: tuple[str, ...] = ()
+    lies: Relation | None = None
 
     def query(self, query: Query) -> Query:
         """A query with this run's values."""
@@ -80,6 +82,13 @@ class Opened:
     def table(self, query: Query) -> pa.Table:
         """The rows of a query."""
         return self.engine.table(self.query(query))
+
+    @property
+    def counts_all_rows(self) -> bool:
+        """Whether each row of the input is one row that is judged: none is left out, and none becomes several."""
+        chosen = any(values for _, values in self.selection.columns.values())
+        is_split = self.layout.is_records or self.source.shape is not None
+        return not (chosen or self.selection.as_of or self.selection.reach != "all" or self.history or is_split)
 
     def noting(self, remarks: Iterable[str]) -> Opened:
         """This opened input with more remarks."""
@@ -98,6 +107,13 @@ def closed_on_failure(engine: Engine) -> Iterator[None]:
     """Close the engine if the block raises, since then no result will close it."""
     try:
         yield
+    except (SchemaError, SourceError):
+        # What is wrong with the columns may be what is wrong with the bytes.
+        fault = engine.gate.fault()
+        engine.close()
+        if fault:
+            raise fault from None
+        raise
     except BaseException:
         engine.close()
         raise
@@ -138,7 +154,7 @@ def open_input(
         if periods:
             fill_windows(engine, windows, parameters)
         needed, partition, remarks = _narrowed(engine, whole, source, selection, windows, reach)
-        layout = _learn_layout(engine, needed, source, partition, history, read_by)
+        layout, given_rows = _learn_layout(engine, needed, source, partition, history, read_by)
         _check_entered(layout, needed.name, question, history)
         if history is not None:
             history.keep(engine)
@@ -154,7 +170,8 @@ def open_input(
             windows=windows,
             parameters=parameters,
             stamps=stamps,
-            remarks=(*remarks, *windows.remarks),
+            remarks=(*remarks, *given_rows.notes, *windows.remarks),
+            lies=given_rows,
             reads=partial(reads_of, whole, needed),
             shells=shells,
             history=history,
@@ -244,18 +261,20 @@ def _learn_layout(
     partition: TimePartition | None,
     history: History | None,
     read_by: ReadBy | None,
-) -> Layout:
-    """The input's layout, with the other names of its universes, and, by the history, the files whose rows count."""
+) -> tuple[Layout, Relation]:
+    """The input's layout, with the other names of its universes, and, by the history, the files whose rows count;
+    and the input as it lies.
+    """
     numbers_rows = history is not None and history.numbers_rows
-    learnt = open_source(engine, needed, source, numbers_rows=numbers_rows, read_by=read_by)
+    learnt, lies = open_source(engine, needed, source, numbers_rows=numbers_rows, read_by=read_by)
     layout = replace(learnt, partition=partition).with_universe_names(source.universe_names)
     if history is None:
-        return layout
+        return layout, lies
     layout = replace(layout, by_file=history.entered_sql == ENTERED_BY_FILE)
     if history.others:
         others = set(history.others)
         layout = replace(layout, only_files=tuple(path for path in history.paths if path not in others))
-    return layout
+    return layout, lies
 
 
 def _check_entered(layout: Layout, where: str, question: Question, history: History | None) -> None:

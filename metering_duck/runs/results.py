@@ -102,6 +102,12 @@ class Result(Rows):
             return list(self._noticed)
 
     @property
+    def files(self) -> list[dict[str, Any]]:
+        """What was proven of each file that was read: that it is whole, its checksums, how many rows it has (R35)."""
+        self._computed()
+        return [proof.to_dict() for proof in self._engine.gate.proofs().values()]
+
+    @property
     def reads(self) -> Reads:
         """The files that are opened and those that are left out, with their bytes; nothing is computed for it.
 

@@ -61,8 +61,9 @@ class Rows:
             raise ConfigError("result: is closed; expected an open one. hint: read it inside its with statement")
 
     def _rows(self) -> Query:
-        """The query of the rows, ready to run."""
+        """The query of the rows, ready to run; whatever files they are read from are proven whole first."""
         self._check_open()
+        self._engine.gate.proofs()
         return self._query
 
     def to_arrow(self) -> pa.Table:

@@ -21,6 +21,7 @@ from metering_duck.inputs.given import are_pairs
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.relations import first_keys
 from metering_duck.inputs.unreadable import check_readable
+from metering_duck.inputs.whole_files import check_rows
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage, load_stage, over
@@ -83,6 +84,7 @@ class Schedule:
     def _texts_sql(self, engine: Engine) -> tuple[str, tuple[str, ...]]:
         """The table with a column for each field: its text, of a time with what kind it is; and remarks."""
         given = self.found.relation(engine, self.kind)
+        check_rows(engine, given)
         relation, is_json = given.sql, given.is_json
         known = SUBSCRIPTION if self.kind == "subscriptions" else LISTED
         if is_json:

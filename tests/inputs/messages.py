@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from metering_duck import (
 from tests.messages import ALL_FIELDS, ALL_MAPS, KEYS, ONE, SUFFIXES, Event, file, part, table
 
 HERE = "{here}"
-PLAIN_FILE = "expected a file that can be read to its end."
+AGAIN = "hint: fetch it again, or take it from its source anew"
 SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
     "no such file": (
         lambda: "nowhere.parquet",
@@ -77,13 +78,50 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
     "a bad gzip file": (
         lambda: file("bad.ndjson.gz", b"xx"),
         SourceError,
-        f"{HERE}/bad.ndjson.gz: cannot be read (Input is not a GZIP stream); {PLAIN_FILE}",
+        f"{HERE}/bad.ndjson.gz: found a file that is not compressed; expected one compressed with gzip, as its suffix "
+        ".gz says. hint: name it without .gz",
     ),
     "a bad zstd file": (
         lambda: file("bad.csv.zst", b"xx"),
         SourceError,
-        f"{HERE}/bad.csv.zst: cannot be read (ZSTD decompress failed: Unknown frame descriptor); expected a "
-        f"readable file.",
+        f"{HERE}/bad.csv.zst: found a file that is not compressed; expected one compressed with zstd, as its suffix "
+        ".zst says. hint: name it without .zst",
+    ),
+    "a cut gzip file": (
+        lambda: file("cut.ndjson.gz", gzip.compress(b"{}")[:-1]),
+        SourceError,
+        f"{HERE}/cut.ndjson.gz: found that it ends in the middle of gzip member 1; expected whole gzip members, with "
+        f"nothing but zeros behind them. {AGAIN}",
+    ),
+    "a harmed gzip file": (
+        lambda: file("harmed.ndjson.gz", gzip.compress(b"{}")[:-5] + b"12345"),
+        SourceError,
+        f"{HERE}/harmed.ndjson.gz: found that the checksum of gzip member 1 does not fit its bytes; expected whole "
+        f"gzip members, with nothing but zeros behind them. {AGAIN}",
+    ),
+    "text in UTF-16": (
+        lambda: file("wide.csv", "id,time".encode("utf-16")),
+        SourceError,
+        f"{HERE}/wide.csv: found text in UTF-16; expected text in UTF-8. hint: save it as UTF-8, or iconv -f UTF-16 -t "
+        "UTF-8",
+    ),
+    "an archive": (
+        lambda: file("a.csv", b"PK\x05\x06" + bytes(18)),
+        SourceError,
+        f"{HERE}/a.csv: found a zip archive; expected Parquet, NDJSON, JSON, CSV or Arrow. hint: unzip FILE, and name "
+        "the files in it",
+    ),
+    "a compressed file without a suffix": (
+        lambda: file("a.csv", gzip.compress(b"id")),
+        SourceError,
+        f"{HERE}/a.csv: found a file compressed with gzip; expected a name that says so. hint: add .gz to its name, or "
+        "decompress it",
+    ),
+    "a NUL in a header": (
+        lambda: file("a.csv", b"id,a\x00b"),
+        SourceError,
+        f"{HERE}/a.csv: column 'a\\x00b': found a NUL in its name; expected text. hint: look at how the file was "
+        "written",
     ),
     "an int": (
         lambda: 5,

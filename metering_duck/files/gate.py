@@ -1,0 +1,125 @@
+"""The gate: every file is proven beside the engine that reads it, and nothing leaves the engine before all have passed.
+
+Proving is done by libraries that let other threads run, so that it takes little of a run's time. A file that fails is
+named even where the engine fails first over its damage.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from metering_duck.errors import MeteringError
+from metering_duck.files.faults import Fault
+from metering_duck.files.proofs import Claim, Proof, prove
+
+# How many files are proven at once, at most.
+AT_ONCE = 4
+ELSEWHERE = "it lies elsewhere, and was not fetched a second time; --verify-files does"
+
+
+class Gate:
+    """Proves the files that an engine reads, in threads of its own, from the moment when the engine begins to read.
+
+    Files that lie elsewhere are proven only if the gate `verifies`: each is then fetched once more, into `temp_dir`.
+    """
+
+    def __init__(
+        self, *, threads: int | None = None, verifies: bool = False, temp_dir: str | Path | None = None
+    ) -> None:
+        self.verifies = verifies
+        self._threads = max(1, min(AT_ONCE, threads or os.cpu_count() or 1))
+        self._temp_dir = temp_dir
+        self._lock = threading.Lock()
+        self._waiting: list[Claim] = []
+        self._proofs: dict[str, Future[Proof]] = {}
+        self._queue: queue.SimpleQueue[tuple[Claim, Future[Proof]] | None] = queue.SimpleQueue()
+        self._workers: list[threading.Thread] = []
+        self._is_stopped = threading.Event()
+
+    def add(self, claims: Iterable[Claim]) -> None:
+        """Files that will be read."""
+        with self._lock:
+            self._waiting += claims
+
+    def start(self) -> None:
+        """Begin to prove the files that wait."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+            for claim in waiting:
+                if claim.path not in self._proofs:
+                    self._proofs[claim.path] = self._begun(claim)
+
+    def _begun(self, claim: Claim) -> Future[Proof]:
+        """A file's proof, as soon as it is there."""
+        future: Future[Proof] = Future()
+        known = claim.known
+        if known is None and claim.fetch is not None and not self.verifies:
+            known = Proof(claim.name, unproven=ELSEWHERE)
+        if known is not None:
+            future.set_result(known)
+            return future
+        self._queue.put((claim, future))
+        if len(self._workers) < self._threads:
+            # A process that ends does not wait for a daemon.
+            self._workers.append(threading.Thread(target=self._work, name="gate", daemon=True))
+            self._workers[-1].start()
+        return future
+
+    def _work(self) -> None:
+        """Prove one file after another."""
+        while (job := self._queue.get()) is not None:
+            claim, future = job
+            try:
+                future.set_result(self._prove(claim))
+            except BaseException as error:
+                future.set_exception(error)
+
+    def _prove(self, claim: Claim) -> Proof:
+        """A file's proof.
+
+        Raises: SourceError for a file that is not whole.
+        """
+        try:
+            if claim.fetch is None:
+                return prove(claim, is_stopped=self._is_stopped.is_set)
+            with TemporaryDirectory(prefix="metering-duck-", dir=self._temp_dir) as folder:
+                copy = str(Path(folder) / "copy")
+                claim.fetch(copy)
+                return prove(replace(claim, path=copy), is_stopped=self._is_stopped.is_set)
+        except Fault as fault:
+            raise fault.of(claim.name) from None
+
+    def proofs(self) -> dict[str, Proof]:
+        """Path → its proof, for all files in the order in which they were named; waits for those that are not done.
+
+        Raises: SourceError for a file that is not whole.
+        """
+        self.start()
+        return {path: future.result() for path, future in list(self._proofs.items())}
+
+    def fault(self, text: str = "") -> MeteringError | None:
+        """The error of a file that is not whole; None where all are.
+
+        Where `text`, the message of an engine, names files, only these are waited for.
+        """
+        self.start()
+        futures = dict(self._proofs)
+        named = [future for path, future in futures.items() if path in text]
+        for future in named or futures.values():
+            error = future.exception()
+            if isinstance(error, MeteringError):
+                return error
+        return None
+
+    def close(self) -> None:
+        """Stop what is being proven."""
+        self._is_stopped.set()
+        for _ in self._workers:
+            self._queue.put(None)

@@ -1,0 +1,180 @@
+"""Proofs: what is proven of one file before its numbers count, by its own bytes and apart from the engine (R35)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import IO, Any, Literal
+
+import pyarrow as pa
+
+from metering_duck.files.faults import FETCH_AGAIN, Fault, Unreadable
+from metering_duck.files.gzip_members import Members
+from metering_duck.files.kinds import GZIP, ZSTD
+from metering_duck.files.parquet_pages import pages_of
+from metering_duck.files.row_counts import CsvCounter, LineCounter, ObjectCounter, RowCounter
+from metering_duck.files.zstd_frames import Frame, frames_of, harmed_frame
+
+BLOCK_BYTES = 1 << 18
+FileFormat = Literal["csv", "ndjson", "json", "objects", "parquet", "arrow"]
+# How a row is told from the next, by the format.
+COUNTED_BY = {"csv": "records", "ndjson": "lines", "json": "objects", "objects": "objects"}
+# What is written behind a stream of Arrow: the mark of a message, whose length is zero.
+ARROW_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A file that counts if it is whole: where it lies, what messages call it, and what it is taken for.
+
+    `codec` is what it is compressed with. Of CSV, `delimiter`, `columns` and the lines that are no rows are known.
+    `fetch` copies a file that lies elsewhere to a path on this machine; None for a file of this machine. `known` is a
+    proof that was made before.
+    """
+
+    path: str
+    name: str
+    format: FileFormat
+    codec: str | None = None
+    delimiter: str = ","
+    columns: int = 0
+    header_lines: int = 1
+    fetch: Callable[[str], None] | None = None
+    known: Proof | None = None
+
+    def counter(self) -> RowCounter:
+        """What counts the rows of the file's text."""
+        match self.format:
+            case "csv":
+                return CsvCounter(self.delimiter, self.columns, self.header_lines)
+            case "ndjson":
+                return LineCounter()
+            case _:
+                return ObjectCounter(in_array=self.format == "json")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was proven of a file.
+
+    `parts` are its gzip members, zstd frames, Arrow batches or Parquet pages, as `parts_are` says, of which `checked`
+    have a checksum that fits; pages without one are not counted. `rows` were counted by `counted_by`: lines, records,
+    objects, footer or batches; None where nothing counted them. `unproven` says why a file was not looked at, "" where
+    it was. `padding` is how many zeros lie behind the last gzip member.
+    """
+
+    name: str
+    bytes: int = 0
+    parts: int = 0
+    parts_are: str = ""
+    checked: int = 0
+    rows: int | None = None
+    counted_by: str = ""
+    unproven: str = ""
+    padding: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As --summary and the ledger's manifest have it."""
+        if self.unproven:
+            return {"file": self.name, "whole": False, "why": self.unproven}
+        held = {self.parts_are: self.parts} if self.parts_are not in ("", "pages") else {}
+        proven = {"file": self.name, "whole": True, "bytes": self.bytes, **held, "checksums": self.checked}
+        return {**proven, "rows": self.rows, "rows_counted_by": self.counted_by}
+
+
+def prove(claim: Claim, sink: IO[bytes] | None = None, is_stopped: Callable[[], bool] = lambda: False) -> Proof:
+    """Read a file of this machine to its end; what it holds without its compression goes into `sink`, too.
+
+    Raises: Fault.
+    """
+    proof = Proof(claim.name, os.path.getsize(claim.path))
+    with _explained(claim):
+        match claim.format:
+            case "parquet":
+                pages = pages_of(claim.path)
+                return replace(
+                    proof,
+                    parts=pages.checked,
+                    parts_are="pages",
+                    checked=pages.checked,
+                    rows=pages.rows,
+                    counted_by="footer",
+                )
+            case "arrow":
+                batches, rows = _batches(claim.path)
+                return replace(proof, parts=batches, parts_are="batches", rows=rows, counted_by="batches")
+            case _:
+                return _prove_text(claim, proof, sink, is_stopped)
+
+
+def _prove_text(claim: Claim, proof: Proof, sink: IO[bytes] | None, is_stopped: Callable[[], bool]) -> Proof:
+    """Read a text file to its end, and count its rows."""
+    counter, members, frames = claim.counter(), None, list[Frame]()
+    with open(claim.path, "rb") as file:
+        if claim.codec == GZIP:
+            members = Members(file)
+            blocks = members.blocks()
+        elif claim.codec == ZSTD:
+            frames = frames_of(file)
+            blocks = _decompressed(claim.path, frames)
+        else:
+            blocks = iter(lambda: file.read(BLOCK_BYTES), b"")
+        for block in blocks:
+            if is_stopped():
+                return replace(proof, unproven="the run ended before")
+            counter.add(block)
+            if sink:
+                sink.write(block)
+    proof = replace(proof, rows=counter.rows(), counted_by=COUNTED_BY[claim.format])
+    if members:
+        return replace(proof, parts=members.count, parts_are="members", checked=members.count, padding=members.padding)
+    if claim.codec == ZSTD:
+        return replace(
+            proof, parts=len(frames), parts_are="frames", checked=sum(frame.has_checksum for frame in frames)
+        )
+    return proof
+
+
+def _decompressed(path: str, frames: list[Frame]) -> Iterator[bytes]:
+    """The bytes that zstd frames hold; the library compares their checksums."""
+    if not frames:
+        return
+    try:
+        with pa.input_stream(path, compression="zstd") as stream:
+            while block := stream.read(BLOCK_BYTES):
+                yield block
+    except OSError as error:
+        raise harmed_frame(path, frames, str(error)) from None
+
+
+def _batches(path: str) -> tuple[int, int]:
+    """How many batches and rows an Arrow file has, or a stream, which has to end with its mark."""
+    with pa.memory_map(path) as source:
+        try:
+            opened = pa.ipc.open_file(source)
+        except pa.ArrowInvalid:
+            source.seek(0)
+            rows = [batch.num_rows for batch in pa.ipc.open_stream(source)]
+            source.seek(max(0, source.size() - 8))
+            if source.read(8) != ARROW_END:
+                raise Fault(
+                    "an Arrow stream without the mark of its end", "a stream that was closed", FETCH_AGAIN
+                ) from None
+            return len(rows), sum(rows)
+        rows = [opened.get_batch(n).num_rows for n in range(opened.num_record_batches)]
+        return len(rows), sum(rows)
+
+
+@contextmanager
+def _explained(claim: Claim) -> Iterator[None]:
+    """Make a fault of what a library, or a counter of rows, says of a file."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        kind = {"parquet": "a Parquet file", "arrow": "an Arrow IPC file"}.get(claim.format, "a readable file")
+        raise Unreadable(said.rstrip("."), kind) from None
+    except ValueError as error:
+        raise Fault(str(error), "a whole file") from None

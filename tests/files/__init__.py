@@ -1,0 +1,1 @@
+"""Tests of files: bytes, checksums and counts of rows."""

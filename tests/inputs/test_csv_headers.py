@@ -1,0 +1,127 @@
+"""How CSV files begin: columns without a name, Excel's line about the delimiter, and what is refused."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from metering_duck import SchemaError, SourceError, meter
+from tests.files.harm import CONFIG, metered
+from tests.worlds import CLOCK
+
+HEADER = "id,workspace_id,universe_id,type,subject,time,q"
+ROWS = ("e1,w,u,t,s,2024-01-01T00:00:00Z,1", "e2,w,u,t,s,2024-01-02T00:00:00Z,2")
+
+
+def written(path: Path, *lines: str, end: str = "\n") -> Path:
+    """A CSV file of lines."""
+    path.write_bytes("".join(line + end for line in lines).encode())
+    return path
+
+
+def notices(path: Path | str) -> list[str]:
+    """What a run says of its files."""
+    with meter(path, CONFIG, clock=CLOCK) as records:
+        assert Decimal(3) == sum(records.to_arrow()["quantity"].to_pylist())
+        return [notice for notice in records.notices if "no name" in notice]
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("{}", []),
+        (",{}", ["1 column has no name and is ignored."]),
+        ("{},", ["1 column has no name and is ignored."]),
+        (",{},, ", ["4 columns have no name and are ignored."]),
+    ],
+)
+def test_columns_without_a_name_are_ignored_with_a_note(form: str, said: list[str], tmp_path: Path) -> None:
+    """The index of pandas in front, and commas behind, are no columns; the run says how many there were."""
+    if said and said[0].startswith("4"):
+        form = f",{form}"
+    path = written(tmp_path / "a.csv", *(form.format(line) for line in (HEADER, *ROWS)))
+
+    assert [f"{path}: {one}" for one in said] == notices(path)
+
+
+def test_files_with_and_without_an_unnamed_column_are_read_together(tmp_path: Path) -> None:
+    """The note is about the files that have such columns."""
+    written(tmp_path / "a.csv", f"{HEADER},", f"{ROWS[0]},9")
+    written(tmp_path / "b.csv", HEADER, ROWS[1])
+
+    assert [f"{tmp_path}/a.csv: 1 column has no name and is ignored."] == notices(str(tmp_path))
+
+
+def test_a_row_that_lacks_the_unnamed_column_is_an_error(tmp_path: Path) -> None:
+    """A column without a name is a column all the same: each row has it."""
+    path = written(tmp_path / "a.csv", f"{HEADER},", f"{ROWS[0]},", ROWS[1])
+
+    assert f"{path}: line 3 has 7 columns; expected 8, as in its header." == metered(path)
+
+
+@pytest.mark.parametrize("mark", ["sep=;", '"sep=;"', "SEP=;", "\ufeffsep=;"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_excels_first_line_says_the_delimiter(mark: str, end: str, tmp_path: Path) -> None:
+    """A line sep=; before the header is no header, and what it says is the delimiter."""
+    lines = [line.replace(",", ";") for line in (HEADER, *ROWS)]
+
+    assert Decimal(3) == metered(written(tmp_path / "a.csv", mark, *lines, end=end))
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", "|", ":", "#"])
+def test_excels_first_line_may_say_any_character(delimiter: str, tmp_path: Path) -> None:
+    """Any character may stand between columns."""
+    quoted = [line.replace("2024", '"2024').replace("Z", 'Z"') for line in (HEADER, *ROWS)]
+    lines = [line.replace(",", delimiter) for line in quoted]
+
+    assert Decimal(3) == metered(written(tmp_path / "a.csv", f"sep={delimiter}", *lines))
+
+
+def test_a_nul_in_the_header_is_an_error(tmp_path: Path) -> None:
+    """The error names the file and the column."""
+    with pytest.raises(SourceError, match=r"a.csv: column 'n\\x00o': found a NUL in its name") as refused:
+        meter(written(tmp_path / "a.csv", f"{HEADER},n\0o"), CONFIG)
+
+    assert ". hint: " in str(refused.value)
+
+
+@pytest.mark.parametrize("row", [ROWS[0] + ",9", "e3,w,u"])
+def test_a_row_of_other_columns_names_the_file_and_the_line(row: str, tmp_path: Path) -> None:
+    """A row with a column more, or less, deep in a file, is an error that says where it is."""
+    rows = [ROWS[0].replace("e1", f"e{n}") for n in range(30_000)]
+    found = metered(written(tmp_path / "a.csv", HEADER, *rows, row, ROWS[1]))
+
+    assert str(found).startswith(f"{tmp_path}/a.csv: line 30002 has ")
+
+
+@pytest.mark.parametrize("rows", [(0, 0), (1, 0), (1, 1)])
+@pytest.mark.parametrize("megabytes", [3, 33, 70])
+def test_a_long_row_is_read_or_an_error_with_its_file(rows: tuple[int, int], megabytes: int, tmp_path: Path) -> None:
+    """A row of many megabytes is never lost, wherever it stands; one that is too long is an error."""
+    before, behind = rows
+    long = f"e3,w,u,t,s,2024-01-01T00:00:00Z,4,{'x' * (megabytes * 1_000_000)}"
+    lines = [f"{HEADER},note", *([f"{ROWS[0]},"] * before), long, *([f"{ROWS[1]},"] * behind)]
+    found = metered(written(tmp_path / "long.csv", *lines))
+
+    expected = Decimal(4 + before + 2 * behind)
+    assert expected == found if megabytes < 64 else str(found).startswith(f"{tmp_path}/long.csv: ")
+    assert len(str(found)) < 1_000
+
+
+def test_a_long_row_of_short_lines_is_never_lost(tmp_path: Path) -> None:
+    """A quoted value of many lines makes a row too long for the reader: an error, since the rows are counted apart."""
+    value = "x" * 99 + "\n"
+    long = f'e3,w,u,t,s,2024-01-01T00:00:00Z,4,"{value * 340_000}"'
+    found = metered(written(tmp_path / "long.csv", f"{HEADER},note", f"{ROWS[0]},", long))
+
+    assert str(found).startswith(f"{tmp_path}/long.csv: ")
+
+
+def test_files_of_no_shared_column_are_refused(tmp_path: Path) -> None:
+    """A file whose header shares no name with the others is refused, columns without a name aside."""
+    written(tmp_path / "a.csv", f",{HEADER}", f"0,{ROWS[0]}")
+    written(tmp_path / "b.csv", ",x", "1,2")
+    with pytest.raises(SchemaError, match=r"b.csv: column x: found a header of its own"):
+        meter(tmp_path, CONFIG)

@@ -207,7 +207,7 @@ def test_levels_are_digested_by_a_text_of_our_own() -> None:
     """The digest is that of CSV whose values are quoted, as the first ledgers had it, whatever writes CSV now (R38)."""
     moments = {"recorded_at": datetime(2024, 1, 31, 23, 0, 0, 5), "metered_at": datetime(1, 1, 2), "event_id": "1,2"}
     levels = pa.Table.from_pylist([LEVEL | moments], LEVELS_SCHEMA)
-    row = '"a ""b""","u","é",,"n","max","2024-01-31 23:00:00.000005","0001-01-02 00:00:00.000000","1,2","7"'
+    row = '"a ""b""","u","é",,"seats","max","2024-01-31 23:00:00.000005","0001-01-02 00:00:00.000000","1,2","7"'
 
     assert hashlib.sha256(f"{HEAD}\n".encode()).hexdigest() == EMPTY_LEVELS
     assert hashlib.sha256(f"{HEAD}\n{row}\n".encode()).hexdigest() == levels_sha256(levels)

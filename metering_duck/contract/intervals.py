@@ -19,7 +19,7 @@ HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 MONTHS_MAX = 120_000
 LENGTH_US_MAX = 315_576_000_000_000_000
-LENGTH_DIGITS_MAX = 100
+LENGTH_CHARACTERS_MAX = 400
 _ISO_8601 = re.compile(
     r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d{1,6})?)S)?)?", re.ASCII
 )
@@ -95,8 +95,7 @@ def parse_interval(text: object, where: str) -> Interval:
             f"{where}: found {spelled(text)}; expected hour, day, week, month, quarter, year, week-sunday or an ISO "
             f"8601 duration such as PT15M. hint: {did_you_mean(word, _WORDS)}"
         )
-    if max(len(part or "") for part in match.groups()) > LENGTH_DIGITS_MAX:
-        raise ConfigError(f"{where}: found a length of {len(word):,} characters; expected at most ten thousand years.")
+    _check_length(word, where)
     years, months, weeks, days, hours, minutes, seconds = (part or "0" for part in match.groups())
     whole, _, fraction = seconds.partition(".")
     in_months = int(years) * 12 + int(months)
@@ -114,6 +113,15 @@ def parse_interval(text: object, where: str) -> Interval:
     if in_us:
         return Interval("microsecond", in_days * DAY_US + in_us)
     return Interval("day", in_days)
+
+
+def _check_length(text: str, where: str) -> None:
+    """Refuse a duration with a number so long that Python does not read it.
+
+    Raises: ConfigError, with `where`.
+    """
+    if len(text) > LENGTH_CHARACTERS_MAX:
+        raise ConfigError(f"{where}: found a length of {len(text):,} characters; expected at most ten thousand years.")
 
 
 def check_zone(name: str, where: str) -> str:

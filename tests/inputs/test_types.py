@@ -260,7 +260,7 @@ WIDE_DECIMALS = pa.array([WIDE, Decimal("0.0000000001")], pa.decimal256(60, 10))
             "properties.value",
         ),
     ],
-    ids=str,
+    ids=["quantity", "id", "subject", "column", "STRUCT", "MAP"],
 )
 def test_a_parquet_decimal_beyond_38_digits_is_refused_where_it_is_used(
     changed: dict[str, Any], place: str, tmp_path: Path

@@ -23,7 +23,7 @@ from metering_duck.cli.ledger_options import (
     say_notes,
     sums_of,
 )
-from metering_duck.cli.options import CLOCK, EVENTS, FORMAT, MACHINE, QUIET, options
+from metering_duck.cli.options import BINARY_AS_TEXT, CLOCK, EVENTS, FOLDER_KEYS, FORMAT, MACHINE, QUIET, options
 from metering_duck.cli.shared import columns_of, run_command, write
 from metering_duck.cli.targets import NO_FILES, check_targets, format_of_rows, opened_output, print_data
 
@@ -159,7 +159,7 @@ def simulate(period: str | None, **given: Any) -> None:
 @EVENTS
 @options(LEDGER, FORMAT)
 @click.option("--as-of", metavar="TIME", help="Only what had entered by this time.")
-@options(MAP, ASSUME_TIMEZONE, GENERATE_IDS, CLOCK, MACHINE, QUIET)
+@options(MAP, ASSUME_TIMEZONE, GENERATE_IDS, FOLDER_KEYS, BINARY_AS_TEXT, CLOCK, MACHINE, QUIET)
 def fork_universe(source: str, target: str, events: tuple[str, ...], **given: Any) -> None:
     """Write the events of the universe SOURCE as events of the universe TARGET, to be metered beside the others.
 

@@ -83,7 +83,7 @@ class MeterRecord(Contract):
     universe_id: Text
     subject: Text
     measurement: Quantity
-    dimensions: dict[str, str] = {}
+    dimensions: dict[str, str | None] = {}
     recorded_at: datetime
     source_event_id: Text = Field(alias="sourceEventID")
     metered_at: datetime
@@ -99,7 +99,7 @@ class MeterRecordBundle(Contract):
     subject: Text
     observed_at: datetime
     observations: list[Observation]
-    dimensions: dict[str, str] = {}
+    dimensions: dict[str, str | None] = {}
     source_event_id: Text = Field(alias="sourceEventID")
     metered_at: datetime
 
@@ -126,7 +126,7 @@ class MeterReading(Contract):
     measurement: Quantity
     aggregation: str
     window: Window
-    dimensions: dict[str, str] = {}
+    dimensions: dict[str, str | None] = {}
     record_count: int
     max_metered_at: datetime | None = None
     created_at: datetime
@@ -149,7 +149,7 @@ class MeterReadingBundle(Contract):
     universe_id: Text
     subject: Text
     window: Window
-    dimensions: dict[str, str] = {}
+    dimensions: dict[str, str | None] = {}
     computed_values: list[ComputedValue]
     record_count: int
     max_metered_at: datetime | None = None

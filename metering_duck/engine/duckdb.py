@@ -284,7 +284,10 @@ class Engine:
             with self.failures.translated(name, sql, parameters):
                 yield
         except (SourceError, StageError) as error:
-            raise self.gate.fault(str(error)) or error from None
+            fault = self.gate.fault(str(error))
+            if fault is None:
+                raise
+            raise fault from None
 
 
 @contextlib.contextmanager

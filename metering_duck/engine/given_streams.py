@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import duckdb
 import pyarrow as pa
 
+from metering_duck.engine.locking import locked
 from metering_duck.errors import SourceError
 
 # Streams whose rows were taken here, and are gone.
@@ -50,7 +51,7 @@ class GivenStream:
 
         Raises: SourceError.
         """
-        with duckdb.connect(":memory:") as connection:
+        with locked() as connection:
             try:
                 connection.register("given", self._given)
                 connection.execute("SELECT count(*) FROM given")

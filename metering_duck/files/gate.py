@@ -34,7 +34,7 @@ class Gate:
         self, *, threads: int | None = None, verifies: bool = False, temp_dir: str | Path | None = None
     ) -> None:
         self.verifies = verifies
-        self._threads = max(1, min(AT_ONCE, threads or os.cpu_count() or 1))
+        self._threads = threads
         self._temp_dir = temp_dir
         self._lock = threading.Lock()
         self._waiting: list[Claim] = []
@@ -66,7 +66,7 @@ class Gate:
             future.set_result(known)
             return future
         self._queue.put((claim, future))
-        if len(self._workers) < self._threads:
+        if len(self._workers) < min(AT_ONCE, self._threads or os.cpu_count() or 1):
             # A process that ends does not wait for a daemon.
             self._workers.append(threading.Thread(target=self._work, name="gate", daemon=True))
             self._workers[-1].start()

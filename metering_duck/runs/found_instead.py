@@ -84,7 +84,7 @@ def _nothing_read(sight: Sight) -> list[str]:
     """Why no row was read: a name that no event has, a cut-off, or a time that is out of reach."""
     opened = sight.opened
     if opened.is_elsewhere:
-        return [f"input: no {sight.noun} was read{_asked(sight)}."]
+        return [f"input: found no {sight.noun}{_asked(sight)}."]
     if opened.history is not None and not _asked(sight):
         # Periods without an event are nothing special in a ledger, which knows the times of its files.
         return [f"{_nothing_in_window(sight)}."]

@@ -1,7 +1,7 @@
 -- why: the files with a DECIMAL whose values DuckDB may change without looking at them: it holds them in fewer bytes than the
 --     file, or brings them together with another type of the column in another file
 -- reads:
---     file_columns(file_name VARCHAR, name VARCHAR, "type" VARCHAR, duckdb_type VARCHAR, type_length VARCHAR, "precision" BIGINT)
+--     file_columns(file_name VARCHAR, name VARCHAR, type VARCHAR, duckdb_type VARCHAR, type_length VARCHAR, precision BIGINT)
 -- yields: file_name VARCHAR
 -- params:
 WITH differing AS (
@@ -15,16 +15,16 @@ sized AS (
     SELECT
         file_name,
         name,
-        CASE "type"
+        CASE type
             WHEN 'INT32' THEN 4
             WHEN 'INT64' THEN 8
             WHEN 'BYTE_ARRAY' THEN 32
             ELSE coalesce(TRY_CAST(type_length AS INTEGER), 32)
         END AS bytes_in_file,
-        CASE WHEN "precision" <= 4 THEN 2 WHEN "precision" <= 9 THEN 4 WHEN "precision" <= 18 THEN 8 ELSE 16 END AS bytes
+        CASE WHEN precision <= 4 THEN 2 WHEN precision <= 9 THEN 4 WHEN precision <= 18 THEN 8 ELSE 16 END AS bytes
     FROM file_columns
     WHERE starts_with(duckdb_type, 'DECIMAL(')
-        AND "type" IS NOT NULL
+        AND type IS NOT NULL
 )
 SELECT DISTINCT file_name
 FROM sized

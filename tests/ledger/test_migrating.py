@@ -26,6 +26,7 @@ from tests.worlds import CLOCK, Event, event, measuring
 BACK = """
     DROP VIEW current_readings;
     ALTER TABLE source_files DROP COLUMN keys_version;
+    ALTER TABLE source_files DROP COLUMN proven;
     ALTER TABLE runs DROP COLUMN ids_version;
     CREATE TABLE hashes AS
         SELECT hash(workspace_id, universe_id, event_id) + 1 AS key_hash, file_id, recorded_at FROM repeated_rows;

@@ -142,6 +142,7 @@ def test_a_stage_runs_alone(sql: duckdb.DuckDBPyConnection, stage: str) -> None:
     faults = ("merged_gauges", "prorated_readings", "reading_digits", "reading_faults")
     faults += ("schedule_inverted", "schedule_times")
     expected |= {name: 0 for name in STAGES if name.startswith("checks/")} | {f"checks/{name}": 1 for name in faults}
+    expected |= {"checks/file_kinds": ROWS}
     assert expected.get(stage, ROWS) == len(rows)
 
 

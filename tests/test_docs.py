@@ -38,7 +38,7 @@ def first_cells(page: Path, heading: str) -> list[str]:
     return [row[0].strip("`") for row in table_of(page, heading)]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_shows_what_its_commands_show(page: Path, tmp_path: Path) -> None:
     """Every command and snippet of a page runs in a new folder and shows exactly what the page says."""

@@ -147,7 +147,7 @@ def test_what_is_expected_is_right(expected: tuple[bytes, bytes, dict[str, int],
     assert RECORDS % json.loads(first)["id"] == first
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("kind", SOURCES)
 def test_every_kind_of_input_gives_the_same_bytes(
     kind: str, tmp_path: Path, expected: tuple[bytes, bytes, dict[str, int], list[tuple[str, str, str]]]

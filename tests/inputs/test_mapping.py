@@ -39,7 +39,7 @@ MAPPED = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("case", MAPPED)
 def test_a_map_says_where_fields_are(
     case: str, expected: tuple[bytes, bytes, dict[str, int], list[tuple[str, str, str]]]

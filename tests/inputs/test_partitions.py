@@ -328,7 +328,7 @@ def test_partitions_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 # --- --assume-unique -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_unique_ids_need_no_look(kind: str) -> None:
     """Where no id occurs twice, readings and books are the same without looking for those that do."""

@@ -69,6 +69,7 @@ def test_the_bytes_of_one_month_are_those_of_aggregate(months: Ledger) -> None:
     assert expected == written(months.export("readings", run=2))
 
 
+@pytest.mark.slow
 def test_the_books_of_all_periods_are_the_books_of_all_events(months: Ledger) -> None:
     """Every event read is in one period's books, but for those without a time, which are rejects of no run."""
     with metering_duck.aggregate(events_of(months), NARROW, clock=CLOCK, group_by="region", **MONTHS) as result:
@@ -176,7 +177,7 @@ LAYOUTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_periods_are_what_all_events_at_once_are(name: str, tmp_path: Path) -> None:
     """Also by day, in zones, across workspaces, and for gauges in two levels."""

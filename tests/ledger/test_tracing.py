@@ -49,7 +49,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, d
         yield ledger, readings
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_rows_of_every_aggregation_add_up(traced: tuple[Ledger, dict[str, dict[str, Any]]], name: str) -> None:
     """A trace shows every record, and its total is the reading, also where a value is made of several states."""

@@ -24,7 +24,7 @@ WINDOW = {"start": START, "end": END}
 TIMES = ("2024-01-30T23:00:00Z", START, "2024-01-31T12:00:00.000001Z", MIDDLE, "2024-02-02T23:59:59.999999Z", END)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", [*COUNTERS, *GAUGES])
 @examples(2)
 @given(events=worlds_strategy(TIMES), every=st.sampled_from((None, "day")))
@@ -42,7 +42,7 @@ def test_every_row_is_what_the_oracle_says(name: str, events: list[Event], every
     expect_readings(events, config, every=every, **WINDOW)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", [*COUNTERS, *GAUGES])
 @examples(2)
 @given(events=worlds_strategy(TIMES))

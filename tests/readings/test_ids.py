@@ -80,6 +80,7 @@ def test_readings_of_one_id_have_one_quantity(seed: int) -> None:
     assert [] == clashes(quantities(events, SPANNED, **settings) for settings in SETTINGS)
 
 
+@pytest.mark.slow
 def test_groupings_and_inner_windows_share_no_id() -> None:
     """By user, by region, by both and by none; a sum of maxima by hour, by day and by user: no id is there twice."""
     events = [event("1", "2024-03-01T07:00:00Z", {"q": "4", "user": "u1", "region": "eu"})]
@@ -108,6 +109,7 @@ def test_the_same_run_has_the_same_ids() -> None:
 ABSENT = {"region": None, "user": "u1"}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["json", "ndjson", "csv", "parquet", "arrow"])
 def test_an_absent_property_is_null_in_every_format(kind: str, tmp_path: Any) -> None:
     """A property that was grouped by is there with null, and is so when the readings are read and rolled up again."""

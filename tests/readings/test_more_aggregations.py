@@ -181,7 +181,7 @@ OUTER = ("sum", "max", "min", "avg", "count", "p95", "median")
 INNER = ("max", "sum", "avg", "latest", "first", "count", "time-weighted-avg", "peak-state", "final-state", "p50")
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("outer", OUTER)
 @examples(3)
 @given(data=st.data())
@@ -200,7 +200,7 @@ def test_aggregations_of_inner_windows_equal_the_oracle(outer: str, data: st.Dat
     assert oracle.in_order(rows) == oracle.in_order(map(oracle.plain_reading, called))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("outer", OUTER)
 @examples(2)
 @given(data=st.data())
@@ -212,6 +212,7 @@ def test_aggregations_of_inner_groups_equal_the_oracle(outer: str, data: st.Data
     expect_readings(events, measuring(f"{outer}-of-{inner}", innerDimension="krn"), **WINDOW, **cut)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("named", [{"innerWindow": "day"}, {"innerDimension": "krn"}], ids=str)
 @examples(2)
 @given(events=worlds_strategy(TIMES, size=6))

@@ -135,7 +135,7 @@ def all_outcomes(name: str, folder: Path, seeds: range) -> set[str]:
     return found
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_file_is_named(name: str, tmp_path: Path) -> None:
     """Bits that are flipped, zeros and cuts, with a fixed seed: rows, or an error of ours that names the file."""

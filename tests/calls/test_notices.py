@@ -141,6 +141,7 @@ def test_a_level_that_outlasts_its_entry_is_said_and_refused_by_strict(tmp_path:
     assert 3 == CliRunner().invoke(cli, ["check", str(config), "--strict"]).exit_code
 
 
+@pytest.mark.slow
 def test_a_ledger_refuses_such_a_level_with_strict(tmp_path: Path) -> None:
     """A backfill says it; with strict it is refused, also where the period was metered before."""
     events = tmp_path / "events.ndjson"

@@ -233,6 +233,7 @@ def test_a_universe_can_be_forked_and_renamed(folder: Path) -> None:
     assert ["e1", "e2", "e3", "e4", "e6"] == [json.loads(line)["id"] for line in known.splitlines()]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("suffix", ["json", "ndjson", "csv", "parquet", "arrow", "xlsx"])
 @pytest.mark.parametrize("table", ["readings", "restatements"])
 def test_tables_are_written_in_every_format(table: str, suffix: str, two_months: Path) -> None:

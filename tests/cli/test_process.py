@@ -62,6 +62,7 @@ def test_a_stream_that_is_closed_or_full_is_said(case: str) -> None:
     assert 1 >= error.count("\n")
 
 
+@pytest.mark.slow
 def test_a_file_never_gets_the_number_of_a_closed_stream(folder: Path) -> None:
     """With all streams closed, a file of rows has the rows and nothing else."""
     wanted = shell("", *QUIET, "-o", "wanted.csv")

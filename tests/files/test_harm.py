@@ -23,6 +23,7 @@ def test_whole_files_are_read(name: str, tmp_path: Path) -> None:
     assert SUM == metered(path)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_harmed_file_is_an_error_that_names_it(name: str, tmp_path: Path) -> None:
     """A file cut anywhere, or with any bit changed, gives the right number or an error with its name."""

@@ -343,6 +343,7 @@ def test_unique_ids_need_no_look(kind: str) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_tie_is_broken_without_a_look_for_duplicates() -> None:
     """Events of one moment are still put in the order of their ids (R13)."""
     tied = [{**events()[4], "id": name, "q": name[1:]} for name in ("e3", "e9", "e1")]

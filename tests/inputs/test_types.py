@@ -154,7 +154,7 @@ def shortened(text: str | None, expected: str | None) -> str | None:
     return expected if within or text.startswith(expected) else text
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ARROW)
 def test_a_column_that_is_not_used_stops_nothing(kind: str) -> None:
     """A column of any type, with any value, may lie beside the properties, in a table and in a stream."""
@@ -212,6 +212,7 @@ OF_DUCKDB = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("sql", OF_DUCKDB)
 def test_types_of_duckdb_are_exact_as_a_relation_and_in_a_file(sql: str, tmp_path: Path) -> None:
     """What Arrow would change on the way from the caller's connection is text before it is Arrow."""
@@ -432,6 +433,7 @@ BAGS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", BAGS)
 def test_bytes_are_text_on_request(kind: str, tmp_path: Path) -> None:
     """Fields and properties in bytes are read as UTF-8; bytes that are none reject their row, by the column's name."""

@@ -157,7 +157,7 @@ def as_texts(values: pa.Array) -> pa.Array:
     return pa.array([text(value) for value in values.to_pylist()], pa.string())
 
 
-@pytest.mark.sampled(10)
+@pytest.mark.sampled(14)
 @pytest.mark.parametrize("kind", MAKE)
 @pytest.mark.parametrize(("precision", "scale"), [(38, 18), (9, 2), (20, 0)], ids=str)
 def test_numbers_are_what_their_texts_are(kind: str, precision: int, scale: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from metering_duck.cli.main import cli
@@ -50,6 +51,7 @@ def test_a_file_does_not_enter_before_one_that_the_ledger_has(tmp_path: Path) ->
     assert ["21"] == as_of(ledger, JUNE + timedelta(seconds=1))
 
 
+@pytest.mark.slow
 def test_a_file_does_not_go_before_the_last_that_came(tmp_path: Path) -> None:
     """A file that is found gone by a clock of May was there in June, as of which it still counts."""
     ledger = with_files(tmp_path)
@@ -71,6 +73,7 @@ def test_a_clock_that_stands_or_finds_nothing_is_no_matter(tmp_path: Path) -> No
     assert () == ledger.backfill(**MONTH, clock=MAY)[0].notices
 
 
+@pytest.mark.slow
 def test_the_command_says_it(tmp_path: Path) -> None:
     """backfill, rerun and restate print the notice."""
     path = with_files(tmp_path).store.path
@@ -83,6 +86,7 @@ def test_the_command_says_it(tmp_path: Path) -> None:
     assert said.startswith("note: clock: found 2024-05-01T00:00:00Z"), said
 
 
+@pytest.mark.slow
 def test_the_config_that_was_added_last_counts(tmp_path: Path) -> None:
     """A config that is given under a clock of May replaces that of June, from the same period on."""
     ledger = with_files(tmp_path)

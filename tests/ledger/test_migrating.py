@@ -89,6 +89,7 @@ def test_a_duplicate_counts_once_after_an_upgrade(tmp_path: Path) -> None:
     assert [] == problems(ledger, files=True)
 
 
+@pytest.mark.slow
 def test_a_period_that_has_not_changed_stays_as_it_is(tmp_path: Path) -> None:
     """The files are read for their keys; a run whose ids are what they were is a run of the same inputs."""
     ledger = ledger_of(tmp_path)
@@ -139,6 +140,7 @@ def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:
     assert [] == problems(ledger, files=True)
 
 
+@pytest.mark.slow
 def test_readings_with_earlier_ids_are_metered_again(tmp_path: Path) -> None:
     """Status names their periods; backfill gives an open one new readings in place of them, and none is doubled."""
     ledger = ledger_of(tmp_path, earlier=BACK + EARLIER_IDS, group_by="user")
@@ -153,6 +155,7 @@ def test_readings_with_earlier_ids_are_metered_again(tmp_path: Path) -> None:
         assert not rows.has_earlier_ids
 
 
+@pytest.mark.slow
 def test_a_closed_period_with_earlier_ids_is_restated_by_its_keys(tmp_path: Path) -> None:
     """It keeps its readings; a restatement finds what differs by keys, whatever the ids, and says that ids changed."""
     ledger = ledger_of(tmp_path, earlier=BACK + EARLIER_IDS, group_by="user")
@@ -168,6 +171,7 @@ def test_a_closed_period_with_earlier_ids_is_restated_by_its_keys(tmp_path: Path
     assert {"u1": "7", "": "3"} == counted(ledger)
 
 
+@pytest.mark.slow
 def test_verify_compares_the_keys_with_the_files(tmp_path: Path) -> None:
     """A key that is not that of the files, and a row that is alone, are found."""
     ledger = ledger_of(tmp_path, earlier="UPDATE repeated_rows SET event_id = '2' WHERE file_id = 1")
@@ -177,6 +181,7 @@ def test_verify_compares_the_keys_with_the_files(tmp_path: Path) -> None:
     assert "event keys 1 of w in u: is in the file twice or elsewhere, too, and is not kept" in found
 
 
+@pytest.mark.slow
 def test_keys_with_nul_are_kept_apart(tmp_path: Path) -> None:
     """Ids, workspaces and subjects that differ behind a NUL only are others, in every table of the ledger (R38)."""
     names = ["a", "a\0", "a\0x", "a\0y"]

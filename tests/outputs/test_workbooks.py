@@ -369,6 +369,7 @@ def test_readings_become_a_workbook(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_workbooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The suffix of -o or --format gives a workbook, and standard output gets the very same bytes."""
     monkeypatch.chdir(tmp_path)

@@ -28,7 +28,7 @@ CONVERSIONS = (
 )
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("measured", CONVERSIONS, ids=str)
 @examples(2)
 @given(data=st.data())

@@ -192,6 +192,7 @@ def branches_of_one_case(line: str) -> int:
 # --- what it says ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_script_has_the_macros_that_it_calls(printed: dict[str, str]) -> None:
     """Every macro of ours that a script calls is in it, before it is called, and no other one."""
     for name, script in printed.items():

@@ -583,6 +583,7 @@ def json_table(connection: duckdb.DuckDBPyConnection, lines: Sequence[str]) -> N
     connection.register("lines", pa.table({"n": range(len(lines)), "line": pa.array(lines, pa.string())}))
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(st.lists(documents, min_size=40, max_size=40))
 def test_json_texts_keep_every_digit(

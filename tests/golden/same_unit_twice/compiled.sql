@@ -517,7 +517,6 @@ WITH bounds AS (
 bounded AS (
     SELECT
         *,
-        -- Of two levels the text says what the inner one is of: sum-of-max per day, by the days of a zone.
         split_part(aggregation, ' ', 1) AS aggregation_name,
         encoded(aggregation) || CASE WHEN split_part(aggregation, ' ', 2) = 'per' THEN encoded(zone) ELSE '' END AS encoded_aggregation,
         CASE

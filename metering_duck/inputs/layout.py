@@ -311,13 +311,15 @@ class Layout:
         content = {"type": "type", "subject": "subject", "time": time}
         if self.is_records:
             content |= names(("quantity", "unit", *(name for name in EXTENT if name in self.columns)))
+        # What cannot be read differs by its text.
+        content["properties"] = case({"early_reason IS NOT NULL": "to_json(early_text)"}, "to_json(properties)")
         columns = {
             "keyless": f"({' OR '.join(keyless)}) IS TRUE" if keyless else "FALSE",
             "reason": f"coalesce(early_reason, {case((f.condition, literal(f.reason)) for f in faults)})",
             "reason_text": case(
                 [("early_reason IS NOT NULL", "early_text"), *((fault.condition, fault.text) for fault in faults)]
             ),
-            "content_text": f"CAST(to_json({struct({**content, 'properties': 'properties'})}) AS VARCHAR)",
+            "content_text": f"CAST(to_json({struct(content)}) AS VARCHAR)",
         }
         star = "* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given)"
         if any(fault.reason == "metered-at-invalid" for fault in faults):

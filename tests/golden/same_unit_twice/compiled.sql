@@ -280,7 +280,12 @@ SELECT
     END AS reason_text,
     CAST(
         to_json(
-            {'type': type, 'subject': subject, 'time': coalesce(time_text(usable_moment(recorded_at)), time_text), 'properties': properties}
+            {
+                'type': type,
+                'subject': subject,
+                'time': coalesce(time_text(usable_moment(recorded_at)), time_text),
+                'properties': CASE WHEN early_reason IS NOT NULL THEN to_json(early_text) ELSE to_json(properties) END
+            }
         ) AS VARCHAR
     ) AS content_text
 FROM named;

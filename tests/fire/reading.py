@@ -134,7 +134,7 @@ def of_lines(text: bytes) -> list[Read]:
             found.append(({}, "json-invalid"))
             continue
         if shown.strip(BLANKS):
-            found.append(of_line(shown))
+            found.append(of_line(shown.removesuffix("\r")))
     return found
 
 

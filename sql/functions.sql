@@ -259,6 +259,13 @@ CREATE OR REPLACE TEMP MACRO whole_us(text, unit_us) AS
 CREATE OR REPLACE TEMP MACRO moment_since_1970(us) AS
     CASE WHEN us BETWEEN -62135596800000000 AND 253402300799999999 THEN make_timestamp(us) END;
 
+-- A moment that an event can have; NULL for one outside of the years 1 to 9999, and for the first of the year 1, which
+-- says that there is none.
+CREATE OR REPLACE TEMP MACRO usable_moment(moment) AS
+    CASE
+        WHEN moment > TIMESTAMP '0001-01-01' AND moment <= TIMESTAMP '9999-12-31 23:59:59.999999' THEN moment
+    END;
+
 -- Whether digits finer than a microsecond were cut.
 CREATE OR REPLACE TEMP MACRO time_is_cut(text) AS
     regexp_matches(text, '\.[0-9]{6}[0-9]*[1-9]');
@@ -283,10 +290,12 @@ CREATE OR REPLACE TEMP MACRO clock_text(moment, zone) AS
 CREATE OR REPLACE TEMP MACRO has_fragile_number(json) AS
     regexp_matches(json, '[:\[,]\s*-?([0-9]+[.eE]|[0-9]{16})|[:\[,]\s*-0');
 
--- The mark of a number: two Unicode noncharacters, one before and one behind. JSON that holds one already and a
--- fragile number as well cannot be read exactly, and is rejected.
+-- The mark of a number: two Unicode noncharacters, one before and one behind. JSON that holds one already, as a
+-- character or as an escape, and a fragile number as well cannot be read exactly, and is rejected. An escape has an odd
+-- number of backslashes before it; few texts have any.
 CREATE OR REPLACE TEMP MACRO has_number_mark(json) AS
-    contains(json, chr(64976)) OR contains(json, chr(64977));
+    contains(json, chr(64976)) OR contains(json, chr(64977))
+    OR (contains(json, '\u') AND regexp_matches(json, '(^|[^\\])(\\\\)*\\u[fF][dD][dD][01]'));
 
 -- JSON with each number as a marked string, every digit kept. A string is matched whole, first, so that nothing
 -- inside one is taken for a number; what the pattern marks behind a string is empty, and goes again.

@@ -8,7 +8,7 @@ WITH found AS (
         json_type(object, '/observations') IS NOT DISTINCT FROM 'ARRAY' AS bundled,
         CASE
             WHEN json_type(object, '/observations') IS DISTINCT FROM 'ARRAY' THEN CAST([] AS JSON[])
-            WHEN has_fragile_number(object)
+            WHEN has_fragile_number(object) AND NOT has_number_mark(object)
                 THEN CAST(json_extract(marked_numbers(object), '/observations') AS JSON[])
             ELSE CAST(json_extract(object, '/observations') AS JSON[])
         END AS listed
@@ -35,7 +35,8 @@ SELECT
     coalesce(json_type(observation, '/window') IS NOT NULL, FALSE) AS has_window,
     CASE
         WHEN observation IS NULL THEN CAST([NULL, NULL, NULL, NULL, NULL, NULL] AS VARCHAR[])
-        WHEN has_fragile_number(object) THEN list_transform(marked, lambda value: unmarked(value))
+        WHEN has_fragile_number(object) AND NOT has_number_mark(object)
+            THEN list_transform(marked, lambda value: unmarked(value))
         ELSE marked
     END AS observed,
     CASE WHEN bundled THEN '[' || CAST(place AS VARCHAR) || ']' ELSE '' END AS place_text

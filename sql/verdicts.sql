@@ -20,7 +20,7 @@ FROM suspects
 WINDOW
     by_key AS (
         PARTITION BY workspace_id, universe_id, id
-        ORDER BY metered_at, recorded_at NULLS LAST, content, file
+        ORDER BY metered_at, usable_moment(recorded_at) NULLS LAST, content, file
     ),
     by_content AS (
         PARTITION BY workspace_id, universe_id, id, content

@@ -131,8 +131,13 @@ def read_event(event: Mapping[str, Any], clock: str) -> Row:
     row["fault"], row["fault_text"] = next(((name, text) for name, text, at_fault in faults if at_fault), (None, None))
     moment = text_of_time(row["recorded_at"]) if row["recorded_at"] else event.get("time")
     content = {"type": row["type"], "subject": row["subject"], "time": moment, "properties": row["properties"]}
-    row["content"] = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    row["content"] = spelled(content)
     return row
+
+
+def spelled(content: Row) -> str:
+    """An event's content as one text."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def settle(rows: Sequence[Row], books: Books) -> list[Row]:

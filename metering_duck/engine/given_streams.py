@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from metering_duck.engine.locking import locked
-from metering_duck.errors import SourceError
+from metering_duck.errors import SchemaError, SourceError
 
 # Streams whose rows were taken here, and are gone.
 _taken: weakref.WeakSet[pa.RecordBatchReader] = weakref.WeakSet()
@@ -39,6 +39,7 @@ class GivenStream:
             is_empty = True
             for batch in self._given:
                 is_empty = False
+                check_batch(batch, self._given.schema, self.where)
                 yield batch
             if is_empty:
                 self._check_not_consumed()
@@ -57,6 +58,33 @@ class GivenStream:
                 connection.execute("SELECT count(*) FROM given")
             except duckdb.InvalidInputException:
                 raise consumed(self.where) from None
+
+
+def check_batch(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> None:
+    """Refuse a batch of other columns than its stream: DuckDB would read its memory by the stream's schema.
+
+    Raises: SchemaError.
+    """
+    if batch.schema.names == schema.names and batch.schema.types == schema.types:
+        return
+    expected, found = (dict(zip(one.names, one.types, strict=True)) for one in (schema, batch.schema))
+    for name in {**expected, **found}:
+        if _spelled(expected.get(name)) != _spelled(found.get(name)):
+            raise SchemaError(
+                where,
+                name,
+                found=f"{_spelled(found.get(name))} in a batch",
+                expected=f"{_spelled(expected.get(name))}, as the stream's schema says",
+                hint="give all batches one schema",
+            )
+    if list(expected) != list(found):
+        hint = "give all batches one schema"
+        raise SchemaError(where, batch.schema.names[0], found="it first in a batch", expected="one order", hint=hint)
+
+
+def _spelled(kind: pa.DataType | None) -> str:
+    """A type in words; whether its parts may be absent does not matter for how they lie in memory."""
+    return "none" if kind is None else str(kind).replace(" not null", "")
 
 
 def consumed(where: str) -> SourceError:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.given_streams import check_batch
 from metering_duck.inputs.unreadable import Unreadable
 
 # Up to so many digits, DuckDB holds a DECIMAL in fewer bytes than Arrow may, and does not look at what it cuts.
@@ -194,6 +195,7 @@ def _exact_batches(
 ) -> Iterator[pa.RecordBatch]:
     """The batches of a stream in exact types."""
     for batch in data:
+        check_batch(batch, data.schema, where)
         columns = [_exact_column(rows, batch.column(one.name), one, where) for one in schema]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import open_url, scheme_of, shown
 from metering_duck.errors import SourceError, first_line
+from metering_duck.inputs.arrow_schemas import in_schema, united_schema
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
@@ -25,7 +26,7 @@ from metering_duck.inputs.whole_files import admit, check_starts, claims_of
 
 @dataclass(frozen=True)
 class ArrowFiles:
-    """Arrow IPC files or streams of one schema."""
+    """Arrow IPC files or streams with the same columns."""
 
     files: FileSet
     extensions: ClassVar[Sequence[str]] = ()
@@ -70,11 +71,14 @@ class ArrowFiles:
 def _open_stream(paths: tuple[str, ...]) -> pa.RecordBatchReader:
     """The batches of all files.
 
-    Raises: SourceError for a file that is not in the Arrow IPC format.
+    Raises: SourceError for a file that is not in the Arrow IPC format; SchemaError for one whose columns differ.
     """
-    with _naming(paths[0]):
-        schema = _open_file(paths[0]).schema
-    return pa.RecordBatchReader.from_batches(schema, (batch for path in paths for batch in _batches_of(path)))
+    schemas = {}
+    for path in paths:
+        with _naming(path):
+            schemas[path] = _open_file(path).schema
+    schema = united_schema(schemas)
+    return pa.RecordBatchReader.from_batches(schema, (batch for path in paths for batch in _batches_of(path, schema)))
 
 
 @contextlib.contextmanager
@@ -101,8 +105,8 @@ def _open_file(path: str) -> Any:
         return pa.ipc.open_stream(source)
 
 
-def _batches_of(path: str) -> Iterator[pa.RecordBatch]:
-    """The batches of a file.
+def _batches_of(path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The batches of a file, in the schema of all files.
 
     Raises: SourceError that names the file, and the last row that was read.
     """
@@ -119,10 +123,11 @@ def _batches_of(path: str) -> Iterator[pa.RecordBatch]:
             if batch is not None:
                 # The engine would follow offsets that lie outside of a batch's buffers anywhere.
                 batch.validate(full=True)
-        if batch is None:
+            found = in_schema(batch, schema) if batch is not None else None
+        if found is None:
             return
-        rows += batch.num_rows
-        yield batch
+        rows += found.num_rows
+        yield found
 
 
 ARROW = FileFormat(

@@ -297,7 +297,8 @@ class Layout:
                 Fault(f"recorded_at = {ZERO_TIME}", "time-missing", "time_text"),
             ]
         if "metered_at" in self.columns and not self.metered.is_ordinary:
-            faults.append(Fault("metered_given AND metered_at IS NULL", "metered-at-invalid", "metered_text"))
+            is_none = f"metered_at IS NULL OR metered_at NOT BETWEEN {ZERO_TIME} AND {LAST_TIME}"
+            faults.append(Fault(f"metered_given AND ({is_none})", "metered-at-invalid", "metered_text"))
         return faults
 
     def _fields_sql(self, source: str) -> str:
@@ -306,20 +307,25 @@ class Layout:
         faults = self.field_faults()
         keyless = [f"early_reason = {literal(fault.reason)}" for fault in self.keyless]
         keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id") if name in required]
-        content = {"type": "type", "subject": "subject", "time": "coalesce(time_text(recorded_at), time_text)"}
+        time = "coalesce(time_text(usable_moment(recorded_at)), time_text)"
+        content = {"type": "type", "subject": "subject", "time": time}
         if self.is_records:
             content |= names(("quantity", "unit", *(name for name in EXTENT if name in self.columns)))
+        # What cannot be read differs by its text.
+        content["properties"] = case({"early_reason IS NOT NULL": "to_json(early_text)"}, "to_json(properties)")
         columns = {
             "keyless": f"({' OR '.join(keyless)}) IS TRUE" if keyless else "FALSE",
             "reason": f"coalesce(early_reason, {case((f.condition, literal(f.reason)) for f in faults)})",
             "reason_text": case(
                 [("early_reason IS NOT NULL", "early_text"), *((fault.condition, fault.text) for fault in faults)]
             ),
-            "content_text": f"CAST(to_json({struct({**content, 'properties': 'properties'})}) AS VARCHAR)",
+            "content_text": f"CAST(to_json({struct(content)}) AS VARCHAR)",
         }
-        return select(
-            columns, source, star="* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given)"
-        )
+        star = "* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given)"
+        if any(fault.reason == "metered-at-invalid" for fault in faults):
+            within = case({f"metered_at BETWEEN {ZERO_TIME} AND {LAST_TIME}": "metered_at"})
+            star += f" REPLACE ({within} AS metered_at)"
+        return select(columns, source, star=star)
 
 
 def unusable_reasons(layout: Layout) -> set[str]:

@@ -57,9 +57,6 @@ def events(chance: random.Random, found: Words, *, worlds: int, large: bool, bad
     for universe in universes:
         for _ in range(chance.randint(1, 7)):
             one = {**_event(chance, found, large=large, bad=bad), "universeID": universe}
-            if one["time"] in texts.EDGE_TIMES:
-                # Where such a time stands among others is no rule's word: it meets no other event of its id.
-                one["id"] = f"edge{len(made)}"
             made.append(one)
             if chance.random() < 0.15:
                 made += [{**one, **changed} for changed in _again(chance)]

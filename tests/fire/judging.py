@@ -16,7 +16,7 @@ import metering_duck
 from metering_duck.errors import MeteringError, StageError
 from tests import oracle, worlds
 from tests.fire.case import DidNotHold
-from tests.fire.reading import Read
+from tests.fire.reading import UNREAD, Read
 from tests.worlds import CLOCK, Event
 
 SELECTIONS = {"workspace": "workspace_id", "universe": "universe_id", "event_type": "type"}
@@ -84,6 +84,8 @@ def expected(reads: Sequence[Read], config: Event, options: Mapping[str, Any]) -
         row = oracle.read_event(event, CLOCK)
         if fault:
             row["fault"], row["fault_text"] = fault, None
+        if UNREAD in event:
+            row["content"] = oracle.spelled({**json.loads(row["content"]), "properties": event[UNREAD]})
         if any(name in options and row[column] not in options[name] for name, column in SELECTIONS.items()):
             continue
         if cutoff is not None and row["metered_at"] > cutoff:

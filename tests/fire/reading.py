@@ -34,7 +34,9 @@ SPELLINGS = {
 }
 FIELDS = {name for names in SPELLINGS.values() for name in names} | {"properties"}
 BLANKS = "\t\r "
-MARKS = ("\ufdd0", "\ufdd1")
+MARK = re.compile(r"[\ufdd0\ufdd1]|(?<!\\)(?:\\\\)*\\u[fF][dD][dD][01]")
+# The key of an event whose properties cannot be read: what stands for them in its content.
+UNREAD = "unread"
 FRAGILE = re.compile(r"[:\[,]\s*-?([0-9]+[.eE]|[0-9]{16})|[:\[,]\s*-0", re.ASCII)
 
 
@@ -132,7 +134,7 @@ def of_lines(text: bytes) -> list[Read]:
             found.append(({}, "json-invalid"))
             continue
         if shown.strip(BLANKS):
-            found.append(of_line(shown))
+            found.append(of_line(shown.removesuffix("\r")))
     return found
 
 
@@ -155,13 +157,13 @@ def of_object(value: Any, line: str) -> Read:
     held = value.get("properties")
     properties = held if isinstance(held, _Object) else _Object()
     event["properties"] = {key: text_of(member) for key, member in properties.items()}
-    if value.repeated or properties.repeated:
-        return event, "property-repeated"
-    if any(mark in line for mark in MARKS) and FRAGILE.search(line):
-        return event, "number-inexact"
+    if value.repeated:
+        return {**event, UNREAD: line}, "property-repeated"
+    if MARK.search(line) and FRAGILE.search(line):
+        return {**event, UNREAD: line}, "number-inexact"
     if held is not None and not isinstance(held, _Object):
-        return event, "properties-invalid"
-    return event, None
+        return {**event, UNREAD: text_of(held)}, "properties-invalid"
+    return ({**event, UNREAD: text_of(held)}, "property-repeated") if properties.repeated else (event, None)
 
 
 def text_of(value: Any) -> str | None:
@@ -198,7 +200,7 @@ def of_array(text: bytes) -> list[Read]:
         raise NotReadable(str(error)) from None
     if not isinstance(values, list):
         raise NotSure("JSON, but no array")
-    if any(mark in shown for mark in MARKS):
+    if MARK.search(shown):
         raise NotSure("a mark of numbers somewhere")
     return [of_object(value, "") for value in values]
 
@@ -286,11 +288,13 @@ def _read_of_columns(row: dict[str, Any]) -> Read:
     try:
         value = _parsed(held)
     except (ValueError, RecursionError):
-        return event, "properties-invalid"
+        return {**event, UNREAD: held}, "properties-invalid"
     if not isinstance(value, _Object):
-        return event, "properties-invalid"
+        return {**event, UNREAD: held}, "properties-invalid"
     event["properties"] = {key: text_of(member) for key, member in value.items()}
-    return event, "property-repeated" if value.repeated else None
+    if value.repeated:
+        return {**event, UNREAD: held}, "property-repeated"
+    return ({**event, UNREAD: held}, "number-inexact") if MARK.search(held) and FRAGILE.search(held) else (event, None)
 
 
 def _event_of_columns(row: dict[str, Any]) -> Event:

@@ -23,10 +23,12 @@ CREATE OR REPLACE TEMP MACRO moment_of(local, zone) AS
 -- more than 15 digits as a DOUBLE, and -0 as 0. May say so of a number inside a string, which costs time and no truth.
 CREATE OR REPLACE TEMP MACRO has_fragile_number(json) AS
     regexp_matches(json, '[:\[,]\s*-?([0-9]+[.eE]|[0-9]{16})|[:\[,]\s*-0');
--- The mark of a number: two Unicode noncharacters, one before and one behind. JSON that holds one already and a
--- fragile number as well cannot be read exactly, and is rejected.
+-- The mark of a number: two Unicode noncharacters, one before and one behind. JSON that holds one already, as a
+-- character or as an escape, and a fragile number as well cannot be read exactly, and is rejected. An escape has an odd
+-- number of backslashes before it; few texts have any.
 CREATE OR REPLACE TEMP MACRO has_number_mark(json) AS
-    contains(json, chr(64976)) OR contains(json, chr(64977));
+    contains(json, chr(64976)) OR contains(json, chr(64977))
+    OR (contains(json, '\u') AND regexp_matches(json, '(^|[^\\])(\\\\)*\\u[fF][dD][dD][01]'));
 -- JSON with each number as a marked string, every digit kept. A string is matched whole, first, so that nothing
 -- inside one is taken for a number; what the pattern marks behind a string is empty, and goes again.
 CREATE OR REPLACE TEMP MACRO marked_numbers(json) AS
@@ -99,6 +101,12 @@ CREATE OR REPLACE TEMP MACRO time_text(moment) AS
     strftime(moment, '%Y-%m-%dT%H:%M:%S')
     || CASE WHEN epoch_us(moment) % 1000000 = 0 THEN '' ELSE rtrim(strftime(moment, '.%f'), '0') END
     || 'Z';
+-- A moment that an event can have; NULL for one outside of the years 1 to 9999, and for the first of the year 1, which
+-- says that there is none.
+CREATE OR REPLACE TEMP MACRO usable_moment(moment) AS
+    CASE
+        WHEN moment > TIMESTAMP '0001-01-01' AND moment <= TIMESTAMP '9999-12-31 23:59:59.999999' THEN moment
+    END;
 -- Whether a text is a quantity in plain digits that DECIMAL(38, 18) holds.
 CREATE OR REPLACE TEMP MACRO is_short(text) AS
     regexp_full_match(text, '[+-]?[0-9]{1,20}(\.[0-9]{0,18})?');
@@ -441,7 +449,11 @@ FROM parsed;
 -- what makes a row unusable, and its content in one canonical text
 CREATE OR REPLACE TEMP VIEW fields AS
 SELECT
-    * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
+    * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given) REPLACE (
+        CASE
+            WHEN metered_at BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN metered_at
+        END AS metered_at
+    ),
     (
         early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = ''
     ) IS TRUE AS keyless,
@@ -457,7 +469,11 @@ SELECT
             WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
                 THEN 'time-invalid'
             WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing'
-            WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid'
+            WHEN metered_given
+                AND (
+                    metered_at IS NULL OR metered_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
+                )
+                THEN 'metered-at-invalid'
         END
     ) AS reason,
     CASE
@@ -471,11 +487,18 @@ SELECT
         WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
             THEN time_text
         WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text
-        WHEN metered_given AND metered_at IS NULL THEN metered_text
+        WHEN metered_given
+            AND (metered_at IS NULL OR metered_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999')
+            THEN metered_text
     END AS reason_text,
     CAST(
         to_json(
-            {'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}
+            {
+                'type': type,
+                'subject': subject,
+                'time': coalesce(time_text(usable_moment(recorded_at)), time_text),
+                'properties': CASE WHEN early_reason IS NOT NULL THEN to_json(early_text) ELSE to_json(properties) END
+            }
         ) AS VARCHAR
     ) AS content_text
 FROM named;
@@ -517,7 +540,7 @@ FROM suspects
 WINDOW
     by_key AS (
         PARTITION BY workspace_id, universe_id, id
-        ORDER BY metered_at, recorded_at NULLS LAST, content, file
+        ORDER BY metered_at, usable_moment(recorded_at) NULLS LAST, content, file
     ),
     by_content AS (
         PARTITION BY workspace_id, universe_id, id, content

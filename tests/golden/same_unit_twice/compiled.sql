@@ -28,6 +28,12 @@ CREATE OR REPLACE TEMP MACRO time_text(moment) AS
 -- Properties in the order of their names, absent ones left out.
 CREATE OR REPLACE TEMP MACRO in_order(properties) AS
     map_from_entries(list_sort(list_filter(map_entries(properties), lambda entry: entry.value IS NOT NULL)));
+-- A moment that an event can have; NULL for one outside of the years 1 to 9999, and for the first of the year 1, which
+-- says that there is none.
+CREATE OR REPLACE TEMP MACRO usable_moment(moment) AS
+    CASE
+        WHEN moment > TIMESTAMP '0001-01-01' AND moment <= TIMESTAMP '9999-12-31 23:59:59.999999' THEN moment
+    END;
 -- Whether a cast to DECIMAL takes a text only if it is a quantity in plain digits, and rounds nothing away: without
 -- what a cast allows and R4 does not, blanks around and _ between the digits, and without an exponent. Cheaper than a
 -- regular expression; a text that this refuses is looked at again.
@@ -232,7 +238,11 @@ FROM input;
 -- what makes a row unusable, and its content in one canonical text
 CREATE OR REPLACE TEMP VIEW fields AS
 SELECT
-    * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given),
+    * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given) REPLACE (
+        CASE
+            WHEN metered_at BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN metered_at
+        END AS metered_at
+    ),
     (coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = '') IS TRUE AS keyless,
     coalesce(
         early_reason,
@@ -246,7 +256,11 @@ SELECT
             WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
                 THEN 'time-invalid'
             WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing'
-            WHEN metered_given AND metered_at IS NULL THEN 'metered-at-invalid'
+            WHEN metered_given
+                AND (
+                    metered_at IS NULL OR metered_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
+                )
+                THEN 'metered-at-invalid'
         END
     ) AS reason,
     CASE
@@ -260,11 +274,18 @@ SELECT
         WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
             THEN time_text
         WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text
-        WHEN metered_given AND metered_at IS NULL THEN metered_text
+        WHEN metered_given
+            AND (metered_at IS NULL OR metered_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999')
+            THEN metered_text
     END AS reason_text,
     CAST(
         to_json(
-            {'type': type, 'subject': subject, 'time': coalesce(time_text(recorded_at), time_text), 'properties': properties}
+            {
+                'type': type,
+                'subject': subject,
+                'time': coalesce(time_text(usable_moment(recorded_at)), time_text),
+                'properties': CASE WHEN early_reason IS NOT NULL THEN to_json(early_text) ELSE to_json(properties) END
+            }
         ) AS VARCHAR
     ) AS content_text
 FROM named;
@@ -306,7 +327,7 @@ FROM suspects
 WINDOW
     by_key AS (
         PARTITION BY workspace_id, universe_id, id
-        ORDER BY metered_at, recorded_at NULLS LAST, content, file
+        ORDER BY metered_at, usable_moment(recorded_at) NULLS LAST, content, file
     ),
     by_content AS (
         PARTITION BY workspace_id, universe_id, id, content

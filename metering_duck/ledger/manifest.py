@@ -18,6 +18,7 @@ from metering_duck.errors import LedgerError
 from metering_duck.inputs.table_days import parts_of
 from metering_duck.ledger.places import Stamp
 from metering_duck.ledger.store import StoreEngine
+from metering_duck.runs.books import counted_noun
 from metering_duck.runs.history import History
 
 # The columns of repeated_rows that are an event's key (R8).
@@ -162,6 +163,16 @@ def entering(engine: StoreEngine, clock: datetime) -> tuple[datetime, str]:
         f"clock: found {_second(clock)}, before {_second(utc(last))}, when this ledger last saw files come or go; what "
         f"was found now entered at {format_time(moment)}, so that what was asked as of then stays as it is."
     )
+
+
+def times_of_files(engine: StoreEngine) -> tuple[str, ...]:
+    """The notice of how many events the ledger's files have, from when to when."""
+    span = "coalesce(sum(rows), 0), min(first_recorded_at), max(last_recorded_at)"
+    ((events, first, last),) = engine.rows(f"SELECT {span} FROM source_files WHERE gone_at IS NULL")
+    if first is None:
+        return ()
+    times = f"from {format_time(utc(first))} to {format_time(utc(last))}"
+    return (f"ledger: its files have {counted_noun(int(events), 'event')} {times}.",)
 
 
 def _second(moment: datetime) -> str:

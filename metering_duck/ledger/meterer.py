@@ -7,7 +7,6 @@ time before the period is metered for them.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,9 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from metering_duck.contract.times import utc
-from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import (
-    ConfigError,
     LedgerError,
     MeteringError,
     RejectedEvents,
@@ -25,7 +22,6 @@ from metering_duck.errors import (
     SourceError,
     first_few,
 )
-from metering_duck.inputs.given import is_path
 from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig
@@ -35,6 +31,7 @@ from metering_duck.ledger.level_digests import EMPTY_LEVELS
 from metering_duck.ledger.looking import look
 from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.periods import Period
+from metering_duck.ledger.places import patterns_of
 from metering_duck.ledger.plans import (
     BEGINNING,
     CarriedLevels,
@@ -353,27 +350,6 @@ def ledger_source(engine: StoreEngine) -> Source | None:
     """How the ledger's files are read; None before the first file."""
     text = engine.rows("SELECT reading_options FROM ledger")[0][0]
     return stored_source(text) if text else None
-
-
-def patterns_of(events: Any) -> list[str]:
-    """Paths, folders and globs, absolute."""
-    if events is None:
-        return []
-    given = [events] if is_path(events) else list(events)
-    for item in given:
-        if not is_path(item):
-            raise ConfigError(
-                f"events: found {type(item).__name__}; expected paths of files, which can be read again later."
-            )
-    texts = [os.fspath(item) for item in given]
-    return [_absolute(text) for text in texts]
-
-
-def _absolute(text: str) -> str:
-    """A path on this machine as an absolute path; a URL, and - for standard input, as they are."""
-    if text == "-" or scheme_of(text):
-        return text
-    return os.path.abspath(text)
 
 
 def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime, source: Source, machine: Machine) -> Found:

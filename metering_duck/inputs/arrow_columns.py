@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from metering_duck.decimals.columns import DIGITS_MAX
+from metering_duck.engine.arrow_rows import can_scan
 from metering_duck.engine.duckdb import Engine
 from metering_duck.inputs.unreadable import Unreadable
 
@@ -189,7 +190,7 @@ def _can_read(engine: Engine, one: pa.Field) -> bool:
     kind = one.type
     if not (pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType) or pa.types.is_interval(kind)):
         return True
-    return engine.can_scan(pa.RecordBatchReader.from_batches(pa.schema([one]), []))
+    return can_scan(engine, pa.RecordBatchReader.from_batches(pa.schema([one]), []))
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

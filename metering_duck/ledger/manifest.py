@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from metering_duck.contract.times import format_time, utc
+from metering_duck.engine.arrow_rows import insert
 from metering_duck.errors import LedgerError
 from metering_duck.inputs.table_days import parts_of
 from metering_duck.ledger.places import Stamp
@@ -204,10 +205,10 @@ def write(engine: StoreEngine, found: Found, learnt: Discovery | None, now: date
         return
     if learnt.files is not None and learnt.hours is not None and learnt.rejects is not None:
         first = "(SELECT coalesce(max(file_id), 0) FROM source_files)"
-        engine.insert("source_files", learnt.files, {"file_id": f"{first} + row_number() OVER ()"})
+        insert(engine, "source_files", learnt.files, {"file_id": f"{first} + row_number() OVER ()"})
         ids = "(SELECT file_id FROM source_files WHERE path = file AND gone_at IS NULL)"
-        engine.insert("source_hours", learnt.hours, {"file_id": ids}, without=["file"])
-        engine.insert("rejects", learnt.rejects, {"run_id": "0"})
+        insert(engine, "source_hours", learnt.hours, {"file_id": ids}, without=["file"])
+        insert(engine, "rejects", learnt.rejects, {"run_id": "0"})
     if learnt.repeated is not None:
         present = files_of(engine)
         paths = {file.path for file in found.present}
@@ -232,7 +233,7 @@ def write_keys(engine: StoreEngine, files: Iterable[SourceFile], repeated: pa.Ta
     same = " AND ".join(f"repeated_rows.{name} = learnt.{name}" for name in (*EVENT_KEY, "file_id"))
     engine.rows(f"DELETE FROM repeated_rows USING {learnt} AS learnt WHERE {same}")
     ids = "(SELECT file_id FROM files_read WHERE files_read.file = rows_to_insert.file)"
-    engine.insert("repeated_rows", repeated, {"file_id": ids}, without=["file"])
+    insert(engine, "repeated_rows", repeated, {"file_id": ids}, without=["file"])
     engine.rows(
         f"UPDATE source_files SET keys_version = {KEYS_VERSION} WHERE file_id IN (SELECT file_id FROM files_read)"
     )

@@ -18,6 +18,7 @@ from metering_duck.clusters.parts import BUCKET, rows_of
 from metering_duck.clusters.tasks import any_has_type, distribute, judged_rows
 from metering_duck.clusters.work import ROWS, Work
 from metering_duck.contract.schemas import CONFLICT_SCHEMA
+from metering_duck.engine.arrow_rows import insert
 from metering_duck.engine.duckdb import Engine
 from metering_duck.inputs.fields import ABSENT, Reach
 from metering_duck.inputs.file_checks import old_times
@@ -99,7 +100,7 @@ class DistributedReadings:
             if kind == "read":
                 rows_read += int(np.frombuffer(payload, np.int64)[0])
             else:
-                engine.insert(TABLES[kind], rows_of(payload))
+                insert(engine, TABLES[kind], rows_of(payload))
         check_overflow(engine, "readings")
         return Filled(keep_books(self.opened, rows_read, self.lost(), self.rejects), self._of_no_rows.rows)
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from metering_duck.engine.arrow_rows import insert
 from metering_duck.engine.duckdb import Engine
 from metering_duck.statements.stages import Query
 
@@ -28,7 +29,7 @@ def take_parts(
         if kind not in tables:
             yield kind, bucket, payload
         elif engine.has(tables[kind]):
-            engine.insert(tables[kind], rows_of(payload))
+            insert(engine, tables[kind], rows_of(payload))
         else:
             engine.keep(tables[kind], rows_of(payload))
 

@@ -10,8 +10,7 @@ import contextlib
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from metering_duck.engine.connection import check_settings, connect, lock_down, open_inputs
-from metering_duck.engine.failures import Explain, Failures, attaching
+from metering_duck.engine.failures import Explain, Failures
 from metering_duck.engine.given_streams import GivenStream
 from metering_duck.engine.owned import Owned, owned_folder, remove_left
 from metering_duck.engine.progress import Progress, watched
@@ -28,11 +27,9 @@ from metering_duck.engine.unreadable import KnownInputs
 from metering_duck.errors import MeteringError, SourceError, StageError, of_the_system
 from metering_duck.files.gate import Gate
 from metering_duck.statements.quote import identifier, literal
-from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, functions, functions_of
 
 BATCH_ROWS = 65_536
-WAITING_AT_ONCE = 16
 # How the temporary folders of engines are called, and where those of killed runs were looked for.
 FOLDER = "metering-duck-run-"
 _looked_at: set[str] = set()
@@ -151,7 +148,7 @@ class Engine:
 
     def rows(self, sql: str, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a small statement that is part of this library."""
-        with self.lock, self._errors(sql, sql, parameters or {}):
+        with self.lock, self.errors(sql, sql, parameters or {}):
             self._define(sql)
             return self.connection.execute(sql, parameters or {}).fetchall()
 
@@ -167,14 +164,6 @@ class Engine:
         """Column → type, in their order, of a relation: anything that can stand behind FROM."""
         return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")}
 
-    def can_scan(self, rows: pa.RecordBatchReader) -> bool:
-        """Whether DuckDB has the types of Arrow rows; the rows are gone afterwards."""
-        with self.lock, contextlib.suppress(duckdb.Error), self.connection.cursor() as cursor:
-            cursor.register("rows_to_try", rows)
-            cursor.execute("SELECT * FROM rows_to_try").fetchall()
-            return True
-        return False
-
     def keep(self, name: str, rows: pa.Table) -> None:
         """Make a temporary table of Arrow rows."""
         with self.lock:
@@ -184,7 +173,7 @@ class Engine:
 
     def register(self, name: str, rows: Any, where: str) -> None:
         """Make rows in this process a table; `where` is what messages call them. A stream is read as it is needed."""
-        with self.lock, self._errors(name, f"FROM {identifier(name)}", {}):
+        with self.lock, self.errors(name, f"FROM {identifier(name)}", {}):
             if isinstance(rows, pa.RecordBatchReader):
                 self.failures.streams[name] = GivenStream(rows, where)
                 rows = self.failures.streams[name].reader
@@ -196,40 +185,13 @@ class Engine:
             self.connection.unregister(name)
             self.failures.streams.pop(name, None)
 
-    def attach(self, sql: str, table: str, name: str) -> str:
-        """Attach a DuckDB file or a DuckLake by the SQL behind ATTACH; its table, as it can stand behind FROM.
-
-        Raises: SourceError for a file that is no DuckDB database, or has no such table.
-        """
-        found = f"the_input.{'.'.join(identifier(part) for part in table.split('.'))}"
-        with self.lock, self._errors(name, f"ATTACH {sql}", {}), attaching(name):
-            self.connection.execute(f"ATTACH {sql}")
-            self.connection.execute(f"DESCRIBE SELECT * FROM {found}")
-        return found
-
-    def insert(
-        self,
-        table: str,
-        rows: pa.Table | pa.RecordBatchReader,
-        columns: Mapping[str, str] | None = None,
-        *,
-        without: Sequence[str] = (),
-    ) -> None:
-        """Add rows to a table by the names of their columns, `without` some, and with more `columns` (name → SQL)."""
-        star = f"* EXCLUDE ({', '.join(without)})" if without else "*"
-        sql = f"INSERT INTO {identifier(table)} BY NAME\n{select(columns or {}, 'rows_to_insert', star=star)}"
-        with self.lock:
-            self.register("rows_to_insert", rows, table)
-            self.rows(sql)
-            self.unregister("rows_to_insert")
-
     def stream(self, query: Query, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The query's rows as Arrow batches, in the query's order; one batch is in memory at a time."""
         self._catch_up()
-        with self.lock, self._errors(query.name, query.sql, query.bound):
+        with self.lock, self.errors(query.name, query.sql, query.bound):
             reader = self._reader(query, batch_rows)
         while True:
-            with self.lock, self._errors(query.name, query.sql, query.bound):
+            with self.lock, self.errors(query.name, query.sql, query.bound):
                 try:
                     batch = reader.read_next_batch()
                 except StopIteration:
@@ -239,26 +201,16 @@ class Engine:
     def table(self, query: Query) -> pa.Table:
         """The query's rows as one Arrow table."""
         self._catch_up()
-        with self.lock, self._errors(query.name, query.sql, query.bound):
+        with self.lock, self.errors(query.name, query.sql, query.bound):
             reader = self._reader(query)
             return pa.Table.from_batches(list(reader), reader.schema)
-
-    def at_once(self, statements: Sequence[str]) -> pa.Table:
-        """The rows of several statements as one table; they run at the same time, since each waits for a network."""
-
-        def read(sql: str) -> pa.Table:
-            with self.connection.cursor() as cursor:
-                return cursor.sql(sql).to_arrow_table()
-
-        with self.lock, self._errors("at_once", statements[0], {}), ThreadPoolExecutor(WAITING_AT_ONCE) as pool:
-            return pa.concat_tables(pool.map(read, statements))
 
     def _reader(self, query: Query, batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
         self._define(query.sql)
         return self.connection.sql(query.sql, params=query.bound).to_arrow_reader(batch_rows)
 
     def _run(self, query: Query, sql: str) -> None:
-        with self.lock, self._errors(query.name, sql, query.bound), self.watched(query.name):
+        with self.lock, self.errors(query.name, sql, query.bound), self.watched(query.name):
             self._define(sql)
             self.connection.execute(sql, query.bound)
 
@@ -274,7 +226,7 @@ class Engine:
         return watched(self.connection, name, self._progress)
 
     @contextlib.contextmanager
-    def _errors(self, name: str, sql: str, parameters: dict[str, object]) -> Iterator[None]:
+    def errors(self, name: str, sql: str, parameters: dict[str, object]) -> Iterator[None]:
         """Raise the errors of a with statement, which runs a query, as errors of ours.
 
         That of a file which is not whole comes before whatever DuckDB says of it.

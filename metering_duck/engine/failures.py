@@ -209,23 +209,3 @@ def reading(where: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise of_the_system(error, where) or given_failure(where, error) from error
-
-
-@contextlib.contextmanager
-def attaching(name: str) -> Iterator[None]:
-    """Raise why a DuckDB file or a DuckLake could not be attached in a with statement."""
-    try:
-        yield
-    except duckdb.InterruptException:
-        raise
-    except duckdb.Error as error:
-        raise _attach_failure(name, error) from None
-
-
-def _attach_failure(name: str, error: duckdb.Error) -> SourceError:
-    if "lock on file" in str(error):
-        return SourceError(
-            f"{name}: found it open in another process, which may write to it; expected nobody to. "
-            "hint: run once it has closed it, or read a copy"
-        )
-    return SourceError(f"{name}: cannot be read ({first_line(error)}); expected a table of a DuckDB database.")

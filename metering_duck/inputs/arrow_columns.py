@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from metering_duck.decimals.columns import DIGITS_MAX
+from metering_duck.engine.arrow_rows import can_scan
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.given_streams import check_batch
 from metering_duck.inputs.unreadable import Unreadable
@@ -36,14 +37,7 @@ class ExactRows:
 def exact_rows(engine: Engine, data: Any, where: str) -> ExactRows:
     """The rows of an Arrow table, reader or dataset, with the types that DuckDB reads exactly."""
     rows = ExactRows(data)
-    plans: dict[str, pa.Field] = {}
-    for one in data.schema:
-        exact = _exact_field(engine, one)
-        if exact is None:
-            member, kind = _part_of(one, lambda part: _exact_field(engine, part) is None or _is_changed_run(part.type))
-            rows.unreadable[one.name] = Unreadable(where, member, str(kind))
-        else:
-            plans[one.name] = exact
+    plans = _exact_fields(engine, rows, where)
     kept = [one for one in data.schema if one.name in plans]
     changes = any(plans[one.name] != one or needs_look(one.type) for one in kept)
     if not rows.unreadable and not changes:
@@ -58,6 +52,19 @@ def exact_rows(engine: Engine, data: Any, where: str) -> ExactRows:
     else:
         _leave_out(rows, plans, where)
     return rows
+
+
+def _exact_fields(engine: Engine, rows: ExactRows, where: str) -> dict[str, pa.Field]:
+    """Column → its field in the type that DuckDB reads exactly; a column without such a type is unreadable."""
+    plans: dict[str, pa.Field] = {}
+    for one in rows.data.schema:
+        exact = _exact_field(engine, one)
+        if exact is None:
+            member, kind = _part_of(one, lambda part: _exact_field(engine, part) is None or _is_changed_run(part.type))
+            rows.unreadable[one.name] = Unreadable(where, member, str(kind))
+        else:
+            plans[one.name] = exact
+    return plans
 
 
 def _leave_out(rows: ExactRows, plans: dict[str, pa.Field], where: str) -> None:
@@ -184,7 +191,7 @@ def _can_read(engine: Engine, one: pa.Field) -> bool:
     kind = one.type
     if not (pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType) or pa.types.is_interval(kind)):
         return True
-    return engine.can_scan(pa.RecordBatchReader.from_batches(pa.schema([one]), []))
+    return can_scan(engine, pa.RecordBatchReader.from_batches(pa.schema([one]), []))
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

@@ -71,22 +71,30 @@ def _decoded(sql: str, kind: str, members: Types) -> tuple[str, str] | None:
     if kind == "BLOB":
         return _text_sql(sql), _is_no_text(sql)
     if members:
-        bytes_of = [name for name, type in members.items() if type == "BLOB"]
-        if not bytes_of:
-            return None
-        listed = ", ".join(
-            f"{literal(name)}: {_text_sql(part) if name in bytes_of else part}"
-            for name, part in ((name, f"{sql}.{identifier(name)}") for name in members)
-        )
-        wrong = " OR ".join(_is_no_text(f"{sql}.{identifier(name)}") for name in bytes_of)
-        return case({f"{sql} IS NOT NULL": f"{{{listed}}}"}), wrong
+        return _decoded_members(sql, members)
     is_map = kind.startswith("MAP") and not kind.endswith("]")
-    if not is_map and not ENTRIES.fullmatch(kind):
+    return _decoded_entries(sql, kind, is_map=is_map) if is_map or ENTRIES.fullmatch(kind) else None
+
+
+def _decoded_members(sql: str, members: Types) -> tuple[str, str] | None:
+    """The same for the members of a STRUCT; None where none is bytes."""
+    bytes_of = [name for name, type in members.items() if type == "BLOB"]
+    if not bytes_of:
         return None
+    listed = ", ".join(
+        f"{literal(name)}: {_text_sql(part) if name in bytes_of else part}"
+        for name, part in ((name, f"{sql}.{identifier(name)}") for name in members)
+    )
+    wrong = " OR ".join(_is_no_text(f"{sql}.{identifier(name)}") for name in bytes_of)
+    return case({f"{sql} IS NOT NULL": f"{{{listed}}}"}), wrong
+
+
+def _decoded_entries(sql: str, kind: str, *, is_map: bool) -> tuple[str, str]:
+    """The same for the keys and values of a MAP, or of a list of entries."""
     entries = f"map_entries({sql})" if is_map else sql
     parts = {"key": "e.key", "value": "e.value"}
     typed = kind.removeprefix("MAP(") if is_map else kind
-    bytes_of = [name for name, place in parts.items() if _holds_bytes(typed, name, is_map=is_map)]
+    bytes_of = [name for name in parts if _holds_bytes(typed, name, is_map=is_map)]
     entry = ", ".join(f"'{name}': {_text_sql(sql) if name in bytes_of else sql}" for name, sql in parts.items())
     wrong = " OR ".join(_is_no_text(parts[name]) for name in bytes_of)
     texts = f"list_transform({entries}, lambda e: {{{entry}}})"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from metering_duck.engine.attached import attach
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SourceError
 from metering_duck.inputs.file_sizes import sizes_of_existing
@@ -46,7 +47,7 @@ class DuckDBTable:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for it
         """The table in the attached file."""
-        return Relation(engine.attach(self.attach_sql, self.table, self.name))
+        return Relation(attach(engine, self.attach_sql, self.table, self.name))
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The whole table: it has no partitions."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import duckdb
 
 from metering_duck.contract.times import parse_time
+from metering_duck.engine.attached import attach
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.extensions import can_load, load, missing
 from metering_duck.engine.locking import lock, unlocked
@@ -65,7 +66,7 @@ class DuckLakeSnapshot:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for it
         """The table in the attached lake."""
-        return Relation(engine.attach(self.attach_sql, self.table, self.name))
+        return Relation(attach(engine, self.attach_sql, self.table, self.name))
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The whole table: it has no partitions."""

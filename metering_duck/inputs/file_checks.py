@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from metering_duck.engine.at_once import rows_at_once
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import SchemaError
@@ -90,7 +91,7 @@ def columns_of_files(engine: Engine, paths: Sequence[str]) -> pa.Table:
     size = FOOTERS_AT_ONCE if any(scheme_of(path) for path in paths) else len(paths)
     columns = "SELECT file_name, name, type, duckdb_type, type_length, num_children, precision FROM parquet_schema"
     parts = [paths[n : n + size] for n in range(0, len(paths), size)]
-    return _without_parts_of_variants(engine.at_once([f"{columns}({path_list(part)})" for part in parts]))
+    return _without_parts_of_variants(rows_at_once(engine, [f"{columns}({path_list(part)})" for part in parts]))
 
 
 def _without_parts_of_variants(columns: pa.Table) -> pa.Table:

@@ -27,6 +27,11 @@ TIMES = ("time", "metered_at")
 READ_AS_SECONDS = re.compile(r"VARCHAR|U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\)")
 REPEATED = "len(json_keys(line)) <> len(list_distinct(json_keys(line)))"
 INEXACT = "has_number_mark(line) AND has_fragile_number(line)"
+# The faults of a line without an event: it is no JSON, or not of its shape.
+KEYLESS = (
+    Fault("object IS NULL AND NOT coalesce(json_valid(line), FALSE)", "json-invalid", "line"),
+    Fault("object IS NULL", "shape-invalid", "line"),
+)
 
 
 @dataclass(frozen=True)
@@ -95,13 +100,6 @@ class Shape:
         """SQL for the JSON of an event's properties."""
         text = f"json_texts({EVENT_COLUMN}, [{literal(json_pointer(self.properties))}])[1]"
         return case({f"json_valid({EVENT_COLUMN})": text})
-
-    def keyless(self) -> tuple[Fault, ...]:
-        """The faults of a line without an event: it is no JSON, or not of this shape."""
-        return (
-            Fault("object IS NULL AND NOT coalesce(json_valid(line), FALSE)", "json-invalid", "line"),
-            Fault("object IS NULL", "shape-invalid", "line"),
-        )
 
     def faults(self) -> tuple[Fault, ...]:
         """The faults of a wrapper; the faults of the event in it are found as those of any event."""

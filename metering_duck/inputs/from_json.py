@@ -20,7 +20,7 @@ from metering_duck.inputs.fields import (
     json_pointer,
     map_sql,
 )
-from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, TIMES, Shape, made_name
+from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, KEYLESS, TIMES, Shape, made_name
 from metering_duck.inputs.layout import OBSERVED, Json, Layout
 from metering_duck.inputs.mapping import FieldMap, may_lack, raise_missing
 from metering_duck.statements.quote import literal, literal_list
@@ -75,7 +75,7 @@ def objects_layout(
         has_metered_at=_is_metered(keys, inner, mapping, shape),
     )
     if shape:
-        layout = replace(layout, keyless=shape.keyless(), faults=(*shape.faults(), *layout.faults))
+        layout = replace(layout, keyless=KEYLESS, faults=(*shape.faults(), *layout.faults))
     if layout.is_records:
         layout = _with_observations(layout)
     if mapping.lists_properties:

@@ -20,8 +20,8 @@ from metering_duck.decimals.columns import DecimalType, decimal_of_type
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.layout import Layout, number_column, property_column, unusable_reasons
 from metering_duck.judging.arrivals import Selection, accepted_stage, arrivals_stages, renamed_stages
-from metering_duck.judging.faults import NO_TEXT, OF_TEXTS, TOO_LARGE, fault_columns, faults_of
-from metering_duck.judging.quantities import Parsed, quantified_stages
+from metering_duck.judging.faults import NO_TEXT, OF_TEXTS, TOO_LARGE, fault_columns, faults_of, faulty_sql
+from metering_duck.judging.quantities import Parsed, parsed_once, quantified_stages, told_apart_stage
 from metering_duck.judging.rejects import rejects_query
 from metering_duck.judging.slots import Slot, SlotMeasurement, place, slots_legend
 from metering_duck.judging.spans import Conversion, conversion_stages, span_stages
@@ -173,11 +173,7 @@ class Compiler:
                 elif not slot.counts_texts:
                     alone.append(Parsed(f"q_{text}", f"v_{text}", slot.decimal))
         for n, ((name, decimal), users) in enumerate(together.items()):
-            takers = tuple((f"v_{text}", f"a_{slot.index}") for text, slot in users)
-            source, of = self.property_sql(name), f"{self.property_sql(name)}_{n}"
-            shared = Parsed(f"q_of_{of}", f"v_of_{of}", decimal, source=source, takers=takers)
-            (text, _), *others = users
-            alone.append(shared if others else Parsed(f"q_{text}", f"v_{text}", decimal))
+            alone.append(parsed_once(self.property_sql(name), n, decimal, users))
         return alone
 
     def _applies_sql(self, placed: SlotMeasurement) -> str:
@@ -210,10 +206,7 @@ class Compiler:
         stages = span_stages(spans, self.property_sql, self.layout.zone)
         texts = [slot for slot in self.slots if slot.counts_texts]
         if texts:
-            ones = {f"v_{s.index}": case({f"q_{s.index} IS NOT NULL": f"CAST(1 AS {s.decimal.sql})"}) for s in texts}
-            before = stages[-1].name if stages else "quantified"
-            why = "texts that are told apart count one each: their quantity is 1"
-            stages.append(Stage("told_apart", why, select(ones, before, star="*")))
+            stages.append(told_apart_stage(texts, stages[-1].name if stages else "quantified"))
         converted = [
             Conversion(s.index, tuple(f"v_{t}" for t in s.column_numbers), s.factor, s.times_duration, s.decimal)
             for s in self.slots
@@ -222,18 +215,13 @@ class Compiler:
         return [*stages, *conversion_stages(converted, stages[-1].name if stages else "quantified")]
 
     def _judged_sql(self) -> str:
-        faults = []
-        for n, p in enumerate(self.measured):
-            index = p.slot.index
-            missing = f"(v_{index} IS NULL OR start_{index} IS NULL)" if p.slot.span else f"v_{index} IS NULL"
-            faults.append((f"entry = {p.entry} AND a_{index} AND {missing}", str(n)))
         status = {
             "reason IS NOT NULL OR faulty IS NOT NULL": "'rejected'",
             "entry IS NULL": "'unmatched-entry'",
             f"NOT ({' OR '.join(f'a_{slot.index}' for slot in self.slots)})": "'unmatched-filter'",
         }
         # An event that cannot be used has no entry.
-        columns = {"faulty": case(faults), "status": case(status, "'metered'")}
+        columns = {"faulty": faulty_sql(self.measured), "status": case(status, "'metered'")}
         return select(columns, self.converted[-1].name if self.converted else "quantified", star="*")
 
     def rejects(self, *, repeated: bool) -> Query:

@@ -55,6 +55,16 @@ def faults_of(placed: SlotMeasurement, property_sql: PropertySql) -> list[Measur
     return [*faults, MeasuredFault("TRUE", first, f"q_{slot.column_numbers[0]}")]
 
 
+def faulty_sql(placed: Sequence[SlotMeasurement]) -> str:
+    """SQL for the number of the first measurement that applies to an event and has no quantity, or no span."""
+    faults = []
+    for n, p in enumerate(placed):
+        index = p.slot.index
+        missing = f"(v_{index} IS NULL OR start_{index} IS NULL)" if p.slot.span else f"v_{index} IS NULL"
+        faults.append((f"entry = {p.entry} AND a_{index} AND {missing}", str(n)))
+    return case(faults)
+
+
 def fault_columns(placed: Sequence[SlotMeasurement], property_sql: PropertySql) -> dict[str, str]:
     """The columns of `rejected` that say which measurement is at fault, of the number in `faulty`, and how."""
     found = [faults_of(p, property_sql) for p in placed]

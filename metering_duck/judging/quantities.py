@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metering_duck.decimals.columns import DecimalType
+from metering_duck.judging.slots import Slot
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Stage
 
@@ -29,6 +30,19 @@ class Parsed:
     takers: tuple[tuple[str, str], ...] = ()
 
 
+def parsed_once(column: str, number: int, decimal: DecimalType, users: Sequence[tuple[str, Slot]]) -> Parsed:
+    """What becomes the value of each of its users, a text of a slot, which all take one property as one DECIMAL.
+
+    The property is in `column`; a single user has a text of its own already.
+    """
+    (text, _), *others = users
+    if not others:
+        return Parsed(f"q_{text}", f"v_{text}", decimal)
+    takers = tuple((f"v_{text}", f"a_{slot.index}") for text, slot in users)
+    of = f"{column}_{number}"
+    return Parsed(f"q_of_{of}", f"v_of_{of}", decimal, source=column, takers=takers)
+
+
 def quantified_stages(parsed: Sequence[Parsed]) -> list[Stage]:
     """Plain digits that fit are cast; other spellings are first written plainly; the rest is NULL."""
     why = _why(parsed)
@@ -41,6 +55,13 @@ def quantified_stages(parsed: Sequence[Parsed]) -> list[Stage]:
         why = "the quantity of a property that several measurements take, for each of them where it applies"
         stages.append(Stage("quantified", why, select(taken, name, star="*")))
     return stages
+
+
+def told_apart_stage(slots: Sequence[Slot], before: str) -> Stage:
+    """The quantities of slots that count which texts there are."""
+    ones = {f"v_{s.index}": case({f"q_{s.index} IS NOT NULL": f"CAST(1 AS {s.decimal.sql})"}) for s in slots}
+    why = "texts that are told apart count one each: their quantity is 1"
+    return Stage("told_apart", why, select(ones, before, star="*"))
 
 
 def _why(parsed: Sequence[Parsed]) -> str:

@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from metering_duck.contract.times import format_time, utc
+from metering_duck.engine.arrow_rows import insert
 from metering_duck.errors import LedgerError
 from metering_duck.inputs.table_days import parts_of
 from metering_duck.ledger.places import Stamp
 from metering_duck.ledger.store import StoreEngine
+from metering_duck.runs.books import counted_noun
 from metering_duck.runs.history import History
 
 # The columns of repeated_rows that are an event's key (R8).
@@ -164,6 +166,16 @@ def entering(engine: StoreEngine, clock: datetime) -> tuple[datetime, str]:
     )
 
 
+def times_of_files(engine: StoreEngine) -> tuple[str, ...]:
+    """The notice of how many events the ledger's files have, from when to when."""
+    span = "coalesce(sum(rows), 0), min(first_recorded_at), max(last_recorded_at)"
+    ((events, first, last),) = engine.rows(f"SELECT {span} FROM source_files WHERE gone_at IS NULL")
+    if first is None:
+        return ()
+    times = f"from {format_time(utc(first))} to {format_time(utc(last))}"
+    return (f"ledger: its files have {counted_noun(int(events), 'event')} {times}.",)
+
+
 def _second(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
@@ -193,10 +205,10 @@ def write(engine: StoreEngine, found: Found, learnt: Discovery | None, now: date
         return
     if learnt.files is not None and learnt.hours is not None and learnt.rejects is not None:
         first = "(SELECT coalesce(max(file_id), 0) FROM source_files)"
-        engine.insert("source_files", learnt.files, {"file_id": f"{first} + row_number() OVER ()"})
+        insert(engine, "source_files", learnt.files, {"file_id": f"{first} + row_number() OVER ()"})
         ids = "(SELECT file_id FROM source_files WHERE path = file AND gone_at IS NULL)"
-        engine.insert("source_hours", learnt.hours, {"file_id": ids}, without=["file"])
-        engine.insert("rejects", learnt.rejects, {"run_id": "0"})
+        insert(engine, "source_hours", learnt.hours, {"file_id": ids}, without=["file"])
+        insert(engine, "rejects", learnt.rejects, {"run_id": "0"})
     if learnt.repeated is not None:
         present = files_of(engine)
         paths = {file.path for file in found.present}
@@ -221,7 +233,7 @@ def write_keys(engine: StoreEngine, files: Iterable[SourceFile], repeated: pa.Ta
     same = " AND ".join(f"repeated_rows.{name} = learnt.{name}" for name in (*EVENT_KEY, "file_id"))
     engine.rows(f"DELETE FROM repeated_rows USING {learnt} AS learnt WHERE {same}")
     ids = "(SELECT file_id FROM files_read WHERE files_read.file = rows_to_insert.file)"
-    engine.insert("repeated_rows", repeated, {"file_id": ids}, without=["file"])
+    insert(engine, "repeated_rows", repeated, {"file_id": ids}, without=["file"])
     engine.rows(
         f"UPDATE source_files SET keys_version = {KEYS_VERSION} WHERE file_id IN (SELECT file_id FROM files_read)"
     )

@@ -7,17 +7,14 @@ time before the period is metered for them.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from metering_duck.contract.times import format_time, utc
-from metering_duck.engine.remote import scheme_of
+from metering_duck.contract.times import utc
 from metering_duck.errors import (
-    ConfigError,
     LedgerError,
     MeteringError,
     RejectedEvents,
@@ -25,7 +22,6 @@ from metering_duck.errors import (
     SourceError,
     first_few,
 )
-from metering_duck.inputs.given import is_path
 from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs, manifest, runs
 from metering_duck.ledger.configs import KnownConfig
@@ -35,6 +31,7 @@ from metering_duck.ledger.level_digests import EMPTY_LEVELS
 from metering_duck.ledger.looking import look
 from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.periods import Period
+from metering_duck.ledger.places import patterns_of
 from metering_duck.ledger.plans import (
     BEGINNING,
     CarriedLevels,
@@ -127,10 +124,9 @@ class Meterer:
     def confirm(self, run_id: int, plan: Plan, situation: Situation) -> None:
         """Note that a run also holds under the files of this situation."""
         with self.store.reader() as engine:
-            history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
+            history = _history_of(engine, plan, situation)
         with self.store.transaction() as engine:
-            for sha256 in (history, situation.sha256):
-                runs.add_history(engine, run_id, sha256)
+            _add_histories(engine, run_id, situation, history)
 
     def situation(
         self,
@@ -228,7 +224,7 @@ class Meterer:
             levels = levels_only(metered.readings)
         check_readable([*plan.files, *plan.others])
         with self.store.transaction() as engine:
-            history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
+            history = _history_of(engine, plan, situation)
             return runs.commit_levels(engine, plan, levels, situation.clock, situation.as_of, began, history)
 
     def run(
@@ -240,22 +236,14 @@ class Meterer:
             try:
                 notices = (*situation.notices, *metered.result.notices)
                 if not metered.accounting.read:
-                    notices += self._times_of_files()
-                if strict and metered.readings.opened.lapses:
-                    lapsed = (f"strict: {lapse}" for lapse in metered.readings.opened.lapses)
-                    raise RejectedEvents(first_few(lapsed, separator="\n"), metered.accounting)
-                if strict and (metered.accounting.rejected or metered.accounting.conflicts):
-                    raise RejectedEvents(
-                        f"strict: found {metered.accounting}; expected no rejected event and no conflict. "
-                        "hint: metering-duck meter --rejects FILE --conflicts FILE lists them",
-                        metered.accounting,
-                    )
+                    with self.store.reader() as engine:
+                        notices += manifest.times_of_files(engine)
+                if strict:
+                    _refuse_doubts(metered)
                 with self.store.transaction() as engine:
                     run_id = runs.commit(engine, metered, kind, as_of=situation.as_of, started_at=began)
                     if situation.is_whole:
-                        history = history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
-                        for sha256 in (history, situation.sha256):
-                            runs.add_history(engine, run_id, sha256)
+                        _add_histories(engine, run_id, situation, _history_of(engine, plan, situation))
                     if counts:
                         make_current(engine, plan.period, run_id)
                     return replace(runs.find_runs(engine, f"run_id = {run_id}")[0], notices=notices)
@@ -267,22 +255,39 @@ class Meterer:
             self._keep_failure(plan, kind, error, situation, began)
             raise
 
-    def _times_of_files(self) -> tuple[str, ...]:
-        """The notice of how many events the ledger's files have, from when to when."""
-        span = "coalesce(sum(rows), 0), min(first_recorded_at), max(last_recorded_at)"
-        with self.store.reader() as engine:
-            ((events, first, last),) = engine.rows(f"SELECT {span} FROM source_files WHERE gone_at IS NULL")
-        if first is None:
-            return ()
-        times = f"from {format_time(utc(first))} to {format_time(utc(last))}"
-        return (f"ledger: its files have {counted_noun(int(events), 'event')} {times}.",)
-
     def _keep_failure(self, plan: Plan, kind: str, error: MeteringError, situation: Situation, began: datetime) -> None:
         """Keep a run that failed as a row, too, and say in the error which period it was."""
         # The error is raised in any case, also if it cannot be kept.
         with contextlib.suppress(LedgerError), self.store.transaction() as engine:
             runs.commit_failure(engine, plan, kind, str(error), situation.clock, began)
         error.args = (f"period {plan.period.name}: {error}", *error.args[1:])
+
+
+def _history_of(engine: StoreEngine, plan: Plan, situation: Situation) -> str:
+    """A digest of the files of a situation that the levels at the end of a plan's period are made of."""
+    return history_sha256(engine, plan.period.end, situation.visible, plan.as_of)
+
+
+def _add_histories(engine: StoreEngine, run_id: int, situation: Situation, history: str) -> None:
+    """Note that a run holds under the files of a situation, and under those of its `history`."""
+    for sha256 in (history, situation.sha256):
+        runs.add_history(engine, run_id, sha256)
+
+
+def _refuse_doubts(metered: runs.Metered) -> None:
+    """Refuse a run with levels that go on where they should not, with rejected events, or with conflicts.
+
+    Raises: RejectedEvents.
+    """
+    if metered.readings.opened.lapses:
+        lapsed = (f"strict: {lapse}" for lapse in metered.readings.opened.lapses)
+        raise RejectedEvents(first_few(lapsed, separator="\n"), metered.accounting)
+    if metered.accounting.rejected or metered.accounting.conflicts:
+        raise RejectedEvents(
+            f"strict: found {metered.accounting}; expected no rejected event and no conflict. "
+            "hint: metering-duck meter --rejects FILE --conflicts FILE lists them",
+            metered.accounting,
+        )
 
 
 def settled_runs(engine: StoreEngine, question: Question, situation: Situation) -> dict[datetime, list[runs.RunRow]]:
@@ -345,27 +350,6 @@ def ledger_source(engine: StoreEngine) -> Source | None:
     """How the ledger's files are read; None before the first file."""
     text = engine.rows("SELECT reading_options FROM ledger")[0][0]
     return stored_source(text) if text else None
-
-
-def patterns_of(events: Any) -> list[str]:
-    """Paths, folders and globs, absolute."""
-    if events is None:
-        return []
-    given = [events] if is_path(events) else list(events)
-    for item in given:
-        if not is_path(item):
-            raise ConfigError(
-                f"events: found {type(item).__name__}; expected paths of files, which can be read again later."
-            )
-    texts = [os.fspath(item) for item in given]
-    return [_absolute(text) for text in texts]
-
-
-def _absolute(text: str) -> str:
-    """A path on this machine as an absolute path; a URL, and - for standard input, as they are."""
-    if text == "-" or scheme_of(text):
-        return text
-    return os.path.abspath(text)
 
 
 def look_around(engine: StoreEngine, patterns: Sequence[str], now: datetime, source: Source, machine: Machine) -> Found:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from metering_duck.engine.remote import explaining_reads, filesystem_of, open_url, scheme_of
-from metering_duck.errors import SourceError
+from metering_duck.errors import ConfigError, SourceError
+from metering_duck.inputs.given import is_path
 from metering_duck.inputs.lakes import find_snapshot
 from metering_duck.inputs.table_days import parts_of
 
@@ -27,6 +28,27 @@ class Stamp:
     size_bytes: int
     modified_ns: int
     etag: str | None = None
+
+
+def patterns_of(events: Any) -> list[str]:
+    """Paths, folders and globs, absolute."""
+    if events is None:
+        return []
+    given = [events] if is_path(events) else list(events)
+    for item in given:
+        if not is_path(item):
+            raise ConfigError(
+                f"events: found {type(item).__name__}; expected paths of files, which can be read again later."
+            )
+    texts = [os.fspath(item) for item in given]
+    return [_absolute(text) for text in texts]
+
+
+def _absolute(text: str) -> str:
+    """A path on this machine as an absolute path; a URL, and - for standard input, as they are."""
+    if text == "-" or scheme_of(text):
+        return text
+    return os.path.abspath(text)
 
 
 def stamps_of(paths: Iterable[str]) -> dict[str, Stamp]:

@@ -10,6 +10,7 @@ import getpass
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from metering_duck.engine.arrow_rows import insert
 from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.ledger import configs
 from metering_duck.ledger.changes import explained_stages
@@ -108,8 +109,8 @@ def keep_restatement(meterer: Meterer, comparison: Comparison, now: datetime) ->
             "restatements",
             {"restatement_id": made, **bounds, "old_run_id": old.run_id, "new_run_id": new.run_id, "made_at": now},
         )
-        engine.insert("adjustments", rows, {"restatement_id": f"'{made}'"})
-        engine.insert("causes", causes, {"restatement_id": f"'{made}'"})
+        insert(engine, "adjustments", rows, {"restatement_id": f"'{made}'"})
+        insert(engine, "causes", causes, {"restatement_id": f"'{made}'"})
     return made
 
 

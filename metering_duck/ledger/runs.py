@@ -18,6 +18,7 @@ import pyarrow as pa
 from metering_duck.calls.notices import with_notices
 from metering_duck.contract.schemas import CONFLICT_SCHEMA, IDS_VERSION, REJECT_SCHEMA
 from metering_duck.contract.times import utc
+from metering_duck.engine.arrow_rows import insert
 from metering_duck.engine.duckdb import Engine
 from metering_duck.inputs.fields import NO_PROPERTIES
 from metering_duck.judging.events import Compiler
@@ -154,12 +155,16 @@ def commit(
     insert_row(engine, "runs", row)
     _insert_files(engine, run_id, plan)
     if readings_of == run_id:
-        engine.insert(
-            "readings", reader, {"run_id": str(run_id), "quantity": "plain_text(quantity)"}, without=["quantity"]
+        insert(
+            engine,
+            "readings",
+            reader,
+            {"run_id": str(run_id), "quantity": "plain_text(quantity)"},
+            without=["quantity"],
         )
-        engine.insert("levels", levels, {"run_id": str(run_id)})
-        engine.insert("rejects", result.rejects.cast(REJECT_SCHEMA), {"run_id": str(run_id)})
-        engine.insert("conflicts", result.conflicts.cast(CONFLICT_SCHEMA), {"run_id": str(run_id)})
+        insert(engine, "levels", levels, {"run_id": str(run_id)})
+        insert(engine, "rejects", result.rejects.cast(REJECT_SCHEMA), {"run_id": str(run_id)})
+        insert(engine, "conflicts", result.conflicts.cast(CONFLICT_SCHEMA), {"run_id": str(run_id)})
     return run_id
 
 
@@ -173,7 +178,7 @@ def _insert_files(engine: StoreEngine, run_id: int, plan: Plan) -> None:
             "versioned_path": pa.array([file.path if file.is_day else None for file, _ in files], pa.string()),
         }
     )
-    engine.insert("run_files", manifest, {"run_id": str(run_id)})
+    insert(engine, "run_files", manifest, {"run_id": str(run_id)})
 
 
 def commit_levels(
@@ -193,7 +198,7 @@ def commit_levels(
     insert_row(engine, "runs", row)
     _insert_files(engine, run_id, plan)
     add_history(engine, run_id, history_sha256)
-    engine.insert("levels", levels, {"run_id": str(run_id)})
+    insert(engine, "levels", levels, {"run_id": str(run_id)})
     return CarriedLevels(run_id, sha256, levels)
 
 

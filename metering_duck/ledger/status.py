@@ -14,7 +14,8 @@ from metering_duck.errors import SchemaError, SourceError, first_few
 from metering_duck.inputs.source import Source
 from metering_duck.ledger.discovering import times_of
 from metering_duck.ledger.manifest import WITHOUT_KEYS, Found, SourceFile, files_of
-from metering_duck.ledger.meterer import Meterer, ledger_source, look_around, patterns_of
+from metering_duck.ledger.meterer import Meterer, ledger_source, look_around
+from metering_duck.ledger.places import patterns_of
 from metering_duck.ledger.plans import history_sha256, visible_files, whole_sha256
 from metering_duck.ledger.runs import find_runs, has_history, has_old_ids
 from metering_duck.ledger.store import StoreEngine

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from metering_duck import MeteringError, SourceError, aggregate, compile_sql
 from metering_duck.cli.doctor import examine
 from metering_duck.cli.main import cli
+from metering_duck.engine.attached import attach
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.extensions import can_load, load, missing
 from metering_duck.engine.httpfs import CHOICE, prepare
@@ -226,7 +227,7 @@ def test_only_the_files_of_the_table_can_be_opened(folder: Path, states: dict[in
     assert isinstance(found, DuckLakeSnapshot)
     with Engine() as engine:
         engine.lock_down(paths_of(found), extensions=extensions_of(found))
-        relation = engine.attach(found.attach_sql, found.table, found.name)
+        relation = attach(engine, found.attach_sql, found.table, found.name)
         assert [(1000,)] == engine.rows(f"SELECT count(n) FROM {relation}")
         for sql in FORBIDDEN:
             with pytest.raises(MeteringError):
@@ -247,7 +248,7 @@ def test_rows_on_s3_are_read_by_httpfs(bucket: Any, tmp_path: Path, choice: str,
     assert isinstance(found, DuckLakeSnapshot)
     with Engine() as engine:
         engine.lock_down(paths_of(found), extensions=extensions_of(found))
-        engine.attach(found.attach_sql, found.table, found.name)
+        attach(engine, found.attach_sql, found.table, found.name)
         with pytest.raises(MeteringError):
             engine.rows("FROM read_parquet('s3://lake/data/main/events/*.parquet')")
         assert [(1000,)] == engine.rows("SELECT count(n) FROM the_input.events")

@@ -220,7 +220,7 @@ class Layout:
         stages.append(Stage("named", "its fields under one name each, its times in UTC microseconds (R11)", named))
         if self.generates_ids:
             stages.append(load_stage("generated_ids"))
-        fields = self._fields_sql(stages[-1].name)
+        fields = _fields_sql(self, stages[-1].name)
         return [*stages, Stage("fields", "what makes a row unusable, and its content in one canonical text", fields)]
 
     def _near(self, reach: Reach) -> list[str]:
@@ -276,7 +276,7 @@ class Layout:
         return ABSENT
 
     @property
-    def _required(self) -> dict[str, str]:
+    def required(self) -> dict[str, str]:
         """Field that may be missing → the name that the reason code has for it."""
         required = {"id": "id", "workspace_id": "workspace", "universe_id": "universe", "subject": "subject"}
         required |= {"event_id": "source-event", "unit": "unit"} if self.is_records else {"type": "type"}
@@ -284,7 +284,7 @@ class Layout:
 
     def field_faults(self) -> list[Fault]:
         """The faults that are found once each field has one name."""
-        required = self._required.items()
+        required = self.required.items()
         faults = [Fault(f"coalesce({name}, '') = ''", f"{lacking}-missing", name) for name, lacking in required]
         if not self.time.is_ordinary:
             faults += [
@@ -301,35 +301,36 @@ class Layout:
             faults.append(Fault(f"metered_given AND ({is_none})", "metered-at-invalid", "metered_text"))
         return faults
 
-    def _fields_sql(self, source: str) -> str:
-        """The stage `fields`: why a row cannot be used, whether it has a key, and its content as one canonical text."""
-        required = self._required
-        faults = self.field_faults()
-        keyless = [f"early_reason = {literal(fault.reason)}" for fault in self.keyless]
-        keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id") if name in required]
-        time = "coalesce(time_text(usable_moment(recorded_at)), time_text)"
-        content = {"type": "type", "subject": "subject", "time": time}
-        if self.is_records:
-            content |= names(("quantity", "unit", *(name for name in EXTENT if name in self.columns)))
-        # What cannot be read differs by its text.
-        content["properties"] = case({"early_reason IS NOT NULL": "to_json(early_text)"}, "to_json(properties)")
-        columns = {
-            "keyless": f"({' OR '.join(keyless)}) IS TRUE" if keyless else "FALSE",
-            "reason": f"coalesce(early_reason, {case((f.condition, literal(f.reason)) for f in faults)})",
-            "reason_text": case(
-                [("early_reason IS NOT NULL", "early_text"), *((fault.condition, fault.text) for fault in faults)]
-            ),
-            "content_text": f"CAST(to_json({struct(content)}) AS VARCHAR)",
-        }
-        star = "* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given)"
-        if any(fault.reason == "metered-at-invalid" for fault in faults):
-            within = case({f"metered_at BETWEEN {ZERO_TIME} AND {LAST_TIME}": "metered_at"})
-            star += f" REPLACE ({within} AS metered_at)"
-        return select(columns, source, star=star)
-
 
 def unusable_reasons(layout: Layout) -> set[str]:
     """The reasons for which the stage `fields` may find that a row cannot be used."""
     faults = [*layout.keyless, *layout.faults, *layout.field_faults()]
     generated = {"id-missing"} if layout.generates_ids else set()
     return {fault.reason for fault in faults} - generated
+
+
+def _fields_sql(layout: Layout, source: str) -> str:
+    """The stage `fields`: why a row cannot be used, whether it has a key, and its content as one canonical text."""
+    required = layout.required
+    faults = layout.field_faults()
+    keyless = [f"early_reason = {literal(fault.reason)}" for fault in layout.keyless]
+    keyless += [f"coalesce({name}, '') = ''" for name in ("id", "workspace_id", "universe_id") if name in required]
+    time = "coalesce(time_text(usable_moment(recorded_at)), time_text)"
+    content = {"type": "type", "subject": "subject", "time": time}
+    if layout.is_records:
+        content |= names(("quantity", "unit", *(name for name in EXTENT if name in layout.columns)))
+    # What cannot be read differs by its text.
+    content["properties"] = case({"early_reason IS NOT NULL": "to_json(early_text)"}, "to_json(properties)")
+    columns = {
+        "keyless": f"({' OR '.join(keyless)}) IS TRUE" if keyless else "FALSE",
+        "reason": f"coalesce(early_reason, {case((f.condition, literal(f.reason)) for f in faults)})",
+        "reason_text": case(
+            [("early_reason IS NOT NULL", "early_text"), *((fault.condition, fault.text) for fault in faults)]
+        ),
+        "content_text": f"CAST(to_json({struct(content)}) AS VARCHAR)",
+    }
+    star = "* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given)"
+    if any(fault.reason == "metered-at-invalid" for fault in faults):
+        within = case({f"metered_at BETWEEN {ZERO_TIME} AND {LAST_TIME}": "metered_at"})
+        star += f" REPLACE ({within} AS metered_at)"
+    return select(columns, source, star=star)

@@ -6,9 +6,8 @@ Each run is kept with all of its rows, or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, Unpack
 
 from metering_duck.calls.arguments import machine_of
 from metering_duck.contract.config import ConfigLike
@@ -30,7 +29,7 @@ from metering_duck.ledger.restating import Restatement, restate
 from metering_duck.ledger.simulating import Simulation, simulate
 from metering_duck.ledger.status import Status, look_at_status
 from metering_duck.ledger.store import WAIT_SECONDS, Store
-from metering_duck.ledger.stored import make_question, make_source
+from metering_duck.ledger.stored import Options, asked_of
 from metering_duck.ledger.tracing import Trace, trace
 from metering_duck.ledger.verifying import verify
 from metering_duck.runs.machine import GivenTime
@@ -83,39 +82,23 @@ class Ledger:
         anchor: GivenTime = None,
         as_of: GivenTime = None,
         clock: GivenTime = None,
-        map: Mapping[str, str] | None = None,
-        map_universe: Mapping[str, str] | None = None,
-        assume_timezone: str | None = None,
-        generate_ids: bool = False,
-        assume_unique: bool = False,
-        folder_keys: bool | None = None,
-        binary_as_text: bool = False,
         without_missing: bool = False,
         strict: bool = False,
         report: Report | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> list[Outcome]:
         """Meter every period between two moments, one after another; each is kept as soon as it is done.
 
         Shape:  `events` are paths, folders and globs, added to those that the ledger knows; `config` is effective from
-                `start` on, and to `end` in any case; without one, those that were effective before. How events are
-                read (`map` to `binary_as_text`) is the same for all files of a ledger. `options` are those of
-                aggregate(): aggregation, fill (none or zero), group_by, workspace, universe, subject,
-                across_workspaces, scale, digits.
+                `start` on, and to `end` in any case; without one, those that were effective before. `options` say how
+                events are read, the same for all files of a ledger: map, map_universe, assume_timezone, generate_ids,
+                assume_unique, folder_keys, binary_as_text; others are those of aggregate(): aggregation, fill (none or
+                zero), group_by, workspace, universe, subject, across_workspaces, scale, digits.
                 A period that was metered from the same inputs is left as it is; a closed one is never touched.
         Raises: LedgerError, ConfigError, SourceError, SchemaError, QuantityOverflow. What was done before stays done.
         Source: R9, R23.
         """
-        question = make_question(**options)
-        source = make_source(
-            map,
-            map_universe,
-            assume_timezone,
-            generate_ids=generate_ids,
-            unique=assume_unique,
-            folder_keys=folder_keys,
-            binary_as_text=binary_as_text,
-        )
+        question, source = asked_of(options)
         periods = cut_periods(start=start, end=end, every=every, timezone=timezone, anchor=anchor)
         request = Request(events, moment_of(as_of, "as-of"), clock_of(clock), without_missing)
         known = config_or_none(config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 from metering_duck.calls.arguments import (
     TextOrTexts,
@@ -131,12 +131,12 @@ def stored_question(text: str) -> Question:
 
 
 def make_source(
-    map: Mapping[str, str] | None,
-    map_universe: Mapping[str, str] | None,
-    assume_timezone: str | None,
     *,
-    generate_ids: bool,
-    unique: bool,
+    map: Mapping[str, str] | None = None,
+    map_universe: Mapping[str, str] | None = None,
+    assume_timezone: str | None = None,
+    generate_ids: bool = False,
+    assume_unique: bool = False,
     folder_keys: bool | None = None,
     binary_as_text: bool = False,
 ) -> Source | None:
@@ -148,12 +148,44 @@ def make_source(
         map=dict(map or {}),
         timezone=zone_of(assume_timezone),
         generate_ids=generate_ids,
-        assume_unique=unique,
+        assume_unique=assume_unique,
         universe_names=universe_names_of(map_universe),
         folder_keys=folder_keys,
         binary_as_text=binary_as_text,
     )
     return None if made == DEFAULT_SOURCE else made
+
+
+class Options(TypedDict, total=False):
+    """What a backfill is told beside its periods: how its files are read, and what is asked of every period."""
+
+    map: Mapping[str, str] | None
+    map_universe: Mapping[str, str] | None
+    assume_timezone: str | None
+    generate_ids: bool
+    assume_unique: bool
+    folder_keys: bool | None
+    binary_as_text: bool
+    aggregation: str | None
+    fill: str
+    group_by: TextOrTexts
+    workspace: TextOrTexts
+    universe: TextOrTexts
+    subject: TextOrTexts
+    across_workspaces: bool
+    scale: int | None
+    digits: int | None
+
+
+def asked_of(options: Options) -> tuple[Question, Source | None]:
+    """What is asked of every period, and how event files are read; None if no option says anything of that.
+
+    Raises: ConfigError.
+    """
+    of_files = SOURCE_FIELDS.keys() | LATER_SOURCE_FIELDS.keys()
+    given: dict[str, Any] = dict(options)
+    question = make_question(**{name: value for name, value in given.items() if name not in of_files})
+    return question, make_source(**{name: value for name, value in given.items() if name in of_files})
 
 
 def _source_options(source: Source) -> dict[str, Any]:

@@ -33,7 +33,7 @@ QUESTIONS: dict[str, tuple[dict[str, Any], str]] = {
         '{"across_workspaces":true,"aggregation":"sum","digits":7,"fill":"zero"}',
     ),
 }
-SAID = make_source({"id": "key"}, {"old": "new"}, "Europe/Berlin", generate_ids=False, unique=True)
+SAID = make_source(map={"id": "key"}, map_universe={"old": "new"}, assume_timezone="Europe/Berlin", assume_unique=True)
 
 
 @pytest.mark.parametrize(("given", "text"), QUESTIONS.values(), ids=QUESTIONS)
@@ -75,7 +75,7 @@ def test_how_files_are_read_is_stored_and_digested_as_ever() -> None:
 
 def test_digested_names_do_not_depend_on_python() -> None:
     """Quotes, backslashes and control characters are spelled as Python does; other scripts as they are (R38)."""
-    said = make_source({"id": "it's", "time": "é\u0378"}, {'a "b"': "\\\n\x7f"}, None, generate_ids=False, unique=False)
+    said = make_source(map={"id": "it's", "time": "é\u0378"}, map_universe={'a "b"': "\\\n\x7f"})
     assert said is not None
 
     assert (
@@ -86,7 +86,7 @@ def test_digested_names_do_not_depend_on_python() -> None:
 
 def test_files_of_a_ledger_are_read_in_one_way() -> None:
     """Nothing said is the way of before; another way is refused with the names of what differs."""
-    assert make_source(None, None, None, generate_ids=False, unique=False) is None
+    assert make_source() is None
     assert [DEFAULT_SOURCE, SAID, SAID] == [same_source(None, None), same_source(None, SAID), same_source(SAID, None)]
     with pytest.raises(ConfigError) as raised:
         same_source(SAID, Source(map={}, timezone="UTC"))

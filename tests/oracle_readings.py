@@ -132,7 +132,11 @@ def readings(
         parts = read_series(same, method, shape, found, zone_for(universe, subject, **cut))
         before: Row | None = None
         for window, part in zip(found, parts, strict=True):
-            reading = filled(before, fill) if part is None else shown(part, method, shape, digits)
+            reading = (
+                filled(before, fill, None if method.outer else DIVISORS.get(method.inner))
+                if part is None
+                else shown(part, method, shape, digits)
+            )
             if reading is None:
                 continue
             before = {
@@ -194,16 +198,19 @@ def is_quotient(name: str) -> bool:
     return name.endswith("-interpolated") or name in ("avg", "time-weighted-avg", "time-weighted-avg-known", *DIVISORS)
 
 
-def filled(before: Row | None, fill: str) -> Row | None:
-    """The reading of a window that has none of its own: zero, or what the window before it said."""
+def filled(before: Row | None, fill: str, divisor: int | None) -> Row | None:
+    """The reading of a window that has none of its own: zero, or what the window before it said.
+
+    `divisor` is what the aggregation divides by in every window, if it does.
+    """
     if fill == "none":
         return None
     carries = fill == "carry" and before is not None and before["max_metered_at"] is not None
     quantity = before["quantity"] if carries and before is not None else Fraction(0)
     return {
         "quantity": quantity,
-        "exact": quantity,
-        "divisor_us": None,
+        "exact": quantity * (divisor or 1),
+        "divisor_us": divisor,
         "record_count": 0,
         "carried": carries,
         "max_metered_at": before["max_metered_at"] if carries and before is not None else None,

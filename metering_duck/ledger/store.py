@@ -49,7 +49,7 @@ class StoreEngine(Engine):
         self.path = path
         try:
             self.lock_down([str(one) for one in files_of(path)])
-            self._explain = partial(_failure, path)
+            self.failures.explain = partial(_failure, path)
             self.rows(f"ATTACH {literal(str(path))} AS {NAME}{'' if writes else ' (READ_ONLY)'}")
         except BaseException:
             self.close()

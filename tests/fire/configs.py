@@ -82,6 +82,12 @@ class Asked:
         entries = self.config.get("entries") or [self.config]
         return [m for entry in entries for m in entry.get("measurements") or entry["observations"]]
 
+    @property
+    def measured(self) -> set[str]:
+        """The properties that are measured, which are no dimensions (R6)."""
+        sources = [measurement["sourceProperty"] for measurement in self.measurements]
+        return {name for source in sources for name in (source if isinstance(source, list) else [source])}
+
     def has(self, *keys: str) -> bool:
         """Whether any measurement has any of these keys."""
         return any(key in measurement for measurement in self.measurements for key in keys)
@@ -251,8 +257,9 @@ def _windows(chance: random.Random, found: Words) -> dict[str, Any]:
 
 def _options(chance: random.Random, found: Words, made: Asked) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    if chance.random() < 0.35:
-        options["group_by"] = tuple(dict.fromkeys(chance.choice(found.names) for _ in range(chance.randint(1, 2))))
+    dimensions = [name for name in found.names if name not in made.measured]
+    if chance.random() < 0.35 and dimensions:
+        options["group_by"] = tuple(dict.fromkeys(chance.choice(dimensions) for _ in range(chance.randint(1, 2))))
     if chance.random() < 0.15:
         options["across_workspaces"] = True
     if chance.random() < 0.15:

@@ -73,7 +73,6 @@ class Engine:
         gate: Gate | None = None,
     ) -> None:
         check_settings(threads, memory_limit, temp_dir)
-        _remove_left(str(temp_dir or tempfile.gettempdir()))
         self.settings: dict[str, Any] = {"threads": threads, "memory_limit": memory_limit, "temp_dir": temp_dir}
         self.folder = _new_folder(temp_dir)
         self.directory = self.folder.path
@@ -258,6 +257,7 @@ def _new_folder(temp_dir: str | Path | None) -> Owned:
     Raises: SourceError where none can be made.
     """
     try:
+        _remove_left(str(temp_dir or tempfile.gettempdir()))
         return owned_folder(FOLDER, temp_dir)
     except OSError as error:
         if error.filename is None:

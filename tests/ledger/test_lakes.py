@@ -24,6 +24,7 @@ from metering_duck.inputs.table_days import SCANS_MAX, spans_of
 from metering_duck.ledger import store
 from metering_duck.ledger.ledger import Ledger
 from tests import ledger_worlds
+from tests.ledger.test_migrating import BACK
 from tests.ledger_worlds import CLOCK, MONTHS, NARROW, event, exported, statuses
 from tests.worlds import table as table_of
 from tests.worlds import written
@@ -346,6 +347,7 @@ def test_a_ledger_of_version_1_is_brought_forward(tmp_path: Path) -> None:
     ledger = Ledger.init(tmp_path / "ledger.duckdb")
     ledger.backfill(events, SUMS, clock=CLOCK, **options)
     with ledger_worlds.duckdb.connect(str(ledger.store.path)) as connection:
+        connection.execute(BACK)
         connection.execute("ALTER TABLE source_files DROP COLUMN etag")
         connection.execute("ALTER TABLE run_files DROP COLUMN versioned_path")
         connection.execute("UPDATE ledger SET version = 1")

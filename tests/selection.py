@@ -34,13 +34,20 @@ def examples(count: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def mark_slow(items: Iterable[pytest.Item]) -> None:
-    """Of the cases of a test marked sampled(n), leave the first of each n as it is, and mark the others slow."""
+    """Of each n cases of a test marked sampled(n), leave the first as it is, and mark the others slow.
+
+    CI runs one of those, too; the rest is marked exhaustive, and runs before a release.
+    """
     cases: Counter[str] = Counter()
     for item in items:
         sampled = item.get_closest_marker("sampled")
         if sampled is None:
             continue
         test = item.nodeid.partition("[")[0]
-        if cases[test] % sampled.args[0]:
+        count = sampled.args[0]
+        place = cases[test] % count
+        if place:
             item.add_marker(pytest.mark.slow)
+        if place not in (0, count // 2):
+            item.add_marker(pytest.mark.exhaustive)
         cases[test] += 1

@@ -70,7 +70,11 @@ def test_what_is_imported_is_required() -> None:
         )
     }
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [texts for name, texts in project["optional-dependencies"].items() if name not in ("benchmarks", "dev", "notebook")]
+    extras = [
+        texts
+        for name, texts in project["optional-dependencies"].items()
+        if name not in ("benchmarks", "dev", "notebook")
+    ]
     texts = [*project["dependencies"], *(text for extra in extras for text in extra)]
     required = {re.split(r"[^\w-]", text)[0].replace("-", "_") for text in texts}
 

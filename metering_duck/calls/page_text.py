@@ -12,7 +12,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable
 
-from metering_duck.statements.stages import SHOWN_MAX
+from metering_duck.statements.stages import cut_name
 
 # The columns of a page without the mark of a comment before each line.
 WIDTH = 77
@@ -71,12 +71,12 @@ def _seen(letter: str) -> str:
 
 def name_words(name: str) -> str:
     """A property's name, in quotes unless it is one plain word; cut where it is long."""
-    return name if _PLAIN.fullmatch(name) and len(name) <= SHOWN_MAX else named(name)
+    return name if _PLAIN.fullmatch(cut_name(name)) else named(name)
 
 
 def named(name: str) -> str:
     """A unit in quotes, on one line, cut where it is long."""
-    return quoted(name if len(name) <= SHOWN_MAX else f"{name[: SHOWN_MAX - 1]}…")
+    return quoted(cut_name(name))
 
 
 def listed(texts: Iterable[str], word: str = "or") -> str:

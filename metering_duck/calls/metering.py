@@ -54,7 +54,10 @@ EVENTS_FILE = GivenTable(
     "events.parquet",
     rereadable=True,
     shell_sql="read_parquet('events.parquet')",
-    assumed=f"events.parquet with the columns {', '.join(EVENT_SCHEMA.names)}, of which properties is a MAP of texts",
+    assumed=(
+        f"events.parquet with the columns {', '.join(EVENT_SCHEMA.names)}, of which properties is a MAP of texts, and "
+        "the times are TIMESTAMPs"
+    ),
 )
 
 

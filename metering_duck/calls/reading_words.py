@@ -40,7 +40,8 @@ def aggregated_words(aggregation: Aggregation, rules: NamedRules) -> str:
     if aggregation.is_gauge:
         named = rules.name(14, 15 if definition.weighs else 19, 13)
         level = "every record changes the level by its quantity; " if aggregation.deltas else ""
-        carried = "a level holds until the subject's next one, and the last before the window is carried in"
+        held = "a level holds until the next one of its subject, unit and group"
+        carried = f"{held}, and the last before the window is carried in"
         return f"{aggregation.text}: {answers(definition)}; {level}{carried} {named}"
     if aggregation.prorated:
         split = "each quantity split by time over the windows that its span overlaps, then added"

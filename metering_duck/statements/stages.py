@@ -101,7 +101,13 @@ def shown_name(name: str) -> str:
     plain = " ".join(name.split())
     if not plain:
         return '""'
-    return plain if len(plain) <= SHOWN_MAX else f'"{plain[: SHOWN_MAX - 1]}…"'
+    shown = cut_name(plain)
+    return plain if shown == plain else f'"{shown}"'
+
+
+def cut_name(name: str) -> str:
+    """A name from outside, cut where it is long."""
+    return name if len(name) <= SHOWN_MAX else f"{name[: SHOWN_MAX - 1]}…"
 
 
 def parameter_names(sql: str) -> set[str]:

@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unicodedata import east_asian_width
 
 import duckdb
 import pyarrow.parquet as pq
@@ -79,8 +80,8 @@ def paragraph(page: str, label: str) -> str:
             {"aggregation": "peak-state"},
             WINDOW,
             "aggregated",
-            "peak-state: the highest level that held in the window; a level holds until the subject's next one, and "
-            "the last before the window is carried in (R14, R19, R13)",
+            "peak-state: the highest level that held in the window; a level holds until the next one of its "
+            "subject, unit and group, and the last before the window is carried in (R14, R19, R13)",
         ),
         (
             {"aggregation": "max-of-sum", "innerWindow": "hour"},
@@ -365,8 +366,7 @@ def test_texts_and_names_stand_on_the_page_as_they_are() -> None:
     blanks = "one" + " " * 60 + "two and three"
     filters = [{"property": "p", "equals": blanks}, {"property": 'is "x" and tier', "equals": "a\u2028\u202eb"}]
     page = explain(measuring(filter={"and": filters}, sourceProperty='n, in "y"', unit="z"))
-    pieces = page.replace('" +\n', '" + ').replace('" + "', "").replace('" +              "', "")
-    assert f'"{blanks}"' in pieces
+    assert f'"{blanks}"' in re.sub(r'"\s+"', "", page)
     assert '"is \\"x\\" and tier" is "a\\u2028\\u202eb"' in page
     assert 'measurements[0]: "n, in \\"y\\"", in "z"' in page
 
@@ -376,6 +376,21 @@ def test_a_long_text_stands_in_pieces() -> None:
     page = explain(measuring(filter={"property": "p", "equals": "a" * 300}))
     assert max(map(len, page.splitlines())) <= 80
     assert 300 == sum(piece.count("a") for piece in page.split('"') if piece and set(piece) == {"a"})
+    escaped = ["\n" * 40, r"^\d{3}-" * 10, "\U0001f469\u200d" * 30, "\u6f22" * 60]
+    page = explain(measuring(filter={"property": "p", "in": escaped}))
+    wide = [line + "".join(letter for letter in line if east_asian_width(letter) in "WF") for line in page.splitlines()]
+    assert max(map(len, wide)) <= 80
+
+
+def test_a_long_plain_name_breaks_no_line() -> None:
+    """A property's name of one word that is nearly a line long stands in pieces, too."""
+    assert max(map(len, explain(measuring(sourceProperty="p" * 80)).splitlines())) <= 80
+
+
+def test_pieces_of_a_name_are_not_names_that_are_added() -> None:
+    """Two properties are joined by a +; the pieces of one long name are not."""
+    first, second = "a " + "a" * 58, "c d"
+    assert explain(measuring(sourceProperty=[first, second])) != explain(measuring(sourceProperty=first + second))
 
 
 # --- where the page stands -------------------------------------------------------------------------------------------

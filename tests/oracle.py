@@ -233,7 +233,7 @@ def meter_event(row: Row, config: Mapping[str, Any], books: Books) -> None:
 
 def source_properties(measurement: Mapping[str, Any]) -> list[str]:
     """The properties that a measurement adds up, mostly one."""
-    sources = measurement["sourceProperty"]
+    sources = measurement.get("sourceProperty", [])
     return [sources] if isinstance(sources, str) else list(sources)
 
 
@@ -253,7 +253,7 @@ def measure(measurement: Mapping[str, Any], row: Row) -> Row:
         if isinstance(spanned[0], str):
             return {"source_property": spanned[1], "text": row["properties"].get(spanned[1]), "reason": spanned[0]}
         start, end = spanned
-    quantity = Fraction(0)
+    quantity = Fraction(0 if source_properties(measurement) else 1)
     value = None
     for name in source_properties(measurement):
         text = row["properties"].get(name)

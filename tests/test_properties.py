@@ -116,6 +116,14 @@ def worlds_strategy(*, size: int = 20, **options: Any) -> st.SearchStrategy[list
     )
 
 
+def counting_each_event(measurement: Event) -> Event:
+    """The measurement; a count that is drawn to be of each event has no source property."""
+    kept = {key: value for key, value in measurement.items() if key != "of"}
+    if measurement["aggregation"] == "count" and "of" in measurement:
+        del kept["sourceProperty"]
+    return kept
+
+
 def measurements_strategy() -> st.SearchStrategy[list[Event]]:
     """One to three measurements: filters, another DECIMAL, the same unit twice."""
     tier = st.fixed_dictionaries({"property": st.just("tier"), "equals": st.sampled_from(("gold", "silver"))})
@@ -125,8 +133,8 @@ def measurements_strategy() -> st.SearchStrategy[list[Event]]:
             "unit": st.sampled_from(("tokens", "seats")),
             "aggregation": st.sampled_from(AGGREGATIONS),
         },
-        optional={"filter": tier, "precision": st.sampled_from((38, 10))},
-    )
+        optional={"filter": tier, "precision": st.sampled_from((38, 10)), "of": st.just("each event")},
+    ).map(counting_each_event)
     return st.lists(measurement, min_size=1, max_size=3)
 
 

@@ -113,7 +113,7 @@ class _Page:
     def _of_measurement(self, placed: SlotMeasurement) -> str:
         """What a measurement counts, and how its readings are made."""
         measurement, slot = placed.measurement, placed.slot
-        sources = " + ".join(name_words(name) for name in measurement.source_property)
+        sources = " + ".join(name_words(name) for name in measurement.source_property) or "each event"
         lines = [heading(f"{placed.path}: {sources}, in {named(measurement.unit)}")]
         entry = self.compiler.config.entries[placed.entry]
         lines.append(wrapped("  counts", f"{_matching(entry)} {self.rules.name(1)}"))
@@ -139,6 +139,8 @@ class _Page:
     def _quantity(self, placed: SlotMeasurement) -> str:
         """How a measurement's text becomes a DECIMAL, and what it is multiplied by."""
         measurement, decimal = placed.measurement, placed.slot.decimal
+        if placed.slot.counts_events:
+            return "1 for each event"
         added = " + ".join(name_words(name) for name in measurement.source_property)
         before = f"at most {counted_noun(decimal.integer_digits, 'digit')} before the point"
         words = f"{added}, {before} and {decimal.scale} behind it, as a {decimal.sql} {self.rules.name(4, 5)}"

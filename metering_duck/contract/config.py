@@ -314,6 +314,8 @@ def _what_is_wrong(fault: Any, location: list[Any]) -> str:
     if kind == "value_error":
         text = str(fault["ctx"]["error"])
         return text if text.endswith((".", "?")) else f"{text}."
+    if kind == "missing" and location[-1:] == ["sourceProperty"]:
+        return "is missing; it is required, unless the aggregation is count."
     if kind == "missing":
         return "is missing; it is required."
     if kind == "extra_forbidden":

@@ -57,8 +57,22 @@ def _aggregation(name: str) -> str:
 Aggregation = Annotated[StrictStr, AfterValidator(_aggregation)]
 
 
+# In place of source properties where a count has none: each event counts one, whatever it holds.
+_EACH_EVENT = object()
+
+
+def _counts_events(aggregation: object) -> bool:
+    """Whether an aggregation, or its inner function, is a count, which needs no property."""
+    try:
+        return isinstance(aggregation, str) and aggregations.parse(aggregation, "it").function == "count"
+    except ConfigError:
+        return False
+
+
 def _sources(value: object) -> tuple[str, ...]:
     """The source properties as a tuple, also where one is given by itself."""
+    if value is _EACH_EVENT:
+        return ()
     listed = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not listed:
         raise ValueError("is empty; at least one is required")
@@ -142,11 +156,19 @@ class Span(Model):
         return [name for name in (self.start, self.end, self.duration) if name is not None]
 
 
-class Measurement(Model):
+def _source_or_count(schema: dict[str, Any]) -> None:
+    """A JSON Schema in which a measurement has a source property, or counts."""
+    schema["required"].remove("sourceProperty")
+    count = {"properties": {"aggregation": {"pattern": "^([^ ]+-of-)?count( |$)"}}, "required": ["aggregation"]}
+    schema["anyOf"] = [{"required": ["sourceProperty"]}, count]
+
+
+class Measurement(Model, json_schema_extra=_source_or_count):
     """What to measure: the quantity in `source_property`, counted in `unit`, where `filter` matches.
 
-    Several source properties are added. `multiply` and `divide` convert the quantity, `times_duration` multiplies it by
-    the length of its `span`; `proration` by-time splits it over the windows that the span overlaps (R26).
+    Several source properties are added; without one, which only a count may be, each event is a quantity of 1.
+    `multiply` and `divide` convert the quantity, `times_duration` multiplies it by the length of its `span`;
+    `proration` by-time splits it over the windows that the span overlaps (R26).
 
     Units:   `precision` and `scale` are the decimal digits of the quantity's DECIMAL, 38 and 18 by default (R5).
              `result_scale` is the number of fraction digits a result is rounded to, as `rounding` says (R16).
@@ -198,6 +220,24 @@ class Measurement(Model):
             if isinstance(precision, int) and precision < SCALE_DEFAULT:
                 return {**data, "scale": 0}
         return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_needs_no_source(cls, data: Any) -> Any:
+        """A count without a source property is of every event that the measurement applies to."""
+        if not isinstance(data, Mapping) or any(data.get(key) for key in ("sourceProperty", "source_property")):
+            return data
+        if not _counts_events(data.get("aggregation")):
+            return data
+        others = {key: value for key, value in data.items() if key not in ("sourceProperty", "source_property")}
+        return {**others, "sourceProperty": _EACH_EVENT}
+
+    @model_validator(mode="after")
+    def _nothing_is_converted_where_events_count(self) -> Measurement:
+        for key, used in (("multiply", self.multiply), ("divide", self.divide), ("timesDuration", self.times_duration)):
+            if used is not None and not self.source_property:
+                raise ValueError(f"found {key} without a sourceProperty; expected one, whose quantities it converts")
+        return self
 
     @model_validator(mode="after")
     def _scale_fits(self) -> Measurement:

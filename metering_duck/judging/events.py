@@ -134,6 +134,9 @@ class Compiler:
         for slot in self.slots:
             here = [(self._applies_sql(p), p) for p in self.measured if p.slot == slot]
             columns[f"a_{slot.index}"] = " OR ".join(f"({applies})" for applies, _ in here)
+            if slot.counts_events:
+                quantity = f"CAST(1 AS {slot.decimal.sql})"
+                columns[f"v_{slot.index}"] = case((applies, quantity) for applies, _ in here)
             for n, text in enumerate(slot.column_numbers):
                 found = [(applies, self.property_sql(p.measurement.source_property[n])) for applies, p in here]
                 columns[f"q_{text}"] = case(found)
@@ -232,7 +235,9 @@ class Compiler:
 def reject_reasons(compiler: Compiler) -> set[str]:
     """The reasons for which an event may be rejected, as this config and this input have them."""
     measured = [fault for placed in compiler.measured for fault in faults_of(placed, compiler.property_sql)]
-    found = {fault.reason for fault in measured if fault.reason} | {NO_TEXT}
+    found = {fault.reason for fault in measured if fault.reason}
+    if not all(slot.counts_events for slot in compiler.slots):
+        found.add(NO_TEXT)
     if not all(parsed.number for parsed in compiler.parsed):
         found.update(OF_TEXTS)
     if not all(slot.is_plain or slot.counts_texts for slot in compiler.slots):

@@ -51,6 +51,8 @@ def faults_of(placed: SlotMeasurement, property_sql: PropertySql) -> list[Measur
     if slot.added:
         for name, number in zip(slot.added, slot.column_numbers, strict=True):
             faults.append(MeasuredFault(f"v_{number} IS NULL", literal(name), f"q_{number}"))
+    if slot.counts_events:
+        return faults
     first = literal(measurement.source_property[0])
     return [*faults, MeasuredFault("TRUE", first, f"q_{slot.column_numbers[0]}")]
 
@@ -60,8 +62,11 @@ def faulty_sql(placed: Sequence[SlotMeasurement]) -> str:
     faults = []
     for n, p in enumerate(placed):
         index = p.slot.index
-        missing = f"(v_{index} IS NULL OR start_{index} IS NULL)" if p.slot.span else f"v_{index} IS NULL"
-        faults.append((f"entry = {p.entry} AND a_{index} AND {missing}", str(n)))
+        missing = [] if p.slot.counts_events else [f"v_{index} IS NULL"]
+        missing += [f"start_{index} IS NULL"] if p.slot.span else []
+        if missing:
+            lacks = missing[0] if len(missing) == 1 else f"({' OR '.join(missing)})"
+            faults.append((f"entry = {p.entry} AND a_{index} AND {lacks}", str(n)))
     return case(faults)
 
 

@@ -84,7 +84,7 @@ def measurement_identities(placed: Iterable[SlotMeasurement]) -> dict[str, str]:
         sources = p.measurement.source_property
         parts = [
             *([""] if len(sources) > 1 else []),
-            *sources,
+            *(sources or ("", "")),
             p.measurement.unit,
             *(chosen.identity if chosen else ()),
         ]

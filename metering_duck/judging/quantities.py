@@ -67,7 +67,7 @@ def told_apart_stage(slots: Sequence[Slot], before: str) -> Stage:
 def _why(parsed: Sequence[Parsed]) -> str:
     """Why quantities are looked at, by what the input has: texts, numbers, or neither."""
     if not parsed:
-        return "no text is a quantity: what is measured is which texts there are"
+        return "no text is a quantity: events count one each, or which texts there are is measured"
     if all(one.number for one in parsed):
         return "each quantity as a DECIMAL: the input has exact numbers, and each of them fits (R5)"
     return "each quantity's text as a DECIMAL, exactly or not at all (R4, R5): first the texts of plain digits"

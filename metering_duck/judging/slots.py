@@ -24,7 +24,8 @@ TEXT_DECIMAL = DecimalType(20, 18)
 class Slot:
     """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). `unit_sql` is a literal, or a column of records.
 
-    With several source properties, `added`, there is a q_N_0, v_N_0, … for each. A span is start_N and end_N, and
+    With several source properties, `added`, there is a q_N_0, v_N_0, … for each; what `counts_events` has no text, and
+    v_N is 1. A span is start_N and end_N, and
     `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text. What `is_in_all`
     applies to every event that is metered; slots of the same `levels` have the same quantities.
     """
@@ -36,6 +37,7 @@ class Slot:
     result_scale: int | None = None
     rounding: str = HALF_EVEN
     added: tuple[str, ...] = ()
+    counts_events: bool = False
     factor: Fraction = Fraction(1)
     span: Span | None = None
     times_duration: str | None = None
@@ -66,7 +68,9 @@ class Slot:
 
     @property
     def column_numbers(self) -> list[str]:
-        """What its q and v columns are numbered: N, or N_0, N_1, … with several source properties."""
+        """What its q and v columns are numbered: N, or N_0, N_1, … with several source properties; none without."""
+        if self.counts_events:
+            return []
         return [f"{self.index}_{n}" for n in range(len(self.added))] if self.added else [str(self.index)]
 
     @property
@@ -114,7 +118,7 @@ def slots_legend(placed: Sequence[SlotMeasurement]) -> tuple[str, ...]:
     sentences = []
     for slot, found in sorted(measured.items(), key=lambda item: item[0].index):
         measurement = found[0].measurement
-        source = " + ".join(shown_name(name) for name in measurement.source_property)
+        source = " + ".join(shown_name(name) for name in measurement.source_property) or "each event"
         aggregation = f", {slot.aggregation.text}" if slot.aggregation else ""
         paths = ", ".join(p.path for p in found)
         sentences.append(f"Slot {slot.index} is {source} in {shown_name(measurement.unit)}{aggregation}: {paths}.")
@@ -128,6 +132,8 @@ def _check_slot(slot: Slot, measurement: Measurement, entry: Entry, path: str) -
         return
     if slot.counts_texts and slot.added:
         raise ConfigError(f"{path}.sourceProperty: found several with unique-count; expected one.")
+    if slot.counts_texts and slot.counts_events:
+        raise ConfigError(f"{path}.sourceProperty: found none with unique-count; expected one.")
     if found.prorated and measurement.span is None:
         hint = '"span": {"start": "from", "end": "to"}'
         raise ConfigError(f"{path}: found prorated-sum without a span; expected one. hint: {hint}")
@@ -151,6 +157,7 @@ def _slot(measurement: Measurement, chosen: str | None) -> Slot:
         result_scale=measurement.result_scale,
         rounding=measurement.rounding,
         added=measurement.source_property if len(measurement.source_property) > 1 else (),
+        counts_events=not measurement.source_property,
         factor=measurement.factor,
         span=measurement.span,
         times_duration=measurement.times_duration,

@@ -51,8 +51,6 @@ NOT_BUILT_YET = {
     ),
     "R33": "idle-p95 idle-average idle-min idle-by-day period-to-date period-of-subscription",
     "R34": "cumulative cumulative-level cumulative-no-reading rolling-30-days rolling-7-days cumulative-rolling-both",
-    "count": "count-without-source",
-    "group-by-type": "count-by-type",
     "fields": (
         "map-property-subject map-first-present map-first-present-csv map-natural-key map-composite-key "
         "map-composite-apart map-nested map-nested-digits unwrap"

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.messages import FIRST_AGGREGATIONS, Event, M, config_of, entries_of, file
 
+SOURCE = ("sourceProperty", ", unless the aggregation is count")
 CONFIGS: dict[str, tuple[Any, str]] = {
     "no such file": (
         lambda: "nowhere.json",
@@ -64,7 +65,7 @@ CONFIGS: dict[str, tuple[Any, str]] = {
     "a missing key": (lambda: config_of(unit=...), "config: measurements[0].unit: is missing; it is required."),
     "all at once": (
         lambda: {"measurements": [{"unit": ""}, {"sourceProperty": 5, "unit": "x"}]},
-        "config: measurements[0].sourceProperty: is missing; it is required.\n"
+        "config: measurements[0].sourceProperty: is missing; it is required, unless the aggregation is count.\n"
         'config: measurements[0].unit: is empty; a unit is required, e.g. "tokens".\n'
         "config: measurements[1].sourceProperty: found 5; expected text. hint: property values are text, write "
         "it in quotes.",
@@ -72,8 +73,8 @@ CONFIGS: dict[str, tuple[Any, str]] = {
     "the first five": (
         lambda: {"measurements": [{}] * 4},
         "".join(
-            f"config: measurements[{n // 2}].{key}: is missing; it is required.\n"
-            for n, key in enumerate(("sourceProperty", "unit", "sourceProperty", "unit", "sourceProperty"))
+            f"config: measurements[{n // 2}].{key}: is missing; it is required{unless}.\n"
+            for n, (key, unless) in enumerate([*[SOURCE, ("unit", "")] * 2, SOURCE])
         )
         + "and 3 more",
     ),

@@ -85,7 +85,7 @@ class Asked:
     @property
     def measured(self) -> set[str]:
         """The properties that are measured, which are no dimensions (R6)."""
-        sources = [measurement["sourceProperty"] for measurement in self.measurements]
+        sources = [measurement.get("sourceProperty", []) for measurement in self.measurements]
         return {name for source in sources for name in (source if isinstance(source, list) else [source])}
 
     def has(self, *keys: str) -> bool:
@@ -155,6 +155,9 @@ def _measurement(chance: random.Random, found: Words, unit: str) -> Event:
         made["timesDuration"] = chance.choice(("seconds", "minutes", "hours", "days"))
     if kind != "unique":
         made |= _digits(chance)
+    counts = made["aggregation"] == "count" or made["aggregation"].endswith("-of-count")
+    if counts and not {"timesDuration", "multiply", "divide"} & made.keys() and chance.random() < 0.5:
+        del made["sourceProperty"]
     return made
 
 

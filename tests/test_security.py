@@ -295,6 +295,7 @@ STEERED = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", STEERED)
 def test_a_terminal_is_shown_control_characters_and_does_not_obey_them(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -148,6 +148,7 @@ def test_other_outputs_are_whole_or_as_they_were(disk: Disk, inputs: Path) -> No
     assert 0 == DeltaTable(table).version()
 
 
+@pytest.mark.slow
 def test_a_ledger_without_room_is_as_it_was(disk: Disk, inputs: Path) -> None:
     """backfill, rerun, close and export: an error of one line; what was kept before is there, and verify is content."""
     path = disk.folder / "ledger.duckdb"

@@ -380,6 +380,7 @@ def test_kinds_of_input_and_partitions_change_nothing(events: list[Event], seed:
             assert expected == in_formats(metering_duck.aggregate(given_events, SOME, **window))
 
 
+@pytest.mark.slow
 @examples(3)
 @given(worlds_strategy(size=12), configs_strategy())
 def test_a_replay_changes_no_reading(events: list[Event], config: Event) -> None:
@@ -486,6 +487,7 @@ worlds_of_texts = st.lists(
 )
 
 
+@pytest.mark.slow
 @examples(4)
 @given(worlds_of_texts, st.tuples(texts, texts).filter(lambda pair: pair[0] != pair[1]), st.booleans())
 def test_any_text_survives(worlds: list[dict[str, str]], names: tuple[str, str], as_table: bool) -> None:

@@ -329,6 +329,7 @@ STEERED = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", STEERED)
 def test_a_terminal_is_shown_control_characters_and_does_not_obey_them(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -392,6 +393,7 @@ def as_given(folder: Path, kind: str, line: str) -> Any:
     return path
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["ndjson", "json", "objects", "table"])
 def test_a_mark_beside_a_fragile_number_is_kept_or_rejected(kind: str, tmp_path: Path) -> None:
     """A character that is half of the mark of numbers never goes out of a text, however JSON spells it: where digits
@@ -409,6 +411,7 @@ def test_a_mark_beside_a_fragile_number_is_kept_or_rejected(kind: str, tmp_path:
             assert ([("12345678901234567890.5", {"a": json.loads(f'"{text}"')})], []) == (found, reasons)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("text", HALF_MARKS)
 def test_a_mark_in_a_bundled_record_is_one_reject(text: str, tmp_path: Path) -> None:
     """A record whose digits could not be kept is rejected, and the records beside it are aggregated."""

@@ -329,6 +329,7 @@ def test_the_reasons_are_those_of_the_script(measurement: dict[str, Any], is_jso
     assert found == before | {"source-missing"} | of_quantities & found | of_spans & found
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("config", "events", "reason"),
     [

@@ -54,6 +54,7 @@ IDLE: list[tuple[str, dict[str, Any], list[str]]] = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("aggregation", "asked", "expected"), IDLE)
 def test_an_option_without_use_is_said(aggregation: str, asked: dict[str, Any], expected: list[str]) -> None:
     """An option that changes nothing in a call is a notice; one that does is none."""

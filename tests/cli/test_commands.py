@@ -138,6 +138,7 @@ def test_schema_lists_and_prints_the_contracts() -> None:
     assert (2, True) == (unknown.exit_code, 'did you mean "MeterRecord"?' in unknown.stderr)
 
 
+@pytest.mark.slow
 def test_the_demo_runs_twice_and_its_advice_works(folder: Path) -> None:
     """demo writes a folder, shows tables and the next commands, which run as printed; a second time it is content."""
     first, second = good("demo"), good("demo")

@@ -216,6 +216,7 @@ def test_a_day_of_a_metered_month_can_be_metered_alone() -> None:
     assert ["2024-01", "2024-02"] == [row["name"] for row in objects("ledger", "export", "periods")]
 
 
+@pytest.mark.slow
 def test_a_universe_can_be_forked_and_renamed(folder: Path) -> None:
     """Forked events are events of another universe; --map-universe renames one where it is read."""
     good("fork-universe", "production", "test-prices", "events", "-o", "fork.parquet", *CLOCK)
@@ -266,6 +267,7 @@ ENDS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("end", ENDS)
 def test_what_cannot_be_done_says_why(end: str) -> None:
     """Each exit code and the words of its message; usage and config are 2, the ledger and its files 1."""

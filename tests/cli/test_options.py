@@ -128,6 +128,7 @@ ENVIRONMENTS = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("name", "value", "arguments", "code"), ENVIRONMENTS)
 def test_the_environment_sets_options_and_flags_overrule_it(
     name: str, value: str, arguments: Sequence[str], code: int

@@ -47,6 +47,7 @@ SUFFIXES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", SUFFIXES)
 def test_the_suffix_of_the_output_is_its_format(name: str, folder: Path) -> None:
     """-o FILE writes the format that its suffix names, and nothing to stdout."""

@@ -295,6 +295,7 @@ def test_both_spellings_are_one_filter() -> None:
     assert camel == load_config(camel.model_dump_json(by_alias=True, exclude_none=True))
 
 
+@pytest.mark.slow
 def test_the_deepest_nesting_runs() -> None:
     """Filters may be nested 32 deep."""
     deepest: Event = {"property": "p", "equals": "0"}

@@ -72,6 +72,7 @@ def run_stage(
 # --- parse, format, round --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(quantity_texts, shapes)
 def test_parse_equals_the_oracle(text: str, shape: tuple[int, int]) -> None:
@@ -337,6 +338,7 @@ def expect(events: list[Event], config: Event, **options: Any) -> list[oracle.Ro
     return actual
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("level", [TOP, BOTTOM, TINY, -TINY])
 def test_the_extremes_hold_for_three_centuries(level: Decimal) -> None:
     """The largest and smallest levels of DECIMAL(38, 18), held for three centuries of microseconds, are exact (R15)."""
@@ -348,6 +350,7 @@ def test_the_extremes_hold_for_three_centuries(level: Decimal) -> None:
     expect(events, measuring(*oracle.GAUGES), start=CENTURIES[0], end=CENTURIES[1])
 
 
+@pytest.mark.slow
 @settings(max_examples=3)
 @given(st.lists(st.tuples(wide, st.integers(0, 9_467_020_800_000_000)), min_size=60, max_size=60))
 def test_averages_over_the_whole_range_equal_the_oracle(levels: list[tuple[Decimal, int]]) -> None:
@@ -380,6 +383,7 @@ def test_other_decimals_are_exact_too(precision: int, scale: int, quantities: li
     expect(events_of(quantities, times), gauges, **options)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("text", ["100000000", "0.001", "1e8", "99999999.999"])
 def test_a_narrow_decimal_rejects_what_does_not_fit(text: str) -> None:
     """Text that DECIMAL(10, 2) cannot hold exactly rejects its event, and is never rounded into it (R5)."""
@@ -425,6 +429,7 @@ def test_a_sum_that_does_not_fit_is_an_error(quantities: list[Decimal]) -> None:
     assert all(name in str(raised.value) for name in named)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("aggregation", ["max", "min", "latest", *oracle.GAUGES])
 def test_a_result_scale_without_room_is_an_error(aggregation: str) -> None:
     """A quantity that has no room at the scale asked for raises, and is never cut (R18)."""
@@ -448,6 +453,7 @@ def test_a_scale_rounds_once_and_keeps_the_exact_value(scale: int) -> None:
     expect(events, config, start="2024-01-15T00:00:00Z", end="2024-01-15T00:00:07Z", scale=scale)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("digits", [1, 2, 17, 34])
 def test_significant_digits_of_an_average(digits: int) -> None:
     """An average of so many significant digits is rounded once, whatever its size and sign (R16)."""

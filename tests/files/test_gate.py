@@ -60,6 +60,7 @@ LEGAL = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", LEGAL)
 def test_gzip_that_is_legal_is_read_under_its_own_name(name: str, tmp_path: Path) -> None:
     """What DuckDB refuses of gzip is read all the same; rejects and the summary have the file's own name."""
@@ -185,6 +186,7 @@ def test_an_array_that_does_not_end_is_an_error(text: bytes, tmp_path: Path) -> 
     assert str(metered(path)).startswith(f"{path}: ")
 
 
+@pytest.mark.slow
 def test_rows_are_proven_also_where_only_some_are_asked_for(tmp_path: Path) -> None:
     """A file of two workspaces is counted whole, though the rows of one are read; so is one with batches."""
     lost = b"h" * 33_000_000

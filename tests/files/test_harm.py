@@ -14,6 +14,7 @@ COUNT = 60
 SUM = Decimal(COUNT * (COUNT + 1) // 2)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", WHOLE)
 def test_whole_files_are_read(name: str, tmp_path: Path) -> None:
     """A file that is whole is read to its end, whatever its members, frames and pages are."""

@@ -79,6 +79,7 @@ UNITED: dict[str, tuple[dict[str, pa.Array], dict[str, pa.Array], list[dict[str,
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", UNITED)
 def test_types_that_fit_are_united(kind: str, tmp_path: Path) -> None:
     """Files of other types, or of another order of columns, are one table where every value stays as it is."""

@@ -61,6 +61,7 @@ def test_a_row_that_lacks_the_unnamed_column_is_an_error(tmp_path: Path) -> None
     assert f"{path}: line 3 has 7 columns; expected 8, as in its header." == metered(path)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("mark", ["sep=;", '"sep=;"', "SEP=;", "\ufeffsep=;"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_excels_first_line_says_the_delimiter(mark: str, end: str, tmp_path: Path) -> None:

@@ -244,6 +244,7 @@ def test_what_is_taken_for_granted_about_times_is_said_once() -> None:
     assert "2 times had no offset, taken as UTC. hint: --assume-timezone ZONE" == told[0][0]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("sql", "fault"),
     [

@@ -290,6 +290,7 @@ FILE_NAMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("suffix", ["ndjson", "parquet", "csv", "arrow"])
 def test_any_file_name_is_a_name(suffix: str, tmp_path: Path) -> None:
     """Quotes, semicolons, comments, newlines, brackets and any plane of Unicode in a name are only a name."""

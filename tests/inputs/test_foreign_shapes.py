@@ -97,6 +97,7 @@ def lago(number: int, timestamp: Any = 1704067200) -> Event:
     }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("shape", "event", "name", "expected"),
     [
@@ -173,6 +174,7 @@ def test_batches_of_cloudevents(tmp_path: Path) -> None:
         assert expected == sorted(row[3] for row in metered(str(tmp_path / name), "cloudevents"))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("shape", "event", "name"),
     [

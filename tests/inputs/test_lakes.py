@@ -110,6 +110,7 @@ def outcome(events: Any, **options: Any) -> tuple[pa.Table, dict[str, int]]:
 STATES = [FIRST, SECOND, after_deletion(SECOND)]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("version", [0, 1, 2])
 def test_a_delta_table_gives_what_parquet_gives_at_each_version(delta: Path, version: int, tmp_path: Path) -> None:
     """Readings and books, byte for byte, with duplicates and after a deletion."""
@@ -332,6 +333,7 @@ def test_the_sql_of_rows_in_memory_says_what_it_reads() -> None:
     assert len(outcome(FIRST)[0]) == len(in_a_shell(script, input_rows=FIRST))
 
 
+@pytest.mark.slow
 def test_what_is_not_run_reads_no_table_whole(iceberg: Catalog) -> None:
     """Of a table that only streams, since a column was renamed, whoever asks for SQL has the first rows and no more."""
     many = pa.concat_tables([table_of("acme", day, 24) for day in range(1, 29)] * 2)
@@ -363,6 +365,7 @@ def inline_vector(*rows: int) -> dict[str, Any]:
     return {"storageType": "i", "pathOrInlineDv": text, "sizeInBytes": len(vector), "cardinality": len(rows)}
 
 
+@pytest.mark.slow
 def test_rows_that_a_deletion_vector_marks_are_not_there(tmp_path: Path) -> None:
     """The file is as it was; the version says which of its rows are deleted. The version before has them."""
     write_deltalake(tmp_path / "events", FIRST, configuration={"delta.enableDeletionVectors": "true"})
@@ -429,6 +432,7 @@ def test_types_that_are_not_asked_for_are_not_there(delta: Path, iceberg: Catalo
         aggregate(records=STATES[2], event_type="call", aggregation="sum", **FEBRUARY)
 
 
+@pytest.mark.slow
 def test_partitions_of_any_name_are_found(tmp_path: Path) -> None:
     """However often a folder is escaped, a tenant's files are those that are read, and are counted beforehand."""
     tenants = ["a b", "a=b", "ü", "%41", "a/b", "plain"]

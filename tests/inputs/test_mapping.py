@@ -50,6 +50,7 @@ def test_a_map_says_where_fields_are(
     assert expected == answers(make, map=mapping)
 
 
+@pytest.mark.slow
 def test_json_fields_are_mapped_too(
     tmp_path: Path, expected: tuple[bytes, bytes, dict[str, int], list[tuple[str, str, str]]]
 ) -> None:

@@ -279,6 +279,7 @@ def test_infinity_is_no_time(tmp_path: Path) -> None:
     assert {"e0": "time-invalid", "e1": "time-invalid"} == reasons
 
 
+@pytest.mark.slow
 def test_a_row_group_of_null_alone_proves_nothing(tmp_path: Path) -> None:
     """Row groups whose statistics have no least value are not skipped over, wherever they lie."""
     parts = [rows(0, 2), rows(2, 2, subject=pa.array([None, None], pa.string())), rows(4, 2)]

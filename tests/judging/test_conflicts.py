@@ -31,6 +31,7 @@ def answer(given: Any) -> tuple[dict[str, int], list[tuple[str, Any]], list[str]
         return dict(result.accounting), conflicts, result.rejects["reason"].to_pylist()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("time", UNUSABLE)
 def test_an_event_without_a_usable_time_stands_last(time: str | None) -> None:
     """Of two events that entered at once the one with a time counts, whatever moment the other's text would be."""
@@ -92,6 +93,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("given", [as_ndjson, as_texts])
 @pytest.mark.parametrize("reason", FAULTS)
 def test_events_whose_properties_cannot_be_read_differ_by_their_text(reason: str, given: Any, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_records_have_the_property_and_no_field() -> None:
         ]
 
 
+@pytest.mark.slow
 def test_a_ledger_groups_by_type(tmp_path: Path) -> None:
     """A period of a ledger has the readings of aggregate, and its notice."""
     for name, kinds in (("field", (None, None)), ("property", (None, "z"))):

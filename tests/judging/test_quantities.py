@@ -184,6 +184,7 @@ def told(table: pa.Table, config: dict[str, Any]) -> Any:
         return result.to_dicts(), rejects, result.accounting.to_dict()
 
 
+@pytest.mark.slow
 def test_numbers_of_several_types_and_entries_are_what_their_texts_are() -> None:
     """Entries that take one unit from columns of different numbers, filters, sums of properties, conversions, counts of
     texts and dimensions see the digits that the texts have."""

@@ -611,6 +611,7 @@ def test_a_quantity_that_is_split_by_time_is_refused(tmp_path: Path) -> None:
 # --- what fresh eyes found -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_folder_that_moves_takes_its_files_along(tmp_path: Path) -> None:
     """Files are known by their content: from another folder they are the same, and nothing is to be done."""
     write(tmp_path / "a", "x", [event(1, day(1), "seat", seats=2)])

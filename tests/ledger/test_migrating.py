@@ -74,6 +74,7 @@ def counted(ledger: Ledger) -> dict[str, str]:
     return {user or "": quantity for user, quantity in rows}
 
 
+@pytest.mark.slow
 def test_a_duplicate_counts_once_after_an_upgrade(tmp_path: Path) -> None:
     """The next backfill reads the keys again and says so; an event that another file has, too, is not counted twice."""
     ledger = ledger_of(tmp_path)

@@ -92,6 +92,7 @@ def covered(given_event: Event, span: dict[str, str], wide: dict[str, str]) -> b
     return bool(record) and first <= record["window_start"] and record["window_end"] < last
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("total", "scale", "expected"),
     [
@@ -113,6 +114,7 @@ def test_a_quantity_over_three_days_is_split_by_largest_remainder(total: str, sc
     assert [(True, 1, "sum")] * 3 == [(row["prorated"], row["record_count"], row["aggregation"]) for row in rows]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("mode", "scale"), [("half-even", 2), ("half-up", 0), ("ceiling", -1), ("floor", 1)])
 @examples(1)
 @given(events=spanning_strategy())
@@ -152,6 +154,7 @@ def test_a_span_inside_one_window_was_not_split() -> None:
     assert [(Decimal(7), False)] == [(row["quantity"], row["prorated"]) for row in rows]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("times", ["epoch-seconds", "epoch-milliseconds", "epoch-microseconds"])
 def test_spans_may_be_in_epochs(times: str) -> None:
     """Seconds, milliseconds and microseconds since 1970 are times as good as RFC 3339."""

@@ -267,6 +267,7 @@ def test_a_gauges_missing_window_is_refused() -> None:
     assert readings_of(EVENTS, measuring("sum"), **MONTH) == rolled(counters, **MONTH)
 
 
+@pytest.mark.slow
 def test_without_bounds_all_readings_roll_up() -> None:
     """A roll-up without start and end goes from the first bound of the readings to the last."""
     config = measuring(*COUNTERS, *GAUGES)

@@ -127,6 +127,7 @@ def test_readings_outside_the_windows_are_counted() -> None:
         assert result.notices == ["3 readings of 6 in no new window, not used."]
 
 
+@pytest.mark.slow
 def test_subscriptions_without_bounds_reach_as_far_as_the_readings() -> None:
     """The readings bound only periods that have no bound of their own."""
     subscriptions = [{"universe": "u", "subject": "customer:1", "anchor": "2024-01-15", "interval": "P1M"}]

@@ -84,6 +84,7 @@ NAMES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("asked", "expected"), NAMES)
 def test_what_no_event_has_is_said(asked: dict[str, Any], expected: str) -> None:
     """A name or a window that no event has is named, with what there is in its place and the nearest name."""

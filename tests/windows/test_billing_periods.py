@@ -377,6 +377,7 @@ def test_whole_periods_begin_inside_and_are_not_clipped() -> None:
 # --- lists and subscriptions -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_windows_may_be_a_table() -> None:
     """Pairs, dicts, and a table with a subject's own windows, all in any order."""
     events = [event(n, f"2024-01-{n:02}T12:00:00Z", q=str(n), subject=f"customer:{n % 2}") for n in range(1, 9)]
@@ -444,6 +445,7 @@ def test_subscriptions_with_both_bounds_need_no_call_bounds() -> None:
     assert [f"2024-{day}T00:00:00Z" for day in ("02-10", "03-10")] == [start for start, _ in found]
 
 
+@pytest.mark.slow
 def test_a_rows_own_bounds_are_in_its_zone() -> None:
     """A start, end and anchor without an offset are the row's zone's clock, be they text, a date or a timestamp."""
     named = {"universe": "u", "subject": "customer:1", "zone": "Asia/Kathmandu", "interval": "month"}
@@ -461,6 +463,7 @@ def test_a_rows_own_bounds_are_in_its_zone() -> None:
         assert expected == bounds(subscriptions=pa.Table.from_pylist([{**named, **times}]), timezone="Europe/Berlin")
 
 
+@pytest.mark.slow
 def test_subscriptions_may_be_a_file_or_a_frame(tmp_path: Path) -> None:
     """Parquet, CSV, Polars, pandas, Arrow and dicts are the same table."""
     table = pa.Table.from_pylist([dict.fromkeys(("zone", "starts", "ends", "anchor")) | row for row in SUBSCRIPTIONS])

@@ -32,12 +32,7 @@ def test_a_stream_is_enough_for_every_question() -> None:
         assert (6, 2, 1) == (len(records.to_dicts()), records.rejects.num_rows, records.conflicts.num_rows)
 
 
-<<<<<<< HEAD
 @pytest.mark.sampled(2)
-=======
-@pytest.mark.slow
->>>>>>> main
-@pytest.mark.slow
 @pytest.mark.parametrize("bundled", [False, True])
 def test_a_result_is_a_source(bundled: bool) -> None:
     """What meter gives can be handed to aggregate as it is, flat or bundled, and gives the readings of the events."""

@@ -212,12 +212,7 @@ def test_aggregations_of_inner_groups_equal_the_oracle(outer: str, data: st.Data
     expect_readings(events, measuring(f"{outer}-of-{inner}", innerDimension="krn"), **WINDOW, **cut)
 
 
-<<<<<<< HEAD
 @pytest.mark.sampled(2)
-=======
-@pytest.mark.slow
->>>>>>> main
-@pytest.mark.slow
 @pytest.mark.parametrize("named", [{"innerWindow": "day"}, {"innerDimension": "krn"}], ids=str)
 @examples(2)
 @given(events=worlds_strategy(TIMES, size=6))

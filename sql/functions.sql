@@ -259,12 +259,9 @@ CREATE OR REPLACE TEMP MACRO whole_us(text, unit_us) AS
 CREATE OR REPLACE TEMP MACRO moment_since_1970(us) AS
     CASE WHEN us BETWEEN -62135596800000000 AND 253402300799999999 THEN make_timestamp(us) END;
 
--- A moment that an event can have; NULL for one outside of the years 1 to 9999, and for the first of the year 1, which
--- says that there is none.
+-- A moment of the years 1 to 9999, but for the first, which says that there is none; NULL for another.
 CREATE OR REPLACE TEMP MACRO usable_moment(moment) AS
-    CASE
-        WHEN moment > TIMESTAMP '0001-01-01' AND moment <= TIMESTAMP '9999-12-31 23:59:59.999999' THEN moment
-    END;
+    CASE WHEN moment > TIMESTAMP '0001-01-01' AND moment <= TIMESTAMP '9999-12-31 23:59:59.999999' THEN moment END;
 
 -- Whether digits finer than a microsecond were cut.
 CREATE OR REPLACE TEMP MACRO time_is_cut(text) AS

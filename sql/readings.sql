@@ -23,7 +23,6 @@ WITH bounds AS (
 bounded AS (
     SELECT
         *,
-        split_part(aggregation, ' ', 1) AS aggregation_name,
         encoded(aggregation) || CASE WHEN split_part(aggregation, ' ', 2) = 'per' THEN encoded(zone) ELSE '' END AS encoded_aggregation,
         CASE
             WHEN dimensions IS NULL THEN MAP([]::VARCHAR[], []::VARCHAR[])
@@ -35,21 +34,14 @@ bounded AS (
 SELECT
     digest(
         encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded_aggregation || encoded_bounds
-        || CASE
-            WHEN dimensions IS NULL THEN ''
-            ELSE list_aggregate(
-                list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
-                'string_agg',
-                ''
-            )
-        END
+        || coalesce(array_to_string(list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)), ''), '')
         || $settings
     ) AS id,
     workspace_id,
     universe_id,
     subject,
     unit,
-    aggregation_name AS aggregation,
+    split_part(aggregation, ' ', 1) AS aggregation,
     window_start,
     window_end,
     grouped_by AS dimensions,

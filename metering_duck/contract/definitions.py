@@ -80,6 +80,11 @@ class Definition:
         return set(self.keeps) <= {"count", "texts"}
 
     @property
+    def needs_property(self) -> bool:
+        """Whether the value is of a property of the events, and not just of how many there are."""
+        return self.keeps != ("count",)
+
+    @property
     def takes_texts(self) -> bool:
         """Whether the aggregation counts different texts, and takes no text as a quantity."""
         return "texts" in self.keeps

@@ -64,9 +64,10 @@ _EACH_EVENT = object()
 def _counts_events(aggregation: object) -> bool:
     """Whether an aggregation, or its inner function, is a count, which needs no property."""
     try:
-        return isinstance(aggregation, str) and aggregations.parse(aggregation, "it").function == "count"
+        found = aggregations.parse(aggregation, "it") if isinstance(aggregation, str) else None
     except ConfigError:
         return False
+    return found is not None and not found.definition.needs_property
 
 
 def _sources(value: object) -> tuple[str, ...]:

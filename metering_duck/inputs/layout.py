@@ -20,7 +20,6 @@ from metering_duck.inputs.fields import (
     ENTERED_COLUMN,
     EXTENT,
     FILE_COLUMN,
-    LAST_TIME,
     ROW_COLUMN,
     ZERO_TIME,
     Column,
@@ -289,16 +288,12 @@ class Layout:
         if not self.time.is_ordinary:
             faults += [
                 Fault("NOT time_given", "time-missing", "time_text"),
-                Fault(
-                    f"recorded_at IS NULL OR recorded_at NOT BETWEEN {ZERO_TIME} AND {LAST_TIME}",
-                    "time-invalid",
-                    "time_text",
-                ),
                 Fault(f"recorded_at = {ZERO_TIME}", "time-missing", "time_text"),
+                Fault("usable_moment(recorded_at) IS NULL", "time-invalid", "time_text"),
             ]
         if "metered_at" in self.columns and not self.metered.is_ordinary:
-            is_none = f"metered_at IS NULL OR metered_at NOT BETWEEN {ZERO_TIME} AND {LAST_TIME}"
-            faults.append(Fault(f"metered_given AND ({is_none})", "metered-at-invalid", "metered_text"))
+            is_none = "metered_given AND usable_moment(metered_at) IS NULL"
+            faults.append(Fault(is_none, "metered-at-invalid", "metered_text"))
         return faults
 
 
@@ -331,6 +326,5 @@ def _fields_sql(layout: Layout, source: str) -> str:
     }
     star = "* EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given)"
     if any(fault.reason == "metered-at-invalid" for fault in faults):
-        within = case({f"metered_at BETWEEN {ZERO_TIME} AND {LAST_TIME}": "metered_at"})
-        star += f" REPLACE ({within} AS metered_at)"
+        star += " REPLACE (usable_moment(metered_at) AS metered_at)"
     return select(columns, source, star=star)

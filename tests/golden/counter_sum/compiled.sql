@@ -96,17 +96,14 @@ CREATE OR REPLACE TEMP MACRO json_members(json) AS
             ))
         ELSE CAST(CAST(json AS JSON) AS MAP(VARCHAR, VARCHAR))
     END;
+-- A moment of the years 1 to 9999, but for the first, which says that there is none; NULL for another.
+CREATE OR REPLACE TEMP MACRO usable_moment(moment) AS
+    CASE WHEN moment > TIMESTAMP '0001-01-01' AND moment <= TIMESTAMP '9999-12-31 23:59:59.999999' THEN moment END;
 -- A moment as RFC 3339 text, with as many fraction digits as it has.
 CREATE OR REPLACE TEMP MACRO time_text(moment) AS
     strftime(moment, '%Y-%m-%dT%H:%M:%S')
     || CASE WHEN epoch_us(moment) % 1000000 = 0 THEN '' ELSE rtrim(strftime(moment, '.%f'), '0') END
     || 'Z';
--- A moment that an event can have; NULL for one outside of the years 1 to 9999, and for the first of the year 1, which
--- says that there is none.
-CREATE OR REPLACE TEMP MACRO usable_moment(moment) AS
-    CASE
-        WHEN moment > TIMESTAMP '0001-01-01' AND moment <= TIMESTAMP '9999-12-31 23:59:59.999999' THEN moment
-    END;
 -- Whether a cast to DECIMAL takes a text only if it is a quantity in plain digits, and rounds nothing away: without
 -- what a cast allows and R4 does not, blanks around and _ between the digits, and without an exponent. Cheaper than a
 -- regular expression; a text that this refuses is looked at again.
@@ -371,11 +368,7 @@ FROM parsed;
 -- what makes a row unusable, and its content in one canonical text
 CREATE OR REPLACE TEMP VIEW fields AS
 SELECT
-    * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given) REPLACE (
-        CASE
-            WHEN metered_at BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999' THEN metered_at
-        END AS metered_at
-    ),
+    * EXCLUDE (early_reason, early_text, time_given, metered_text, metered_given) REPLACE (usable_moment(metered_at) AS metered_at),
     (
         early_reason = 'json-invalid' OR coalesce(id, '') = '' OR coalesce(workspace_id, '') = '' OR coalesce(universe_id, '') = ''
     ) IS TRUE AS keyless,
@@ -388,14 +381,9 @@ SELECT
             WHEN coalesce(subject, '') = '' THEN 'subject-missing'
             WHEN coalesce(type, '') = '' THEN 'type-missing'
             WHEN NOT time_given THEN 'time-missing'
-            WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
-                THEN 'time-invalid'
             WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN 'time-missing'
-            WHEN metered_given
-                AND (
-                    metered_at IS NULL OR metered_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
-                )
-                THEN 'metered-at-invalid'
+            WHEN usable_moment(recorded_at) IS NULL THEN 'time-invalid'
+            WHEN metered_given AND usable_moment(metered_at) IS NULL THEN 'metered-at-invalid'
         END
     ) AS reason,
     CASE
@@ -406,12 +394,9 @@ SELECT
         WHEN coalesce(subject, '') = '' THEN subject
         WHEN coalesce(type, '') = '' THEN type
         WHEN NOT time_given THEN time_text
-        WHEN recorded_at IS NULL OR recorded_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'
-            THEN time_text
         WHEN recorded_at = TIMESTAMP '0001-01-01 00:00:00' THEN time_text
-        WHEN metered_given
-            AND (metered_at IS NULL OR metered_at NOT BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999')
-            THEN metered_text
+        WHEN usable_moment(recorded_at) IS NULL THEN time_text
+        WHEN metered_given AND usable_moment(metered_at) IS NULL THEN metered_text
     END AS reason_text,
     CAST(
         to_json(
@@ -619,7 +604,6 @@ WITH bounds AS (
 bounded AS (
     SELECT
         *,
-        split_part(aggregation, ' ', 1) AS aggregation_name,
         encoded(aggregation) || CASE WHEN split_part(aggregation, ' ', 2) = 'per' THEN encoded(zone) ELSE '' END AS encoded_aggregation,
         CASE
             WHEN dimensions IS NULL THEN MAP([]::VARCHAR[], []::VARCHAR[])
@@ -631,21 +615,14 @@ bounded AS (
 SELECT
     digest(
         encoded(workspace_id) || encoded(universe_id) || encoded(subject) || encoded(unit) || encoded_aggregation || encoded_bounds
-        || CASE
-            WHEN dimensions IS NULL THEN ''
-            ELSE list_aggregate(
-                list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)) || [''],
-                'string_agg',
-                ''
-            )
-        END
+        || coalesce(array_to_string(list_transform(map_entries(grouped_by), lambda e: encoded(e.key) || encoded(e.value)), ''), '')
         || ''
     ) AS id,
     workspace_id,
     universe_id,
     subject,
     unit,
-    aggregation_name AS aggregation,
+    split_part(aggregation, ' ', 1) AS aggregation,
     window_start,
     window_end,
     grouped_by AS dimensions,

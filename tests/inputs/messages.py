@@ -36,6 +36,19 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
         SourceError,
         f"empty: found no file with events in the folder; expected one of {SUFFIXES}.",
     ),
+    "a folder with data that is not read": (
+        lambda: (
+            os.makedirs("some", exist_ok=True)
+            or file("some/a.csv.gz", "")
+            and file("some/b.csv.bz2", "")
+            and file("some/c.XLSX", "")
+            and "some"
+        ),
+        SourceError,
+        "some: found data that cannot be read, b.csv.bz2 (bzip2), c.XLSX (a workbook); expected Parquet, NDJSON, JSON, "
+        "CSV or Arrow, as it is or compressed with gzip or zstd. hint: decompress it, or name the files that count, "
+        "e.g. 'some/*.csv.gz'",
+    ),
     "several formats": (
         lambda: [file("a.ndjson", "{}"), file("a.csv", "id\n1\n")],
         SourceError,

@@ -8,7 +8,7 @@ delta:///lake/events?version=3    delta://s3://bucket/events?timestamp=2024-05-0
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, reduce
@@ -55,6 +55,7 @@ class DeltaSnapshot:
     wanted: WantedRows = field(default_factory=WantedRows)
     extensions: ClassVar[Sequence[str]] = ()
     footers: ClassVar[Footers] = NO_FOOTERS
+    foreign: ClassVar[Mapping[str, str]] = {}
 
     @property
     def paths(self) -> Sequence[str]:

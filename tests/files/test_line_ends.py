@@ -51,10 +51,14 @@ def test_every_row_of_csv_is_an_event(end: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", MIXED)
 @pytest.mark.parametrize("is_quoted", [True, False])
 def test_csv_that_mixes_line_ends_is_refused_at_the_line(name: str, is_quoted: bool, tmp_path: Path) -> None:
-    """DuckDB does not read it; the error names the file, the line and its end, and the way out."""
+    """The error names the file, the line and its end, and the way out; or DuckDB reads every value as it is."""
     text = with_ends(csv(9), MIXED[name])
     path = tmp_path / "e.csv.gz"
     path.write_bytes(gzip.compress(text if is_quoted else text.replace(b'"', b"")))
+    if is_quoted and name == "both and returns":
+        with meter(path, CONFIG) as records:
+            assert {f"e{n}" for n in range(9)} == {row["source_event_id"] for row in records.to_dicts()}
+        return
     with pytest.raises(SourceError) as refused:
         meter(path, CONFIG).to_dicts()
     line = 1 if name == "returns twice" else 2

@@ -34,6 +34,7 @@ from metering_duck.inputs.lake_snapshot import (
     place_and_number,
     rows_of,
 )
+from metering_duck.inputs.parquet_columns import is_variant
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
 from metering_duck.inputs.wanted_rows import WantedRows
@@ -55,7 +56,6 @@ class DeltaSnapshot:
     wanted: WantedRows = field(default_factory=WantedRows)
     extensions: ClassVar[Sequence[str]] = ()
     footers: ClassVar[Footers] = NO_FOOTERS
-    foreign: ClassVar[Mapping[str, str]] = {}
 
     @property
     def paths(self) -> Sequence[str]:
@@ -71,6 +71,11 @@ class DeltaSnapshot:
     def identity(self) -> str:
         """The id in the table's metadata."""
         return str(self.table.metadata().id)
+
+    @cached_property
+    def foreign(self) -> Mapping[str, str]:
+        """The columns of VARIANT, which deltalake hands over as their bytes."""
+        return {column.name: "variant" for column in self.schema if is_variant(column.type)}
 
     @cached_property
     def plain_files(self) -> PlainFiles | None:
@@ -102,9 +107,13 @@ class DeltaSnapshot:
         return replace(self, wanted=wanted)
 
     def opened(self) -> tuple[Any, bool]:
-        """The wanted rows, and whether they can be scanned again: a dataset of files can, a stream cannot."""
+        """The wanted rows, and whether they can be scanned again: a dataset of files can, a stream cannot.
+
+        Deltalake does not read every VARIANT: a stream leaves such columns out.
+        """
         if self.needs_its_reader:
-            rows = self.table.scan(predicate=" AND ".join(self.wanted.conditions) or None)
+            read = [name for name in self.schema.names if name not in self.foreign] if self.foreign else None
+            rows = self.table.scan(columns=read, predicate=" AND ".join(self.wanted.conditions) or None)
             return pa.RecordBatchReader.from_stream(rows), False
         files, condition = _filtered_files(self.table, self.wanted)
         if condition is None:

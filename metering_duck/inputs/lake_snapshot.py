@@ -103,9 +103,8 @@ def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> Relation:
         return plain
     data, rereadable = found.opened()
     if rereadable:
-        return register_rows(engine, data, found.name, name)
-    first = keep_rows(engine, data, found.name, name, first=SAMPLE_ROWS)
-    first = replace(first, unreadable={**first.unreadable, **foreign_columns(found)})
+        return _without_foreign(found, register_rows(engine, data, found.name, name))
+    first = _without_foreign(found, keep_rows(engine, data, found.name, name, first=SAMPLE_ROWS))
 
     def keep_all() -> None:
         kept = keep_rows(engine, found.opened()[0], found.name, name)
@@ -113,6 +112,11 @@ def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> Relation:
 
     engine.postpone(keep_all)
     return first
+
+
+def _without_foreign(found: LakeSnapshot, rows: Relation) -> Relation:
+    """Rows that a table's library gives, of which columns of foreign types may not be used."""
+    return replace(rows, unreadable={**rows.unreadable, **foreign_columns(found)})
 
 
 def plain_rows(engine: Engine, found: LakeSnapshot) -> Relation | None:

@@ -4,6 +4,7 @@
     ├── ConfigError        the config, an option or an argument is wrong (exit code 2)
     ├── SchemaError        an input lacks a column, or a column has a type that cannot be used
     ├── SourceError        an input cannot be found, read or told apart
+    │   └── NothingThere   no file is where one was looked for
     ├── RejectedEvents     strict was asked for, and something was rejected or in conflict (exit code 3)
     ├── LedgerError        a ledger cannot be opened or written, is not what it was, or does not have what is asked for
     ├── QuantityOverflow   an exact result has more digits than its column (R18)
@@ -48,6 +49,10 @@ class SchemaError(MeteringError):
 
 class SourceError(MeteringError):
     """An input cannot be found, read, or told apart."""
+
+
+class NothingThere(SourceError):
+    """No file is where one was looked for; every other SourceError says that there is one, which cannot be read."""
 
 
 class RejectedEvents(MeteringError):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import IO, Any
 
-from metering_duck.errors import MeteringError, SourceError
+from metering_duck.errors import MeteringError, NothingThere, SourceError
+from metering_duck.files.names import events_below
 
 # Scheme → the library that reads it, and the extra that installs it.
 LIBRARIES = {
@@ -31,6 +32,7 @@ LIBRARIES = {
 S3_SCHEMES = ("s3", "s3a")
 DELTA_LOG = "_delta_log"
 UNEXPLAINED = "cannot be read"
+NO_OBJECT = "found no such object; expected one, a folder, or a glob of some."
 # How much is read ahead with each range: few requests, and a footer does not take the whole file.
 BLOCK_BYTES = 1 << 20
 # The size of the parts of an upload, which S3 wants to be at least 5 MB.
@@ -158,7 +160,7 @@ def _modified(ask: Callable[[str], Any], path: str) -> Any:
         return datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]:
+def expand_url(url: str, suffixes: Collection[str]) -> list[str]:
     """The files that a URL, a folder or a glob names, in the order of their names; in a folder those with `suffixes`.
 
     Raises: SourceError where there is no such file, or the place cannot be looked at.
@@ -175,14 +177,14 @@ def expand_url(url: str, suffixes: Iterator[str] | tuple[str, ...]) -> list[str]
         if any(mark in url for mark in "*?["):
             found = _matching(files, url)
         elif url.endswith("/") or not files.isfile(url):
-            found = _below(files, url, tuple(suffixes))
+            found = _below(files, url, suffixes)
         else:
             found = [url]
         if not found:
             # Raises an error of its own for a bucket that is not there, or may not be listed.
             files.ls(bucket_of(url), detail=False)
     if not found:
-        raise SourceError(f"{shown(url)}: found no such object; expected one, a folder, or a glob of some.")
+        raise NothingThere(f"{shown(url)}: {NO_OBJECT}")
     return [path if scheme_of(path) else f"{scheme_of(url)}://{path}" for path in sorted(found)]
 
 
@@ -198,11 +200,13 @@ def _matching(files: Any, url: str) -> list[str]:
     return found
 
 
-def _below(files: Any, url: str, suffixes: tuple[str, ...]) -> list[str]:
+def _below(files: Any, url: str, suffixes: Collection[str]) -> list[str]:
     """The files with events below a folder; a folder of a Delta table is refused."""
-    below = files.find(url)
-    check_no_delta(url, below)
-    return [path for path in below if _is_data(path, url, suffixes)]
+    found = files.find(url)
+    check_no_delta(url, found)
+    start = len(url.split("://", 1)[1].rstrip("/"))
+    below = {path[start:].strip("/"): path for path in found}
+    return [below[path] for path in events_below(shown(url), list(below), suffixes)]
 
 
 def _forget(files: Any, url: str) -> None:
@@ -235,13 +239,6 @@ def _is_hidden(path: str, pattern: str) -> bool:
     """Whether a glob leaves a file out because its name begins with a dot, which the glob's name does not."""
     name, asked = path.rpartition("/")[2], pattern.rpartition("/")[2]
     return name.startswith(".") and not asked.startswith(".")
-
-
-def _is_data(path: str, folder: str, suffixes: tuple[str, ...]) -> bool:
-    """Whether a file below a folder has events: one of the suffixes, and no hidden part in its path."""
-    below = path[len(folder.split("://", 1)[1].rstrip("/")) :].strip("/")
-    name = below.lower().removesuffix(".gz").removesuffix(".zst")
-    return name.endswith(suffixes) and not any(part.startswith((".", "_")) for part in below.split("/"))
 
 
 def bucket_of(url: str) -> str:
@@ -290,7 +287,8 @@ def explaining_reads(url: str) -> Iterator[None]:
     except (MeteringError, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise SourceError(f"{shown(url)}: {explained(error, url)}") from None
+        said = explained(error, url)
+        raise (NothingThere if said == NO_OBJECT else SourceError)(f"{shown(url)}: {said}") from None
 
 
 @contextlib.contextmanager
@@ -353,9 +351,7 @@ def explained(error: BaseException | str, url: str = "") -> str:
         r"FileExpired|PreconditionFailed|pre-conditions|ETag on reading|when it was opened|after it was opened": (
             "changed while it was read; expected it to hold still. hint: run again"
         ),
-        r"FileNotFoundError|NoSuchKey|\b404\b|No files found|Cannot access file": (
-            "found no such object; expected one, a folder, or a glob of some."
-        ),
+        r"FileNotFoundError|NoSuchKey|\b404\b|No files found|Cannot access file": (NO_OBJECT),
         r"SlowDown|Throttl|TooManyRequests|reduce your request rate|\b503\b|\b429\b": (
             "was throttled, and each of several tries again; expected an answer. hint: run later, or read fewer files"
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,12 @@ from typing import Any
 
 from metering_duck.engine.remote import changed, explained, shown
 from metering_duck.errors import MeteringError, SourceError, first_few, first_line
+from metering_duck.files.line_ends import odd_line_end_of
 
 TO_ITS_END = "expected a file that can be read to its end."
+ONE_KIND = r"expected line ends of one kind, \n, \r\n or \r. hint: write the file anew, with one of them"
+# What DuckDB says of CSV whose lines end in several ways.
+_LINE_ENDS = re.compile("invalid state|unterminated quote")
 # How a message begins that comes from a file system, not from one of DuckDB's readers; it may not name the file.
 _OF_A_FILE_SYSTEM = re.compile(r"\b(HTTP|IO|Permission) Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
 _UNNAMED = re.compile(r"https?://|HTTP Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
@@ -92,6 +97,9 @@ def unreadable(text: str, paths: Sequence[str]) -> SourceError:
 
 def _fault(text: str, where: str) -> tuple[str, str]:
     """What was found in a file, and what was expected, by DuckDB's message."""
+    odd = odd_line_end_of(where) if _LINE_ENDS.search(text) and os.path.isfile(where) else ""
+    if odd:
+        return odd, ONE_KIND
     line = re.search(r"CSV Error on Line: (\d+)", text)
     if line is None:
         return f"cannot be read ({_without_kind(first_line(text)).removesuffix(f': {where}')})", TO_ITS_END

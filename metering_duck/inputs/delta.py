@@ -8,7 +8,7 @@ delta:///lake/events?version=3    delta://s3://bucket/events?timestamp=2024-05-0
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, reduce
@@ -34,6 +34,7 @@ from metering_duck.inputs.lake_snapshot import (
     place_and_number,
     rows_of,
 )
+from metering_duck.inputs.parquet_columns import is_variant
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
 from metering_duck.inputs.wanted_rows import WantedRows
@@ -72,6 +73,11 @@ class DeltaSnapshot:
         return str(self.table.metadata().id)
 
     @cached_property
+    def foreign(self) -> Mapping[str, str]:
+        """The columns of VARIANT, which deltalake hands over as their bytes."""
+        return {column.name: "variant" for column in self.schema if is_variant(column.type)}
+
+    @cached_property
     def plain_files(self) -> PlainFiles | None:
         """The files of the version, where the files and the names of their folders alone say what the rows are."""
         types = {
@@ -101,9 +107,13 @@ class DeltaSnapshot:
         return replace(self, wanted=wanted)
 
     def opened(self) -> tuple[Any, bool]:
-        """The wanted rows, and whether they can be scanned again: a dataset of files can, a stream cannot."""
+        """The wanted rows, and whether they can be scanned again: a dataset of files can, a stream cannot.
+
+        Deltalake does not read every VARIANT: a stream leaves such columns out.
+        """
         if self.needs_its_reader:
-            rows = self.table.scan(predicate=" AND ".join(self.wanted.conditions) or None)
+            read = [name for name in self.schema.names if name not in self.foreign] if self.foreign else None
+            rows = self.table.scan(columns=read, predicate=" AND ".join(self.wanted.conditions) or None)
             return pa.RecordBatchReader.from_stream(rows), False
         files, condition = _filtered_files(self.table, self.wanted)
         if condition is None:

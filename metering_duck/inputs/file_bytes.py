@@ -1,4 +1,4 @@
-"""File bytes: the bytes that a file begins with, wherever it lies, compressed or not; and suffixes of file names."""
+"""File bytes: the bytes that a file begins with, wherever it lies, compressed or not."""
 
 from __future__ import annotations
 
@@ -20,12 +20,6 @@ FIRST_BYTES = 65_536
 # Suffix → its codec, and the bytes that a file of that codec begins with.
 COMPRESSIONS = {".gz": (GZIP, b"\x1f\x8b"), ".zst": (ZSTD, b"\x28\xb5\x2f\xfd")}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-def suffix_of(name: str) -> str:
-    """The suffix that says a file's format, in lower case: the last, or the last before a suffix of compression."""
-    path = Path(name.lower())
-    return Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
 
 
 def compression_of(magic: bytes) -> str:

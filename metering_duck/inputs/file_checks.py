@@ -15,7 +15,7 @@ from metering_duck.inputs.fields import field_names
 from metering_duck.inputs.footers import Footers, parquet_schema
 from metering_duck.inputs.from_columns import check_names, check_not_ours
 from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap
-from metering_duck.inputs.parquet_columns import cut_decimals, leaves, wide_decimals
+from metering_duck.inputs.parquet_columns import cut_decimals, is_variant, leaves, wide_decimals
 from metering_duck.inputs.partitions import check_folder_keys
 from metering_duck.inputs.unreadable import NONE, Unreadable, UnreadableColumns
 from metering_duck.statements.quote import path_list
@@ -43,7 +43,10 @@ def check_files(
     engine.keep("file_columns", columns_of_files(engine, footers.paths))
     unreadable: dict[str, Unreadable] = {}
     for (path,) in engine.rows(load_stage("checks/file_kinds").sql):
-        unreadable = {**unreadable_of_schema(parquet_schema(path), path, footers), **unreadable}
+        schema = parquet_schema(path)
+        unreadable = {**unreadable_of_schema(schema, path, footers), **unreadable}
+        if is_elsewhere:
+            unreadable = {**unreadable_elsewhere(schema, path), **unreadable}
     check_types(engine)
     check_spellings(engine)
     if not has_shape:
@@ -79,6 +82,26 @@ def unreadable_of_schema(schema: pa.Schema, path: str, footers: Footers) -> dict
     if not footers.keys_are_chosen:
         check_folder_keys(schema.names, footers.keys, path)
     return wide_decimals(schema, path)
+
+
+def unreadable_elsewhere(schema: pa.Schema, path: str) -> dict[str, Unreadable]:
+    """The columns of a Parquet file with a VARIANT, which another engine hands over as its bytes.
+
+    Raises: SchemaError for a DECIMAL for which another engine refuses the whole file.
+    """
+    for column in wide_decimals(schema, path).values():
+        column.refuse("leave the engine out, if the column is not needed")
+    found = {}
+    for field in schema:
+        if any(is_variant(kind) for _, kind in leaves(field)):
+            found[field.name] = variant_elsewhere(shown(path), field.name)
+    return found
+
+
+def variant_elsewhere(where: str, column: str) -> Unreadable:
+    """Why a VARIANT is not read where another engine reads the rows."""
+    hint = "write it as JSON text, or leave the engine out"
+    return Unreadable(where, column, "VARIANT, which only DuckDB reads", "text, a MAP or a STRUCT", hint)
 
 
 def _with_cut_decimals(engine: Engine) -> list[str]:

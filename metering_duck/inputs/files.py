@@ -19,8 +19,9 @@ from typing import NoReturn
 
 from metering_duck.engine.failures import naming
 from metering_duck.engine.remote import DELTA_LOG, check_no_delta, etag_of, expand_url, scheme_of
-from metering_duck.errors import SourceError, of_the_system
-from metering_duck.inputs.file_bytes import compression_of, suffix_of
+from metering_duck.errors import NothingThere, SourceError, of_the_system
+from metering_duck.files.names import events_below
+from metering_duck.inputs.file_bytes import compression_of
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.formats import BY_SUFFIX, format_of
@@ -129,12 +130,15 @@ def expand(pattern: str) -> list[str]:
 def _expand_folder(folder: str) -> list[str]:
     """The files with events below a folder, told by their suffixes.
 
-    Raises: SourceError where there is no such file.
+    Raises: SourceError where there is no such file, for a file of data that is not read, and for a link to nowhere.
     """
-    found = sorted(str(path) for path in _below(folder) if _is_data(path, folder))
     check_no_delta(folder, (f"{path}/" for path in Path(folder).rglob(DELTA_LOG)))
+    paths = [path for path in _below(folder) if path.is_symlink() or path.is_file()]
+    named = events_below(folder, [path.relative_to(folder).as_posix() for path in paths], BY_SUFFIX)
+    found = sorted(str(path) for path in (Path(folder, name) for name in named) if _is_file(path))
     if not found:
-        raise SourceError(f"{folder}: found no file with events in the folder; expected one of {', '.join(BY_SUFFIX)}.")
+        expected = f"expected one of {', '.join(BY_SUFFIX)}"
+        raise NothingThere(f"{folder}: found no file with events in the folder; {expected}.")
     return found
 
 
@@ -152,20 +156,14 @@ def _below(folder: str) -> Iterator[Path]:
         yield from (Path(place, name) for name in names)
 
 
-def _is_data(path: Path, folder: str) -> bool:
-    """Whether a path below a folder is a file with events, and not hidden.
+def _is_file(path: Path) -> bool:
+    """Whether a path is a file, or a link to one.
 
     Raises: SourceError for a link that leads nowhere.
     """
-    if suffix_of(path.name) not in BY_SUFFIX or _is_hidden(path, folder):
-        return False
     if path.is_symlink() and not path.exists():
         raise SourceError(f"{path}: is a link that leads nowhere; expected a file. hint: mend or remove the link")
     return path.is_file()
-
-
-def _is_hidden(path: Path, folder: str) -> bool:
-    return any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
 
 
 def _expand_glob(pattern: str) -> list[str]:
@@ -179,7 +177,9 @@ def _expand_glob(pattern: str) -> list[str]:
     logs = (f"{folder}/{DELTA_LOG}/" for folder in sorted(above))
     check_no_delta(pattern, filter(os.path.isdir, logs))
     if not found:
-        raise SourceError(f"{pattern}: found no such file; expected a path, a folder, a glob, or - for standard input.")
+        raise NothingThere(
+            f"{pattern}: found no such file; expected a path, a folder, a glob, or - for standard input."
+        )
     return found
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from metering_duck.engine.remote import shown
 from metering_duck.errors import SourceError
+from metering_duck.files.names import suffix_of
 from metering_duck.inputs.arrow_files import ARROW
 from metering_duck.inputs.csv_files import CSV
-from metering_duck.inputs.file_bytes import first_bytes, suffix_of
+from metering_duck.inputs.file_bytes import first_bytes
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.json_files import JSON, NDJSON, OBJECTS
 from metering_duck.inputs.parquet_files import PARQUET

@@ -8,7 +8,7 @@ iceberg://CATALOG/NAMESPACE.TABLE?snapshot=ID    iceberg://CATALOG/NAMESPACE.TAB
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -18,8 +18,9 @@ import pyarrow as pa
 from metering_duck.contract.times import parse_time
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of
-from metering_duck.errors import SourceError
+from metering_duck.errors import SchemaError, SourceError
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
+from metering_duck.inputs.iceberg_types import VARIANT, standing_in
 from metering_duck.inputs.in_shell import InShell, load_sql
 from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.lake_files import check_below
@@ -46,13 +47,14 @@ PLACES = ("write.data.path", "write.metadata.path")
 class IcebergSnapshot:
     """A table at a snapshot: its columns, and `scan`, which pyiceberg makes of it; `name` says the snapshot.
 
-    `metadata` is the file that says what the table is.
+    `metadata` is the file that says what the table is. `foreign` is column → its type where pyiceberg has no such type.
     """
 
     name: str
     schema: pa.Schema
     scan: Any
     metadata: str
+    foreign: Mapping[str, str] = field(default_factory=dict)
     wanted: WantedRows = field(default_factory=WantedRows)
     extensions: ClassVar[Sequence[str]] = ()
     footers: ClassVar[Footers] = NO_FOOTERS
@@ -114,9 +116,24 @@ class IcebergSnapshot:
         return replace(self, wanted=wanted)
 
     def opened(self) -> tuple[Any, bool]:
-        """The wanted rows as a stream, and that a stream cannot be scanned again."""
+        """The wanted rows as a stream, and that a stream cannot be scanned again; without the foreign columns.
+
+        Raises: SchemaError for a table with a VARIANT, whose files pyiceberg does not read at all.
+        """
         self._tasks()
-        return self._filtered_scan().to_arrow_batch_reader(), False
+        for column in (name for name, kind in self.foreign.items() if kind == VARIANT):
+            raise SchemaError(
+                self.name,
+                column,
+                found=f"{VARIANT} in a table with deleted rows, renamed or added columns, or files that lie elsewhere",
+                expected="none, since pyiceberg reads such a table, and does not read VARIANT",
+                hint="rewrite its data files, so that the files alone say what the rows are, read the Parquet files by "
+                "themselves, or let Spark read it: --engine spark",
+            )
+        scan = self._filtered_scan()
+        if self.foreign:
+            scan = scan.select(*(name for name in self.schema.names if name not in self.foreign))
+        return scan.to_arrow_batch_reader(), False
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
         """The wanted rows of the table."""
@@ -154,9 +171,9 @@ def find_iceberg(place: str, options: Options) -> IcebergSnapshot:
     Raises: SourceError for a catalog, a table or a snapshot that is not there.
     """
     where = f"iceberg://{place}"
-    table = _load_table(place, where)
+    table, foreign = _load_table(place, where)
     if options.get("snapshot") == NO_SNAPSHOT:
-        return _before_all_snapshots(table, where)
+        return _before_all_snapshots(table, where, foreign)
     snapshot = _find_snapshot(table, options, where)
     if snapshot is None and (options or table.snapshots()):
         known = ", ".join(str(one.snapshot_id) for one in table.snapshots()[-3:])
@@ -166,11 +183,11 @@ def find_iceberg(place: str, options: Options) -> IcebergSnapshot:
     chosen = None if snapshot is None else snapshot.snapshot_id
     # A scan without a snapshot id has the columns' names of now, which may be newer than the latest snapshot.
     scan = table.scan(snapshot_id=chosen if options else None)
-    return _snapshot_of(table, scan, f"{where}?snapshot={chosen or NO_SNAPSHOT}")
+    return _snapshot_of(table, scan, f"{where}?snapshot={chosen or NO_SNAPSHOT}", foreign)
 
 
-def _load_table(place: str, where: str) -> Any:
-    """The table of that name in the catalog.
+def _load_table(place: str, where: str) -> tuple[Any, Mapping[int, str]]:
+    """The table of that name in the catalog; and column's id → its type, where pyiceberg has no such type.
 
     Raises: SourceError.
     """
@@ -181,17 +198,13 @@ def _load_table(place: str, where: str) -> Any:
     if not catalog or "." not in name:
         raise SourceError(f"{where}: found no table; expected {ICEBERG.example}.")
     try:
-        return load_catalog(catalog).load_table(name)
+        with standing_in() as foreign:
+            return load_catalog(catalog).load_table(name), foreign
     except (NoSuchTableError, NoSuchNamespaceError):
         raise SourceError(f"{where}: found no such table in the catalog; expected one that exists.") from None
     except ImportError:
         raise
     except Exception as error:
-        if "variant" in str(error).lower():
-            raise SourceError(
-                f"{where}: found a column of VARIANT, which pyiceberg does not read; expected other types. "
-                "hint: read the Parquet files of the table, or let Spark read it: --engine spark"
-            ) from None
         raise SourceError(
             f"{where}: the catalog {catalog} cannot be opened ({type(error).__name__}); expected one that pyiceberg "
             f"knows. hint: PYICEBERG_CATALOG__{catalog.upper()}__URI, or .pyiceberg.yaml"
@@ -207,20 +220,22 @@ def _find_snapshot(table: Any, options: Options, where: str) -> Any:
     return table.current_snapshot() if number is None else table.snapshot_by_id(number)
 
 
-def _before_all_snapshots(table: Any, where: str) -> IcebergSnapshot:
+def _before_all_snapshots(table: Any, where: str, foreign: Mapping[int, str]) -> IcebergSnapshot:
     """A table as it was before anything was written to it: without a row, with the columns of now."""
     from pyiceberg.expressions import AlwaysFalse
 
-    return _snapshot_of(table, table.scan(row_filter=AlwaysFalse()), f"{where}?snapshot={NO_SNAPSHOT}")
+    return _snapshot_of(table, table.scan(row_filter=AlwaysFalse()), f"{where}?snapshot={NO_SNAPSHOT}", foreign)
 
 
-def _snapshot_of(table: Any, scan: Any, name: str) -> IcebergSnapshot:
-    """The table by a scan of it.
+def _snapshot_of(table: Any, scan: Any, name: str, foreign: Mapping[int, str]) -> IcebergSnapshot:
+    """The table by a scan of it; `foreign` are the ids of columns whose types pyiceberg does not have.
 
     Raises: SourceError for a manifest that lies outside of the table.
     """
     check_manifests(name, table, scan.snapshot())
-    return IcebergSnapshot(name, scan.projection().as_arrow(), scan, table.metadata_location)
+    columns = scan.projection()
+    named = {column.name: foreign[column.field_id] for column in columns.fields if column.field_id in foreign}
+    return IcebergSnapshot(name, columns.as_arrow(), scan, table.metadata_location, named)
 
 
 def check_manifests(where: str, table: Any, snapshot: Any) -> None:

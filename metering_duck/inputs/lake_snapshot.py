@@ -5,8 +5,8 @@ inputs/delta.py and inputs/iceberg.py find and open the tables; inputs/table_day
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -22,9 +22,9 @@ from metering_duck.inputs.input import Input, Needed, NeededTimes
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import SAMPLE_ROWS, Relation
-from metering_duck.inputs.unreadable import check_readable
+from metering_duck.inputs.unreadable import Unreadable, check_readable
 from metering_duck.inputs.wanted_rows import Between, WantedRows
-from metering_duck.statements.quote import literal, path_list
+from metering_duck.statements.quote import identifier, literal, path_list
 from metering_duck.statements.select import select
 
 
@@ -58,6 +58,10 @@ class LakeSnapshot(Input, Protocol):
     @property
     def identity(self) -> str:
         """The table's own id, which stays when its rows change; another table at the same place has another id."""
+
+    @property
+    def foreign(self) -> Mapping[str, str]:
+        """Column → its type as the table says it, where the table's library has no such type: it does not read it."""
 
     @property
     def wanted(self) -> WantedRows:
@@ -99,8 +103,8 @@ def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> Relation:
         return plain
     data, rereadable = found.opened()
     if rereadable:
-        return register_rows(engine, data, found.name, name)
-    first = keep_rows(engine, data, found.name, name, first=SAMPLE_ROWS)
+        return _without_foreign(found, register_rows(engine, data, found.name, name))
+    first = _without_foreign(found, keep_rows(engine, data, found.name, name, first=SAMPLE_ROWS))
 
     def keep_all() -> None:
         kept = keep_rows(engine, found.opened()[0], found.name, name)
@@ -108,6 +112,11 @@ def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> Relation:
 
     engine.postpone(keep_all)
     return first
+
+
+def _without_foreign(found: LakeSnapshot, rows: Relation) -> Relation:
+    """Rows that a table's library gives, of which columns of foreign types may not be used."""
+    return replace(rows, unreadable={**rows.unreadable, **foreign_columns(found)})
 
 
 def plain_rows(engine: Engine, found: LakeSnapshot) -> Relation | None:
@@ -122,11 +131,31 @@ def plain_rows(engine: Engine, found: LakeSnapshot) -> Relation | None:
     engine.register("lake_columns", found.schema.empty_table(), found.name)
     expected = engine.describe("lake_columns")
     engine.unregister("lake_columns")
-    if engine.describe(plain.sql) != expected:
+    lying = engine.describe(plain.sql)
+    # A column of no type has no value, and no file has it.
+    odd = {*found.foreign, *(column.name for column in found.schema if pa.types.is_null(column.type))}
+    if _without(lying, odd) != _without(expected, odd):
         return None
     engine.gate.add(Claim(path, path, "parquet") for path in plain.paths)
-    unreadable = cut_decimals_of_files(engine, plain.paths, found.schema)
-    return Relation(f"({select({}, plain.sql, star='*', where=found.wanted.conditions)})", unreadable=unreadable)
+    left_out = foreign_columns(found, [name for name in found.foreign if lying.get(name) != "VARIANT"])
+    excluded = [identifier(name) for name in left_out if name in lying]
+    star = f"* EXCLUDE ({', '.join(excluded)})" if excluded else "*"
+    unreadable = {**cut_decimals_of_files(engine, plain.paths, found.schema), **left_out}
+    return Relation(f"({select({}, plain.sql, star=star, where=found.wanted.conditions)})", unreadable=unreadable)
+
+
+def _without(types: Mapping[str, str], names: Container[str]) -> dict[str, str]:
+    return {name: kind for name, kind in types.items() if name not in names}
+
+
+def foreign_columns(found: LakeSnapshot, names: Iterable[str] | None = None) -> dict[str, Unreadable]:
+    """Column → why it cannot be read, for columns of types that a table's library does not have; for all, or some."""
+    hint = "read the Parquet files of the table by themselves, or let Spark read it: --engine spark"
+    chosen = found.foreign if names is None else names
+    return {
+        name: Unreadable(found.name, name, found.foreign[name], "a type that is read from this table", hint)
+        for name in chosen
+    }
 
 
 def narrowed_snapshot(found: LakeSnapshot, needed: Needed) -> tuple[Input, TimePartition | None]:

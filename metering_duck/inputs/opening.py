@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SchemaError
+from metering_duck.files.proofs import Proof
 from metering_duck.inputs.column_texts import NOT_TEXT, NOT_TEXT_FAULT, texts_of
 from metering_duck.inputs.fields import ABSENT, FILE_COLUMN, NO_PROPERTIES, field_names
 from metering_duck.inputs.file_checks import check_files
@@ -23,6 +24,8 @@ from metering_duck.inputs.unreadable import check_readable
 from metering_duck.inputs.whole_files import claims_of
 from metering_duck.statements.quote import identifier
 from metering_duck.statements.select import select
+
+READ_ELSEWHERE = "another engine reads it, and it was not read a second time; --verify-files does"
 
 
 def open_source(
@@ -47,8 +50,10 @@ def open_source(
         engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None
     )
     if read_by is not None:
-        if engine.gate.verifies:
-            engine.gate.add(claims_of(found.footers.paths, "parquet"))
+        claims = claims_of(found.footers.paths, "parquet")
+        if not engine.gate.verifies:
+            claims = [replace(claim, known=Proof(claim.name, unproven=READ_ELSEWHERE)) for claim in claims]
+        engine.gate.add(claims)
         found = read_by(engine, found)
     relation = given = found.relation(engine)
     relation = replace(relation, unreadable={**unreadable, **relation.unreadable})

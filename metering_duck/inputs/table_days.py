@@ -25,7 +25,14 @@ from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import OF_THIS_MACHINE, Input, Needed, OtherEngine
-from metering_duck.inputs.lake_snapshot import LakeSnapshot, between, columns_of_tenants, plain_rows, with_texts
+from metering_duck.inputs.lake_snapshot import (
+    LakeSnapshot,
+    between,
+    columns_of_tenants,
+    foreign_columns,
+    plain_rows,
+    with_texts,
+)
 from metering_duck.inputs.lakes import BY_DAYS, find_snapshot
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
@@ -78,7 +85,8 @@ class TableDays:
             rows = plain_rows(engine, table)
             if rows is None:
                 data, rereadable = table.opened()
-                rows = GivenTable(data, table.name, rereadable).relation(engine, f"{name}_{n}")
+                given = GivenTable(data, table.name, rereadable, unreadable=foreign_columns(table))
+                rows = given.relation(engine, f"{name}_{n}")
             unreadable |= rows.unreadable
             day = {FILE_COLUMN: self.day_sql(table)}
             scans.append(select(day, rows.sql, star="*", where=[where] if where else []))

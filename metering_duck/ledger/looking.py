@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from metering_duck.engine.remote import shown
-from metering_duck.errors import SourceError
+from metering_duck.errors import NothingThere, SourceError
 from metering_duck.inputs.files import expand, is_pipe
 from metering_duck.ledger.manifest import Found, SourceFile
 from metering_duck.ledger.places import sha256_of_file, stamps_of
@@ -21,7 +21,8 @@ def look(
 ) -> Found:
     """The files that are there now, where `patterns` say to look and where the ledger looked before.
 
-    Raises: SourceError for one of `patterns` that finds nothing, and for a pipe.
+    Raises: SourceError for one of `patterns` that finds nothing, for a pipe, and for what lies there and cannot be
+    read: new files would be missed without a word.
     """
     patterns = list(patterns)
     _refuse_pipes(patterns)
@@ -76,10 +77,13 @@ def _by_content(
 
 
 def _paths(patterns: Iterable[str], remembered: Iterable[str], absent: set[str]) -> list[str]:
-    """The files that patterns name now. A file that is `absent` now is not asked for: it counts as moved or gone."""
+    """The files that patterns name now. A file that is `absent` now is not asked for: it counts as moved or gone.
+
+    Raises: SourceError for one of `patterns` that finds nothing, and for a place with files that cannot be read.
+    """
     found: dict[str, None] = {}
     for pattern in remembered:
-        with contextlib.suppress(SourceError):
+        with contextlib.suppress(NothingThere):
             found |= dict.fromkeys(expand(pattern))
     for pattern in patterns:
         if pattern not in absent:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
+from metering_duck.calls.arguments import check_aggregations
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.contract.schemas import IDS_VERSION
 from metering_duck.errors import ConfigError, LedgerError, first_few
@@ -156,6 +157,7 @@ def make_plan(
     as_of: datetime | None,
 ) -> Plan:
     """The plan of a run over the `visible` files; the levels that it begins with are not looked for here."""
+    check_aggregations(config.config, question.aggregation)
     check_whole(config.config, question)
     reach = reach_with_levels(config.config, question)
     by_id = {file.file_id: file for file in visible}

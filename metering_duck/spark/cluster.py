@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial, reduce
 from typing import Any
@@ -21,6 +22,7 @@ from metering_duck.clusters.tasks import run_task
 from metering_duck.clusters.work import Work
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.fields import FILE_COLUMN
+from metering_duck.inputs.file_checks import variant_elsewhere
 from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.spark_frame import is_spark_frame
@@ -32,6 +34,8 @@ PARTS_DDL = "kind STRING, bucket INT, payload BINARY"
 SAMPLE_ROWS = 1_000
 # More than there are cores: Spark cuts a range into one part for each.
 RANGE_ROWS = 1 << 20
+# A VARIANT, or one within the type of a column, as Spark writes it.
+_VARIANT = re.compile(r"(^|[<,:])variant\b")
 
 
 class Spark:
@@ -74,9 +78,12 @@ class Spark:
             check_places(old_times, frames.rows.columns, found.name)
             self.frame = frames.rows
             first = frames.first.limit(SAMPLE_ROWS).toArrow()
-            return GivenTable(
-                pa.concat_tables([first, *self._first_texts(first)]).to_reader(), found.name, rereadable=False
-            )
+            rows = pa.concat_tables([first, *self._first_texts(first)]).to_reader()
+            kinds = {column.name: column.dataType.simpleString() for column in self.frame.schema.fields}
+            unreadable = {
+                name: variant_elsewhere(found.name, name) for name, kind in kinds.items() if _VARIANT.search(kind)
+            }
+            return GivenTable(rows, found.name, rereadable=False, unreadable=unreadable)
 
     def _first_texts(self, first: pa.Table) -> list[pa.Table]:
         """For each text column that is empty in the first rows, a row with a text: it tells what the column holds."""

@@ -7,14 +7,19 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from urllib.parse import unquote
 
+from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError, MeteringError, SourceError
+from metering_duck.files.faults import Fault
 
 JAVA_NEEDED, GET_JAVA = 17, "install OpenJDK 17, or set JAVA_HOME"
 LIBRARIES = {"delta": "io.delta:delta-spark_2.13", "iceberg": "org.apache.iceberg:iceberg-spark-runtime"}
 _DETAILS = re.compile(r'details = "(.*)"')
 _TASK_ERROR = re.compile(r"^[\w.]+(?:Error|Exception)\b.*")
 _SPARK_ERROR = re.compile(r"\[[A-Z][A-Z0-9_.]+\] .*")
+_BROKEN_FILE = re.compile(r"\[FAILED_READ_FILE[^\]]*\] Encountered error while reading file (\S+?)\.\s")
+_CAUSE = re.compile(r"^Caused by: (?:[\w$]+\.)*\w+: (.*)", re.MULTILINE)
 _AN_ERROR = re.compile(r"(?:[\w$]+\.)*\w*(?:Error|Exception): .*")
 
 
@@ -70,6 +75,13 @@ def in_our_words(where: str, said: str, log: str = "") -> MeteringError:
             f"engine: found a Java that is too old for this Spark; expected {JAVA_NEEDED} or newer. hint: {GET_JAVA}"
         )
     text = _gist(said, log)
+    broken = _BROKEN_FILE.search(said)
+    if broken:
+        file = unquote(re.sub("^file:/+", "/", broken[1]))
+        why = _CAUSE.findall(said)
+        return Fault(
+            f"that Spark cannot read it ({(why[-1] if why else text).rstrip('.')})", "a Parquet file that is whole"
+        ).of(shown(file))
     if re.search(r"\[(PARQUET_TYPE|UNSUPPORTED)_\w+\]", said):
         hint = "hint: write times in microseconds and ids as text, or leave the engine out"
         return SourceError(f"{where}: Spark cannot read it ({text}); expected types that it has. {hint}")

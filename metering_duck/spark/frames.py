@@ -82,6 +82,8 @@ class FrameReader:
         check_file_names(files)
         # Partitions are taken from the paths here: Spark reads those of one tree only, and guesses their types.
         read = self.session().read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
+        # Where a page has a checksum, it is compared: Spark does not by itself.
+        read = read.option("parquet.page.verify-checksum.enabled", "true")
         rows = read.parquet(*(hadoop_url(path) for path in files.paths))
         check_not_ours(rows.columns, files.name)
         if HIDDEN_COLUMN in rows.columns:

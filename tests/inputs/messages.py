@@ -19,6 +19,16 @@ from tests.messages import ALL_FIELDS, ALL_MAPS, KEYS, ONE, SUFFIXES, Event, fil
 
 HERE = "{here}"
 AGAIN = "hint: fetch it again, or take it from its source anew"
+
+
+def folder(name: str, *files: str) -> str:
+    """A folder of empty files."""
+    os.makedirs(name, exist_ok=True)
+    for one in files:
+        file(f"{name}/{one}", b"")
+    return name
+
+
 SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
     "no such file": (
         lambda: "nowhere.parquet",
@@ -35,6 +45,13 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
         lambda: os.makedirs("empty", exist_ok=True) or "empty",
         SourceError,
         f"empty: found no file with events in the folder; expected one of {SUFFIXES}.",
+    ),
+    "a folder with data that is not read": (
+        lambda: folder("some", "a.csv.gz", "b.csv.bz2", "c.XLSX"),
+        SourceError,
+        "some: found data that cannot be read, b.csv.bz2 (bzip2), c.XLSX (a workbook); expected Parquet, NDJSON, JSON, "
+        "CSV or Arrow, as it is or compressed with gzip or zstd. hint: decompress it, or name the files that count, "
+        "e.g. 'some/*.csv.gz'",
     ),
     "several formats": (
         lambda: [file("a.ndjson", "{}"), file("a.csv", "id\n1\n")],

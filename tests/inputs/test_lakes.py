@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import struct
 import subprocess
 import sys
 from base64 import b85encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from pyiceberg import catalog
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.utils.config import Config
 
-from metering_duck import ConfigError, SourceError, aggregate, compile_sql, meter
+from metering_duck import ConfigError, SchemaError, SourceError, aggregate, compile_sql, meter
 from metering_duck.cli.main import cli
 from metering_duck.inputs.given import find_input
 from tests.worlds import CLOCK
@@ -488,3 +490,36 @@ def test_columns_that_have_other_names_in_the_files_are_read(tmp_path: Path) -> 
     log.write_text("\n".join(json.dumps(action) for action in actions))
     with pytest.raises(SourceError, match="found columns by their ids; expected columns by their names"):
         outcome(f"delta://{path}", map={"subject": "customer"})
+
+
+@pytest.mark.parametrize("has_deletions", [False, True])
+def test_a_delta_table_may_have_a_variant(has_deletions: bool, tmp_path: Path) -> None:
+    """DuckDB reads it of its files; where deltalake has to read the rows, it is refused if it is used."""
+    events = duckdb.from_arrow(table_of("acme", 1))
+    events.project("*, {'n': 7, 's': 'x'}::VARIANT AS odd").to_parquet(str(tmp_path / "a.parquet"))
+    write_deltalake(tmp_path / "lake", table_of("acme", 1))
+    log = tmp_path / "lake" / "_delta_log" / "00000000000000000000.json"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        if "metaData" in line:
+            schema = json.loads(line["metaData"]["schemaString"])
+            schema["fields"].append({"name": "odd", "type": "variant", "nullable": True, "metadata": {}})
+            line["metaData"]["schemaString"] = json.dumps(schema)
+        if "protocol" in line:
+            features = ["variantType", *(["deletionVectors"] if has_deletions else [])]
+            line["protocol"] = {"minReaderVersion": 3, "minWriterVersion": 7}
+            line["protocol"] |= {"readerFeatures": features, "writerFeatures": features}
+        if "add" in line:
+            shutil.copy(tmp_path / "a.parquet", tmp_path / "lake" / line["add"]["path"])
+            line["add"]["size"] = (tmp_path / "a.parquet").stat().st_size
+    log.write_text("\n".join(map(json.dumps, lines)))
+    lake = f"delta://{tmp_path}/lake"
+
+    assert outcome(table_of("acme", 1)) == outcome(lake)
+    used = {"map": {"properties": "odd"}}
+    if has_deletions:
+        with pytest.raises(SchemaError, match="column odd: found variant"):
+            outcome(lake, **used)
+    else:
+        readings = outcome(lake, **used)[0].to_pylist()
+        assert {Decimal(14)} == {row["quantity"] for row in readings if row["unit"] == "calls"}

@@ -608,6 +608,15 @@ def test_a_quantity_that_is_split_by_time_is_refused(tmp_path: Path) -> None:
         assert rows.count() == 0
 
 
+def test_a_measurement_without_an_aggregation_is_refused(tmp_path: Path) -> None:
+    """Neither the config nor the call says how quantities become readings."""
+    write(tmp_path, "a", [event(1, day(0), seats=1)])
+    ledger = Ledger.init(tmp_path / "ledger.duckdb")
+    config = {"measurements": [{"sourceProperty": "seats", "unit": "seats"}]}
+    with pytest.raises(ConfigError, match=r"measurements\[0\]\.aggregation: found none; expected one of sum"):
+        ledger.backfill(tmp_path / "a.parquet", config, clock=CLOCK, **TWO_MONTHS)
+
+
 # --- what fresh eyes found -------------------------------------------------------------------------------------------
 
 

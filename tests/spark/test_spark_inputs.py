@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyspark
 import pytest
@@ -88,7 +89,7 @@ def test_folders_of_several_trees_are_columns(session: SparkSession, tmp_path: P
         table = rows(5, id=[f"{n}-{k}" for k in range(5)], tenant=["within"] * 5)
         parquet.write_table(table, place / "a b+c%20d.parquet")
     trees = [str(tmp_path / "one"), str(tmp_path / "two")]
-    named = {"map": {"properties": ["n"], "subject": "tenant"}}
+    named = {"map": {"properties": ["n"], "subject": "tenant"}, "folder_keys": True}
 
     assert said(trees, "duckdb", **named) == said(trees, **named)
     assert 20 == said(trees, **named)[1]["read"]
@@ -336,3 +337,53 @@ def test_the_doctor_knows_whether_spark_can_run(
 def test_no_session_of_ours_is_left(session: SparkSession) -> None:
     """The context is still the user's."""
     assert SparkContext._active_spark_context is session.sparkContext
+
+
+def test_what_files_may_hold_is_read_as_on_one_machine(session: SparkSession, tmp_path: Path) -> None:
+    """Bytes as text, a folder's key in place of a column, events counted without a property, and groups by type."""
+    binary = {name: pa.array([text.encode() for text in rows(6)[name].to_pylist()]) for name in ("id", "subject")}
+    (tmp_path / "n=50").mkdir()
+    parquet.write_table(rows(6, **binary, type=["a", "b"] * 3), tmp_path / "n=50" / "e.parquet")
+    given: dict[str, Any] = {"binary_as_text": True, "folder_keys": True, "group_by": ["type"]}
+    counted = {"entries": [{"type": "b", "measurements": [{"unit": "events", "aggregation": "count"}]}]}
+
+    found = said(str(tmp_path), **given)
+    assert said(str(tmp_path), "duckdb", **given) == found
+    assert [50] * 6 == [row["quantity"] for row in found[0]]
+    both = [
+        metering_duck.aggregate(str(tmp_path), counted, engine=engine, **MONTH, **given).to_arrow().to_pylist()
+        for engine in ("duckdb", "spark")
+    ]
+    assert both[0] == both[1]
+    assert 3 == sum(row["quantity"] for row in both[0])
+
+
+def test_a_variant_is_refused_where_it_is_used(session: SparkSession, tmp_path: Path) -> None:
+    """In files and in a DataFrame: Spark hands it over as bytes, which no option makes text."""
+    path = str(tmp_path / "e.parquet")
+    duckdb.from_arrow(rows(6)).project("*, {'n': 1}::VARIANT AS odd").to_parquet(path)
+    parquet.write_table(rows(6), tmp_path / "plain.parquet")
+    frame = session.read.parquet(str(tmp_path / "plain.parquet")).selectExpr("*", "parse_json('[1]') AS odd")
+
+    for events in (path, frame):
+        assert 6 == said(events)[1]["read"]
+        with pytest.raises(SchemaError, match="column odd: found VARIANT, which only DuckDB reads"):
+            said(events, map={"properties": ["n", "odd"]}, binary_as_text=True)
+
+
+def test_what_spark_reads_of_files_is_proven_or_said(session: SparkSession, tmp_path: Path) -> None:
+    """Checksums of pages are compared; the summary says what is not proven, unless files are read once more."""
+    path = tmp_path / "e.parquet"
+    parquet.write_table(rows(6), path, write_page_checksum=True, compression="none")
+    for verifies in (False, True):
+        with metering_duck.aggregate(
+            str(path), CONFIG, **MONTH, engine="spark", verify_files=verifies, map={"properties": ["n"]}
+        ) as result:
+            assert [(str(path), verifies)] == [(file["file"], file["whole"]) for file in result.files]
+    path.write_bytes(path.read_bytes().replace(b"e3", b"f3", 1))
+    with pytest.raises(SourceError, match=r"e\.parquet: found that Spark cannot read it \(.*CRC checksum"):
+        said(str(path))
+    wide = tmp_path / "wide.parquet"
+    parquet.write_table(rows(2, wide=pa.nulls(2, pa.decimal256(40, 2))), wide)
+    with pytest.raises(SchemaError, match=r"column wide: found DECIMAL\(40, 2\).* leave the engine out"):
+        said(str(wide))

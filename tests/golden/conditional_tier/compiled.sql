@@ -288,6 +288,7 @@ FROM (
         auto_detect = false,
         max_line_size = 67108864,
         strict_mode = false,
+        new_line = '\n',
         hive_partitioning = false,
         filename = 'metering_duck_file'
     )

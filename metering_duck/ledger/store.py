@@ -22,6 +22,8 @@ from filelock import FileLock, Timeout
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageError
+from metering_duck.files.databases import check_database
+from metering_duck.files.faults import Fault
 from metering_duck.ledger.catalog import NAME, check_catalog
 from metering_duck.outputs.files import sync_folder
 from metering_duck.statements.quote import literal
@@ -35,6 +37,10 @@ WAIT_SECONDS = 10.0
 BUSY = ("Could not set lock", "Unique file handle conflict")
 FULL = ("No space left", "Disk quota exceeded", "Could not write", "file is full")
 FOREIGN = ("not a valid DuckDB database", "different DuckDB version", "newer version of DuckDB")
+CUT = ("Could not read enough bytes", "Corrupt database file", "checksum")
+INIT = "a ledger, as metering-duck ledger init makes it"
+ANOTHER = "--ledger FILE with the ledger itself, or make one with metering-duck ledger init"
+FROM_A_COPY = "take it from a copy, and meter the periods since again"
 
 
 class StoreEngine(Engine):
@@ -77,6 +83,8 @@ class StoreEngine(Engine):
         try:
             self.rows(f"CHECKPOINT {NAME}")
         except MeteringError as error:
+            if any(sign in str(error) for sign in CUT):
+                raise
             found = str(error).partition("(")[2].partition(")")[0] or str(error)
             raise LedgerError(
                 f"{self.path}: was written, but its last changes are in {self.path.name}.wal beside it ({found}); "
@@ -104,8 +112,25 @@ def _failure(path: Path, text: str) -> MeteringError:
             "hint: what was committed before is safe; make room and run the same command again"
         )
     if any(sign in text for sign in FOREIGN):
-        return LedgerError(f"{path}: is no ledger ({first}); expected a file made by metering-duck ledger init.")
+        return LedgerError(f"{path}: is no ledger ({first}); expected {INIT}. hint: {ANOTHER}")
+    if "ermission denied" in text:
+        return LedgerError(f"{path}: may not be used ({first}); expected one that may be read and written.")
+    if any(sign in text for sign in CUT):
+        return LedgerError(f"{path}: is damaged ({first}); expected a whole ledger. hint: {FROM_A_COPY}")
     return LedgerError(f"{path}: cannot be used ({first}); expected a ledger that can be read to its end.")
+
+
+def _check_is_database(path: Path) -> None:
+    """Refuse what is no database before anything opens it.
+
+    Raises: LedgerError that says what it is.
+    """
+    try:
+        check_database(path, expected=INIT, hint=ANOTHER)
+    except (FileNotFoundError, NotADirectoryError):
+        raise LedgerError(f"{path}: found no ledger; expected one. hint: metering-duck ledger init") from None
+    except Fault as fault:
+        raise LedgerError(str(fault.of(str(path)))) from None
 
 
 class Store:
@@ -121,13 +146,11 @@ class Store:
 
     def create(self) -> None:
         """Make a new, empty ledger. Nothing is overwritten."""
-        if self.path.exists():
-            raise LedgerError(f"{self.path}: is there already; expected a new file. hint: another --ledger")
+        self._check_is_new()
         if not self.path.parent.is_dir():
             raise LedgerError(f"{self.path}: cannot be made; expected a folder that exists.")
         with self.writer():
-            if self.path.exists():
-                raise LedgerError(f"{self.path}: is there already; expected a new file. hint: another --ledger")
+            self._check_is_new()
             partial = self.path.with_name(f".{self.path.name}.partial")
             try:
                 _remove(partial)
@@ -142,6 +165,11 @@ class Store:
             except BaseException:
                 _remove(partial)
                 raise
+
+    def _check_is_new(self) -> None:
+        """Refuse whatever lies there, also a link that leads nowhere: it would be replaced."""
+        if os.path.lexists(self.path):
+            raise LedgerError(f"{self.path}: is there already; expected a new file. hint: another --ledger")
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[None]:
@@ -194,8 +222,7 @@ class Store:
 
     def _open(self, *, writes: bool) -> StoreEngine:
         """Open the file; while another holds it for a moment, try again."""
-        if not self.path.is_file():
-            raise LedgerError(f"{self.path}: found no ledger; expected one. hint: metering-duck ledger init")
+        _check_is_database(self.path)
         until = time.monotonic() + self.wait
         while True:
             try:
@@ -244,8 +271,9 @@ class Store:
             ((version, made_with),) = engine.rows(f"SELECT version, created_with FROM {NAME}.main.ledger")
             version = int(version)
         except (StageError, ValueError, TypeError):
-            made = "expected a file made by metering-duck ledger init"
-            raise LedgerError(f"{self.path}: is no ledger; {made}.") from None
+            raise LedgerError(
+                f"{self.path}: found a DuckDB database that is no ledger; expected {INIT}. hint: {ANOTHER}"
+            ) from None
         if version < 1:
             raise LedgerError(f"{self.path}: is a ledger of version {version}; expected 1 to {VERSION}.")
         if version > VERSION:

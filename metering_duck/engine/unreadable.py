@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metering_duck.engine.remote import changed, explained, shown
-from metering_duck.errors import MeteringError, SourceError, first_few, first_line
+from metering_duck.errors import MeteringError, SourceError, first_few, first_line, way_out_of
 
 TO_ITS_END = "expected a file that can be read to its end."
 # How a message begins that comes from a file system, not from one of DuckDB's readers; it may not name the file.
@@ -51,6 +51,10 @@ class KnownInputs:
             return self._remote_failure(text, named)
         if _FULL.search(text):
             return no_room(text)
+        limit = way_out_of(text)
+        if limit is not None:
+            where = next((shown(path) for path in self.paths if path in text), "run")
+            return SourceError(f"{where}: cannot be opened ({_without_kind(first_line(text))}); expected {limit}")
         for url in named:
             text = text.replace(url, shown(url))
         return unreadable(text, [shown(path) for path in self.paths])

@@ -1,4 +1,4 @@
-"""Database files: what is named as a DuckDB database, or as a DuckLake's metadata, is looked at before it is attached."""
+"""Database files: what is named as a DuckDB database, or as a DuckLake's metadata, is looked at before it is opened."""
 
 from __future__ import annotations
 

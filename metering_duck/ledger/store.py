@@ -21,7 +21,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageError
+from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageError, way_out_of
 from metering_duck.files.databases import check_database
 from metering_duck.files.faults import Fault
 from metering_duck.ledger.catalog import NAME, check_catalog
@@ -37,6 +37,7 @@ WAIT_SECONDS = 10.0
 BUSY = ("Could not set lock", "Unique file handle conflict")
 FULL = ("No space left", "Disk quota exceeded", "Could not write", "file is full")
 FOREIGN = ("not a valid DuckDB database", "different DuckDB version", "newer version of DuckDB")
+ROOM = "room on its disk, and a folder that may be written."
 CUT = ("Could not read enough bytes", "Corrupt database file", "checksum")
 INIT = "a ledger, as metering-duck ledger init makes it"
 ANOTHER = "--ledger FILE with the ledger itself, or make one with metering-duck ledger init"
@@ -86,10 +87,11 @@ class StoreEngine(Engine):
             if any(sign in str(error) for sign in CUT):
                 raise
             found = str(error).partition("(")[2].partition(")")[0] or str(error)
+            limit = way_out_of(found)
+            expected = limit or "room to bring them into the file. hint: make room"
             raise LedgerError(
                 f"{self.path}: was written, but its last changes are in {self.path.name}.wal beside it ({found}); "
-                "expected room to bring them into the file. hint: make room and run the same command again, and keep "
-                "both files together until then"
+                f"expected {expected}. Run the same command again, and keep both files together until then"
             ) from None
 
 
@@ -111,6 +113,9 @@ def _failure(path: Path, text: str) -> MeteringError:
             f"{path}: cannot be written ({first.rpartition(': ')[2]}); expected room on its disk. "
             "hint: what was committed before is safe; make room and run the same command again"
         )
+    limit = way_out_of(text)
+    if limit is not None:
+        return LedgerError(f"{path}: cannot be used ({first}); expected {limit}")
     if any(sign in text for sign in FOREIGN):
         return LedgerError(f"{path}: is no ledger ({first}); expected {INIT}. hint: {ANOTHER}")
     if "ermission denied" in text:
@@ -328,7 +333,7 @@ def _not_made(path: Path, error: Exception) -> str:
         why = error.strerror or str(error)
     else:
         why = str(error).partition("(")[2].rpartition(")")[0] or str(error)
-    return f"{path}: cannot be made ({why}); expected room on its disk, and a folder that may be written."
+    return f"{path}: cannot be made ({why}); expected {way_out_of(why) or ROOM}"
 
 
 def ledger_path(given: str | os.PathLike[str] | None) -> Path:

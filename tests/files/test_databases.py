@@ -69,7 +69,9 @@ def test_what_is_no_database_is_named_and_left_alone(kind: str, tmp_path: Path) 
 def test_a_database_of_something_else_is_no_ledger(tmp_path: Path) -> None:
     """A DuckDB database that has other tables is told as that."""
     _database(tmp_path / "it")
-    with pytest.raises(LedgerError, match=r"/it: found a DuckDB database that is no ledger; expected a ledger, as .*init"):
+    with pytest.raises(
+        LedgerError, match=r"/it: found a DuckDB database that is no ledger; expected a ledger, as .*init"
+    ):
         Ledger(tmp_path / "it").status()
 
 

@@ -189,13 +189,15 @@ OF_A_LEDGER = {
 def test_a_ledger_beyond_a_limit_is_not_made(case: str, tmp_path: Path) -> None:
     """No broken ledger is left behind, and the error names the file and the limit."""
     limit, found, hint = OF_A_LEDGER[case]
-    command = [sys.executable, "-m", "metering_duck", "ledger", "init", "--ledger", str(tmp_path / "ledger.duckdb")]
+    place = tmp_path / "ledgers" / "ledger.duckdb"
+    place.parent.mkdir()
+    command = [sys.executable, "-m", "metering_duck", "ledger", "init", "--ledger", str(place)]
     script = ["bash", "-c", f'{limit}; "$@"', "bash", *command]
     done = subprocess.run(script, capture_output=True, env=ENVIRONMENT, timeout=60)
     error = done.stderr.decode()
 
     assert (1, True, True) == (done.returncode, found in error, f"hint: {hint}" in error), error
-    assert [tmp_path / "ledger.duckdb.lock"] == list(tmp_path.iterdir())
+    assert ["ledger.duckdb.lock"] == [path.name for path in place.parent.iterdir()]
 
 
 @pytest.mark.slow

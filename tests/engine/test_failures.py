@@ -271,12 +271,12 @@ def test_a_bad_file_of_a_table_is_named(tmp_path: Path) -> None:
 
 LIMITS = {
     'IO Error: Cannot open file "/proc/self/cgroup": Too many open files': (
-        'run: cannot be opened (Cannot open file "/proc/self/cgroup": Too many open files); expected that more files may '
-        "be open at once. hint: ulimit -n 4096, or fewer files in one run"
+        'run: cannot be opened (Cannot open file "/proc/self/cgroup": Too many open files); expected that more files '
+        "may be open at once. hint: ulimit -n 4096, or fewer files in one run"
     ),
     'IO Error: Cannot open file "/a/e.parquet": Too many open files': (
-        '/a/e.parquet: cannot be opened (Cannot open file "/a/e.parquet": Too many open files); expected that more files '
-        "may be open at once. hint: ulimit -n 4096, or fewer files in one run"
+        '/a/e.parquet: cannot be opened (Cannot open file "/a/e.parquet": Too many open files); expected that more '
+        "files may be open at once. hint: ulimit -n 4096, or fewer files in one run"
     ),
 }
 

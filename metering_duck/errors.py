@@ -17,6 +17,7 @@ All but the last are the caller's to mend, and say how. This module imports noth
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -136,6 +137,16 @@ def of_the_system(error: BaseException, where: str = "run") -> MeteringError | N
     place = error.filename if isinstance(error.filename, str) and error.filename else where
     way_out = _WAYS_OUT.get(error.errno or 0, "to read and write there.")
     return SourceError(f"{place}: cannot be used ({error.strerror or said}); expected {way_out}")
+
+
+def way_out_of(said: str) -> str | None:
+    """What was expected, and the way out, where a text of a library says that a limit of the process is reached.
+
+    A full disk is not among them: who writes knows best what is to be done.
+    """
+    limits = (errno.EFBIG, errno.EMFILE, errno.ENFILE)
+    found = next((_WAYS_OUT[number] for number in limits if os.strerror(number) in said), None)
+    return found.removesuffix(", or another --temp-dir") if found else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

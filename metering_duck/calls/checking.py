@@ -79,6 +79,11 @@ def _warnings(config: MeteringConfig) -> list[str]:
     return warnings
 
 
+# The first and the last of times, by the names in a row of the events by type.
+RECORDED, ENTERED = ("first_at", "last_at"), ("first_entered_at", "last_entered_at")
+SECONDS = "are they seconds, taken for milliseconds?"
+
+
 # --- events by type --------------------------------------------------------------------------------------------------
 
 
@@ -90,6 +95,8 @@ def _events_by_type(result: Result) -> list[dict[str, Any]]:
         "events": "count(*)",
         "first_at": "min(recorded_at)",
         "last_at": "max(recorded_at)",
+        "first_entered_at": "min(metered_at)",
+        "last_entered_at": "max(metered_at)",
     }
     return result.inspect(
         "by_type",
@@ -100,7 +107,7 @@ def _events_by_type(result: Result) -> list[dict[str, Any]]:
 def _type_shown(row: dict[str, Any]) -> dict[str, Any]:
     """A row of the events by type, its times as RFC 3339."""
     times = {name: row[name] and format_time(row[name].replace(tzinfo=UTC)) for name in ("first_at", "last_at")}
-    return row | times
+    return {name: value for name, value in row.items() if name not in ENTERED} | times
 
 
 def _of_types(types: Sequence[dict[str, Any]], config: MeteringConfig) -> list[str]:
@@ -125,21 +132,25 @@ def _of_types(types: Sequence[dict[str, Any]], config: MeteringConfig) -> list[s
 
 
 def _of_times(types: Sequence[dict[str, Any]], clock: datetime | None) -> list[str]:
-    """Warnings of times before 2000, and after tomorrow."""
+    """Warnings of times, and of moments of entry, before 2000 and after tomorrow.
+
+    An event enters at its metered_at, which decides which of several counts, and what was known as of a moment.
+    """
     today = (clock or datetime.now(UTC)).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first, last = datetime(2000, 1, 1, tzinfo=UTC), today + timedelta(days=2)
     warnings = []
     for row in types:
-        if row["first_at"] is None:
-            continue
-        earliest, latest = (row[name].replace(tzinfo=UTC) for name in ("first_at", "last_at"))
-        what = f"type {row['type']!r}: {row['status']} events have times"
-        if earliest < first:
-            hint = "are they seconds, taken for milliseconds?"
-            warnings.append(f"{what} before 2000, the first {format_time(earliest)}. hint: {hint}")
-        if latest >= last:
-            hint = "are they milliseconds, taken for seconds, or a clock that is wrong?"
-            warnings.append(f"{what} after tomorrow, the last {format_time(latest)}. hint: {hint}")
+        for noun, names in {"times": RECORDED, "metered_at": ENTERED}.items():
+            if row[names[0]] is None:
+                continue
+            earliest, latest = (row[name].replace(tzinfo=UTC) for name in names)
+            what = f"type {row['type']!r}: {row['status']} events have {noun}"
+            if earliest < first:
+                hint = "is it the zero of a time that was never set?" if earliest.year == 1 else SECONDS
+                warnings.append(f"{what} before 2000, the first {format_time(earliest)}. hint: {hint}")
+            if latest >= last:
+                hint = "are they milliseconds, taken for seconds, or a clock that is wrong?"
+                warnings.append(f"{what} after tomorrow, the last {format_time(latest)}. hint: {hint}")
     return warnings
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metering_duck.engine.remote import changed, explained, shown
-from metering_duck.errors import MeteringError, SourceError, first_few, first_line
+from metering_duck.errors import MeteringError, SourceError, first_few, first_line, way_out_of
 from metering_duck.files.line_ends import odd_line_end_of
 
 TO_ITS_END = "expected a file that can be read to its end."
@@ -56,6 +56,10 @@ class KnownInputs:
             return self._remote_failure(text, named)
         if _FULL.search(text):
             return no_room(text)
+        limit = way_out_of(text)
+        if limit is not None:
+            where = next((shown(path) for path in self.paths if path in text), "run")
+            return SourceError(f"{where}: cannot be opened ({_without_kind(first_line(text))}); expected {limit}")
         for url in named:
             text = text.replace(url, shown(url))
         return unreadable(text, [shown(path) for path in self.paths])

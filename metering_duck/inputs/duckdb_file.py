@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from metering_duck.engine.attached import attach
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SourceError
+from metering_duck.inputs.database_files import check_is_database
 from metering_duck.inputs.file_sizes import sizes_of_existing
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.in_shell import InShell
@@ -75,8 +75,7 @@ def find_duckdb(place: str, options: Options) -> DuckDBTable:
     table = options.get("table")
     if not table:
         raise SourceError(f"duckdb://{place}: found no table's name; expected {DUCKDB.example}.")
-    if not Path(place).is_file():
-        raise SourceError(f"duckdb://{place}: found no such file; expected a DuckDB database.")
+    check_is_database(f"duckdb://{place}", place, "a DuckDB database")
     return DuckDBTable(os.path.abspath(place), table, f"duckdb://{place}?table={table}")
 
 

@@ -9,7 +9,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar
 
 import duckdb
@@ -21,6 +20,7 @@ from metering_duck.engine.extensions import can_load, load, missing
 from metering_duck.engine.locking import lock, unlocked
 from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import SourceError, did_you_mean
+from metering_duck.inputs.database_files import check_is_database
 from metering_duck.inputs.file_sizes import sizes_of_existing
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.in_shell import InShell, load_sql
@@ -100,8 +100,7 @@ def find_ducklake(place: str, options: Options) -> DuckLakeSnapshot:
             f"{where}: found {missing('ducklake')}; expected it, to read DuckLake. "
             "hint: INSTALL ducklake in a DuckDB shell of the same version, once"
         )
-    if not Path(place).is_file():
-        raise SourceError(f"{where}: found no such file; expected the DuckDB file with a DuckLake's metadata.")
+    check_is_database(where, place, "the DuckDB file with a DuckLake's metadata")
     moment = parse_time(options["timestamp"], f"{where}: timestamp") if "timestamp" in options else None
     path = os.path.abspath(place)
     version, files = table_at(path, table, number_of(options, "version", where), moment, where)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from metering_duck.engine.failures import given_failure, naming, reading
 from metering_duck.engine.remote import shown
-from metering_duck.errors import MeteringError, SchemaError, SourceError, a_kind, first_few
+from metering_duck.errors import MeteringError, SchemaError, SourceError, a_kind, first_few, first_line
 from metering_duck.inputs.exact_frames import exact_frame, exact_relation
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.files import find_files
@@ -29,6 +29,7 @@ from metering_duck.inputs.unreadable import NONE, UnreadableColumns
 
 DUCKDB_LIBRARIES = ("duckdb", "_duckdb")
 # The libraries whose objects are tables; an iterable object of another library is a list of events.
+FRAME_LIBRARIES = ("polars", "pandas")
 TABLE_LIBRARIES = ("polars", "pandas", "pyarrow", *DUCKDB_LIBRARIES)
 
 
@@ -127,6 +128,8 @@ def _find_rows(given: Any, scratch: Path) -> Input:
     library, kind = _library_of(given), type(given).__name__
     name = f"a {library.strip('_')} {kind}"
     unreadable: UnreadableColumns = NONE
+    if library in FRAME_LIBRARIES and not hasattr(type(given), "columns"):
+        raise SourceError(f"input: found {name}; expected {EXPECTED}.")
     if library == "polars":
         with reading(name):
             given, unreadable = exact_frame(given, name)
@@ -178,7 +181,7 @@ def _stream_of(given: Any, library: str) -> pa.RecordBatchReader | None:
 def _pandas_table(frame: Any) -> pa.Table:
     """A pandas frame as an Arrow table.
 
-    Raises: SourceError for a column of mixed objects, which has no Arrow type.
+    Raises: SchemaError for a column without an Arrow type, such as one of mixed objects, and for two of one name.
     """
     if not frame.columns.is_unique:
         twice = str(frame.columns[frame.columns.duplicated()][0])
@@ -187,10 +190,29 @@ def _pandas_table(frame: Any) -> pa.Table:
         )
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowException, TypeError) as error:
-        raise SourceError(
-            f"a pandas DataFrame: cannot be read ({str(error).splitlines()[0]}); expected one type in each column. "
-            'hint: frame.astype({"COLUMN": "string"})'
+    except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError):
+        # The library names the column in some cases only.
+        for n, name in enumerate(frame.columns):
+            _check_column(frame.iloc[:, n], str(name))
+        raise
+
+
+def _check_column(column: Any, name: str) -> None:
+    """Refuse a column of a pandas frame that Arrow cannot have.
+
+    Raises: SchemaError.
+    """
+    try:
+        pa.Table.from_pandas(column.to_frame(), preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError) as error:
+        is_said = bool(error.args) and isinstance(error.args[0], str) and not isinstance(error, UnicodeError)
+        why = str(error.args[0] if is_said else error)
+        raise SchemaError(
+            "a pandas DataFrame",
+            name,
+            found=f"{column.dtype} values that cannot be read ({first_line(why)})",
+            expected="values of one type, which Arrow has",
+            hint=f"frame.astype({{{name!r}: 'string'}})",
         ) from None
 
 

@@ -18,6 +18,7 @@ from metering_duck.files.proofs import Claim
 from metering_duck.inputs.file_checks import cut_decimals_of_files
 from metering_duck.inputs.from_columns import check_names
 from metering_duck.inputs.given_table import keep_rows, register_rows
+from metering_duck.inputs.iceberg_types import VARIANT
 from metering_duck.inputs.input import Input, Needed, NeededTimes
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.partitions import TimePartition
@@ -150,10 +151,17 @@ def _without(types: Mapping[str, str], names: Container[str]) -> dict[str, str]:
 
 def foreign_columns(found: LakeSnapshot, names: Iterable[str] | None = None) -> dict[str, Unreadable]:
     """Column → why it cannot be read, for columns of types that a table's library does not have; for all, or some."""
-    hint = "read the Parquet files of the table by themselves, or let Spark read it: --engine spark"
+    alone = "read the Parquet files of the table by themselves"
     chosen = found.foreign if names is None else names
     return {
-        name: Unreadable(found.name, name, found.foreign[name], "a type that is read from this table", hint)
+        name: Unreadable(
+            found.name,
+            name,
+            found.foreign[name],
+            "a type that is read from this table",
+            # A VARIANT is not read through Spark either.
+            alone if found.foreign[name] == VARIANT else f"{alone}, or let Spark read it: --engine spark",
+        )
         for name in chosen
     }
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from metering_duck.contract.times import format_time, utc
 from metering_duck.engine.arrow_rows import insert
-from metering_duck.errors import LedgerError
+from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.inputs.table_days import parts_of
 from metering_duck.ledger.places import Stamp
 from metering_duck.ledger.store import StoreEngine
@@ -150,19 +150,43 @@ def check_gone(found: Found, used: Container[int]) -> None:
             )
 
 
+# In which no file enters: what comes after it would have no moment.
+LAST_YEAR = 9999
+
+
 def entering(engine: StoreEngine, clock: datetime) -> tuple[datetime, str]:
     """When files enter that are found now, and a notice where that is not the clock's time; "" where it is.
 
     A moment that the ledger has stored for a file must not be passed again: what was asked as of that moment would have
-    other files from now on (R24).
+    other files from now on (R24). So a clock of the far future is told: all that is found later enters after it.
+
+    Raises: ConfigError for a clock of the last year, LedgerError where a ledger has seen a file then.
     """
+    if clock.year == LAST_YEAR:
+        raise ConfigError(f"clock: found {_second(clock)}; expected a moment after which files can still enter.")
     ((last,),) = engine.rows("SELECT max(greatest(entered_at, coalesce(gone_at, entered_at))) FROM source_files")
     if last is None or utc(last) <= clock:
-        return clock, ""
+        return clock, _of_the_future(clock)
+    if last.year == LAST_YEAR:
+        raise LedgerError(
+            f"source_files: found a file that entered at {_second(utc(last))}; expected a moment after which files can "
+            "still enter. hint: its clock was wrong; backfill into a new ledger"
+        )
     moment = utc(last) + timedelta(microseconds=1)
     return moment, (
         f"clock: found {_second(clock)}, before {_second(utc(last))}, when this ledger last saw files come or go; what "
         f"was found now entered at {format_time(moment)}, so that what was asked as of then stays as it is."
+    )
+
+
+def _of_the_future(clock: datetime) -> str:
+    """The notice of a clock after tomorrow, by the clock of this machine; "" for any other."""
+    now = datetime.now(UTC)
+    if clock < now + timedelta(days=2):
+        return ""
+    return (
+        f"clock: found {_second(clock)}, after tomorrow, where now is {_second(now)}; files that are found later will "
+        "enter after it, whatever the clock says then."
     )
 
 

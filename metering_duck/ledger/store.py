@@ -21,7 +21,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageError
+from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageError, way_out_of
+from metering_duck.files.databases import check_database
+from metering_duck.files.faults import Fault
 from metering_duck.ledger.catalog import NAME, check_catalog
 from metering_duck.outputs.files import sync_folder
 from metering_duck.statements.quote import literal
@@ -35,6 +37,11 @@ WAIT_SECONDS = 10.0
 BUSY = ("Could not set lock", "Unique file handle conflict")
 FULL = ("No space left", "Disk quota exceeded", "Could not write", "file is full")
 FOREIGN = ("not a valid DuckDB database", "different DuckDB version", "newer version of DuckDB")
+ROOM = "room on its disk, and a folder that may be written."
+CUT = ("Could not read enough bytes", "Corrupt database file", "checksum")
+INIT = "a ledger, as metering-duck ledger init makes it"
+ANOTHER = "--ledger FILE with the ledger itself, or make one with metering-duck ledger init"
+FROM_A_COPY = "take it from a copy, and meter the periods since again"
 
 
 class StoreEngine(Engine):
@@ -77,11 +84,14 @@ class StoreEngine(Engine):
         try:
             self.rows(f"CHECKPOINT {NAME}")
         except MeteringError as error:
+            if any(sign in str(error) for sign in CUT):
+                raise
             found = str(error).partition("(")[2].partition(")")[0] or str(error)
+            limit = way_out_of(found)
+            expected = limit or "room to bring them into the file. hint: make room"
             raise LedgerError(
                 f"{self.path}: was written, but its last changes are in {self.path.name}.wal beside it ({found}); "
-                "expected room to bring them into the file. hint: make room and run the same command again, and keep "
-                "both files together until then"
+                f"expected {expected}. Run the same command again, and keep both files together until then"
             ) from None
 
 
@@ -103,9 +113,29 @@ def _failure(path: Path, text: str) -> MeteringError:
             f"{path}: cannot be written ({first.rpartition(': ')[2]}); expected room on its disk. "
             "hint: what was committed before is safe; make room and run the same command again"
         )
+    limit = way_out_of(text)
+    if limit is not None:
+        return LedgerError(f"{path}: cannot be used ({first}); expected {limit}")
     if any(sign in text for sign in FOREIGN):
-        return LedgerError(f"{path}: is no ledger ({first}); expected a file made by metering-duck ledger init.")
+        return LedgerError(f"{path}: is no ledger ({first}); expected {INIT}. hint: {ANOTHER}")
+    if "ermission denied" in text:
+        return LedgerError(f"{path}: may not be used ({first}); expected one that may be read and written.")
+    if any(sign in text for sign in CUT):
+        return LedgerError(f"{path}: is damaged ({first}); expected a whole ledger. hint: {FROM_A_COPY}")
     return LedgerError(f"{path}: cannot be used ({first}); expected a ledger that can be read to its end.")
+
+
+def _check_is_database(path: Path) -> None:
+    """Refuse what is no database before anything opens it.
+
+    Raises: LedgerError that says what it is.
+    """
+    try:
+        check_database(path, expected=INIT, hint=ANOTHER)
+    except (FileNotFoundError, NotADirectoryError):
+        raise LedgerError(f"{path}: found no ledger; expected one. hint: metering-duck ledger init") from None
+    except Fault as fault:
+        raise LedgerError(str(fault.of(str(path)))) from None
 
 
 class Store:
@@ -121,13 +151,11 @@ class Store:
 
     def create(self) -> None:
         """Make a new, empty ledger. Nothing is overwritten."""
-        if self.path.exists():
-            raise LedgerError(f"{self.path}: is there already; expected a new file. hint: another --ledger")
+        self._check_is_new()
         if not self.path.parent.is_dir():
             raise LedgerError(f"{self.path}: cannot be made; expected a folder that exists.")
         with self.writer():
-            if self.path.exists():
-                raise LedgerError(f"{self.path}: is there already; expected a new file. hint: another --ledger")
+            self._check_is_new()
             partial = self.path.with_name(f".{self.path.name}.partial")
             try:
                 _remove(partial)
@@ -142,6 +170,11 @@ class Store:
             except BaseException:
                 _remove(partial)
                 raise
+
+    def _check_is_new(self) -> None:
+        """Refuse whatever lies there, also a link that leads nowhere: it would be replaced."""
+        if os.path.lexists(self.path):
+            raise LedgerError(f"{self.path}: is there already; expected a new file. hint: another --ledger")
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[None]:
@@ -194,8 +227,7 @@ class Store:
 
     def _open(self, *, writes: bool) -> StoreEngine:
         """Open the file; while another holds it for a moment, try again."""
-        if not self.path.is_file():
-            raise LedgerError(f"{self.path}: found no ledger; expected one. hint: metering-duck ledger init")
+        _check_is_database(self.path)
         until = time.monotonic() + self.wait
         while True:
             try:
@@ -244,8 +276,9 @@ class Store:
             ((version, made_with),) = engine.rows(f"SELECT version, created_with FROM {NAME}.main.ledger")
             version = int(version)
         except (StageError, ValueError, TypeError):
-            made = "expected a file made by metering-duck ledger init"
-            raise LedgerError(f"{self.path}: is no ledger; {made}.") from None
+            raise LedgerError(
+                f"{self.path}: found a DuckDB database that is no ledger; expected {INIT}. hint: {ANOTHER}"
+            ) from None
         if version < 1:
             raise LedgerError(f"{self.path}: is a ledger of version {version}; expected 1 to {VERSION}.")
         if version > VERSION:
@@ -300,7 +333,7 @@ def _not_made(path: Path, error: Exception) -> str:
         why = error.strerror or str(error)
     else:
         why = str(error).partition("(")[2].rpartition(")")[0] or str(error)
-    return f"{path}: cannot be made ({why}); expected room on its disk, and a folder that may be written."
+    return f"{path}: cannot be made ({why}); expected {way_out_of(why) or ROOM}"
 
 
 def ledger_path(given: str | os.PathLike[str] | None) -> Path:

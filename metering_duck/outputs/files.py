@@ -17,7 +17,7 @@ from typing import IO, Any
 from metering_duck.engine.failures import naming
 from metering_duck.engine.owned import Owned, owned_file, remove_left
 from metering_duck.engine.remote import filesystem_of, scheme_of, shown, written_url
-from metering_duck.errors import ConfigError, SourceError
+from metering_duck.errors import ConfigError, SourceError, a_kind, spelled
 from metering_duck.inputs.lakes import is_lake
 from metering_duck.outputs.formats import format_of_path
 
@@ -33,6 +33,22 @@ _partial_files: list[Owned] = []
 def path_or_url(target: str) -> Path | str:
     """The place of a written file: a Path on this machine, else the URL as text."""
     return target if scheme_of(target) else Path(target)
+
+
+def target_of(given: str | os.PathLike[str]) -> str:
+    """A path or a URL to write to, as text.
+
+    Raises: ConfigError for anything else.
+    """
+    try:
+        text = os.fspath(given)
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise ConfigError(f"path: found {a_kind(given)}; expected the path of a file, or a URL.")
+    if "\0" in text:
+        raise ConfigError(f"path: found a NUL in {spelled(text)}; expected the name of a file.")
+    return text
 
 
 def written_whole(target: str) -> contextlib.AbstractContextManager[IO[bytes]]:
@@ -62,7 +78,9 @@ def written_beside(target: Path) -> Iterator[IO[bytes]]:
 
     Raises: SourceError for a place that cannot be written.
     """
-    if _is_device(target):
+    with naming(str(target)):
+        is_device = _is_device(target)
+    if is_device:
         with naming(str(target)), open(target, "wb") as file:
             yield file
         return
@@ -148,9 +166,10 @@ def _is_device(target: Path) -> bool:
 def unwritten(target: object, error: OSError) -> SourceError:
     """The error for a target that could not be written to its end."""
     expected = "room on its disk" if error.errno in FULL else "a place that can be written"
+    way_out = "ulimit -f unlimited; " if error.errno == errno.EFBIG else ""
     return SourceError(
         f"{target}: cannot be written ({error.strerror or error}); expected {expected}. "
-        "hint: what was there before is as it was"
+        f"hint: {way_out}what was there before is as it was"
     )
 
 
@@ -168,11 +187,13 @@ def check_target(given: str) -> str:
     """
     if is_lake(given):
         raise ConfigError(f"{shown(given)}: found a table; expected a file. hint: a table takes records and readings")
-    target = Path(given)
+    target = Path(target_of(given))
     kind = format_of_path(target)
     if scheme_of(given):
         filesystem_of(given)
         return kind
-    if target.is_dir() or not target.parent.is_dir():
+    with naming(given):
+        is_there = target.parent.is_dir() and not target.is_dir()
+    if not is_there:
         raise SourceError(f"{target}: cannot be written; expected a file in a folder that exists.")
     return kind

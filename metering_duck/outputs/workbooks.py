@@ -25,6 +25,7 @@ from xlsxwriter.exceptions import FileCreateError  # type: ignore[import-untyped
 from xlsxwriter.utility import xl_range  # type: ignore[import-untyped]
 
 from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.failures import naming
 from metering_duck.errors import ConfigError
 from metering_duck.outputs.texts import as_texts, limited, on_top
 from metering_duck.statements.quote import identifier
@@ -81,12 +82,13 @@ def write_workbook(engine: Engine, rows: Query, shape: str, file: IO[bytes], *, 
         )
     columns = [_column(field, facts, n) for n, field in enumerate(schema)]
     # First into a temporary file: a zip that cannot seek has other bytes, and a pipe cannot seek.
-    with tempfile.TemporaryFile(dir=engine.directory) as whole:
-        with _workbook(whole, engine.directory) as book:
-            batches = engine.stream(cells, BATCH_ROWS)
-            _add_rows(book, book.add_worksheet(sheet_name(shape)), columns, batches, count)
-            _add_about(book, book.add_worksheet("About"), columns)
-        whole.seek(0)
+    with _temporary_file(engine.directory) as whole:
+        with naming(str(engine.directory)):
+            with _workbook(whole, engine.directory) as book:
+                batches = engine.stream(cells, BATCH_ROWS)
+                _add_rows(book, book.add_worksheet(sheet_name(shape)), columns, batches, count)
+                _add_about(book, book.add_worksheet("About"), columns)
+            whole.seek(0)
         shutil.copyfileobj(whole, file)
 
 
@@ -102,6 +104,18 @@ def sheet_name(shape: str) -> str:
     if words and re.fullmatch(r"[\w ]{1,31}", plural):
         return plural
     return "rows"
+
+
+@contextlib.contextmanager
+def _temporary_file(directory: Path) -> Iterator[IO[bytes]]:
+    """A file without a name in a directory; what could not be written to it is told once, where it is written."""
+    with naming(str(directory)):
+        file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(OSError):
+            file.close()
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import shown
-from metering_duck.errors import ConfigError
+from metering_duck.errors import ConfigError, spelled
 from metering_duck.inputs.lakes import is_lake
-from metering_duck.outputs.files import path_or_url, written_whole
+from metering_duck.outputs.files import path_or_url, target_of, written_whole
 from metering_duck.outputs.formats import format_of_path
 from metering_duck.outputs.texts import as_texts, counted, limited
 from metering_duck.outputs.trees import write_tree
@@ -27,6 +27,22 @@ from metering_duck.statements.stages import Query
 if TYPE_CHECKING:
     import pandas
     import polars
+
+
+def _no_library(method: str, library: str) -> ConfigError:
+    return ConfigError(
+        f"{method}: found no {library}; expected it installed. hint: pip install {library}, or take to_arrow()"
+    )
+
+
+def _checked(count: int) -> int:
+    """A number of rows.
+
+    Raises: ConfigError for a negative one, and for what is no whole number.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 1 << 63:
+        raise ConfigError(f"count: found {spelled(count)}; expected a whole number of rows, 0 or more.")
+    return count
 
 
 class Rows:
@@ -72,7 +88,13 @@ class Rows:
 
     def to_reader(self) -> pa.RecordBatchReader:
         """The rows as Arrow batches, one at a time in memory."""
-        return pa.RecordBatchReader.from_batches(self.schema, self._engine.stream(self._rows()))
+        return pa.RecordBatchReader.from_batches(self.schema, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        """The batches of the rows, which stay open as long as somebody has their batches."""
+        for batch in self._engine.stream(self._rows()):
+            yield batch
+            self._check_open()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow PyCapsule stream, so that any Arrow library reads a result as it is."""
@@ -80,12 +102,18 @@ class Rows:
 
     def pl(self) -> polars.DataFrame:
         """The rows as a Polars DataFrame; a map becomes a list of entries there."""
-        import polars
-
+        try:
+            import polars
+        except ImportError:
+            raise _no_library("pl", "polars") from None
         return polars.DataFrame(self.to_arrow())
 
     def df(self) -> pandas.DataFrame:
         """The rows as a pandas DataFrame; quantities stay Decimal objects. Needs pandas."""
+        try:
+            import pandas  # noqa: F401 - Arrow imports it
+        except ImportError:
+            raise _no_library("df", "pandas") from None
         return self.to_arrow().to_pandas(maps_as_pydicts="strict")
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -112,17 +140,18 @@ class Rows:
         Raises: ConfigError for a suffix or a column that there is not; SchemaError for a table of other columns;
                 SourceError where nothing can be written.
         """
-        if is_lake(os.fspath(path)):
-            return self._write_table(os.fspath(path), format, partition_by, mode)
+        target = target_of(path)
+        if is_lake(target):
+            return self._write_table(target, format, partition_by, mode)
         if mode is not None:
-            raise ConfigError(f"mode: found {mode!r} for {shown(os.fspath(path))}; expected a Delta or Iceberg table.")
+            raise ConfigError(f"mode: found {mode!r} for {shown(target)}; expected a Delta or Iceberg table.")
         if partition_by:
-            write_tree(self._engine, self._rows(), self._shape, os.fspath(path), partition_by)
-            return path_or_url(os.fspath(path))
-        kind = format or format_of_path(Path(path))
-        with written_whole(os.fspath(path)) as file:
+            write_tree(self._engine, self._rows(), self._shape, target, partition_by)
+            return path_or_url(target)
+        kind = format or format_of_path(Path(target))
+        with written_whole(target) as file:
             self.write_to(file, kind)
-        return path_or_url(os.fspath(path))
+        return path_or_url(target)
 
     def _write_table(self, target: str, format: str | None, partition_by: Sequence[str], mode: str | None) -> str:
         from metering_duck.outputs.lake_writing import write_table
@@ -142,9 +171,8 @@ class Rows:
 
     def head(self, count: int) -> list[dict[str, Any]]:
         """The first rows as plain texts, for a table on a screen."""
-        rows: list[dict[str, Any]] = self._engine.table(
-            limited(as_texts(self._engine, self._rows()), count)
-        ).to_pylist()
+        texts = as_texts(self._engine, self._rows())
+        rows: list[dict[str, Any]] = self._engine.table(limited(texts, _checked(count))).to_pylist()
         return rows
 
     def count(self) -> int:
@@ -157,7 +185,7 @@ class Rows:
 
     def first(self, count: int) -> Rows:
         """The first rows only; the new rows own the engine from now on."""
-        return self.handed_over(limited(self._rows(), count), self._shape)
+        return self.handed_over(limited(self._rows(), _checked(count)), self._shape)
 
     def handed_over(self, query: Query, shape: str) -> Rows:
         """The rows of another query of the same engine; the new rows own the engine from now on."""

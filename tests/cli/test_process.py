@@ -178,6 +178,28 @@ def test_limits_of_the_machine_are_said(case: str) -> None:
     assert re.search(r"error: .*hint: .*(ulimit -f|--memory-limit|--temp-dir)", error) or "nanobind" in error, error
 
 
+OF_A_LEDGER = {
+    "a new ledger": ("ulimit -f 10", "ledger.duckdb: cannot be made (File too large)", "ulimit -f"),
+    "few files": ("ulimit -n 5", "ledger.duckdb: cannot be made", "ulimit -n"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", OF_A_LEDGER)
+def test_a_ledger_beyond_a_limit_is_not_made(case: str, tmp_path: Path) -> None:
+    """No broken ledger is left behind, and the error names the file and the limit."""
+    limit, found, hint = OF_A_LEDGER[case]
+    place = tmp_path / "ledgers" / "ledger.duckdb"
+    place.parent.mkdir()
+    command = [sys.executable, "-m", "metering_duck", "ledger", "init", "--ledger", str(place)]
+    script = ["bash", "-c", f'{limit}; "$@"', "bash", *command]
+    done = subprocess.run(script, capture_output=True, env=ENVIRONMENT, timeout=60)
+    error = done.stderr.decode()
+
+    assert (1, True, True) == (done.returncode, found in error, f"hint: {hint}" in error), error
+    assert ["ledger.duckdb.lock"] == [path.name for path in place.parent.iterdir()]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_any_moment_ends_without_a_traceback(number: int) -> None:

@@ -14,7 +14,8 @@ from pyarrow import parquet
 
 from metering_duck import ConfigError, Interrupted, MeteringError, SourceError, StageError, aggregate, load_config
 from metering_duck.engine.duckdb import Engine
-from metering_duck.engine.failures import given_failure, reading
+from metering_duck.engine.failures import Failures, given_failure, reading
+from metering_duck.engine.unreadable import KnownInputs
 from metering_duck.errors import of_the_system, spelled
 from tests.messages import CONFIG, ONE, WINDOW, M, table
 
@@ -266,3 +267,34 @@ def test_a_bad_file_of_a_table_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match=f"^{re.escape(str(path))}: "):
         answer(f"delta://{tmp_path}/t")
+
+
+LIMITS = {
+    'IO Error: Cannot open file "/proc/self/cgroup": Too many open files': (
+        'run: cannot be opened (Cannot open file "/proc/self/cgroup": Too many open files); expected that more files '
+        "may be open at once. hint: ulimit -n 4096, or fewer files in one run"
+    ),
+    'IO Error: Cannot open file "/a/e.parquet": Too many open files': (
+        '/a/e.parquet: cannot be opened (Cannot open file "/a/e.parquet": Too many open files); expected that more '
+        "files may be open at once. hint: ulimit -n 4096, or fewer files in one run"
+    ),
+}
+
+
+@pytest.mark.parametrize("said", LIMITS)
+def test_too_many_open_files_are_no_damaged_file(said: str) -> None:
+    """A limit of the process is told as that, at the input if it is one, and with the way out."""
+    assert LIMITS[said] == str(KnownInputs(["/a/e.parquet"]).failure(said))
+
+
+def test_memory_that_is_used_up_has_a_way_out() -> None:
+    """What DuckDB cannot keep in memory, nor spill, names the options that give it room."""
+    failures = Failures(KnownInputs().failure, Path("/spills"))
+    with pytest.raises(MeteringError) as error, failures.translated("rows", "SQL", {}):
+        raise duckdb.OutOfMemoryException("failed to pin block (1.0 MiB/1.0 MiB used)")
+
+    said = str(error.value)
+    assert said.startswith("run: memory is used up (failed to pin block (1.0 MiB/1.0 MiB used)); expected to spill"), (
+        said
+    )
+    assert said.endswith("hint: a larger --memory-limit, fewer --threads, or a --temp-dir with more room"), said

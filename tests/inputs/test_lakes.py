@@ -248,7 +248,7 @@ def test_a_table_of_a_duckdb_file_is_read_in_place(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="expected a table of a DuckDB database"):
         meter(f"duckdb://{path}?table=nothing", CONFIG)
     (tmp_path / "text.duckdb").write_text("no database")
-    with pytest.raises(SourceError, match="expected a table of a DuckDB database"):
+    with pytest.raises(SourceError, match="found a text file; expected a DuckDB database"):
         meter(f"duckdb://{tmp_path}/text.duckdb?table=events", CONFIG)
 
 

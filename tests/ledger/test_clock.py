@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from metering_duck.cli.main import cli
+from metering_duck.errors import ConfigError
 from metering_duck.ledger.ledger import Ledger
 from tests import ledger_worlds, worlds
 from tests.ledger_worlds import event
@@ -49,6 +50,18 @@ def test_a_file_does_not_enter_before_one_that_the_ledger_has(tmp_path: Path) ->
     assert "found 2024-05-01T00:00:00Z, before 2024-06-01T00:00:00Z" in notice
     assert ["1"] == as_of(ledger, JUNE)
     assert ["21"] == as_of(ledger, JUNE + timedelta(seconds=1))
+
+
+def test_a_clock_of_the_far_future_is_told_and_of_the_last_year_refused(tmp_path: Path) -> None:
+    """All that a ledger finds later enters after such a clock: it is said at once; after the last year nothing can."""
+    ledger = Ledger.init(tmp_path / "ledger.duckdb")
+    worlds.write_table(tmp_path / "events" / "1.parquet", [event(1, DAY, tokens=1)])
+    with pytest.raises(
+        ConfigError, match=r"^clock: found 9999-12-31T00:00:00Z; expected a moment after which files can"
+    ):
+        ledger.backfill(tmp_path / "events", CONFIG, **MONTH, clock="9999-12-31")
+    (outcome,) = ledger.backfill(tmp_path / "events", CONFIG, **MONTH, clock="9998-01-01")
+    assert "clock: found 9998-01-01T00:00:00Z, after tomorrow, where now is" in outcome.notices[0]
 
 
 @pytest.mark.slow

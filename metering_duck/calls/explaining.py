@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from metering_duck.calls.filter_words import filter_words
-from metering_duck.calls.page_text import heading, joined, listed, name_words, named, quoted, wrapped
+from metering_duck.calls.page_text import heading, joined, listed, name_words, quoted, quotes_words, wrapped, written
 from metering_duck.calls.reading_words import (
     aggregated_words,
     answers,
@@ -21,6 +21,7 @@ from metering_duck.calls.reading_words import (
     windows_words,
 )
 from metering_duck.calls.rule_words import NamedRules
+from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.measurements import Measurement, Span
 from metering_duck.contract.schemas import REASONS
@@ -67,6 +68,8 @@ class _Page:
             blocks.append(f"{windows_words(question, windows, self.rules)}\n{made}")
         elif question.bundled:
             blocks.append(wrapped("Records", "one row for each event, with all that it measured"))
+        quotes = quotes_words("\n".join(blocks))
+        blocks += [wrapped("Quotes", quotes)] if quotes else []
         return "\n\n".join([*blocks, self.rules.text()]) + "\n"
 
     # --- events -----------------------------------------------------------------------------------------------------
@@ -114,7 +117,7 @@ class _Page:
         """What a measurement counts, and how its readings are made."""
         measurement, slot = placed.measurement, placed.slot
         sources = " + ".join(name_words(name) for name in measurement.source_property)
-        lines = [heading(f"{placed.path}: {sources}, in {named(measurement.unit)}")]
+        lines = [heading(f"{placed.path}: {sources}, in {quoted(measurement.unit)}")]
         entry = self.compiler.config.entries[placed.entry]
         lines.append(wrapped("  counts", f"{_matching(entry)} {self.rules.name(1)}"))
         if measurement.filter:
@@ -128,7 +131,7 @@ class _Page:
         if slot.aggregation is None:
             return "\n".join(lines)
         if self.totals is None:
-            lines.append(wrapped("  aggregated", f"by {slot.aggregation.text}, when its records are"))
+            lines.append(wrapped("  aggregated", f"by {_aggregation_words(slot.aggregation)}, when its records are"))
             return "\n".join(lines)
         series = next(series for series in self.totals.series if slot in series.slots)
         lines.append(wrapped("  aggregated", aggregated_words(slot.aggregation, self.rules)))
@@ -227,12 +230,20 @@ def _conversions(measurement: Measurement) -> list[str]:
     """What a quantity is multiplied and divided by."""
     found = []
     if measurement.multiply:
-        found.append(f"multiplied by {measurement.multiply}")
+        found.append(f"multiplied by {written(measurement.multiply)}")
     if measurement.divide:
-        found.append(f"divided by {measurement.divide}")
+        found.append(f"divided by {written(measurement.divide)}")
     if measurement.times_duration:
         found.append(f"multiplied by the {measurement.times_duration} that its span lasts")
     return found
+
+
+def _aggregation_words(aggregation: Aggregation) -> str:
+    """The text of an aggregation; the property of an inner dimension stands in it as properties do."""
+    text = replace(aggregation, per=None, by=None).text
+    if aggregation.by:
+        return f"{text} by {name_words(aggregation.by)}"
+    return f"{text} per {written(aggregation.per)}" if aggregation.per else text
 
 
 def _span_words(span: Span) -> str:

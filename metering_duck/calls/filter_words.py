@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metering_duck.calls.page_text import listed, name_words, quoted
+from metering_duck.calls.page_text import listed, name_words, quoted, written
 from metering_duck.contract.filters import OPERATORS, Filter
 
 # Operator → words; {} is the text that is compared with, in quotes, or the number.
@@ -57,4 +57,4 @@ def _value(operator: str, value: object) -> str:
     """What a condition compares with."""
     if isinstance(value, tuple):
         return listed(value)
-    return str(value) if operator in _NUMBERS else quoted(str(value))
+    return written(str(value)) if operator in _NUMBERS else quoted(str(value))

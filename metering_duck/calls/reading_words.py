@@ -5,7 +5,7 @@ The words come from the values that run: Totals and its series, Question and Win
 
 from __future__ import annotations
 
-from metering_duck.calls.page_text import joined, listed, name_words, wrapped
+from metering_duck.calls.page_text import joined, listed, name_words, wrapped, written
 from metering_duck.calls.rule_words import NamedRules
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.definitions import Definition
@@ -30,7 +30,7 @@ def answers(definition: Definition) -> str:
 def aggregated_words(aggregation: Aggregation, rules: NamedRules) -> str:
     """What an aggregation makes of the records of a window."""
     if aggregation.outer:
-        per = f"each inner window of {aggregation.per}, which is the window here"
+        per = f"each inner window of {written(str(aggregation.per))}, which is the window here"
         if aggregation.by:
             per = f"each {name_words(aggregation.by)}"
         inner = aggregated_words(aggregation.inner, rules)
@@ -102,7 +102,7 @@ def windows_words(question: Question, windows: Windows, rules: NamedRules) -> st
     if windows.schedule is None and windows.interval is None:
         words = f"[{start}, {end}) as one, on the clocks of {zone}"
     elif windows.schedule is None:
-        words = f"[{start}, {end}) cut by {windows.every} on the clocks of {zone}"
+        words = f"[{start}, {end}) cut by {written(str(windows.every))} on the clocks of {zone}"
         words += f", from {_bound(windows.anchor)}" if windows.anchor else ""
     else:
         words = _scheduled(question, windows, start, end)
@@ -118,7 +118,7 @@ def _scheduled(question: Question, windows: Windows, start: str, end: str) -> st
         words = "those of the table of windows, which has each subject's own"
     else:
         words = "those of the table of windows"
-    words += f", cut by {windows.every} where it says nothing else" if windows.every else ""
+    words += f", cut by {written(windows.every)} where it says nothing else" if windows.every else ""
     words += f", on the clocks of {windows.zone} where it names no zone"
     if windows.bounds[0] or windows.bounds[1]:
         words += f", as far as they lie in [{start}, {end})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,8 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metering_duck import ConfigError, Filter, aggregate, compile_sql
 from metering_duck.calls.filter_words import WORDS, filter_words
@@ -21,6 +24,7 @@ from metering_duck.cli.main import cli
 from metering_duck.contract.definitions import NAMES
 from metering_duck.contract.filters import OPERATORS
 from metering_duck.contract.schemas import EVENT_SCHEMA, REASONS
+from tests.selection import examples
 
 EVENT = {
     "id": "1",
@@ -44,6 +48,20 @@ def explain(config: Any, events: Any = None, **options: Any) -> str:
     script = compile_sql(config, events, explain=True, stage="judged", **options)
     page = script.partition("\n\n")[0]
     return "\n".join(line.removeprefix("--").removeprefix(" ") for line in page.splitlines()) + "\n"
+
+
+TEXT = r'"(?:[^"\\]|\\.)*"'
+
+
+def texts_of(page: str) -> set[str]:
+    """The texts in quotes on a page, their pieces put together, and what JSON escapes as it is."""
+    found = re.findall(rf"{TEXT}(?:\s+{TEXT})*", page)
+    return {"".join(json.loads(piece) for piece in re.findall(TEXT, pieces)) for pieces in found}
+
+
+def columns_of(line: str) -> int:
+    """How many columns of a screen a line takes: a wide letter takes two."""
+    return len(line) + sum(east_asian_width(letter) in "WF" for letter in line)
 
 
 def reasons_of(page: str) -> list[str]:
@@ -89,6 +107,19 @@ def paragraph(page: str, label: str) -> str:
             "aggregated",
             "one value of each inner window of hour, which is the window here: sum: how much in total, of the records "
             "inside the window (R12, R18); then, of these values as if each were a record: the largest single record",
+        ),
+        (
+            {"aggregation": "sum-of-max", "innerDimension": "user"},
+            WINDOW,
+            "aggregated",
+            "one value of each user: max: the largest single record, of the "
+            "records inside the window (R12); then, of these values as if each were a record: how much in total",
+        ),
+        (
+            {"aggregation": "sum-of-max", "innerDimension": "is"},
+            {},
+            "aggregated",
+            "by sum-of-max by is, when its records are",
         ),
         (
             {"aggregation": "sum", "resultScale": 2, "rounding": "half-up"},
@@ -141,6 +172,7 @@ def test_the_page_says_it_in_words(
             "(a is more than 1 and is less than 2) or b is there",
         ),
         ({"not": {"property": "a", "notIn": ["x"]}}, 'it is not so that (a is none of "x")'),
+        ({"field": "subject", "notEquals": "x"}, 'the event\'s subject is not "x"'),
         (
             {"and": [{"not": {"property": "a", "exists": True}}, {"property": "b", "exists": True}]},
             "(it is not so that (a is there)) and b is there",
@@ -345,15 +377,82 @@ def test_a_reason_that_a_run_finds_is_on_the_page(config: dict[str, Any], events
     assert reason in reasons_of(explain(config, events))
 
 
-@pytest.mark.parametrize("name", ["many words in a name " * 20, "n" * 60, "two\nlines", "a\u2028b"])
-def test_no_line_is_long(name: str) -> None:
-    """No line of the page has more than 80 columns, whatever names the config has, but for a name by itself."""
-    chosen = {"not": {"property": name, "equals": name}}
-    config = measuring(sourceProperty=[name, "q"], unit=name, filter=chosen, aggregation="sum")
-    script = compile_sql(config, explain=True, stage="judged", workspace=name, group_by=["r"], **WINDOW)
+LETTERS = st.text(
+    st.one_of(st.sampled_from('ab ()[]{}"\\\n\t,;.:\u6f22\uff08'), st.characters(codec="utf-8")), min_size=1
+)
+TEXTS = st.one_of(LETTERS, st.builds(lambda text, count: text * count, LETTERS, st.integers(1, 120)))
+NUMBERS = st.builds(lambda digits, count: digits * count, st.sampled_from(["1", "90", "007"]), st.integers(1, 200))
+TESTS = st.one_of(
+    st.builds(
+        lambda name, text: {"property": name, "equals": text, "notIn": [text, "x"], "matches": "x"}, TEXTS, TEXTS
+    ),
+    st.builds(lambda name, number: {"property": name, "gte": number, "lt": number}, TEXTS, NUMBERS),
+)
+
+
+def nested(test: Any, keys: list[str]) -> Any:
+    """A filter inside others."""
+    for key in keys:
+        test = {"not": test} if key == "not" else {key: [test, {"property": "b", "exists": True}]}
+    return test
+
+
+def texts_in(given: Any) -> set[str]:
+    """The names, texts and numbers of filters."""
+    if isinstance(given, dict | list):
+        return set().union(*map(texts_in, given.values() if isinstance(given, dict) else given))
+    return {given} if isinstance(given, str) else set()
+
+
+FILTERS = st.builds(nested, TESTS, st.lists(st.sampled_from(["and", "or", "not"]), max_size=25))
+
+
+@examples(20)
+@given(st.lists(TEXTS, min_size=9, max_size=9), st.lists(FILTERS, min_size=3, max_size=3), NUMBERS)
+def test_no_line_is_long(texts: list[str], filters: list[Any], number: str) -> None:
+    """Property: no line of the page has more than 80 columns, and all texts stand on it whole, whatever the config."""
+    a, b, c, d, e, f, g, h, unit = (text + str(n) for n, text in enumerate(texts))
+    factors = {"multiply": f"{'0' * len(number)}1.5", "divide": f"3.{'0' * len(number)}"}
+    times = {"span": {"start": c, "end": d}, "proration": "by-time", "timesDuration": "days"}
+    two = {"aggregation": "max-of-avg", "innerWindow": f"PT{'0' * len(number)}90M"}
+    lasting = {"span": {"duration": e, "unit": "hours", "eventTime": "end"}}
+    found = [
+        {"sourceProperty": [a, b], "unit": unit, "filter": filters[0], "aggregation": "sum", **times, **factors},
+        {"sourceProperty": a, "unit": f"{unit} 2", "filter": filters[1], **two, **lasting},
+        {"sourceProperty": a, "unit": f"{unit} 3", "filter": filters[2], "aggregation": "sum-of-max"},
+    ]
+    found[2]["innerDimension"] = f
+    config = {"entries": [{"type": g, "workspaceID": h, "measurements": found}]}
+    options = {"group_by": [h, f], "workspace": [h, a], "event_type": [g], "subject": b, "map_universe": {a: b}}
+    every = f"P{'0' * len(number)}1D"
+    script = compile_sql(config, explain=True, stage="judged", every=every, assume_timezone="UTC", **options, **WINDOW)
     page = script.partition("\n\n")[0]
-    assert [] == [line for line in page.split("\n") if not line.startswith("--")]
-    assert [] == [line for line in page.splitlines() if len(line) > 80 and " " in line[2:].strip()]
+    assert [] == [line for line in page.split("\n") if not line.startswith("--") or columns_of(line) > 80]
+    read = texts_of(re.sub(r"^-- ?", "", page, flags=re.MULTILINE)) | set(re.findall(r"[\w.-]*\w", page, re.ASCII))
+    assert set() == {*texts_in(filters), a, b, c, d, e, f, g, h, unit, every, *factors.values()} - read
+
+
+@pytest.mark.parametrize("depth", [1, 4, 20])
+def test_brackets_break_no_line(depth: int) -> None:
+    """Where many brackets stand around a long name, they stand on lines of their own."""
+    chosen = {"and": [{"property": "p" * 61, "equals": "y" * 60}, {"property": "b", "gte": "1" * 200}]}
+    for _ in range(depth):
+        chosen = {"and": [chosen, {"property": "q", "exists": True}]}
+    page = explain(measuring(filter=chosen))
+    assert max(map(len, page.splitlines())) <= WIDTH
+    assert "(" * depth in page
+    assert {"p" * 61, "y" * 60, "1" * 200} <= texts_of(page)
+
+
+def test_two_long_names_stay_two() -> None:
+    """Names that are the same for longer than a line are told apart wherever they stand, as texts are."""
+    first, second = "p" * 85 + "_in", "p" * 85 + "_out"
+    tests = [{"property": name, "equals": "1"} for name in (first, second)]
+    measured = {"filter": {"and": tests}, "sourceProperty": [first, second], "span": {"start": first, "end": second}}
+    page = explain(measuring(unit=f"{first} {second}", **measured))
+    for label in ("measurements[0]", "quantity", "span", "filter"):
+        block = page[page.index(label) :]
+        assert {first, second} <= texts_of(block[: block.index("\n  ", 300)])
 
 
 def test_a_unit_of_two_lines() -> None:
@@ -371,20 +470,19 @@ def test_texts_and_names_stand_on_the_page_as_they_are() -> None:
     assert 'measurements[0]: "n, in \\"y\\"", in "z"' in page
 
 
-def test_a_long_text_stands_in_pieces() -> None:
-    """No line of the page is longer than a screen, however long a text of the config is."""
-    page = explain(measuring(filter={"property": "p", "equals": "a" * 300}))
-    assert max(map(len, page.splitlines())) <= 80
-    assert 300 == sum(piece.count("a") for piece in page.split('"') if piece and set(piece) == {"a"})
-    escaped = ["\n" * 40, r"^\d{3}-" * 10, "\U0001f469\u200d" * 30, "\u6f22" * 60]
-    page = explain(measuring(filter={"property": "p", "in": escaped}))
-    wide = [line + "".join(letter for letter in line if east_asian_width(letter) in "WF") for line in page.splitlines()]
-    assert max(map(len, wide)) <= 80
-
-
-def test_a_long_plain_name_breaks_no_line() -> None:
-    """A property's name of one word that is nearly a line long stands in pieces, too."""
-    assert max(map(len, explain(measuring(sourceProperty="p" * 80)).splitlines())) <= 80
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["plain", "two words"], []),
+        ([r"^\d+$"], [r"a text in quotes stands as in JSON, where \\ is one backslash"]),
+        (["a" * 61], ["quotes with nothing between them hold the pieces of one text"]),
+        ([" ", " "], []),
+    ],
+)
+def test_what_the_quotes_mean(texts: list[str], expected: list[str]) -> None:
+    """Where a text is escaped, or stands in pieces, the page says so."""
+    page = explain(measuring(filter={"property": "p", "in": texts}))
+    assert expected == ([paragraph(page, "Quotes")] if "\nQuotes" in page else [])
 
 
 def test_pieces_of_a_name_are_not_names_that_are_added() -> None:

@@ -148,9 +148,12 @@ def readings_words(question: Question, totals: Totals, rules: NamedRules) -> str
 
 
 def _found_in(totals: Totals) -> str:
-    """What a window has to have for a reading: a record, or, as the aggregations look at it, more than that."""
+    """What a window has to have for a reading: a record, or, as the aggregations look at it, more than that.
+
+    Of the measurements of one series some may split their spans by time and others not.
+    """
     found = []
-    aggregations = [series.aggregation for series in totals.series]
+    aggregations = [slot.aggregation for series in totals.series for slot in series.slots if slot.aggregation]
     if any(not (a.is_gauge or a.prorated) for a in aggregations):
         found.append("a record")
     if any(a.is_gauge for a in aggregations):

@@ -285,6 +285,16 @@ def test_which_readings_there_are(measurement: dict[str, Any], options: dict[str
     assert expected in paragraph(page, "Readings")
 
 
+def test_a_reading_of_records_and_parts_of_spans() -> None:
+    """Where some measurements of a unit split their spans and others do not, a record without a span makes one, too."""
+    measured = {"sourceProperty": "q", "unit": "GiB", "aggregation": "sum"}
+    split = {**measured, "span": {"end": "to"}, "proration": "by-time", "filter": {"property": "to", "exists": True}}
+    config = {"measurements": [split, measured]}
+    assert "window that has a record or a part of a span (R10)" in paragraph(explain(config, **WINDOW), "Readings")
+    with aggregate([EVENT], config, **WINDOW) as result:
+        assert [Decimal(1)] == result.to_arrow().column("quantity").to_pylist()
+
+
 def test_measurements_of_one_unit_add_up() -> None:
     """Measurements of one unit and aggregation make one reading, which is rounded once, as the readings are."""
     quantities = {"in": "1.005", "out": "2.1234567"}

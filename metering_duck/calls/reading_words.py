@@ -5,7 +5,9 @@ The words come from the values that run: Totals and its series, Question and Win
 
 from __future__ import annotations
 
-from metering_duck.calls.page_text import joined, listed, name_words, wrapped, written
+from collections.abc import Sequence
+
+from metering_duck.calls.page_text import joined, listed, name_words, quoted, wrapped, written
 from metering_duck.calls.rule_words import NamedRules
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.definitions import Definition
@@ -30,12 +32,12 @@ def answers(definition: Definition) -> str:
 def aggregated_words(aggregation: Aggregation, rules: NamedRules) -> str:
     """What an aggregation makes of the records of a window."""
     if aggregation.outer:
-        per = f"each inner window of {written(str(aggregation.per))}, which is the window here"
+        made = f"one value of each inner window of {written(str(aggregation.per))}, which is the window here"
         if aggregation.by:
-            per = f"each {name_words(aggregation.by)}"
+            made = f"one value for each {name_words(aggregation.by)}, and one for the events without it"
         inner = aggregated_words(aggregation.inner, rules)
         outer = answers(aggregation.outermost)
-        return f"one value of {per}: {inner}; then, of these values as if each were a record: {outer}"
+        return f"{made}: {inner}; then, of these values as if each were a record: {outer}"
     definition = aggregation.definition
     if aggregation.is_gauge:
         named = rules.name(14, 15 if definition.weighs else 19, 13)
@@ -137,7 +139,7 @@ def readings_words(question: Question, totals: Totals, rules: NamedRules) -> str
     """Which readings there are: their key, and what there has to be for one."""
     key = [] if totals.across_workspaces else ["workspace"]
     key += ["universe", "subject", "unit"]
-    grouped = f", and for each value of {listed(question.group_by, 'and')}" if question.group_by else ""
+    grouped = f", and {_groups(list(dict.fromkeys(question.group_by)))}" if question.group_by else ""
     if question.fill == "none":
         words = f"one for each {', '.join(key)} and window that has {_found_in(totals)}{grouped}"
     else:
@@ -145,6 +147,13 @@ def readings_words(question: Question, totals: Totals, rules: NamedRules) -> str
         words += FILLED[question.fill]
     words += "; those of one subject and window are one row" if question.bundled else ""
     return wrapped("Readings", f"{words} {rules.name(10)}")
+
+
+def _groups(names: Sequence[str]) -> str:
+    """The groups that readings are for."""
+    if len(names) == 1:
+        return f"for each value of {quoted(names[0])}; the events without it are a group, too"
+    return f"for each combination of {listed(names, 'and')}; not to have one of these counts as a value of it"
 
 
 def _found_in(totals: Totals) -> str:

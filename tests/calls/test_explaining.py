@@ -10,6 +10,7 @@ from typing import Any
 from unicodedata import east_asian_width
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -112,7 +113,7 @@ def paragraph(page: str, label: str) -> str:
             {"aggregation": "sum-of-max", "innerDimension": "user"},
             WINDOW,
             "aggregated",
-            "one value of each user: max: the largest single record, of the "
+            "one value for each user, and one for the events without it: max: the largest single record, of the "
             "records inside the window (R12); then, of these values as if each were a record: how much in total",
         ),
         (
@@ -171,8 +172,10 @@ def test_the_page_says_it_in_words(
             {"or": [{"property": "a", "gt": "1", "lt": "2"}, {"property": "b", "exists": True}]},
             "(a is more than 1 and is less than 2) or b is there",
         ),
-        ({"not": {"property": "a", "notIn": ["x"]}}, 'it is not so that (a is none of "x")'),
+        ({"not": {"property": "a", "notIn": ["x"]}}, 'it is not so that (a is none of "x" (or not there))'),
+        ({"property": "a", "notEquals": "x", "prefix": "y"}, 'a is not "x" (or not there) and begins with "y"'),
         ({"field": "subject", "notEquals": "x"}, 'the event\'s subject is not "x"'),
+        ({"property": "a", "matches": "b"}, 'a has a part that fits the regular expression "b"'),
         (
             {"and": [{"not": {"property": "a", "exists": True}}, {"property": "b", "exists": True}]},
             "(it is not so that (a is there)) and b is there",
@@ -237,7 +240,11 @@ def test_generated_ids() -> None:
             'subject is in "customer"; workspace_id is always "acme"; the property "q" is in "amount"; no other '
             "property is read",
         ),
-        ({"from_": "cloudevents"}, "shape", "events as cloudevents has them"),
+        (
+            {"from_": "cloudevents"},
+            "shape",
+            'events as cloudevents has them: each is what "data" holds; what is around it is not read',
+        ),
         ({"clock": "2024-06-01"}, "entered", "by 2024-06-01T00:00:00Z where they do not say when"),
         ({"strict": True}, "strict", "one that is rejected or in conflict stops the run with an error"),
         ({"bundled": True}, "Records", "one row for each event, with all that it measured"),
@@ -249,6 +256,49 @@ def test_how_events_are_read(options: dict[str, Any], label: str, expected: str)
     events = [{**EVENT, "customer": "u", "amount": "1", "data": EVENT}]
     assert expected == paragraph(explain(measuring(), events, **options), label)
     assert f"  {label}" not in explain(measuring(), [EVENT]) or label == "Events"
+
+
+OF_LAGO = {"transaction_id": "1", "code": "api", "external_subscription_id": "s", "timestamp": 1, "properties": {}}
+OF_OPENMETER = pa.table(
+    {name: [name, name] for name in ("id", "type", "subject", "time", "data")} | {"workspace_id": ["acme", "other"]}
+)
+OF_STRIPE = {"identifier": "1", "event_name": "api", "timestamp": 1, "payload": {"stripe_customer_id": "s"}}
+
+
+@pytest.mark.parametrize(
+    ("events", "options", "shape", "fields"),
+    [
+        (
+            [OF_LAGO],
+            {"from_": "lago"},
+            'events as lago has them, as they are, each in "event" or several in the list "events"; their times may be '
+            "seconds since 1970",
+            'id is in "transaction_id"; type is in "code"; subject is in "external_subscription_id"; time is in '
+            '"timestamp"; metered_at is in "created_at"; workspace_id is always "lago"; universe_id is always '
+            '"production"; the properties are in "properties"',
+        ),
+        (
+            [OF_STRIPE],
+            {"from_": "stripe", "map": {"workspace_id": "'acme'", "id": "event_name"}},
+            'events as stripe has them, as they are or several in the list "events"; their times may be seconds since '
+            "1970",
+            'type is in "event_name"; subject is in "stripe_customer_id" of "payload"; time is in "timestamp" or, '
+            'where that is missing, in "created"; metered_at is in "created"; universe_id is always "production"; the '
+            'properties are in "payload"; id is in "event_name"; workspace_id is always "acme"',
+        ),
+        (
+            OF_OPENMETER,
+            {"from_": "openmeter", "map_universe": {"production": "test"}},
+            'events as openmeter has them, as they are or each in "event"',
+            'id is in "id"; type is in "type"; subject is in "subject"; time is in "time"; workspace_id is in the '
+            'column of that name; universe_id is always "production"; the properties are in "data"',
+        ),
+    ],
+)
+def test_where_the_fields_of_a_shape_are(events: Any, options: dict[str, Any], shape: str, fields: str) -> None:
+    """A shape places fields and has constants that make the key; the call's mapping goes before them."""
+    page = explain(measuring(), events, **options)
+    assert [shape, fields] == [paragraph(page, label) for label in ("shape", "fields")]
 
 
 def test_a_partition_by_time(tmp_path: Path) -> None:
@@ -275,7 +325,16 @@ def test_a_partition_by_time(tmp_path: Path) -> None:
             {"fill": "carry"},
             "at any time; the quantity of the window before where there is none, and 0 before the first (R10)",
         ),
-        ({"aggregation": "sum"}, {"group_by": ["region"]}, 'has a record, and for each value of "region" (R10)'),
+        (
+            {"aggregation": "sum"},
+            {"group_by": ["region"]},
+            'has a record, and for each value of "region"; the events without it are a group, too (R10)',
+        ),
+        (
+            {"aggregation": "sum"},
+            {"group_by": ["region", "zone", "region"]},
+            'for each combination of "region" and "zone"; not to have one of these counts as a value of it (R10)',
+        ),
         ({"aggregation": "sum"}, {"bundled": True}, "those of one subject and window are one row (R10)"),
     ],
 )
@@ -293,6 +352,48 @@ def test_a_reading_of_records_and_parts_of_spans() -> None:
     assert "window that has a record or a part of a span (R10)" in paragraph(explain(config, **WINDOW), "Readings")
     with aggregate([EVENT], config, **WINDOW) as result:
         assert [Decimal(1)] == result.to_arrow().column("quantity").to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        ({"start": "begun", "end": "to"}, "from begun to to; times in properties are RFC 3339"),
+        (
+            {"end": "ended", "times": "epoch-seconds"},
+            "from the event's own time to ended; times in properties are seconds since 1970",
+        ),
+        ({"duration": "days", "unit": "hours"}, "the days hours from the event's own time"),
+        (
+            {"start": "begun", "duration": "ms", "unit": "milliseconds", "times": "epoch-milliseconds"},
+            "the ms milliseconds from begun; times in properties are milliseconds since 1970",
+        ),
+    ],
+)
+def test_a_span_in_words(span: dict[str, Any], expected: str) -> None:
+    """From when to when a quantity extends, and how its times are written."""
+    assert expected == paragraph(explain(measuring(span=span)), "span")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({"property": "z", "notEquals": "a"}, ""),
+        ({"not": {"field": "type", "equals": "a"}}, ""),
+        (
+            {"or": [{"not": {"property": "z", "equals": "a"}}, {"property": "y", "gt": "1"}]},
+            "; a condition does not hold of a property that is not there, unless it says so",
+        ),
+        (
+            {"not": {"and": [{"property": "z", "gt": "1"}]}},
+            "; a condition does not hold of a property that is not there, unless it says so; a comparison with a "
+            "number only holds of a number",
+        ),
+    ],
+)
+def test_what_a_denied_condition_counts(chosen: dict[str, Any], expected: str) -> None:
+    """An event without a property is counted where it is not to have some text, and the page says so."""
+    words = paragraph(explain(measuring(filter=chosen)), "filter")
+    assert f"where {filter_words(Filter.model_validate(chosen))} (R2){expected}" == words
 
 
 def test_measurements_of_one_unit_add_up() -> None:

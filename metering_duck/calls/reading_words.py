@@ -32,10 +32,12 @@ def answers(definition: Definition) -> str:
 def aggregated_words(aggregation: Aggregation, rules: NamedRules) -> str:
     """What an aggregation makes of the records of a window."""
     if aggregation.outer:
-        made = f"one value of each inner window of {written(str(aggregation.per))}, which is the window here"
+        inner = aggregated_words(aggregation.inner, rules)
         if aggregation.by:
             made = f"one value for each {name_words(aggregation.by)}, and one for the events without it"
-        inner = aggregated_words(aggregation.inner, rules)
+        else:
+            made = f"one value of each inner window (the windows cut by {written(str(aggregation.per))})"
+            inner = inner.replace("the window", "the inner window")
         outer = answers(aggregation.outermost)
         return f"{made}: {inner}; then, of these values as if each were a record: {outer}"
     definition = aggregation.definition
@@ -68,24 +70,32 @@ def rounded_words(totals: Totals, series: Series, rules: NamedRules) -> str:
 
     With two levels an inner value that is divided is rounded, too, before the outer function sees it.
     """
-    words = _result_rounded(totals, series, rules)
+    reason = _why_exact(totals, series)
+    words = f"not at all: {reason}" if reason else _rounded_to(totals, series, rules)
     if not series.aggregation.outer or not _is_quotient(series.aggregation.inner):
         return words
     inner = totals.inner_of(series)
     scale = inner.rounding(inner.series[0]).scale
-    return f"each inner value to {counted_noun(scale, 'digit')} behind the point, half to even; then the result {words}"
+    result = f"the result is not rounded: {reason}" if reason else f"then the result {words}"
+    return f"each inner value to {counted_noun(scale, 'digit')} behind the point, half to even; {result}"
 
 
-def _result_rounded(totals: Totals, series: Series, rules: NamedRules) -> str:
-    """How the results of a series are rounded."""
-    outermost, rounding = series.aggregation.outermost, totals.rounding(series)
+def _why_exact(totals: Totals, series: Series) -> str:
+    """Why the results of a series are not rounded; "" if they are."""
+    rounding = totals.rounding(series)
+    if series.aggregation.outermost.is_whole and (rounding.scale >= 0 or rounding.digits is not None):
+        return "it is a whole number"
+    if rounding.digits is not None and not _is_quotient(series.aggregation):
+        return "only what is divided has significant digits"
+    return ""
+
+
+def _rounded_to(totals: Totals, series: Series, rules: NamedRules) -> str:
+    """The digits that the results of a series are rounded to, and which way."""
+    rounding = totals.rounding(series)
     mode = ROUNDINGS[rounding.mode]
-    if outermost.is_whole and (rounding.scale >= 0 or rounding.digits is not None):
-        return "not at all: it is a whole number"
     if rounding.digits is not None:
-        if _is_quotient(series.aggregation):
-            return f"to {counted_noun(rounding.digits, 'significant digit')}, half to even {rules.name(16)}"
-        return "not at all: only what is divided has significant digits"
+        return f"to {counted_noun(rounding.digits, 'significant digit')}, half to even {rules.name(16)}"
     if rounding.scale < 0:
         return f"to a multiple of 1{'0' * -rounding.scale}, {mode} {rules.name(16)}"
     return f"to {counted_noun(rounding.scale, 'digit')} behind the point, {mode} {rules.name(16)}"

@@ -106,8 +106,8 @@ def paragraph(page: str, label: str) -> str:
             {"aggregation": "max-of-sum", "innerWindow": "hour"},
             WINDOW,
             "aggregated",
-            "one value of each inner window of hour, which is the window here: sum: how much in total, of the records "
-            "inside the window (R12, R18); then, of these values as if each were a record: the largest single record",
+            "one value of each inner window (the windows cut by hour): sum: how much in total, of the records inside "
+            "the inner window (R12, R18); then, of these values as if each were a record: the largest single record",
         ),
         (
             {"aggregation": "sum-of-max", "innerDimension": "user"},
@@ -437,6 +437,12 @@ def test_entries_of_two_workspaces_do_not_add_up() -> None:
         ({"aggregation": "sum", "resultScale": 2}, {"scale": 0}, "to 0 digits behind the point, half to even (R16)"),
         ({"aggregation": "sum", "resultScale": -2}, {}, "to a multiple of 100, half to even (R16)"),
         ({"aggregation": "count-of-sum", "innerWindow": "day"}, {}, "not at all: it is a whole number"),
+        (
+            {"aggregation": "max-of-avg", "innerWindow": "day"},
+            {"digits": 20},
+            "each inner value to 18 digits behind the point, half to even; the result is not rounded: only what is "
+            "divided has significant digits",
+        ),
         (
             {"aggregation": "max-of-avg", "innerWindow": "day", "resultScale": 2},
             {},

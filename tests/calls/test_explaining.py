@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from metering_duck import ConfigError, Filter, aggregate, compile_sql
 from metering_duck.calls.filter_words import WORDS, filter_words
-from metering_duck.calls.page_text import WIDTH
+from metering_duck.calls.page_text import WIDTH, name_words
 from metering_duck.calls.rule_words import RULES
 from metering_duck.cli.main import cli
 from metering_duck.contract.definitions import NAMES
@@ -120,7 +120,7 @@ def paragraph(page: str, label: str) -> str:
             {"aggregation": "sum-of-max", "innerDimension": "is"},
             {},
             "aggregated",
-            "by sum-of-max by is, when its records are",
+            'by sum-of-max by "is", when its records are',
         ),
         (
             {"aggregation": "sum", "resultScale": 2, "rounding": "half-up"},
@@ -176,6 +176,10 @@ def test_the_page_says_it_in_words(
         ({"property": "a", "notEquals": "x", "prefix": "y"}, 'a is not "x" (or not there) and begins with "y"'),
         ({"field": "subject", "notEquals": "x"}, 'the event\'s subject is not "x"'),
         ({"property": "a", "matches": "b"}, 'a has a part that fits the regular expression "b"'),
+        (
+            {"or": [{"property": "or", "equals": "x"}, {"property": "IS", "exists": True}]},
+            '"or" is "x" or "IS" is there',
+        ),
         (
             {"and": [{"not": {"property": "a", "exists": True}}, {"property": "b", "exists": True}]},
             "(it is not so that (a is there)) and b is there",
@@ -357,12 +361,12 @@ def test_a_reading_of_records_and_parts_of_spans() -> None:
 @pytest.mark.parametrize(
     ("span", "expected"),
     [
-        ({"start": "begun", "end": "to"}, "from begun to to; times in properties are RFC 3339"),
+        ({"start": "begun", "end": "to"}, 'from begun to "to"; times in properties are RFC 3339'),
         (
             {"end": "ended", "times": "epoch-seconds"},
             "from the event's own time to ended; times in properties are seconds since 1970",
         ),
-        ({"duration": "days", "unit": "hours"}, "the days hours from the event's own time"),
+        ({"duration": "days", "unit": "hours"}, 'the "days" hours from the event\'s own time'),
         (
             {"start": "begun", "duration": "ms", "unit": "milliseconds", "times": "epoch-milliseconds"},
             "the ms milliseconds from begun; times in properties are milliseconds since 1970",
@@ -600,6 +604,33 @@ def test_what_the_quotes_mean(texts: list[str], expected: list[str]) -> None:
     """Where a text is escaped, or stands in pieces, the page says so."""
     page = explain(measuring(filter={"property": "p", "in": texts}))
     assert expected == ([paragraph(page, "Quotes")] if "\nQuotes" in page else [])
+
+
+def own_words(page: str) -> set[str]:
+    """The words, outside of quotes, of the lines on which names of properties stand."""
+    labels = "measurements|  filter|  quantity|  span|  aggregated one value for each"
+    lines = re.findall(rf"^(?:{labels}).*(?:\n {{13}}.*)*", re.sub(TEXT, "", page), re.MULTILINE)
+    # What an inner aggregation answers begins behind its name, and has no names of properties.
+    return {
+        word.lower() for line in lines for word in re.findall(r"[A-Za-z][A-Za-z']*(?!\d)", line.partition(": max:")[0])
+    }
+
+
+def test_a_name_that_is_a_word_of_the_page_is_quoted() -> None:
+    """A name never reads as a word of the sentence that it stands in."""
+    given = dict.fromkeys(WORDS, "9") | {"in": ["9"], "notIn": ["9"], "exists": True, "missing": True}
+    tests = [{"property": "9", key: value} for key, value in given.items()]
+    times = ("days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
+    spans = [{"duration": "9", "unit": unit, "eventTime": bound} for unit in times for bound in ("start", "end")]
+    spans += [{"start": "9", "end": "9"}, {"end": "9", "times": "epoch-seconds"}]
+    measured = [{"filter": {"not": {"and": [*tests, {"field": "type", "equals": "9"}]}}}]
+    measured += [{"span": span, "timesDuration": "hours", "multiply": "2", "divide": "3"} for span in spans]
+    measured += [{"aggregation": "unique-count"}, {"aggregation": "max-of-max", "innerDimension": "8"}]
+    config = {"measurements": [{"sourceProperty": "9", "unit": f"{n}", **one} for n, one in enumerate(measured)]}
+    found = own_words(explain(config)) | own_words(explain(config, aggregation="max-of-max by 8", **WINDOW))
+    # An article stands before a noun, and no name does.
+    assert [] == sorted(word for word in found - {"a"} if name_words(word) == word)
+    assert {"or", "is", "not", "from", "to", "seconds", "days", "there", "each"} <= found
 
 
 def test_pieces_of_a_name_are_not_names_that_are_added() -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 import metering_duck
+from metering_duck.contract.schemas import REASONS
 from tests.documents import PROJECT
 
 PAGE = PROJECT / "CONTRIBUTING.md"
@@ -156,6 +157,19 @@ def test_a_change_touches_two_or_three_files(change: str) -> None:
 
     assert len(files) in (2, 3)
     assert [] == [file for file in files if not any((home / file).is_file() for home in (PROJECT, PACKAGE))]
+
+
+def test_a_reason_stands_where_the_page_says_that_it_is_made() -> None:
+    """Each reason of rejects can be found in a file that CONTRIBUTING names, whole or as the field that is missing."""
+    (row,) = [row for row in table_under("Where to look first") if "reject reason" in row[0]]
+    files = re.findall(r"`(\w+/\w+\.(?:py|sql))`", row[1].partition("`REASONS`")[0])
+    text = "".join(((PROJECT if file.startswith("sql/") else PACKAGE) / file).read_text() for file in files)
+    quoted = set(re.findall(r"""["']([a-z-]+)["']""", text))
+
+    put_together = {reason for reason in REASONS if reason not in quoted}
+    assert [] == [reason for reason in put_together if reason.removesuffix("-missing") not in quoted]
+    assert {"subject-missing", "workspace-missing"} <= put_together
+    assert {"source-missing", "quantity-too-large"} <= quoted
 
 
 def test_the_limits_are_those_that_are_measured() -> None:

@@ -8,11 +8,11 @@ rounded; for all of them what is left out. A rule is named by its number togethe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
-from metering_duck.calls.filter_words import filter_words
-from metering_duck.calls.page_text import heading, joined, listed, name_words, named, quoted, wrapped
+from metering_duck.calls.filter_words import denied_words, filter_words
+from metering_duck.calls.page_text import heading, joined, listed, name_words, quoted, quotes_words, wrapped, written
 from metering_duck.calls.reading_words import (
     aggregated_words,
     answers,
@@ -21,12 +21,12 @@ from metering_duck.calls.reading_words import (
     windows_words,
 )
 from metering_duck.calls.rule_words import NamedRules
+from metering_duck.calls.source_words import fields_words, renamed_words, shape_words
+from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.measurements import Measurement, Span
 from metering_duck.contract.schemas import REASONS
 from metering_duck.contract.times import format_time
-from metering_duck.inputs.fields import field_names
-from metering_duck.inputs.mapping import FieldMap
 from metering_duck.judging.events import Compiler, reject_reasons
 from metering_duck.judging.slots import SlotMeasurement
 from metering_duck.readings.series import Series, Totals
@@ -67,6 +67,8 @@ class _Page:
             blocks.append(f"{windows_words(question, windows, self.rules)}\n{made}")
         elif question.bundled:
             blocks.append(wrapped("Records", "one row for each event, with all that it measured"))
+        quotes = quotes_words("\n".join(blocks))
+        blocks += [wrapped("Quotes", quotes)] if quotes else []
         return "\n\n".join([*blocks, self.rules.text()]) + "\n"
 
     # --- events -----------------------------------------------------------------------------------------------------
@@ -92,15 +94,16 @@ class _Page:
         source, question, partition = self.opened.source, self.opened.question, self.opened.layout.partition
         found = {}
         if source.shape is not None:
-            found["shape"] = f"events as {source.shape.name} has them"
-        if source.map:
-            found["fields"] = "; ".join(_mapped(FieldMap(source.map, field_names(records=source.is_records))))
+            found["shape"] = shape_words(source.shape)
+        fields = fields_words(source, self.opened.layout)
+        if fields:
+            found["fields"] = fields
         if source.generate_ids:
             found["ids"] = "each row gets one that is made of its content; rows of the same content are counted apart"
         if source.timezone is not None:
             found["times"] = f"without an offset, they are what clocks of {source.timezone} show {self.rules.name(11)}"
         if source.universe_names:
-            found["universes"] = _renamed(source.universe_names)
+            found["universes"] = renamed_words(source.universe_names)
         if partition is not None:
             day = f"the column {quoted(partition.column)} has the UTC {partition.unit} of each event's time"
             found["files"] = f"{day}; those that the windows do not need are not read"
@@ -114,11 +117,13 @@ class _Page:
         """What a measurement counts, and how its readings are made."""
         measurement, slot = placed.measurement, placed.slot
         sources = " + ".join(name_words(name) for name in measurement.source_property) or "each event"
-        lines = [heading(f"{placed.path}: {sources}, in {named(measurement.unit)}")]
+        lines = [heading(f"{placed.path}: {sources}, in {quoted(measurement.unit)}")]
         entry = self.compiler.config.entries[placed.entry]
         lines.append(wrapped("  counts", f"{_matching(entry)} {self.rules.name(1)}"))
         if measurement.filter:
-            lines.append(wrapped("  filter", f"where {filter_words(measurement.filter)} {self.rules.name(2)}"))
+            words = f"where {filter_words(measurement.filter)} {self.rules.name(2)}"
+            denied = denied_words(measurement.filter)
+            lines.append(wrapped("  filter", f"{words}; {denied}" if denied else words))
         if slot.counts_texts:
             lines.append(wrapped("  quantity", f"none: the texts of {sources} are told apart"))
         else:
@@ -128,7 +133,7 @@ class _Page:
         if slot.aggregation is None:
             return "\n".join(lines)
         if self.totals is None:
-            lines.append(wrapped("  aggregated", f"by {slot.aggregation.text}, when its records are"))
+            lines.append(wrapped("  aggregated", f"by {_aggregation_words(slot.aggregation)}, when its records are"))
             return "\n".join(lines)
         series = next(series for series in self.totals.series if slot in series.slots)
         lines.append(wrapped("  aggregated", aggregated_words(slot.aggregation, self.rules)))
@@ -198,24 +203,6 @@ class _Page:
             yield wrapped("  conflicts", f"it came before, with other content {self.rules.name(8)}")
 
 
-def _mapped(mapping: FieldMap) -> Iterator[str]:
-    """Where fields and properties are, as the mapping of a call says it."""
-    for name, column in mapping.columns.items():
-        yield f"{name} is in {quoted(column)}"
-    for name, text in mapping.constants.items():
-        yield f"{name} is always {quoted(text)}"
-    for name, column in mapping.properties.items():
-        yield f"the property {quoted(name)} is in {quoted(column)}"
-    if mapping.lists_properties:
-        yield "no other property is read"
-
-
-def _renamed(universes: Mapping[str, str]) -> str:
-    """The other names of universes."""
-    pairs = [f"{quoted(old)} is called {quoted(new)}" for old, new in universes.items()]
-    return f"{'; '.join(pairs)}, before anything else is looked at; ids stay apart"
-
-
 def _matching(entry: Entry) -> str:
     """Which events an entry is for."""
     workspace = "of any workspace" if entry.workspace_id is None else f"of the workspace {quoted(entry.workspace_id)}"
@@ -229,15 +216,32 @@ def _conversions(measurement: Measurement) -> list[str]:
     """What a quantity is multiplied and divided by."""
     found = []
     if measurement.multiply:
-        found.append(f"multiplied by {measurement.multiply}")
+        found.append(f"multiplied by {written(measurement.multiply)}")
     if measurement.divide:
-        found.append(f"divided by {measurement.divide}")
+        found.append(f"divided by {written(measurement.divide)}")
     if measurement.times_duration:
         found.append(f"multiplied by the {measurement.times_duration} that its span lasts")
     return found
 
 
+def _aggregation_words(aggregation: Aggregation) -> str:
+    """The text of an aggregation; the property of an inner dimension stands in it as properties do."""
+    text = replace(aggregation, per=None, by=None).text
+    if aggregation.by:
+        return f"{text} by {name_words(aggregation.by)}"
+    return f"{text} per {written(aggregation.per)}" if aggregation.per else text
+
+
 def _span_words(span: Span) -> str:
+    """From when to when a quantity extends, and how its times are written."""
+    words = _extent(span)
+    if span.start is None and span.end is None:
+        return words
+    meant = "RFC 3339" if span.times == "rfc3339" else f"{span.times.removeprefix('epoch-')} since 1970"
+    return f"{words}; times in properties are {meant}"
+
+
+def _extent(span: Span) -> str:
     """From when to when a quantity extends."""
     own = "the event's own time"
     start = name_words(span.start) if span.start is not None else own

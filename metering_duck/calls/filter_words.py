@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from metering_duck.calls.page_text import listed, name_words, quoted
+from collections.abc import Iterator
+
+from metering_duck.calls.page_text import listed, name_words, quoted, written
 from metering_duck.contract.filters import OPERATORS, Filter
 
 # Operator → words; {} is the text that is compared with, in quotes, or the number.
@@ -15,13 +17,15 @@ WORDS = {
     "missing": "is not there",
     "prefix": "begins with {}",
     "contains": "contains {}",
-    "matches": "matches {}",
+    "matches": "has a part that fits the regular expression {}",
     "gt": "is more than {}",
     "gte": "is at least {}",
     "lt": "is less than {}",
     "lte": "is at most {}",
 }
-_NUMBERS = ("gt", "gte", "lt", "lte")
+_NUMBERS = {"gt", "gte", "lt", "lte"}
+# What holds of a property that is not there, too (`missing` says so by itself).
+_OR_ABSENT = {"notEquals", "notIn"}
 
 
 def filter_words(chosen: Filter) -> str:
@@ -47,9 +51,13 @@ def _operators(chosen: Filter) -> dict[str, object]:
 
 
 def _tested(chosen: Filter) -> str:
-    """The conditions on one property or field."""
+    """The conditions on one property or field; each event has the fields."""
     name = f"the event's {chosen.field}" if chosen.property is None else name_words(chosen.property)
-    conditions = [WORDS[key].format(_value(key, value)) for key, value in _operators(chosen).items()]
+    conditions = []
+    for key, value in _operators(chosen).items():
+        words = WORDS[key].format(_value(key, value))
+        is_or_absent = key in _OR_ABSENT and chosen.property is not None
+        conditions.append(f"{words} (or not there)" if is_or_absent else words)
     return f"{name} {' and '.join(conditions)}"
 
 
@@ -57,4 +65,21 @@ def _value(operator: str, value: object) -> str:
     """What a condition compares with."""
     if isinstance(value, tuple):
         return listed(value)
-    return str(value) if operator in _NUMBERS else quoted(str(value))
+    return written(str(value)) if operator in _NUMBERS else quoted(str(value))
+
+
+def denied_words(chosen: Filter) -> str:
+    """Which conditions on a property do not hold, for a filter that counts what they do not hold of; else ""."""
+    denied = [inner for inner in _with_inner(chosen) if inner.not_ is not None and inner.properties]
+    if not denied:
+        return ""
+    words = "a condition does not hold of a property that is not there, unless it says so"
+    operators = {key for outer in denied for inner in _with_inner(outer) for key in _operators(inner)}
+    return f"{words}; a comparison with a number only holds of a number" if operators & _NUMBERS else words
+
+
+def _with_inner(chosen: Filter) -> Iterator[Filter]:
+    """A filter and all that are inside it."""
+    yield chosen
+    for inner in chosen.inner.values():
+        yield from _with_inner(inner)

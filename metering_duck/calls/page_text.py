@@ -1,29 +1,38 @@
 """The lines of a page in plain words: how they are wrapped, and how names and texts from outside stand in them.
 
-A page stands in comments above a script: no line is longer than 80 columns with the mark of a comment.
+A page stands in comments above a script: no line is longer than 80 columns with the mark of a comment. What comes from
+outside stands there whole: a text that is longer than a line stands in pieces.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import textwrap
 import unicodedata
-from collections.abc import Iterable
-
-from metering_duck.statements.stages import cut_name
+from collections.abc import Iterable, Iterator
 
 # The columns of a page without the mark of a comment before each line.
 WIDTH = 77
 LABEL = 12
-# A text in quotes that takes more columns stands in pieces.
+# A text in quotes that takes more columns stands in pieces, and so does a number.
 PIECE = 60
 # What stands for a blank in a quoted text until the lines are wrapped, so that no line ends there.
 _KEPT_BLANK = "\0"
-# What stands behind a letter that takes two columns until then, so that letters count columns.
-_SECOND_COLUMN = "\1"
-# A name that stands without quotes.
-_PLAIN = re.compile(rf"[\w.-]{{1,{PIECE}}}", re.ASCII)
+# A name that stands without quotes, unless the page has the same word.
+_PLAIN = re.compile(rf"(?=.{{1,{PIECE}}}$)[A-Za-z_]([\w.-]*\w)?", re.ASCII)
+# The words of the sentences that names stand in: a name that is one of them is quoted. An `a` before a verb or a sign,
+# as names stand, is none of theirs.
+_SENTENCES = (
+    "aggregated and apart are as at before begins behind by comparison condition contains cut days decimal digits "
+    "divided does each even event events expression filter fits for from half has hold holds hour hours in inner is "
+    "it its lasts least less measurements microseconds milliseconds minutes more most multiplied none not number of "
+    "once one only or own part point properties property quantity regular rfc rounded says seconds since so span "
+    "texts than that the there time times to told type unless up value where window windows with without"
+)
+OWN_WORDS = frozenset(_SENTENCES.split())
+# A word that is longer than a line: its brackets may be on other lines than what is in them.
+_IN_BRACKETS = re.compile(r"(\(*)(.*?)([),;:]*)")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def wrapped(label: str, words: str) -> str:
@@ -39,15 +48,29 @@ def heading(words: str) -> str:
 
 def _lines(words: str, first: str, below: str) -> str:
     """Words on lines of the page's width; a name, or a piece of a quoted text, stays whole."""
-    lines = textwrap.wrap(
-        words,
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=below,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-    return "\n".join(lines).replace(_KEPT_BLANK, " ").replace(_SECOND_COLUMN, "")
+    lines, line, is_begun = [], first, False
+    for gap, part in _parts(words, WIDTH - len(below)):
+        if is_begun and columns(line + gap + part) > WIDTH:
+            lines.append(line)
+            line, is_begun = below, False
+        line += gap + part if is_begun else part
+        is_begun = True
+    return "\n".join([*lines, line]).replace(_KEPT_BLANK, " ")
+
+
+def _parts(words: str, room: int) -> Iterator[tuple[str, str]]:
+    """What a line may end behind, each with the gap before it; a word without room on a line is taken apart."""
+    for word in words.split():
+        match = _IN_BRACKETS.fullmatch(word) if columns(word) > room else None
+        gap = " "
+        for part in filter(None, match.groups() if match else (word,)):
+            yield gap, part
+            gap = ""
+
+
+def columns(text: str) -> int:
+    """How many columns a text takes: a wide letter takes two."""
+    return len(text) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
 
 
 def quoted(text: str) -> str:
@@ -55,30 +78,41 @@ def quoted(text: str) -> str:
 
     A long text stands in several pieces, one behind the other with nothing but a blank between them.
     """
-    pieces = [""]
-    for letter in map(_seen, text):
-        if len(pieces[-1]) + len(letter) > PIECE:
+    pieces, room = [""], PIECE
+    for seen in map(_seen, text):
+        if columns(seen) > room:
             pieces.append("")
-        pieces[-1] += letter
+            room = PIECE
+        pieces[-1] += seen
+        room -= columns(seen)
     # No line ends within a piece.
     return " ".join(f'"{piece}"'.replace(" ", _KEPT_BLANK) for piece in pieces)
 
 
 def _seen(letter: str) -> str:
-    """A letter as JSON has it; what cannot be seen, or breaks a line, as its escape; as many letters as columns."""
+    """A letter as JSON has it; what cannot be seen, or breaks a line, as its escape."""
     is_hidden = letter != " " and unicodedata.category(letter)[0] in "CZ"
-    is_wide = unicodedata.east_asian_width(letter) in "WF" and not is_hidden
-    return json.dumps(letter, ensure_ascii=is_hidden)[1:-1] + (_SECOND_COLUMN if is_wide else "")
+    return json.dumps(letter, ensure_ascii=is_hidden)[1:-1]
 
 
 def name_words(name: str) -> str:
-    """A property's name, in quotes unless it is one short, plain word; cut where it is long."""
-    return name if _PLAIN.fullmatch(name) else named(name)
+    """A property's name, in quotes unless it is one short, plain word that the page does not have itself."""
+    return name if _PLAIN.fullmatch(name) and name.lower() not in OWN_WORDS else quoted(name)
 
 
-def named(name: str) -> str:
-    """A unit in quotes, on one line, cut where it is long."""
-    return quoted(cut_name(name))
+def written(text: str) -> str:
+    """A number or an interval as it was written; a long one in quotes, as any text that stands in pieces."""
+    return text if len(text) <= PIECE else quoted(text)
+
+
+def quotes_words(page: str) -> str:
+    """What the quotes on a page mean, where that is not plain: escapes, and texts in pieces; "" if it has neither."""
+    said = []
+    if any("\\" in text for text in _QUOTED.findall(page)):
+        said.append("a text in quotes stands as in JSON, where \\\\ is one backslash")
+    if re.search(r'"\s+"', _QUOTED.sub('"', page)):
+        said.append("quotes with nothing between them hold the pieces of one text")
+    return "; ".join(said)
 
 
 def listed(texts: Iterable[str], word: str = "or") -> str:

@@ -5,7 +5,9 @@ The words come from the values that run: Totals and its series, Question and Win
 
 from __future__ import annotations
 
-from metering_duck.calls.page_text import joined, listed, name_words, wrapped
+from collections.abc import Sequence
+
+from metering_duck.calls.page_text import joined, listed, name_words, quoted, wrapped, written
 from metering_duck.calls.rule_words import NamedRules
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.definitions import Definition
@@ -30,12 +32,14 @@ def answers(definition: Definition) -> str:
 def aggregated_words(aggregation: Aggregation, rules: NamedRules) -> str:
     """What an aggregation makes of the records of a window."""
     if aggregation.outer:
-        per = f"each inner window of {aggregation.per}, which is the window here"
-        if aggregation.by:
-            per = f"each {name_words(aggregation.by)}"
         inner = aggregated_words(aggregation.inner, rules)
+        if aggregation.by:
+            made = f"one value for each {name_words(aggregation.by)}, and one for the events without it"
+        else:
+            made = f"one value of each inner window (the windows cut by {written(str(aggregation.per))})"
+            inner = inner.replace("the window", "the inner window")
         outer = answers(aggregation.outermost)
-        return f"one value of {per}: {inner}; then, of these values as if each were a record: {outer}"
+        return f"{made}: {inner}; then, of these values as if each were a record: {outer}"
     definition = aggregation.definition
     if aggregation.is_gauge:
         named = rules.name(14, 15 if definition.weighs else 19, 13)
@@ -66,24 +70,32 @@ def rounded_words(totals: Totals, series: Series, rules: NamedRules) -> str:
 
     With two levels an inner value that is divided is rounded, too, before the outer function sees it.
     """
-    words = _result_rounded(totals, series, rules)
+    reason = _why_exact(totals, series)
+    words = f"not at all: {reason}" if reason else _rounded_to(totals, series, rules)
     if not series.aggregation.outer or not _is_quotient(series.aggregation.inner):
         return words
     inner = totals.inner_of(series)
     scale = inner.rounding(inner.series[0]).scale
-    return f"each inner value to {counted_noun(scale, 'digit')} behind the point, half to even; then the result {words}"
+    result = f"the result is not rounded: {reason}" if reason else f"then the result {words}"
+    return f"each inner value to {counted_noun(scale, 'digit')} behind the point, half to even; {result}"
 
 
-def _result_rounded(totals: Totals, series: Series, rules: NamedRules) -> str:
-    """How the results of a series are rounded."""
-    outermost, rounding = series.aggregation.outermost, totals.rounding(series)
+def _why_exact(totals: Totals, series: Series) -> str:
+    """Why the results of a series are not rounded; "" if they are."""
+    rounding = totals.rounding(series)
+    if series.aggregation.outermost.is_whole and (rounding.scale >= 0 or rounding.digits is not None):
+        return "it is a whole number"
+    if rounding.digits is not None and not _is_quotient(series.aggregation):
+        return "only what is divided has significant digits"
+    return ""
+
+
+def _rounded_to(totals: Totals, series: Series, rules: NamedRules) -> str:
+    """The digits that the results of a series are rounded to, and which way."""
+    rounding = totals.rounding(series)
     mode = ROUNDINGS[rounding.mode]
-    if outermost.is_whole and (rounding.scale >= 0 or rounding.digits is not None):
-        return "not at all: it is a whole number"
     if rounding.digits is not None:
-        if _is_quotient(series.aggregation):
-            return f"to {counted_noun(rounding.digits, 'significant digit')}, half to even {rules.name(16)}"
-        return "not at all: only what is divided has significant digits"
+        return f"to {counted_noun(rounding.digits, 'significant digit')}, half to even {rules.name(16)}"
     if rounding.scale < 0:
         return f"to a multiple of 1{'0' * -rounding.scale}, {mode} {rules.name(16)}"
     return f"to {counted_noun(rounding.scale, 'digit')} behind the point, {mode} {rules.name(16)}"
@@ -102,7 +114,7 @@ def windows_words(question: Question, windows: Windows, rules: NamedRules) -> st
     if windows.schedule is None and windows.interval is None:
         words = f"[{start}, {end}) as one, on the clocks of {zone}"
     elif windows.schedule is None:
-        words = f"[{start}, {end}) cut by {windows.every} on the clocks of {zone}"
+        words = f"[{start}, {end}) cut by {written(str(windows.every))} on the clocks of {zone}"
         words += f", from {_bound(windows.anchor)}" if windows.anchor else ""
     else:
         words = _scheduled(question, windows, start, end)
@@ -118,7 +130,7 @@ def _scheduled(question: Question, windows: Windows, start: str, end: str) -> st
         words = "those of the table of windows, which has each subject's own"
     else:
         words = "those of the table of windows"
-    words += f", cut by {windows.every} where it says nothing else" if windows.every else ""
+    words += f", cut by {written(windows.every)} where it says nothing else" if windows.every else ""
     words += f", on the clocks of {windows.zone} where it names no zone"
     if windows.bounds[0] or windows.bounds[1]:
         words += f", as far as they lie in [{start}, {end})"
@@ -137,7 +149,7 @@ def readings_words(question: Question, totals: Totals, rules: NamedRules) -> str
     """Which readings there are: their key, and what there has to be for one."""
     key = [] if totals.across_workspaces else ["workspace"]
     key += ["universe", "subject", "unit"]
-    grouped = f", and for each value of {listed(question.group_by, 'and')}" if question.group_by else ""
+    grouped = f", and {_groups(list(dict.fromkeys(question.group_by)))}" if question.group_by else ""
     if question.fill == "none":
         words = f"one for each {', '.join(key)} and window that has {_found_in(totals)}{grouped}"
     else:
@@ -147,10 +159,20 @@ def readings_words(question: Question, totals: Totals, rules: NamedRules) -> str
     return wrapped("Readings", f"{words} {rules.name(10)}")
 
 
+def _groups(names: Sequence[str]) -> str:
+    """The groups that readings are for."""
+    if len(names) == 1:
+        return f"for each value of {quoted(names[0])}; the events without it are a group, too"
+    return f"for each combination of {listed(names, 'and')}; not to have one of these counts as a value of it"
+
+
 def _found_in(totals: Totals) -> str:
-    """What a window has to have for a reading: a record, or, as the aggregations look at it, more than that."""
+    """What a window has to have for a reading: a record, or, as the aggregations look at it, more than that.
+
+    Of the measurements of one series some may split their spans by time and others not.
+    """
     found = []
-    aggregations = [series.aggregation for series in totals.series]
+    aggregations = [slot.aggregation for series in totals.series for slot in series.slots if slot.aggregation]
     if any(not (a.is_gauge or a.prorated) for a in aggregations):
         found.append("a record")
     if any(a.is_gauge for a in aggregations):

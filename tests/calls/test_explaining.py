@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -9,18 +10,22 @@ from typing import Any
 from unicodedata import east_asian_width
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metering_duck import ConfigError, Filter, aggregate, compile_sql
 from metering_duck.calls.filter_words import WORDS, filter_words
-from metering_duck.calls.page_text import WIDTH
+from metering_duck.calls.page_text import WIDTH, name_words
 from metering_duck.calls.rule_words import RULES
 from metering_duck.cli.main import cli
 from metering_duck.contract.definitions import NAMES
 from metering_duck.contract.filters import OPERATORS
 from metering_duck.contract.schemas import EVENT_SCHEMA, REASONS
+from tests.selection import examples
 
 EVENT = {
     "id": "1",
@@ -44,6 +49,20 @@ def explain(config: Any, events: Any = None, **options: Any) -> str:
     script = compile_sql(config, events, explain=True, stage="judged", **options)
     page = script.partition("\n\n")[0]
     return "\n".join(line.removeprefix("--").removeprefix(" ") for line in page.splitlines()) + "\n"
+
+
+TEXT = r'"(?:[^"\\]|\\.)*"'
+
+
+def texts_of(page: str) -> set[str]:
+    """The texts in quotes on a page, their pieces put together, and what JSON escapes as it is."""
+    found = re.findall(rf"{TEXT}(?:\s+{TEXT})*", page)
+    return {"".join(json.loads(piece) for piece in re.findall(TEXT, pieces)) for pieces in found}
+
+
+def columns_of(line: str) -> int:
+    """How many columns of a screen a line takes: a wide letter takes two."""
+    return len(line) + sum(east_asian_width(letter) in "WF" for letter in line)
 
 
 def reasons_of(page: str) -> list[str]:
@@ -87,8 +106,21 @@ def paragraph(page: str, label: str) -> str:
             {"aggregation": "max-of-sum", "innerWindow": "hour"},
             WINDOW,
             "aggregated",
-            "one value of each inner window of hour, which is the window here: sum: how much in total, of the records "
-            "inside the window (R12, R18); then, of these values as if each were a record: the largest single record",
+            "one value of each inner window (the windows cut by hour): sum: how much in total, of the records inside "
+            "the inner window (R12, R18); then, of these values as if each were a record: the largest single record",
+        ),
+        (
+            {"aggregation": "sum-of-max", "innerDimension": "user"},
+            WINDOW,
+            "aggregated",
+            "one value for each user, and one for the events without it: max: the largest single record, of the "
+            "records inside the window (R12); then, of these values as if each were a record: how much in total",
+        ),
+        (
+            {"aggregation": "sum-of-max", "innerDimension": "is"},
+            {},
+            "aggregated",
+            'by sum-of-max by "is", when its records are',
         ),
         (
             {"aggregation": "sum", "resultScale": 2, "rounding": "half-up"},
@@ -140,7 +172,14 @@ def test_the_page_says_it_in_words(
             {"or": [{"property": "a", "gt": "1", "lt": "2"}, {"property": "b", "exists": True}]},
             "(a is more than 1 and is less than 2) or b is there",
         ),
-        ({"not": {"property": "a", "notIn": ["x"]}}, 'it is not so that (a is none of "x")'),
+        ({"not": {"property": "a", "notIn": ["x"]}}, 'it is not so that (a is none of "x" (or not there))'),
+        ({"property": "a", "notEquals": "x", "prefix": "y"}, 'a is not "x" (or not there) and begins with "y"'),
+        ({"field": "subject", "notEquals": "x"}, 'the event\'s subject is not "x"'),
+        ({"property": "a", "matches": "b"}, 'a has a part that fits the regular expression "b"'),
+        (
+            {"or": [{"property": "or", "equals": "x"}, {"property": "IS", "exists": True}]},
+            '"or" is "x" or "IS" is there',
+        ),
         (
             {"and": [{"not": {"property": "a", "exists": True}}, {"property": "b", "exists": True}]},
             "(it is not so that (a is there)) and b is there",
@@ -205,7 +244,11 @@ def test_generated_ids() -> None:
             'subject is in "customer"; workspace_id is always "acme"; the property "q" is in "amount"; no other '
             "property is read",
         ),
-        ({"from_": "cloudevents"}, "shape", "events as cloudevents has them"),
+        (
+            {"from_": "cloudevents"},
+            "shape",
+            'events as cloudevents has them: each is what "data" holds; what is around it is not read',
+        ),
         ({"clock": "2024-06-01"}, "entered", "by 2024-06-01T00:00:00Z where they do not say when"),
         ({"strict": True}, "strict", "one that is rejected or in conflict stops the run with an error"),
         ({"bundled": True}, "Records", "one row for each event, with all that it measured"),
@@ -217,6 +260,49 @@ def test_how_events_are_read(options: dict[str, Any], label: str, expected: str)
     events = [{**EVENT, "customer": "u", "amount": "1", "data": EVENT}]
     assert expected == paragraph(explain(measuring(), events, **options), label)
     assert f"  {label}" not in explain(measuring(), [EVENT]) or label == "Events"
+
+
+OF_LAGO = {"transaction_id": "1", "code": "api", "external_subscription_id": "s", "timestamp": 1, "properties": {}}
+OF_OPENMETER = pa.table(
+    {name: [name, name] for name in ("id", "type", "subject", "time", "data")} | {"workspace_id": ["acme", "other"]}
+)
+OF_STRIPE = {"identifier": "1", "event_name": "api", "timestamp": 1, "payload": {"stripe_customer_id": "s"}}
+
+
+@pytest.mark.parametrize(
+    ("events", "options", "shape", "fields"),
+    [
+        (
+            [OF_LAGO],
+            {"from_": "lago"},
+            'events as lago has them, as they are, each in "event" or several in the list "events"; their times may be '
+            "seconds since 1970",
+            'id is in "transaction_id"; type is in "code"; subject is in "external_subscription_id"; time is in '
+            '"timestamp"; metered_at is in "created_at"; workspace_id is always "lago"; universe_id is always '
+            '"production"; the properties are in "properties"',
+        ),
+        (
+            [OF_STRIPE],
+            {"from_": "stripe", "map": {"workspace_id": "'acme'", "id": "event_name"}},
+            'events as stripe has them, as they are or several in the list "events"; their times may be seconds since '
+            "1970",
+            'type is in "event_name"; subject is in "stripe_customer_id" of "payload"; time is in "timestamp" or, '
+            'where that is missing, in "created"; metered_at is in "created"; universe_id is always "production"; the '
+            'properties are in "payload"; id is in "event_name"; workspace_id is always "acme"',
+        ),
+        (
+            OF_OPENMETER,
+            {"from_": "openmeter", "map_universe": {"production": "test"}},
+            'events as openmeter has them, as they are or each in "event"',
+            'id is in "id"; type is in "type"; subject is in "subject"; time is in "time"; workspace_id is in the '
+            'column of that name; universe_id is always "production"; the properties are in "data"',
+        ),
+    ],
+)
+def test_where_the_fields_of_a_shape_are(events: Any, options: dict[str, Any], shape: str, fields: str) -> None:
+    """A shape places fields and has constants that make the key; the call's mapping goes before them."""
+    page = explain(measuring(), events, **options)
+    assert [shape, fields] == [paragraph(page, label) for label in ("shape", "fields")]
 
 
 def test_a_partition_by_time(tmp_path: Path) -> None:
@@ -243,7 +329,16 @@ def test_a_partition_by_time(tmp_path: Path) -> None:
             {"fill": "carry"},
             "at any time; the quantity of the window before where there is none, and 0 before the first (R10)",
         ),
-        ({"aggregation": "sum"}, {"group_by": ["region"]}, 'has a record, and for each value of "region" (R10)'),
+        (
+            {"aggregation": "sum"},
+            {"group_by": ["region"]},
+            'has a record, and for each value of "region"; the events without it are a group, too (R10)',
+        ),
+        (
+            {"aggregation": "sum"},
+            {"group_by": ["region", "zone", "region"]},
+            'for each combination of "region" and "zone"; not to have one of these counts as a value of it (R10)',
+        ),
         ({"aggregation": "sum"}, {"bundled": True}, "those of one subject and window are one row (R10)"),
     ],
 )
@@ -251,6 +346,58 @@ def test_which_readings_there_are(measurement: dict[str, Any], options: dict[str
     """A level that is carried into a window makes a reading, and so does a part of a span."""
     page = explain(measuring(**measurement), **WINDOW, **options)
     assert expected in paragraph(page, "Readings")
+
+
+def test_a_reading_of_records_and_parts_of_spans() -> None:
+    """Where some measurements of a unit split their spans and others do not, a record without a span makes one, too."""
+    measured = {"sourceProperty": "q", "unit": "GiB", "aggregation": "sum"}
+    split = {**measured, "span": {"end": "to"}, "proration": "by-time", "filter": {"property": "to", "exists": True}}
+    config = {"measurements": [split, measured]}
+    assert "window that has a record or a part of a span (R10)" in paragraph(explain(config, **WINDOW), "Readings")
+    with aggregate([EVENT], config, **WINDOW) as result:
+        assert [Decimal(1)] == result.to_arrow().column("quantity").to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        ({"start": "begun", "end": "to"}, 'from begun to "to"; times in properties are RFC 3339'),
+        (
+            {"end": "ended", "times": "epoch-seconds"},
+            "from the event's own time to ended; times in properties are seconds since 1970",
+        ),
+        ({"duration": "days", "unit": "hours"}, 'the "days" hours from the event\'s own time'),
+        (
+            {"start": "begun", "duration": "ms", "unit": "milliseconds", "times": "epoch-milliseconds"},
+            "the ms milliseconds from begun; times in properties are milliseconds since 1970",
+        ),
+    ],
+)
+def test_a_span_in_words(span: dict[str, Any], expected: str) -> None:
+    """From when to when a quantity extends, and how its times are written."""
+    assert expected == paragraph(explain(measuring(span=span)), "span")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({"property": "z", "notEquals": "a"}, ""),
+        ({"not": {"field": "type", "equals": "a"}}, ""),
+        (
+            {"or": [{"not": {"property": "z", "equals": "a"}}, {"property": "y", "gt": "1"}]},
+            "; a condition does not hold of a property that is not there, unless it says so",
+        ),
+        (
+            {"not": {"and": [{"property": "z", "gt": "1"}]}},
+            "; a condition does not hold of a property that is not there, unless it says so; a comparison with a "
+            "number only holds of a number",
+        ),
+    ],
+)
+def test_what_a_denied_condition_counts(chosen: dict[str, Any], expected: str) -> None:
+    """An event without a property is counted where it is not to have some text, and the page says so."""
+    words = paragraph(explain(measuring(filter=chosen)), "filter")
+    assert f"where {filter_words(Filter.model_validate(chosen))} (R2){expected}" == words
 
 
 def test_measurements_of_one_unit_add_up() -> None:
@@ -294,6 +441,12 @@ def test_entries_of_two_workspaces_do_not_add_up() -> None:
         ({"aggregation": "sum", "resultScale": 2}, {"scale": 0}, "to 0 digits behind the point, half to even (R16)"),
         ({"aggregation": "sum", "resultScale": -2}, {}, "to a multiple of 100, half to even (R16)"),
         ({"aggregation": "count-of-sum", "innerWindow": "day"}, {}, "not at all: it is a whole number"),
+        (
+            {"aggregation": "max-of-avg", "innerWindow": "day"},
+            {"digits": 20},
+            "each inner value to 18 digits behind the point, half to even; the result is not rounded: only what is "
+            "divided has significant digits",
+        ),
         (
             {"aggregation": "max-of-avg", "innerWindow": "day", "resultScale": 2},
             {},
@@ -346,15 +499,82 @@ def test_a_reason_that_a_run_finds_is_on_the_page(config: dict[str, Any], events
     assert reason in reasons_of(explain(config, events))
 
 
-@pytest.mark.parametrize("name", ["many words in a name " * 20, "n" * 60, "two\nlines", "a\u2028b"])
-def test_no_line_is_long(name: str) -> None:
-    """No line of the page has more than 80 columns, whatever names the config has, but for a name by itself."""
-    chosen = {"not": {"property": name, "equals": name}}
-    config = measuring(sourceProperty=[name, "q"], unit=name, filter=chosen, aggregation="sum")
-    script = compile_sql(config, explain=True, stage="judged", workspace=name, group_by=["r"], **WINDOW)
+LETTERS = st.text(
+    st.one_of(st.sampled_from('ab ()[]{}"\\\n\t,;.:\u6f22\uff08'), st.characters(codec="utf-8")), min_size=1
+)
+TEXTS = st.one_of(LETTERS, st.builds(lambda text, count: text * count, LETTERS, st.integers(1, 120)))
+NUMBERS = st.builds(lambda digits, count: digits * count, st.sampled_from(["1", "90", "007"]), st.integers(1, 200))
+TESTS = st.one_of(
+    st.builds(
+        lambda name, text: {"property": name, "equals": text, "notIn": [text, "x"], "matches": "x"}, TEXTS, TEXTS
+    ),
+    st.builds(lambda name, number: {"property": name, "gte": number, "lt": number}, TEXTS, NUMBERS),
+)
+
+
+def nested(test: Any, keys: list[str]) -> Any:
+    """A filter inside others."""
+    for key in keys:
+        test = {"not": test} if key == "not" else {key: [test, {"property": "b", "exists": True}]}
+    return test
+
+
+def texts_in(given: Any) -> set[str]:
+    """The names, texts and numbers of filters."""
+    if isinstance(given, dict | list):
+        return set().union(*map(texts_in, given.values() if isinstance(given, dict) else given))
+    return {given} if isinstance(given, str) else set()
+
+
+FILTERS = st.builds(nested, TESTS, st.lists(st.sampled_from(["and", "or", "not"]), max_size=25))
+
+
+@examples(20)
+@given(st.lists(TEXTS, min_size=9, max_size=9), st.lists(FILTERS, min_size=3, max_size=3), NUMBERS)
+def test_no_line_is_long(texts: list[str], filters: list[Any], number: str) -> None:
+    """Property: no line of the page has more than 80 columns, and all texts stand on it whole, whatever the config."""
+    a, b, c, d, e, f, g, h, unit = (text + str(n) for n, text in enumerate(texts))
+    factors = {"multiply": f"{'0' * len(number)}1.5", "divide": f"3.{'0' * len(number)}"}
+    times = {"span": {"start": c, "end": d}, "proration": "by-time", "timesDuration": "days"}
+    two = {"aggregation": "max-of-avg", "innerWindow": f"PT{'0' * len(number)}90M"}
+    lasting = {"span": {"duration": e, "unit": "hours", "eventTime": "end"}}
+    found = [
+        {"sourceProperty": [a, b], "unit": unit, "filter": filters[0], "aggregation": "sum", **times, **factors},
+        {"sourceProperty": a, "unit": f"{unit} 2", "filter": filters[1], **two, **lasting},
+        {"sourceProperty": a, "unit": f"{unit} 3", "filter": filters[2], "aggregation": "sum-of-max"},
+    ]
+    found[2]["innerDimension"] = f
+    config = {"entries": [{"type": g, "workspaceID": h, "measurements": found}]}
+    options = {"group_by": [h, f], "workspace": [h, a], "event_type": [g], "subject": b, "map_universe": {a: b}}
+    every = f"P{'0' * len(number)}1D"
+    script = compile_sql(config, explain=True, stage="judged", every=every, assume_timezone="UTC", **options, **WINDOW)
     page = script.partition("\n\n")[0]
-    assert [] == [line for line in page.split("\n") if not line.startswith("--")]
-    assert [] == [line for line in page.splitlines() if len(line) > 80 and " " in line[2:].strip()]
+    assert [] == [line for line in page.split("\n") if not line.startswith("--") or columns_of(line) > 80]
+    read = texts_of(re.sub(r"^-- ?", "", page, flags=re.MULTILINE)) | set(re.findall(r"[\w.-]*\w", page, re.ASCII))
+    assert set() == {*texts_in(filters), a, b, c, d, e, f, g, h, unit, every, *factors.values()} - read
+
+
+@pytest.mark.parametrize("depth", [1, 4, 20])
+def test_brackets_break_no_line(depth: int) -> None:
+    """Where many brackets stand around a long name, they stand on lines of their own."""
+    chosen = {"and": [{"property": "p" * 61, "equals": "y" * 60}, {"property": "b", "gte": "1" * 200}]}
+    for _ in range(depth):
+        chosen = {"and": [chosen, {"property": "q", "exists": True}]}
+    page = explain(measuring(filter=chosen))
+    assert max(map(len, page.splitlines())) <= WIDTH
+    assert "(" * depth in page
+    assert {"p" * 61, "y" * 60, "1" * 200} <= texts_of(page)
+
+
+def test_two_long_names_stay_two() -> None:
+    """Names that are the same for longer than a line are told apart wherever they stand, as texts are."""
+    first, second = "p" * 85 + "_in", "p" * 85 + "_out"
+    tests = [{"property": name, "equals": "1"} for name in (first, second)]
+    measured = {"filter": {"and": tests}, "sourceProperty": [first, second], "span": {"start": first, "end": second}}
+    page = explain(measuring(unit=f"{first} {second}", **measured))
+    for label in ("measurements[0]", "quantity", "span", "filter"):
+        block = page[page.index(label) :]
+        assert {first, second} <= texts_of(block[: block.index("\n  ", 300)])
 
 
 def test_a_unit_of_two_lines() -> None:
@@ -372,20 +592,46 @@ def test_texts_and_names_stand_on_the_page_as_they_are() -> None:
     assert 'measurements[0]: "n, in \\"y\\"", in "z"' in page
 
 
-def test_a_long_text_stands_in_pieces() -> None:
-    """No line of the page is longer than a screen, however long a text of the config is."""
-    page = explain(measuring(filter={"property": "p", "equals": "a" * 300}))
-    assert max(map(len, page.splitlines())) <= 80
-    assert 300 == sum(piece.count("a") for piece in page.split('"') if piece and set(piece) == {"a"})
-    escaped = ["\n" * 40, r"^\d{3}-" * 10, "\U0001f469\u200d" * 30, "\u6f22" * 60]
-    page = explain(measuring(filter={"property": "p", "in": escaped}))
-    wide = [line + "".join(letter for letter in line if east_asian_width(letter) in "WF") for line in page.splitlines()]
-    assert max(map(len, wide)) <= 80
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["plain", "two words"], []),
+        ([r"^\d+$"], [r"a text in quotes stands as in JSON, where \\ is one backslash"]),
+        (["a" * 61], ["quotes with nothing between them hold the pieces of one text"]),
+        ([" ", " "], []),
+    ],
+)
+def test_what_the_quotes_mean(texts: list[str], expected: list[str]) -> None:
+    """Where a text is escaped, or stands in pieces, the page says so."""
+    page = explain(measuring(filter={"property": "p", "in": texts}))
+    assert expected == ([paragraph(page, "Quotes")] if "\nQuotes" in page else [])
 
 
-def test_a_long_plain_name_breaks_no_line() -> None:
-    """A property's name of one word that is nearly a line long stands in pieces, too."""
-    assert max(map(len, explain(measuring(sourceProperty="p" * 80)).splitlines())) <= 80
+def own_words(page: str) -> set[str]:
+    """The words, outside of quotes, of the lines on which names of properties stand."""
+    labels = "measurements|  filter|  quantity|  span|  aggregated one value for each"
+    lines = re.findall(rf"^(?:{labels}).*(?:\n {{13}}.*)*", re.sub(TEXT, "", page), re.MULTILINE)
+    # What an inner aggregation answers begins behind its name, and has no names of properties.
+    return {
+        word.lower() for line in lines for word in re.findall(r"[A-Za-z][A-Za-z']*(?!\d)", line.partition(": max:")[0])
+    }
+
+
+def test_a_name_that_is_a_word_of_the_page_is_quoted() -> None:
+    """A name never reads as a word of the sentence that it stands in."""
+    given = dict.fromkeys(WORDS, "9") | {"in": ["9"], "notIn": ["9"], "exists": True, "missing": True}
+    tests = [{"property": "9", key: value} for key, value in given.items()]
+    times = ("days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
+    spans = [{"duration": "9", "unit": unit, "eventTime": bound} for unit in times for bound in ("start", "end")]
+    spans += [{"start": "9", "end": "9"}, {"end": "9", "times": "epoch-seconds"}]
+    measured = [{"filter": {"not": {"and": [*tests, {"field": "type", "equals": "9"}]}}}]
+    measured += [{"span": span, "timesDuration": "hours", "multiply": "2", "divide": "3"} for span in spans]
+    measured += [{"aggregation": "unique-count"}, {"aggregation": "max-of-max", "innerDimension": "8"}]
+    config = {"measurements": [{"sourceProperty": "9", "unit": f"{n}", **one} for n, one in enumerate(measured)]}
+    found = own_words(explain(config)) | own_words(explain(config, aggregation="max-of-max by 8", **WINDOW))
+    # An article stands before a noun, and no name does.
+    assert [] == sorted(word for word in found - {"a"} if name_words(word) == word)
+    assert {"or", "is", "not", "from", "to", "seconds", "days", "there", "each"} <= found
 
 
 def test_pieces_of_a_name_are_not_names_that_are_added() -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.in_shell import InShell
-from metering_duck.statements.layout import comment, laid_out, tokens_of
+from metering_duck.statements.layout import comment, laid_out
 from metering_duck.statements.stages import Query, Stage, functions, functions_of, with_values
+from metering_duck.statements.tokens import tokens_of
 
 RUNS = (
     "What runs is each table, and the query at the end, as one statement, its stages in WITH; here the stages that "
@@ -72,7 +73,7 @@ def script_text(
     copies = [path for shell in shells.values() for path in shell.copies]
     where = _where_it_runs(needed, copies, has_history=has_history)
     said = comment(f"Made by metering-duck. {where} {RUNS}")
-    first = dict.fromkeys(shell.first for shell in shells.values() if shell.first)
+    first = dict.fromkeys(laid_out(shell.first) for shell in shells.values() if shell.first)
     opening = "\n".join([said, *first, "SET TimeZone = 'UTC';"])
     return "\n\n".join([opening, "\n".join(_macros("\n".join(statements))), *statements]) + "\n"
 

@@ -13,13 +13,16 @@ from typing import Any
 import duckdb
 import polars
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from metering_duck import aggregate, compile_sql, meter, rollup
 from metering_duck.cli.demo import CONFIG as DEMO
 from metering_duck.runs.script import FAMILIES
-from metering_duck.statements.layout import WIDTH, tokens_of
+from metering_duck.statements.layout import WIDTH
+from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.stages import functions, functions_of
+from metering_duck.statements.tokens import tokens_of
 
 ROOT = Path(__file__).parents[2]
 WINDOW = {"start": "2024-01-01", "end": "2024-02-01"}
@@ -397,3 +400,59 @@ def test_a_text_that_looks_like_a_table_of_ours_stays() -> None:
     }
     with aggregate(events(), config, **WINDOW, clock=CLOCK) as result:
         assert ["FROM input_lines"] == [row["unit"] for row in rows_of(result.sql)]
+
+
+def long_lines(script: str) -> set[str]:
+    """The lines of a script that are longer than a line should be, without white space around them."""
+    return {line.strip() for line in script.split("\n") if len(line) > WIDTH}
+
+
+ROW = {"id": "e1", "workspace_id": "w", "universe_id": "u", "type": "t", "subject": "s", "time": "2024-01-05T00:00:00Z"}
+LENGTHS = (123, 139, 300)
+
+
+def files_of_long_names(folder: Path, name: str) -> Iterator[Path]:
+    """One event in files of several formats, with a property of this name and a column that nobody asks for."""
+    cells = {**ROW, name: "1.5", f"{name}_unused": "7"}
+    folder.joinpath("a.csv").write_text(",".join(cells) + "\n" + ",".join(cells.values()) + "\n", encoding="utf-8")
+    row = {**ROW, "properties": {name: "1.5", f"{name}_unused": "7"}}
+    folder.joinpath("a.ndjson").write_text(json.dumps(row), encoding="utf-8")
+    pq.write_table(pa.Table.from_pylist([cells]), folder / "columns.parquet")
+    pq.write_table(pa.Table.from_pylist([row]), folder / "struct.parquet")
+    yield from sorted(folder.iterdir())
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_script_with_long_names_runs(tmp_path: Path, length: int) -> None:
+    """However long a column or a property is named, the script runs, and only its name may take more than a line."""
+    name = ("it's a name " * 30)[:length].strip() + "x"
+    config = {"measurements": [{"sourceProperty": name, "unit": "u", "aggregation": "sum"}]}
+    whole = {quote(f"{name}{end}") for quote in (identifier, literal) for end in ("", "_unused")}
+    for path in files_of_long_names(tmp_path, name):
+        with aggregate(path, config, **WINDOW, clock=CLOCK) as result:
+            assert result.to_dicts() == rows_of(result.sql)
+            assert long_lines(result.sql) <= whole, path
+
+
+def test_a_table_of_windows_may_have_long_names(tmp_path: Path) -> None:
+    """A column that nobody asks for, with a long name, is no fault in a CSV file of windows."""
+    windows = tmp_path / "windows.csv"
+    windows.write_text(f"start,end,{'h' * 140}\n2024-01-01,2024-02-01,x\n", encoding="utf-8")
+    with aggregate(events(), ONE_SUM, windows=windows, clock=CLOCK) as result:
+        assert result.to_dicts() == rows_of(result.sql)
+        assert long_lines(result.sql) <= {literal("h" * 140)}
+
+
+@pytest.mark.parametrize("length", [90, 200])
+def test_a_database_may_lie_at_a_long_path(tmp_path: Path, length: int) -> None:
+    """The path of a DuckDB file stands in one piece, alone on its line where it is long."""
+    folder = tmp_path / ("d" * length)
+    folder.mkdir()
+    path = folder / "events.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.register("rows", pa.Table.from_pylist([{**ROW, "response_time_ms": "1.5"}]))
+        connection.execute("CREATE TABLE usage AS FROM rows")
+    with aggregate(f"duckdb://{path}?table=usage", ONE_SUM, **WINDOW, clock=CLOCK) as result:
+        assert result.to_dicts() == rows_of(result.sql)
+        assert long_lines(result.sql) <= {literal(str(path))}

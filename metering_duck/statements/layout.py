@@ -8,10 +8,12 @@ laid out again.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from metering_duck.statements.quote import SHOWN_PIECE
 from metering_duck.statements.tokens import Group, Node, Token, flat, lines_of, tree_of
 
 WIDTH = 140
@@ -25,6 +27,9 @@ SHORT_CASE = 125
 # More values than this, if each is one token, share lines.
 MANY = 8
 COMMENT = "-- "
+# What stands for a blank of a shown text until a comment is wrapped, so that no line ends there.
+_KEPT_BLANK = "\0"
+_SHOWN = re.compile(rf'"(?:[^"\\]|\\.){{0,{SHOWN_PIECE}}}"')
 _CLAUSES = ("FROM", "JOIN", "WHERE", "GROUP", "ORDER", "UNION")
 
 
@@ -37,16 +42,15 @@ def laid_out(sql: str, indent: str = "") -> str:
 
 
 def comment(text: str, indent: str = "") -> str:
-    """A comment on as many lines as it takes."""
-    return "\n".join(
-        textwrap.wrap(
-            " ".join(text.split()),
-            WIDTH,
-            initial_indent=indent + COMMENT,
-            subsequent_indent=indent + COMMENT,
-            break_on_hyphens=False,
-        )
+    """A comment on as many lines as it takes; a piece of a text that it shows stays whole, with every blank."""
+    lines = textwrap.wrap(
+        " ".join(_SHOWN.sub(lambda piece: piece.group().replace(" ", _KEPT_BLANK), text).split()),
+        WIDTH,
+        initial_indent=indent + COMMENT,
+        subsequent_indent=indent + COMMENT,
+        break_on_hyphens=False,
     )
+    return "\n".join(lines).replace(_KEPT_BLANK, " ")
 
 
 def _line(tokens: Sequence[Token], indent: str) -> list[str]:

@@ -20,7 +20,7 @@ from metering_duck import aggregate, compile_sql, meter, rollup
 from metering_duck.cli.demo import CONFIG as DEMO
 from metering_duck.runs.script import FAMILIES
 from metering_duck.statements.layout import WIDTH
-from metering_duck.statements.quote import identifier, literal
+from metering_duck.statements.quote import identifier, literal, shown
 from metering_duck.statements.stages import functions, functions_of
 from metering_duck.statements.tokens import tokens_of
 
@@ -277,12 +277,33 @@ def test_every_slot_and_property_is_named(printed: dict[str, str]) -> None:
     script = printed["demo"]
     slots = re.findall(r"^-- Slot (\d+) is (.*)\.$", script, re.MULTILINE)
     assert [
-        ("0", "input_tokens in input-tokens, sum: entries[0].measurements[0]"),
-        ("1", "output_tokens in output-tokens, sum: entries[0].measurements[1]"),
-        ("2", "output_tokens in premium-output-tokens, sum: entries[0].measurements[2]"),
-        ("3", "seats in seats, time-weighted-avg: entries[1].measurements[0]"),
+        ("0", '"input_tokens" in "input-tokens", sum: entries[0].measurements[0]'),
+        ("1", '"output_tokens" in "output-tokens", sum: entries[0].measurements[1]'),
+        ("2", '"output_tokens" in "premium-output-tokens", sum: entries[0].measurements[2]'),
+        ("3", '"seats" in "seats", time-weighted-avg: entries[1].measurements[0]'),
     ] == slots
-    assert "-- p_N is the text of property N: 0 is input_tokens, 1 is output_tokens, 2 is seats, 3 is tier.\n" in script
+    listed = '0 is "input_tokens", 1 is "output_tokens", 2 is "seats", 3 is "tier"'
+    assert f"-- p_N is the text of property N: {listed}.\n" in script
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("a  b", "a b"), ("p" * 85 + "_in", "p" * 85 + "_out"), ("a\u202eb", "a\\u202eb"), ("\x1b[1m", "a, 1 is b")],
+)
+def test_two_names_do_not_look_the_same(names: tuple[str, str]) -> None:
+    """Properties, units and inner dimensions of like names are told apart, and nothing in a comment is invisible."""
+    listed = [
+        {"sourceProperty": name, "unit": f"u{name}", "aggregation": "sum-of-max", "innerDimension": f"d{name}"}
+        for name in names
+    ]
+    said = [line for line in compile_sql({"measurements": listed}, **WINDOW).split("\n") if line.lstrip()[:2] == "--"]
+    as_one = " ".join(line.strip().removeprefix("-- ") for line in said)
+    for n, name in enumerate(names):
+        unit = shown(f"u{name}")
+        assert f"Slot {n} is {shown(name)} in {unit}, sum-of-max by {shown(f'd{name}')}: " in as_one
+        assert f"{n} is {shown(name)}" in as_one.partition("p_N is the text of property N: ")[2]
+        assert f"the sum-of-max of {unit}" in as_one
+    assert all(line.isprintable() for line in said)
 
 
 def test_a_script_says_what_runs_instead() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metering_duck.statements.layout import WIDTH, comment, laid_out
-from metering_duck.statements.quote import identifier, literal
-from metering_duck.statements.stages import shown_name
+from metering_duck.statements.quote import identifier, literal, shown, text_of
 from metering_duck.statements.tokens import tokens_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=400)
@@ -127,7 +129,35 @@ def test_a_comment_is_wrapped() -> None:
     assert all(line.startswith("    -- word") and len(line) <= WIDTH for line in lines)
 
 
-def test_a_name_in_a_comment_stays_there() -> None:
-    """A name from outside cannot end the comment that it is shown in."""
-    assert shown_name("a\n; DROP") == "a ; DROP"
-    assert len(shown_name("x" * 1000)) < WIDTH
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", '""'),
+        ("tokens", '"tokens"'),
+        ("a  b ", '"a  b "'),
+        ("a\n; DROP", r'"a\n; DROP"'),
+        ('a", 1 is "b', r'"a\", 1 is \"b"'),
+        ("\x1b[31m\u202e\u2028\u3000\0", r'"\u001b[31m\u202e\u2028\u3000\u0000"'),
+        ("\U000e0001", r'"\udb40\udc01"'),
+        ("größe 日本", '"größe 日本"'),
+        ("x" * 101, f'"{"x" * 100}" "x"'),
+    ],
+)
+def test_a_text_in_a_comment_is_in_quotes(text: str, expected: str) -> None:
+    """A text from outside cannot end the comment that it is shown in, and nothing of it is invisible."""
+    assert expected == shown(text)
+
+
+@given(texts, st.integers(0, 200))
+def test_a_shown_text_can_be_read_back(text: str, before: int) -> None:
+    """Two texts never look the same: every blank of one, however long it is, can be read out of its comment."""
+    lines = comment(f"{'word ' * before}{shown(text)}", "    ").split("\n")
+    assert max(map(len, lines)) <= WIDTH
+    said = " ".join(line.removeprefix("    -- ") for line in lines).removeprefix("word " * before)
+    assert text == "".join(json.loads(piece) for piece in re.findall(r'"(?:[^"\\]|\\.)*"', said))
+
+
+@given(texts | st.text("\0'", max_size=9))
+def test_a_literal_can_be_read_back(text: str) -> None:
+    """The text of a literal, NUL and quotes included."""
+    assert text == text_of(literal(text))

@@ -313,7 +313,7 @@ SELECT
 FROM objects;
 
 -- its fields under one name each, its times in UTC microseconds (R11)
--- p_N is the text of property N: 0 is audio_seconds, 1 is region, 2 is tier, 3 is tokens.
+-- p_N is the text of property N: 0 is "audio_seconds", 1 is "region", 2 is "tier", 3 is "tokens".
 CREATE OR REPLACE TEMP VIEW named AS
 SELECT
     coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
@@ -467,9 +467,9 @@ SELECT *, CASE WHEN reason IS NULL THEN 0 END AS entry
 FROM accepted;
 
 -- each measurement's text where it applies: its filter first (R2)
--- Slot 0 is tokens in premium-tokens, sum: measurements[0].
--- Slot 1 is tokens in standard-tokens, sum: measurements[1].
--- Slot 2 is audio_seconds in seconds, max: measurements[2].
+-- Slot 0 is "tokens" in "premium-tokens", sum: measurements[0].
+-- Slot 1 is "tokens" in "standard-tokens", sum: measurements[1].
+-- Slot 2 is "audio_seconds" in "seconds", max: measurements[2].
 -- q_of_p_N_M is the text of property N for several slots of one DECIMAL; a_N says whether slot N applies; q_N is its text, q_N_M that of
 -- its Mth property.
 CREATE OR REPLACE TEMP VIEW projected AS
@@ -588,7 +588,7 @@ SELECT
 FROM windowed
 GROUP BY 1, 2, 3, 4, 5, 6, 7;
 
--- the sum of 'premium-tokens'
+-- the sum of "premium-tokens"
 CREATE OR REPLACE TEMP VIEW counter_0 AS
 SELECT
     workspace_id,
@@ -611,7 +611,7 @@ SELECT
 FROM counted
 WHERE used AND n_0 > 0;
 
--- the max of 'seconds'
+-- the max of "seconds"
 CREATE OR REPLACE TEMP VIEW counter_1 AS
 SELECT
     workspace_id,
@@ -634,7 +634,7 @@ SELECT
 FROM counted
 WHERE used AND n_2 > 0;
 
--- the sum of 'standard-tokens'
+-- the sum of "standard-tokens"
 CREATE OR REPLACE TEMP VIEW counter_2 AS
 SELECT
     workspace_id,

@@ -312,7 +312,7 @@ SELECT
 FROM objects;
 
 -- its fields under one name each, its times in UTC microseconds (R11)
--- p_N is the text of property N: 0 is response_time_ms.
+-- p_N is the text of property N: 0 is "response_time_ms".
 CREATE OR REPLACE TEMP VIEW named AS
 SELECT
     coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
@@ -463,7 +463,7 @@ SELECT *, CASE WHEN reason IS NULL THEN 0 END AS entry
 FROM accepted;
 
 -- each measurement's text where it applies: its filter first (R2)
--- Slot 0 is response_time_ms in milliseconds, sum: measurements[0].
+-- Slot 0 is "response_time_ms" in "milliseconds", sum: measurements[0].
 -- a_N says whether slot N applies; q_N is its text, q_N_M that of its Mth property.
 CREATE OR REPLACE TEMP VIEW projected AS
 SELECT
@@ -555,7 +555,7 @@ SELECT
 FROM windowed
 GROUP BY 1, 2, 3, 4, 5, 7;
 
--- the sum of 'milliseconds'
+-- the sum of "milliseconds"
 CREATE OR REPLACE TEMP VIEW counter_0 AS
 SELECT
     workspace_id,

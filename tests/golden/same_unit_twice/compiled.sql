@@ -204,7 +204,7 @@ SELECT *
 FROM read_parquet('events.parquet');
 
 -- its fields under one name each, its times in UTC microseconds (R11)
--- p_N is the text of property N: 0 is input_tokens, 1 is model, 2 is output_tokens.
+-- p_N is the text of property N: 0 is "input_tokens", 1 is "model", 2 is "output_tokens".
 CREATE OR REPLACE TEMP VIEW named AS
 SELECT
     "workspace_id" AS workspace_id,
@@ -331,9 +331,9 @@ SELECT *, CASE WHEN reason IS NULL THEN 0 END AS entry
 FROM accepted;
 
 -- each measurement's text where it applies: its filter first (R2)
--- Slot 0 is input_tokens in tokens, sum: measurements[0].
--- Slot 1 is output_tokens in tokens, sum: measurements[1].
--- Slot 2 is output_tokens in output tokens, sum: measurements[2].
+-- Slot 0 is "input_tokens" in "tokens", sum: measurements[0].
+-- Slot 1 is "output_tokens" in "tokens", sum: measurements[1].
+-- Slot 2 is "output_tokens" in "output tokens", sum: measurements[2].
 -- q_of_p_N_M is the text of property N for several slots of one DECIMAL; a_N says whether slot N applies; q_N is its text, q_N_M that of
 -- its Mth property.
 CREATE OR REPLACE TEMP VIEW projected AS
@@ -452,7 +452,7 @@ SELECT
 FROM windowed
 GROUP BY 1, 2, 3, 4, 5, 6, 7;
 
--- the sum of 'output tokens'
+-- the sum of "output tokens"
 CREATE OR REPLACE TEMP VIEW counter_0 AS
 SELECT
     workspace_id,
@@ -475,7 +475,7 @@ SELECT
 FROM counted
 WHERE used AND n_2 > 0;
 
--- the sum of 'tokens'
+-- the sum of "tokens"
 CREATE OR REPLACE TEMP VIEW counter_1 AS
 SELECT
     workspace_id,

@@ -477,3 +477,28 @@ def test_a_database_may_lie_at_a_long_path(tmp_path: Path, length: int) -> None:
     with aggregate(f"duckdb://{path}?table=usage", ONE_SUM, **WINDOW, clock=CLOCK) as result:
         assert result.to_dicts() == rows_of(result.sql)
         assert long_lines(result.sql) <= {literal(str(path))}
+
+
+@pytest.mark.parametrize("kind", ["TIMESTAMP", "TIMESTAMPTZ"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_a_script_made_without_events_reads_times_with_and_without_an_offset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, zone: str | None
+) -> None:
+    """Over the file that it assumes the script has the rows of aggregate, whether the file's times have an offset."""
+    monkeypatch.chdir(tmp_path)
+    times = ("2024-01-01 00:30", "2024-01-31 23:30", "2024-03-31 02:30", "2024-10-27 02:30", "infinity")
+    rows = ", ".join(f"('e{n}', {kind} '{time}')" for n, time in enumerate(times))
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.sql(f"""
+        SELECT id, 'w' AS workspace_id, 'u' AS universe_id, 't' AS type, 's' AS subject, time,
+            MAP {{'response_time_ms': '1.5'}} AS properties, time AS metered_at
+        FROM (VALUES {rows}) AS events(id, time)
+    """).write_parquet("events.parquet")
+    options = {"start": "2024-01-01", "end": "2025-01-01", "every": "day", "clock": CLOCK, "assume_timezone": zone}
+    with aggregate("events.parquet", ONE_SUM, **options) as result:
+        expected = result.to_dicts()
+        assert expected == rows_of(result.sql)
+    assert expected == rows_of(compile_sql(ONE_SUM, **options))
+    # On clocks of Berlin the first event is in December.
+    assert len(expected) == (3 if zone and kind == "TIMESTAMP" else 4)

@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import pytest
 
 from metering_duck import aggregate, compile_sql, meter, rollup
 from metering_duck.cli.demo import CONFIG as DEMO
-from metering_duck.runs.script import FAMILIES
+from metering_duck.errors import QuantityOverflow
+from metering_duck.runs.script import FAMILIES, OVERFLOWS
 from metering_duck.statements.layout import WIDTH
 from metering_duck.statements.quote import identifier, literal, shown
 from metering_duck.statements.stages import functions, functions_of
@@ -314,7 +316,7 @@ def test_a_script_says_what_runs_instead() -> None:
         ("settled", "looks at a row's key before"),
         ("tied_moments", "orders levels by their times alone"),
         ("accepted", "Where no key occurs twice"),
-        ("counted", "more than 38 digits"),
+        ("counted", "more than 38 digits on the way"),
     ):
         before = script[: re.search(rf"^CREATE OR REPLACE TEMP \w+ {stage} AS$", script, re.MULTILINE).start()]  # type: ignore[union-attr]
         assert sentence in " ".join(before.rpartition("\n\n")[2].replace("\n-- ", " ").split()), stage
@@ -502,3 +504,39 @@ def test_a_script_made_without_events_reads_times_with_and_without_an_offset(
     assert expected == rows_of(compile_sql(ONE_SUM, **options))
     # On clocks of Berlin the first event is in December.
     assert len(expected) == (3 if zone and kind == "TIMESTAMP" else 4)
+
+
+def of_38_digits(aggregation: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Three events whose sum passes 38 digits on its way, and their config."""
+    texts = ["9" * 38, "9" * 38, "-" + "9" * 38]
+    given = [one | {"properties": {"response_time_ms": text}} for one, text in zip(events(), texts, strict=False)]
+    measurement = {**ONE_SUM["measurements"][0], "precision": 38, "scale": 0, "aggregation": aggregation}
+    return given, {"measurements": [measurement]}
+
+
+@pytest.mark.parametrize("aggregation", ["sum", "avg"])
+def test_a_script_says_when_it_stops_with_an_overflow(aggregation: str) -> None:
+    """Sums that pass 38 digits on the way stop a script, which says so first; the run then adds in two parts."""
+    given, config = of_38_digits(aggregation)
+    with aggregate(given, config, **WINDOW, scale=0, clock=CLOCK) as result:
+        before = result.sql
+        assert OVERFLOWS in first_sentences(before)
+        with pytest.raises(duckdb.OutOfRangeException, match="Overflow"):
+            rows_of(before)
+        assert [Decimal({"sum": "9", "avg": "3"}[aggregation] * 38)] == [row["quantity"] for row in result.to_dicts()]
+        assert OVERFLOWS not in first_sentences(result.sql)
+        assert result.to_dicts() == rows_of(result.sql)
+
+
+@pytest.mark.sampled(5)
+@pytest.mark.parametrize("aggregation", [name for name in AGGREGATIONS if name not in ("sum", "avg")])
+def test_a_script_of_another_aggregation_does_not_stop(aggregation: str) -> None:
+    """Quantities of 38 digits that are not added have the rows of the run, or NULL where it says whose do not fit."""
+    given, config = of_38_digits(aggregation)
+    with aggregate(given, config, **WINDOW, scale=0, clock=CLOCK) as result:
+        rows = rows_of(result.sql)
+        assert OVERFLOWS not in first_sentences(result.sql)
+        try:
+            assert rows == result.to_dicts()
+        except QuantityOverflow:
+            assert [None] == [row["quantity"] for row in rows]

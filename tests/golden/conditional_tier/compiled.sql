@@ -1,6 +1,7 @@
 -- measurements with filters: R2, each tier its own unit, grouped by a dimension
--- Made by metering-duck. Runs as it stands in the DuckDB shell. What runs is each table, and the query at the end, as one statement, its
--- stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
+-- Made by metering-duck. Runs as it stands in the DuckDB shell. It stops with an overflow, and has no row, where quantities that are added
+-- pass 38 digits on the way; the run itself does not (see counted). What runs is each table, and the query at the end, as one statement,
+-- its stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
 SET TimeZone = 'UTC';
 
 -- What the clocks of a zone show at a moment in UTC.
@@ -562,7 +563,8 @@ SELECT *, status = 'metered' AND in_window AS used
 FROM placed;
 
 -- one scan: what became of every event, and the counters of each subject and window
--- Where a sum has more than 38 digits on its way this stops with an error; what runs then adds in two parts.
+-- Where the quantities that one sum or average adds come to more than 38 digits on the way, those behind the point included, this stops
+-- with an overflow; what runs then adds in two parts, and has the row if the result fits.
 -- n_N is how many values slot N has; metered_N when the last of them entered; x_N what they come to.
 CREATE OR REPLACE TEMP TABLE counted AS
 SELECT

@@ -1,7 +1,8 @@
 -- two properties with one unit: their records go into one reading, from a table with properties in a MAP
 -- Made by metering-duck. Runs in the DuckDB shell where there is what it reads: events.parquet with the columns id, workspace_id,
 -- universe_id, type, subject, time, properties, metered_at, of which properties is a MAP of texts, and the times are TIMESTAMPs, with or
--- without a time zone. What runs is each table, and the query at the end, as one statement, its stages in WITH; here the stages that
+-- without a time zone. It stops with an overflow, and has no row, where quantities that are added pass 38 digits on the way; the run itself
+-- does not (see counted). What runs is each table, and the query at the end, as one statement, its stages in WITH; here the stages that
 -- several begin with stand once, as views: the rows are the same.
 SET TimeZone = 'UTC';
 
@@ -426,7 +427,8 @@ SELECT *, status = 'metered' AND in_window AS used
 FROM placed;
 
 -- one scan: what became of every event, and the counters of each subject and window
--- Where a sum has more than 38 digits on its way this stops with an error; what runs then adds in two parts.
+-- Where the quantities that one sum or average adds come to more than 38 digits on the way, those behind the point included, this stops
+-- with an overflow; what runs then adds in two parts, and has the row if the result fits.
 -- n_N is how many values slot N has; metered_N when the last of them entered; x_N what they come to.
 CREATE OR REPLACE TEMP TABLE counted AS
 SELECT

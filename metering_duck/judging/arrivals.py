@@ -127,7 +127,10 @@ def repeated_keys_query(arrivals: Sequence[Stage]) -> Query:
 
 
 def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
-    """`settled`: which rows of those keys count, and what became of the others; of the rows in reach."""
+    """`settled`: of each row whose key occurs twice, whether it counts, or is a duplicate or a conflict (R8).
+
+    Of those rows, the table has the ones whose times are in reach of the windows.
+    """
     stages = [*of_suspects, load_stage("suspects"), load_stage("verdicts")]
     if reach != "all":
         within = select({}, "verdicts", star="*", where=reach_conditions(reach, "recorded_at"))

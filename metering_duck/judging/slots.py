@@ -128,7 +128,10 @@ def slots_legend(placed: Sequence[SlotMeasurement]) -> tuple[str, ...]:
 
 
 def _check_slot(slot: Slot, measurement: Measurement, entry: Entry, path: str) -> None:
-    """Refuse an aggregation, the call's or its own, that the measurement has not what it takes for."""
+    """Refuse an aggregation, of the call or of the measurement, that the measurement lacks something for.
+
+    Only one property can be told apart, a prorated sum needs a span, and what is measured is no inner dimension.
+    """
     found = slot.aggregation
     if found is None:
         return

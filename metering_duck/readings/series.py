@@ -92,8 +92,8 @@ def _common_rounding(unit: str, slots: Sequence[Slot]) -> str:
 class Totals:
     """The shape of an aggregation: its slots, windows, and options.
 
-    The package readings is below runs and cannot hold a Question, so `Question.totals` copies the options from there.
-    `inner_of` then changes some of them for the inner totals of two levels.
+    The package readings is below runs and cannot hold a Question, so `Question.totals` copies the question's options
+    into a Totals. `inner_of` then changes some of them for the inner totals of two levels.
 
     `subjects` is the number of subjects that readings are limited to, 0 for all. `exact` adds sums in two parts, for
     the rare sum that passes 38 digits while it is added; `exact_levels` does so for sums of level × time. `scale`,

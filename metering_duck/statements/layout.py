@@ -241,7 +241,7 @@ def _has_to_open(nodes: Sequence[Node], place: int, indent: str) -> bool:
     node = nodes[place]
     if isinstance(node, Group):
         return _must_break([node])
-    return node.kind == "text" and not _is_uncut(nodes, place) and not _fits(node.text, _deeper(indent))
+    return node.kind == "text" and not _is_uncut(nodes, place) and not _fits(_with_sign(nodes, place), _deeper(indent))
 
 
 def _skeleton(nodes: Sequence[Node], opened: set[int]) -> list[str]:

@@ -100,6 +100,13 @@ def test_names_on_lines_of_their_own_are_the_same_names(found: list[str]) -> Non
     assert (names, [tuple(names)]) == (rows.columns, rows.fetchall())
 
 
+@pytest.mark.parametrize("length", range(100, 145))
+def test_the_comma_behind_a_text_has_room(length: int) -> None:
+    """A text that fits on a line, but not with its comma, is cut."""
+    sql = f"    {{'unit': {literal('x' * length)}, 'aggregation': 'sum', 'measurement': 'measurements[0]'}} AS record,"
+    assert max(map(len, laid_out(sql).split("\n"))) <= WIDTH
+
+
 def test_what_is_nested_deep_has_room() -> None:
     """However deep something is nested, its lines are not indented so far that nothing fits."""
     deep = f"SELECT {'(NOT ' * 60}({' OR '.join([literal('x' * 70)] * 4)}){')' * 60} AS b"

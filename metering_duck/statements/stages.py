@@ -96,15 +96,6 @@ def over(stage: Stage, relations: Mapping[str, str], name: str | None = None) ->
     return replace(stage, name=name or stage.name, sql=sql)
 
 
-def shown_name(name: str) -> str:
-    """A name from outside in a comment: on one line, cut where it is long."""
-    plain = " ".join(name.split())
-    if not plain:
-        return '""'
-    shown = cut_name(plain)
-    return plain if shown == plain else f'"{shown}"'
-
-
 def cut_name(name: str) -> str:
     """A name from outside, cut where it is long."""
     return name if len(name) <= SHOWN_MAX else f"{name[: SHOWN_MAX - 1]}…"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 # A piece of a text that is shown in a comment; with its quotes it fits on a line.
 SHOWN_PIECE = 100
@@ -37,12 +37,19 @@ def shown(text: str) -> str:
     A long text stands in several pieces, one behind the other with nothing but a blank between them. So two texts never
     look the same, and nothing ends the comment.
     """
-    pieces = [""]
+    return " ".join(f'"{piece}"' for piece in shown_pieces(text, SHOWN_PIECE, len))
+
+
+def shown_pieces(text: str, width: int, measure: Callable[[str], int]) -> list[str]:
+    """A text in pieces of at most `width` by what `measure` says of each letter; unseen letters written as in JSON."""
+    pieces, room = [""], width
     for letter in map(_seen, text):
-        if len(pieces[-1]) + len(letter) > SHOWN_PIECE:
+        if measure(letter) > room:
             pieces.append("")
+            room = width
         pieces[-1] += letter
-    return " ".join(f'"{piece}"' for piece in pieces)
+        room -= measure(letter)
+    return pieces
 
 
 def _seen(letter: str) -> str:

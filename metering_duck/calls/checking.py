@@ -146,8 +146,7 @@ def _of_times(types: Sequence[dict[str, Any]], clock: datetime | None) -> list[s
             earliest, latest = (row[name].replace(tzinfo=UTC) for name in names)
             what = f"type {row['type']!r}: {row['status']} events have {noun}"
             if earliest < first:
-                hint = "is it the zero of a time that was never set?" if earliest.year == 1 else SECONDS
-                warnings.append(f"{what} before 2000, the first {format_time(earliest)}. hint: {hint}")
+                warnings.append(f"{what} before 2000, the first {format_time(earliest)}. hint: {SECONDS}")
             if latest >= last:
                 hint = "are they milliseconds, taken for seconds, or a clock that is wrong?"
                 warnings.append(f"{what} after tomorrow, the last {format_time(latest)}. hint: {hint}")

@@ -23,6 +23,7 @@ from metering_duck.calls.arguments import (
     names_of,
     periods_of,
     source_of,
+    zone_of,
 )
 from metering_duck.calls.engines import (
     check_no_cluster,
@@ -37,8 +38,8 @@ from metering_duck.contract.idle_keys import dead_filters
 from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.engine.progress import Progress
 from metering_duck.errors import ConfigError
+from metering_duck.inputs.assumed_file import assumed_file
 from metering_duck.inputs.foreign_shapes import shape_of
-from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.source import Source
 from metering_duck.runs.local import LocalRecords, compiler_of
 from metering_duck.runs.machine import GivenTime, Machine
@@ -47,18 +48,6 @@ from metering_duck.runs.question import Question
 from metering_duck.runs.results import Result, result_of
 from metering_duck.runs.rows import Rows
 from metering_duck.windows.periods import periods_query
-
-# The input that SQL reads which is made without events.
-EVENTS_FILE = GivenTable(
-    EVENT_SCHEMA.empty_table(),
-    "events.parquet",
-    rereadable=True,
-    shell_sql="read_parquet('events.parquet')",
-    assumed=(
-        f"events.parquet with the columns {', '.join(EVENT_SCHEMA.names)}, of which properties is a MAP of texts, and "
-        "the times are TIMESTAMPs"
-    ),
-)
 
 
 def meter(
@@ -273,13 +262,13 @@ def compile_sql(
     With `explain` a page in plain words stands above it, in comments: what counts, what is left out, and why.
 
     With `start` and `end` it is the SQL of aggregate, without them that of meter. Without events, they are taken to lie
-    in `events.parquet` with properties as a MAP.
+    in `events.parquet` with properties as a MAP, and times as TIMESTAMPs with or without a time zone.
 
     Raises: ConfigError; for an unknown `stage`, with the stages there are.
     """
     if events is None and shape_of(options.get("from_")):
         raise ConfigError("from: found it without events; expected some, since their SQL depends on how they lie.")
-    given = EVENTS_FILE if events is None else events
+    given = assumed_file(zone_of(options.get("assume_timezone"))) if events is None else events
     if all(options.get(name) is None for name in ("start", "end", "windows", "subscriptions")):
         for name in WINDOWED:
             if options.get(name) is not None:

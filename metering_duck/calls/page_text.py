@@ -6,10 +6,11 @@ outside stands there whole: a text that is longer than a line stands in pieces.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+
+from metering_duck.statements.quote import shown_pieces
 
 # The columns of a page without the mark of a comment before each line.
 WIDTH = 77
@@ -78,21 +79,8 @@ def quoted(text: str) -> str:
 
     A long text stands in several pieces, one behind the other with nothing but a blank between them.
     """
-    pieces, room = [""], PIECE
-    for seen in map(_seen, text):
-        if columns(seen) > room:
-            pieces.append("")
-            room = PIECE
-        pieces[-1] += seen
-        room -= columns(seen)
     # No line ends within a piece.
-    return " ".join(f'"{piece}"'.replace(" ", _KEPT_BLANK) for piece in pieces)
-
-
-def _seen(letter: str) -> str:
-    """A letter as JSON has it; what cannot be seen, or breaks a line, as its escape."""
-    is_hidden = letter != " " and unicodedata.category(letter)[0] in "CZ"
-    return json.dumps(letter, ensure_ascii=is_hidden)[1:-1]
+    return " ".join(f'"{piece}"'.replace(" ", _KEPT_BLANK) for piece in shown_pieces(text, PIECE, columns))
 
 
 def name_words(name: str) -> str:

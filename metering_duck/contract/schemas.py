@@ -28,7 +28,7 @@ REASONS = {
     "window-invalid": "the observation's window lacks a bound or is inverted",
     "time-missing": "there is no time",
     "time-invalid": "the time is no RFC 3339 time that exists",
-    "metered-at-invalid": "metered_at is no RFC 3339 time that exists",
+    "metered-at-invalid": "metered_at is no RFC 3339 time that exists, or the zero of one that was never set",
     "source-missing": "the measured property is absent (R3)",
     "value-missing": "the record does not say which text it counts",
     "quantity-syntax": "the text is not a quantity (R4)",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# What is behind the name of an input in the name of a table that only our engine has.
+# Only our engine has a table `<name>_<kind>` of an input: the name of the input, and one of these kinds.
 KINDS = ("rows", "lines", "spooled")
 # A text, a quoted name, or a table behind FROM.
 _FROM = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\bFROM (\w+)\b")

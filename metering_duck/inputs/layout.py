@@ -33,7 +33,7 @@ from metering_duck.inputs.fields import (
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case, names, select, struct
-from metering_duck.statements.stages import Stage, load_stage, shown_name
+from metering_duck.statements.stages import Stage, load_stage
 
 # The texts of an observation in a bundled record, in the order of sql/observations.sql.
 OBSERVED = ("quantity", "unit", "aggregation", "window_start", "window_end", "value")
@@ -89,7 +89,7 @@ class Json:
         for name, pointers in self.fields.items():
             first, last = last + 1, last + len(pointers)
             places = f"{first} is" if first == last else f"{first} to {last} are"
-            listed.append(f"{places} {shown_name(name)}")
+            listed.append(f"{places} {name}")
         if self.properties is not None:
             listed += [f"{last + n + 1} is {property_column(n)}" for n in range(len(properties))]
         return (f"{self.texts_name}[N] is the text of a field: {', '.join(listed)}.",) if listed else ()

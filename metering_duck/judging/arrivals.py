@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, reach_conditions
 from metering_duck.inputs.layout import Layout
-from metering_duck.statements.quote import literal
+from metering_duck.statements.quote import literal, shown
 from metering_duck.statements.select import case, names, select
-from metering_duck.statements.stages import Query, Stage, load_stage, shown_name
+from metering_duck.statements.stages import Query, Stage, load_stage
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def arrivals_stages(
 
 def _properties_legend(properties: Sequence[str]) -> tuple[str, ...]:
     """What is in the columns p_N."""
-    listed = ", ".join(f"{n} is {shown_name(name)}" for n, name in enumerate(properties))
+    listed = ", ".join(f"{n} is {shown(name)}" for n, name in enumerate(properties))
     return (f"p_N is the text of property N: {listed}.",) if properties else ()
 
 
@@ -134,7 +134,10 @@ def repeated_keys_query(arrivals: Sequence[Stage]) -> Query:
 
 
 def settled_query(of_suspects: Sequence[Stage], reach: Reach = "all") -> Query:
-    """`settled`: which rows of those keys count, and what became of the others; of the rows in reach."""
+    """`settled`: of each row whose key occurs twice, whether it counts, or is a duplicate or a conflict (R8).
+
+    Of those rows, the table has the ones whose times are in reach of the windows.
+    """
     stages = [*of_suspects, load_stage("suspects"), load_stage("verdicts")]
     if reach != "all":
         within = select({}, "verdicts", star="*", where=reach_conditions(reach, "recorded_at"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from metering_duck.judging.slots import SlotMeasurement
@@ -16,6 +16,15 @@ UNKNOWN = "CAST(NULL AS VARCHAR)"
 NO_TEXT = "source-missing"
 TOO_LARGE = "quantity-too-large"
 OF_TEXTS = ("quantity-syntax", TOO_LARGE, "quantity-too-fine")
+FAULT_COLUMNS = (
+    "measurement",
+    "source_property",
+    "unit",
+    "faulty_text",
+    "known_reason",
+    "integer_digits",
+    "fraction_digits",
+)
 
 
 @dataclass(frozen=True)
@@ -72,21 +81,27 @@ def faulty_sql(placed: Sequence[SlotMeasurement]) -> str:
 
 def fault_columns(placed: Sequence[SlotMeasurement], property_sql: PropertySql) -> dict[str, str]:
     """The columns of `rejected` that say which measurement is at fault, of the number in `faulty`, and how."""
-    found = [faults_of(p, property_sql) for p in placed]
+    each = [_fault_columns_of(p, property_sql) for p in placed]
+    return {name: _of_faulty([columns[name] for columns in each]) for name in FAULT_COLUMNS}
+
+
+def _fault_columns_of(p: SlotMeasurement, property_sql: PropertySql) -> dict[str, str]:
+    """The columns of FAULT_COLUMNS where one measurement is at fault."""
+    faults = faults_of(p, property_sql)
     return {
-        "measurement": _of_fault(literal(p.path) for p in placed),
-        "source_property": _of_fault(_first([(fault.when, fault.source_property) for fault in each]) for each in found),
-        "unit": _of_fault(literal(p.measurement.unit) for p in placed),
-        "faulty_text": _of_fault(_first([(fault.when, fault.text) for fault in each]) for each in found),
-        "known_reason": _of_fault(_first([(fault.when, fault.reason_sql) for fault in each]) for each in found),
-        "integer_digits": _of_fault(str(p.slot.decimal.integer_digits) for p in placed),
-        "fraction_digits": _of_fault(str(p.slot.scale) for p in placed),
+        "measurement": literal(p.path),
+        "source_property": _first([(fault.when, fault.source_property) for fault in faults]),
+        "unit": literal(p.measurement.unit),
+        "faulty_text": _first([(fault.when, fault.text) for fault in faults]),
+        "known_reason": _first([(fault.when, fault.reason_sql) for fault in faults]),
+        "integer_digits": str(p.slot.decimal.integer_digits),
+        "fraction_digits": str(p.slot.scale),
     }
 
 
-def _of_fault(values: Iterable[str]) -> str:
-    """The value of the measurement that is at fault."""
-    return case(((str(number), value) for number, value in enumerate(values)), of="faulty")
+def _of_faulty(values: Sequence[str]) -> str:
+    """Of a value for each measurement, that of the measurement whose number is in `faulty`."""
+    return case([(str(number), value) for number, value in enumerate(values)], of="faulty")
 
 
 def _first(values: Sequence[tuple[str, str]]) -> str:

@@ -119,7 +119,7 @@ class RecordCompiler:
     @property
     def _legend(self) -> tuple[str, ...]:
         """What each slot is, a sentence each."""
-        named = [(slot, slot.aggregation.text) for slot in self.slots if slot.aggregation]
+        named = [(slot, slot.aggregation_shown) for slot in self.slots if slot.aggregation]
         return tuple(f"Slot {slot.index} is records for {text}, in {slot.decimal.sql}." for slot, text in named)
 
     def chosen(self, *, repeated: bool) -> list[Stage]:

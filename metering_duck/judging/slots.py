@@ -11,8 +11,7 @@ from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.measurements import Measurement, Span
 from metering_duck.decimals.columns import HALF_EVEN, DecimalType
 from metering_duck.errors import ConfigError
-from metering_duck.statements.quote import literal
-from metering_duck.statements.stages import shown_name
+from metering_duck.statements.quote import literal, shown
 
 UNIT_COLUMN = "unit"
 
@@ -55,6 +54,13 @@ class Slot:
     def counts_texts(self) -> bool:
         """Whether its texts are told apart and are no quantities."""
         return self.aggregation is not None and self.aggregation.definition.takes_texts
+
+    @property
+    def aggregation_shown(self) -> str:
+        """The text of its aggregation in a comment, whatever its inner dimension is called."""
+        if self.aggregation is None or not self.aggregation.by:
+            return self.aggregation.text if self.aggregation else ""
+        return f"{replace(self.aggregation, by=None).text} by {shown(self.aggregation.by)}"
 
     @property
     def is_prorated(self) -> bool:
@@ -118,15 +124,18 @@ def slots_legend(placed: Sequence[SlotMeasurement]) -> tuple[str, ...]:
     sentences = []
     for slot, found in sorted(measured.items(), key=lambda item: item[0].index):
         measurement = found[0].measurement
-        source = " + ".join(shown_name(name) for name in measurement.source_property) or "each event"
-        aggregation = f", {slot.aggregation.text}" if slot.aggregation else ""
+        source = " + ".join(map(shown, measurement.source_property)) or "each event"
+        aggregation = f", {slot.aggregation_shown}" if slot.aggregation else ""
         paths = ", ".join(p.path for p in found)
-        sentences.append(f"Slot {slot.index} is {source} in {shown_name(measurement.unit)}{aggregation}: {paths}.")
+        sentences.append(f"Slot {slot.index} is {source} in {shown(measurement.unit)}{aggregation}: {paths}.")
     return tuple(sentences)
 
 
 def _check_slot(slot: Slot, measurement: Measurement, entry: Entry, path: str) -> None:
-    """Refuse an aggregation, the call's or its own, that the measurement has not what it takes for."""
+    """Refuse an aggregation, of the call or of the measurement, that the measurement lacks something for.
+
+    Only one property can be told apart, a prorated sum needs a span, and what is measured is no inner dimension.
+    """
     found = slot.aggregation
     if found is None:
         return

@@ -135,10 +135,13 @@ def periods_between(engine: StoreEngine, start: datetime | None, end: datetime |
     Raises: LedgerError where no period lies there.
     """
     found = _periods(engine)
-    chosen = [one for one in found if (start is None or one.start >= start) and (end is None or one.end <= end)]
-    if not chosen:
+    if start is not None:
+        found = [period for period in found if period.start >= start]
+    if end is not None:
+        found = [period for period in found if period.end <= end]
+    if not found:
         raise LedgerError("period: found none there; expected some that were metered. hint: backfill them first")
-    return chosen
+    return found
 
 
 def check_beside(engine: StoreEngine, periods: Sequence[Period]) -> None:

@@ -78,7 +78,8 @@ COLUMNS = "xyzstu"
 BITS = 62
 ADDED = "CAST(sum({column}) AS BIGINT)"
 SUMMED_TWICE = (
-    "Where a sum has more than 38 digits on its way this stops with an error; what runs then adds in two parts."
+    "Where the quantities that one sum or average adds come to more than 38 digits on the way, those behind the point "
+    "included, this stops with an overflow; what runs then adds in two parts, and has the row if the result fits."
 )
 
 

@@ -12,6 +12,7 @@ from metering_duck.contract.intervals import Interval, parse_interval
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, SCALE_DEFAULT, DecimalType, Rounding, common_type
 from metering_duck.errors import ConfigError
 from metering_duck.judging.slots import UNIT_COLUMN, Slot
+from metering_duck.statements.quote import shown, text_of
 from metering_duck.statements.select import names, select
 from metering_duck.windows.cutting import Windows
 
@@ -45,8 +46,8 @@ class Series:
 
     @property
     def unit_shown(self) -> str:
-        """The unit in a comment: on one line, whatever its text."""
-        return " ".join(self.unit_sql.split())
+        """The unit in a comment, whatever its text."""
+        return self.unit_sql if self.unit_sql == UNIT_COLUMN else shown(text_of(self.unit_sql))
 
 
 def _series(unit: str, slots: tuple[Slot, ...]) -> Series:
@@ -93,8 +94,8 @@ def _common_rounding(unit: str, slots: Sequence[Slot]) -> str:
 class Totals:
     """The shape of an aggregation: its slots, windows, and options.
 
-    The package readings is below runs and cannot hold a Question, so `Question.totals` copies the options from there.
-    `inner_of` then changes some of them for the inner totals of two levels.
+    The package readings is below runs and cannot hold a Question, so `Question.totals` copies the question's options
+    into a Totals. `inner_of` then changes some of them for the inner totals of two levels.
 
     `subjects` is the number of subjects that readings are limited to, 0 for all. `exact` adds sums in two parts, for
     the rare sum that passes 38 digits while it is added; `exact_levels` does so for sums of level × time. `scale`,

@@ -12,9 +12,15 @@ from dataclasses import dataclass, field, replace
 
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.in_shell import InShell
-from metering_duck.statements.layout import comment, laid_out, tokens_of
+from metering_duck.readings.counters import SUMMED_TWICE
+from metering_duck.statements.layout import comment, laid_out
 from metering_duck.statements.stages import Query, Stage, functions, functions_of, with_values
+from metering_duck.statements.tokens import tokens_of
 
+OVERFLOWS = (
+    "It stops with an overflow, and has no row, where quantities that are added pass 38 digits on the way; the run "
+    "itself does not (see counted)."
+)
 RUNS = (
     "What runs is each table, and the query at the end, as one statement, its stages in WITH; here the stages that "
     "several begin with stand once, as views: the rows are the same."
@@ -71,8 +77,9 @@ def script_text(
     needed = [text for name, shell in shells.items() if (text := shell.needed(name))]
     copies = [path for shell in shells.values() for path in shell.copies]
     where = _where_it_runs(needed, copies, has_history=has_history)
-    said = comment(f"Made by metering-duck. {where} {RUNS}")
-    first = dict.fromkeys(shell.first for shell in shells.values() if shell.first)
+    stops = f" {OVERFLOWS}" if _may_overflow([*before, last]) else ""
+    said = comment(f"Made by metering-duck. {where}{stops} {RUNS}")
+    first = dict.fromkeys(laid_out(shell.first) for shell in shells.values() if shell.first)
     opening = "\n".join([said, *first, "SET TimeZone = 'UTC';"])
     return "\n\n".join([opening, "\n".join(_macros("\n".join(statements))), *statements]) + "\n"
 
@@ -90,6 +97,11 @@ def _where_it_runs(needed: Sequence[str], copies: Sequence[str], *, has_history:
             "file of the same format, and write its path in place of this one."
         )
     return " ".join(sentences) or "Runs as it stands in the DuckDB shell."
+
+
+def _may_overflow(queries: Sequence[Query]) -> bool:
+    """Whether a query adds quantities as one number, which a run adds again in two parts where they outgrow it."""
+    return any(stage.instead == SUMMED_TWICE for query in queries for stage in query.stages)
 
 
 def stage_text(queries: Sequence[Query], name: str) -> str:

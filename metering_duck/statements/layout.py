@@ -1,19 +1,25 @@
 """Layout: SQL on lines that a person can read: one CASE branch a line, and none longer than 140 characters.
 
 Only what stands between tokens changes, except that a text or a comment too long for a line is cut: the text into
-pieces joined by ||, which is the same text. For what is printed; what runs is not laid out again.
+pieces joined by ||, which is the same text. SQL has no way to cut a quoted name, the text that is a key of a STRUCT, or
+the path of an ATTACH: one that is longer than a line stands alone on its line. For what is printed; what runs is not
+laid out again.
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+
+from metering_duck.statements.quote import SHOWN_PIECE
+from metering_duck.statements.tokens import Group, Node, Token, flat, lines_of, tree_of
 
 WIDTH = 140
 STEP = "    "
+# What is nested deeper than this is not indented further, so that there is room for it.
+DEPTH_MAX = 48
 # A piece of a cut text, with room for its quotes, for what joins it to the next, and for some depth.
 PIECE = 80
 # A CASE of one branch stands on one line when it is no longer than this.
@@ -21,93 +27,30 @@ SHORT_CASE = 125
 # More values than this, if each is one token, share lines.
 MANY = 8
 COMMENT = "-- "
-
-_TOKEN = re.compile(
-    r"(?P<text>'(?:[^']|'')*')|(?P<name>\"(?:[^\"]|\"\")*\")|(?P<comment>--[^\n]*)|(?P<line>\n[ \t]*)|(?P<blank>[ \t]+)"
-    r"|(?P<word>\$?\w+)|(?P<operator>\|\||->>|->|::|//|<=|>=|<>|!=|:=|=>)|(?P<other>.)",
-    re.DOTALL,
-)
-_CLOSED_BY = {"(": ")", "[": "]", "{": "}", "CASE": "END"}
+# What stands for a blank of a shown text until a comment is wrapped, so that no line ends there.
+_KEPT_BLANK = "\0"
+_SHOWN = re.compile(rf'"(?:[^"\\]|\\.){{0,{SHOWN_PIECE}}}"')
 _CLAUSES = ("FROM", "JOIN", "WHERE", "GROUP", "ORDER", "UNION")
-
-
-@dataclass(frozen=True)
-class Token:
-    """A word, a text, a name, a sign or a comment, and whether white space stood before it."""
-
-    text: str
-    kind: str
-    spaced: bool = False
-
-
-@dataclass(frozen=True)
-class Group:
-    """What stands between two brackets, or between CASE and END."""
-
-    opening: Token
-    inside: tuple[Node, ...]
-    closing: Token
-
-    @property
-    def spaced(self) -> bool:
-        """Whether white space stood before it."""
-        return self.opening.spaced
-
-    @property
-    def is_case(self) -> bool:
-        """Whether it is a CASE."""
-        return self.opening.text == "CASE"
-
-
-Node = Token | Group
 
 
 def laid_out(sql: str, indent: str = "") -> str:
     """SQL with the lines that are too long, or have several CASE branches, laid out again; all moved by `indent`."""
     lines: list[str] = []
-    for depth, tokens in _lines(sql):
+    for depth, tokens in lines_of(sql):
         lines += _line(tokens, indent + depth)
     return "\n".join(lines)
 
 
 def comment(text: str, indent: str = "") -> str:
-    """A comment on as many lines as it takes."""
-    return "\n".join(
-        textwrap.wrap(
-            " ".join(text.split()),
-            WIDTH,
-            initial_indent=indent + COMMENT,
-            subsequent_indent=indent + COMMENT,
-            break_on_hyphens=False,
-        )
+    """A comment on as many lines as it takes; a piece of a text that it shows stays whole, with every blank."""
+    lines = textwrap.wrap(
+        " ".join(_SHOWN.sub(lambda piece: piece.group().replace(" ", _KEPT_BLANK), text).split()),
+        WIDTH,
+        initial_indent=indent + COMMENT,
+        subsequent_indent=indent + COMMENT,
+        break_on_hyphens=False,
     )
-
-
-def tokens_of(sql: str) -> Iterator[Token]:
-    """The tokens of SQL text, white space left out."""
-    spaced = False
-    for match in _TOKEN.finditer(sql):
-        kind = str(match.lastgroup)
-        if kind in ("blank", "line"):
-            spaced = True
-            continue
-        yield Token(match.group(), kind, spaced)
-        spaced = False
-
-
-def _lines(sql: str) -> Iterator[tuple[str, list[Token]]]:
-    """Each line of SQL: how far it is indented, and its tokens; a text with line ends in it is one token."""
-    start = 0
-    for match in _TOKEN.finditer(sql):
-        if match.lastgroup == "line":
-            yield _line_of(sql[start : match.start()])
-            start = match.start() + 1
-    yield _line_of(sql[start:])
-
-
-def _line_of(line: str) -> tuple[str, list[Token]]:
-    content = line.lstrip(" \t")
-    return line[: len(line) - len(content)], list(tokens_of(content))
+    return "\n".join(lines).replace(_KEPT_BLANK, " ")
 
 
 def _line(tokens: Sequence[Token], indent: str) -> list[str]:
@@ -115,70 +58,35 @@ def _line(tokens: Sequence[Token], indent: str) -> list[str]:
         return [""]
     if len(tokens) == 1 and tokens[0].kind == "comment":
         return comment(tokens[0].text.removeprefix("--"), indent).split("\n")
-    nodes = _tree(tokens)
+    nodes = tree_of(tokens)
     # The first token of a line keeps its place.
     return _broken(nodes, indent) if nodes else []
-
-
-def _tree(tokens: Sequence[Token]) -> tuple[Node, ...]:
-    """Tokens with what is between brackets as groups; a bracket that has no partner on the line is a token."""
-    stack: list[tuple[Token | None, list[Node]]] = [(None, [])]
-    for token in tokens:
-        opening = stack[-1][0]
-        if token.kind in ("word", "other") and token.text in _CLOSED_BY:
-            stack.append((token, []))
-        elif opening is not None and token.kind in ("word", "other") and token.text == _CLOSED_BY[opening.text]:
-            _, inside = stack.pop()
-            stack[-1][1].append(Group(opening, tuple(inside), token))
-        else:
-            stack[-1][1].append(token)
-    nodes: list[Node] = []
-    for opening, inside in stack:
-        nodes += [*([opening] if opening else []), *inside]
-    return tuple(nodes)
-
-
-def _flat(nodes: Sequence[Node]) -> str:
-    """Nodes on one line, without white space before the first."""
-    text = "".join((" " if node.spaced else "") + _text_of(node) for node in nodes)
-    return text.removeprefix(" ")
-
-
-def _text_of(node: Node) -> str:
-    if isinstance(node, Token):
-        return node.text
-    closing = (" " if node.closing.spaced else "") + node.closing.text
-    inside = (" " if node.inside and node.inside[0].spaced else "") + _flat(node.inside)
-    return node.opening.text + inside + closing
 
 
 def _width(text: str) -> int:
     return max(map(len, text.split("\n")))
 
 
-def _branches(group: Group) -> int:
-    """How many WHEN a CASE has."""
-    return sum(isinstance(node, Token) and node.text == "WHEN" for node in group.inside)
-
-
 def _must_break(nodes: Iterable[Node]) -> bool:
     """Whether a CASE of several branches, or a long one, is among the nodes, however deep."""
-    return any(
-        isinstance(node, Group)
-        and ((node.is_case and (_branches(node) > 1 or len(_text_of(node)) > SHORT_CASE)) or _must_break(node.inside))
-        for node in nodes
-    )
+    groups = [node for node in nodes if isinstance(node, Group)]
+    return any(_is_large_case(group) or _must_break(group.inside) for group in groups)
+
+
+def _is_large_case(group: Group) -> bool:
+    """Whether a group is a CASE that does not stand on one line: it has several branches, or a long one."""
+    return group.is_case and (group.branches > 1 or len(group.text) > SHORT_CASE)
 
 
 def _broken(nodes: Sequence[Node], indent: str) -> list[str]:
     """Nodes on as few lines as they need, at the loosest place where they can be broken."""
-    text = _flat(nodes)
+    text = flat(nodes)
     if _fits(text, indent) and not _must_break(nodes):
         return [indent + text]
     pieces = _pieces(nodes, indent)
     if len(pieces) > 1:
         # The clauses of a query stand below each other.
-        further = indent if _is_word(nodes[0], ("SELECT",)) else indent + STEP
+        further = indent if _is_word(nodes[0], ("SELECT",)) else _deeper(indent)
         lines = _broken(pieces[0], indent)
         for piece in pieces[1:]:
             lines += _broken(piece, further)
@@ -188,6 +96,11 @@ def _broken(nodes: Sequence[Node], indent: str) -> list[str]:
 
 def _fits(text: str, indent: str) -> bool:
     return len(indent) + _width(text) <= WIDTH
+
+
+def _deeper(indent: str) -> str:
+    """The indent of what stands inside of something."""
+    return indent + STEP if len(indent) < DEPTH_MAX else indent
 
 
 def _pieces(nodes: Sequence[Node], indent: str) -> list[Sequence[Node]]:
@@ -207,7 +120,7 @@ def _pieces(nodes: Sequence[Node], indent: str) -> list[Sequence[Node]]:
 def _opens_well(nodes: Sequence[Node], indent: str) -> bool:
     """Whether a branch ends with a group, before which all fits on one line."""
     before, last = nodes[:-1], nodes[-1]
-    return isinstance(last, Group) and _fits(_flat(before), indent + STEP) and not _must_break(before)
+    return isinstance(last, Group) and _fits(flat(before), indent + STEP) and not _must_break(before)
 
 
 def _cut_at(nodes: Sequence[Node], places: Sequence[int]) -> list[Sequence[Node]]:
@@ -238,27 +151,61 @@ def _cuts(nodes: Sequence[Node], place: int, signs: Sequence[str]) -> bool:
 
 
 def _opened(nodes: Sequence[Node], indent: str) -> list[str]:
-    """Nodes of one operand: the groups that have to be are opened, what is inside them on lines of its own."""
+    """Nodes of one operand: the groups that do not fit are opened, and what is inside them has lines of its own."""
     nodes = _with_plain_cases(nodes)
     opened = _to_open(nodes, indent)
     lines: list[str] = []
     current = indent
     for n, node in enumerate(nodes):
         blank = " " if node.spaced and current.strip() else ""
-        text = _text_of(node)
+        text = node.text
         if n in opened and isinstance(node, Group):
-            lines.append(f"{current}{blank}{node.opening.text}{_operand_of(node)}")
-            lines += _inside(node, indent + STEP)
+            has_room = _fits(_first_line(node), current + blank)
+            lines.append(f"{current}{blank}{_first_line(node) if has_room else node.opening.text}")
+            lines += _inside(node, _deeper(indent), with_operand=not has_room)
             current = f"{indent}{node.closing.text}"
         elif n in opened:
-            lines += [f"{current}{blank}(", *_cut_text(text, indent + STEP)]
+            lines += [f"{current}{blank}(", *_cut_text(text, _deeper(indent))]
             current = f"{indent})"
-        elif not _fits(text, current + blank) and current.strip() and node.spaced:
+        elif not current.strip():
+            current = _placed(text, indent)
+        elif _may_end_before(nodes, n) and not _fits(_with_sign(nodes, n), current + blank):
             lines.append(current)
-            current = indent + STEP + text
+            current = _placed(text, _deeper(indent))
         else:
             current += blank + text
     return [*lines, current]
+
+
+def _first_line(group: Group) -> str:
+    """What stands on the first line of a group that is opened."""
+    return group.opening.text + _operand_of(group)
+
+
+def _placed(text: str, indent: str) -> str:
+    """A text at the start of a line, indented as far as leaves room for it."""
+    return indent[: max(WIDTH - _width(text), 0)] + text
+
+
+def _may_end_before(nodes: Sequence[Node], place: int) -> bool:
+    """Whether a line may end before the node: at white space, and around a name, which cannot be cut."""
+    return nodes[place].spaced or _is_uncut(nodes, place) or _is_uncut(nodes, place - 1)
+
+
+def _is_uncut(nodes: Sequence[Node], place: int) -> bool:
+    """Whether the node is a quoted name, the key of a STRUCT, or the path of an ATTACH IF NOT EXISTS."""
+    node = nodes[place]
+    if not isinstance(node, Token) or node.kind not in ("name", "text"):
+        return False
+    is_key = place + 1 < len(nodes) and _is_word(nodes[place + 1], (":",))
+    is_path = place > 0 and _is_word(nodes[place - 1], ("EXISTS",))
+    return node.kind == "name" or is_key or is_path
+
+
+def _with_sign(nodes: Sequence[Node], place: int) -> str:
+    """The text of a node, and the comma or colon that stays with it."""
+    has_sign = place + 1 < len(nodes) and not nodes[place + 1].spaced and _is_word(nodes[place + 1], (",", ":"))
+    return flat(nodes[place : place + 2]).strip() if has_sign else nodes[place].text
 
 
 def _with_plain_cases(nodes: Sequence[Node]) -> Sequence[Node]:
@@ -268,10 +215,10 @@ def _with_plain_cases(nodes: Sequence[Node]) -> Sequence[Node]:
         is_plain = (
             isinstance(node, Group)
             and node.is_case
-            and _branches(node) == 1
+            and node.branches == 1
             and not any(_is_word(token, ("ELSE",)) for token in node.inside)
             and isinstance(node.inside[-1], Group)
-            and len(_text_of(node.inside[-1])) > len(_text_of(node)) // 2
+            and len(node.inside[-1].text) > len(node.text) // 2
             and not _must_break(node.inside[:-1])
         )
         plain += [node.opening, *node.inside, node.closing] if is_plain and isinstance(node, Group) else [node]
@@ -280,20 +227,21 @@ def _with_plain_cases(nodes: Sequence[Node]) -> Sequence[Node]:
 
 def _to_open(nodes: Sequence[Node], indent: str) -> set[int]:
     """Which nodes are opened: those that have to be, then the largest until every line fits."""
-    opened = {n for n, node in enumerate(nodes) if _has_to_open(node, indent)}
+    opened = {n for n in range(len(nodes)) if _has_to_open(nodes, n, indent)}
     groups = [n for n, node in enumerate(nodes) if isinstance(node, Group) and node.inside and n not in opened]
-    for n in sorted(groups, key=lambda n: -len(_text_of(nodes[n]))):
+    for n in sorted(groups, key=lambda n: -len(nodes[n].text)):
         if all(_fits(line, indent) for line in _skeleton(nodes, opened)):
             break
         opened.add(n)
     return opened
 
 
-def _has_to_open(node: Node, indent: str) -> bool:
-    """Whether it is a text too long for a line, or has a CASE in it that has to be broken."""
+def _has_to_open(nodes: Sequence[Node], place: int, indent: str) -> bool:
+    """Whether the node is a text too long for a line, or has a CASE in it that has to be broken."""
+    node = nodes[place]
     if isinstance(node, Group):
         return _must_break([node])
-    return node.kind == "text" and not _fits(node.text, indent + STEP)
+    return node.kind == "text" and not _is_uncut(nodes, place) and not _fits(_with_sign(nodes, place), _deeper(indent))
 
 
 def _skeleton(nodes: Sequence[Node], opened: set[int]) -> list[str]:
@@ -302,9 +250,9 @@ def _skeleton(nodes: Sequence[Node], opened: set[int]) -> list[str]:
     for n, node in enumerate(nodes):
         blank = " " if node.spaced and lines[-1] else ""
         if n not in opened:
-            lines[-1] += blank + _text_of(node)
+            lines[-1] += blank + node.text
         elif isinstance(node, Group):
-            lines[-1] += blank + node.opening.text + _operand_of(node)
+            lines[-1] += blank + _first_line(node)
             lines.append(node.closing.text)
         else:
             lines[-1] += f"{blank}("
@@ -312,11 +260,11 @@ def _skeleton(nodes: Sequence[Node], opened: set[int]) -> list[str]:
     return lines
 
 
-def _inside(group: Group, indent: str) -> list[str]:
+def _inside(group: Group, indent: str, *, with_operand: bool) -> list[str]:
     """What is inside a group: a branch a line, or what commas divide; of many short values as many as fit."""
     if group.is_case:
         branches = _branches_of(group)
-        parts = branches[1:] if _operand_of(group) else branches
+        parts = branches[1:] if _operand_of(group) and not with_operand else branches
     elif _is_word(group.inside[0], ("SELECT",)):
         parts = [group.inside]
     else:
@@ -330,7 +278,7 @@ def _filled(parts: Sequence[Sequence[Node]], indent: str) -> list[str]:
     """Short values, as many on a line as fit."""
     lines: list[str] = []
     for part in parts:
-        text = _flat(part)
+        text = flat(part)
         if lines and _fits(f"{lines[-1]} {text}", "") and "\n" not in text:
             lines[-1] += f" {text}"
         elif _fits(text, indent):
@@ -349,7 +297,7 @@ def _operand_of(group: Group) -> str:
     """What a CASE compares, behind a blank; nothing for one of conditions, or for other groups."""
     if not group.is_case or _is_word(group.inside[0], ("WHEN",)):
         return ""
-    return f" {_flat(_branches_of(group)[0])}"
+    return f" {flat(_branches_of(group)[0])}"
 
 
 def _cut_text(text: str, indent: str) -> list[str]:

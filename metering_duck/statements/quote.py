@@ -1,13 +1,18 @@
-"""identifier(name) and literal(text): the only two ways text from outside enters SQL.
+"""identifier(name) and literal(text): the only two ways text from outside enters SQL; shown(text) for its comments.
 
-Both only quote; neither looks at what the text says. A lone surrogate cannot be written in UTF-8 and is refused by
+They only quote; none looks at what the text says. A lone surrogate cannot be written in UTF-8 and is refused by
 contract/config.py and inputs/opening.py before it gets here.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable
+
+# A piece of a text that is shown in a comment; with its quotes it fits on a line.
+SHOWN_PIECE = 100
 
 
 def identifier(name: str) -> str:
@@ -19,6 +24,38 @@ def literal(text: str) -> str:
     """A text as a SQL string literal. NUL, which SQL text cannot hold, is spliced in with chr(0)."""
     pieces = ["'" + piece.replace("'", "''") + "'" for piece in text.split("\0")]
     return pieces[0] if len(pieces) == 1 else "(" + " || chr(0) || ".join(pieces) + ")"
+
+
+def text_of(sql: str) -> str:
+    """The text of a literal that `literal` made."""
+    return "\0".join(piece.replace("''", "'") for piece in re.findall("'((?:[^']|'')*)'", sql))
+
+
+def shown(text: str) -> str:
+    """A text in a comment: in quotes, every blank kept; what cannot be seen, or breaks a line, is written as in JSON.
+
+    A long text stands in several pieces, one behind the other with nothing but a blank between them. So two texts never
+    look the same, and nothing ends the comment.
+    """
+    return " ".join(f'"{piece}"' for piece in shown_pieces(text, SHOWN_PIECE, len))
+
+
+def shown_pieces(text: str, width: int, measure: Callable[[str], int]) -> list[str]:
+    """A text in pieces of at most `width` by what `measure` says of each letter; unseen letters written as in JSON."""
+    pieces, room = [""], width
+    for letter in map(_seen, text):
+        if measure(letter) > room:
+            pieces.append("")
+            room = width
+        pieces[-1] += letter
+        room -= measure(letter)
+    return pieces
+
+
+def _seen(letter: str) -> str:
+    """A letter as JSON has it; as its escape where it is a control or format character, or a blank but for " "."""
+    is_hidden = letter != " " and unicodedata.category(letter)[0] in "CZ"
+    return json.dumps(letter, ensure_ascii=is_hidden)[1:-1]
 
 
 def literal_list(texts: Iterable[str]) -> str:

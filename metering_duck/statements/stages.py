@@ -17,8 +17,6 @@ from pathlib import Path
 
 from metering_duck.statements.quote import literal
 
-# How much of a name from outside a comment shows.
-SHOWN_MAX = 80
 _TOKEN = re.compile(r"('(?:[^']|'')*')|(\"(?:[^\"]|\"\")*\")|(--[^\n]*)|\$([a-z_][a-z_0-9]*)")
 
 # What may be between parentheses, with two levels of them inside, as in STRUCT(total DECIMAL(38,18)).
@@ -94,20 +92,6 @@ def over(stage: Stage, relations: Mapping[str, str], name: str | None = None) ->
     else:
         sql = f"WITH {ctes}\n{stage.sql}"
     return replace(stage, name=name or stage.name, sql=sql)
-
-
-def shown_name(name: str) -> str:
-    """A name from outside in a comment: on one line, cut where it is long."""
-    plain = " ".join(name.split())
-    if not plain:
-        return '""'
-    shown = cut_name(plain)
-    return plain if shown == plain else f'"{shown}"'
-
-
-def cut_name(name: str) -> str:
-    """A name from outside, cut where it is long."""
-    return name if len(name) <= SHOWN_MAX else f"{name[: SHOWN_MAX - 1]}…"
 
 
 def parameter_names(sql: str) -> set[str]:

@@ -186,7 +186,8 @@ def test_check_shows_the_times_of_types_and_warns_of_odd_ones() -> None:
 
 
 def test_check_warns_of_odd_moments_of_entry() -> None:
-    """What decides which event counts is looked at as times are: a zero, seconds as milliseconds, the far future."""
+    """What decides which event counts is looked at as times are: seconds as milliseconds, the far future. A zero is a
+    reject: what was never set is no moment of entry."""
     entered = ("0001-01-01T00:00:00Z", "1970-01-20T00:00:00Z", "9999-12-31T00:00:00Z", "2024-05-30T00:00:00Z")
     given = [
         event(str(n), "2024-05-30T00:00:00Z", {"q": "1"}, type=f"t{n}", metered_at=moment)
@@ -195,13 +196,12 @@ def test_check_warns_of_odd_moments_of_entry() -> None:
     report = metering_duck.check(measuring("sum"), given, clock="2024-06-01T12:00:00Z")
 
     assert [
-        "type 't0': metered events have metered_at before 2000, the first 0001-01-01T00:00:00Z. "
-        "hint: is it the zero of a time that was never set?",
         "type 't1': metered events have metered_at before 2000, the first 1970-01-20T00:00:00Z. "
         "hint: are they seconds, taken for milliseconds?",
         "type 't2': metered events have metered_at after tomorrow, the last 9999-12-31T00:00:00Z. "
         "hint: are they milliseconds, taken for seconds, or a clock that is wrong?",
     ] == report["warnings"]
+    assert {"metered-at-invalid": 1} == report["accounting"]["reasons"]
     assert {"type", "status", "events", "first_at", "last_at"} == report["types"][0].keys()
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering_duck.statements.layout import WIDTH, comment, laid_out, tokens_of
-from metering_duck.statements.quote import literal
-from metering_duck.statements.stages import shown_name
+from metering_duck.statements.layout import WIDTH, comment, laid_out
+from metering_duck.statements.quote import identifier, literal, shown, text_of
+from metering_duck.statements.tokens import tokens_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=400)
 
@@ -71,6 +74,55 @@ def test_a_text_of_any_length_is_the_same_text(found: list[str]) -> None:
     assert [(listed,)] == duckdb.sql(sql).fetchall()
 
 
+@given(st.lists(texts.filter(bool), min_size=1, max_size=5, unique_by=str.lower), st.integers(0, 30))
+def test_a_long_name_has_a_line_of_its_own(found: list[str], depth: int) -> None:
+    """A name or a key of a STRUCT cannot be cut: where it is longer than a line, nothing else stands on that line."""
+    names = [name.replace("\n", " ").replace("\r", " ") for name in found]
+    pairs = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+    fields = ", ".join(f'"it"."row".{identifier(name)}' for name in names)
+    nested = f"SELECT {'coalesce(' * depth}CAST({fields} AS VARCHAR){', 1)' * depth} AS {identifier(names[0])}"
+    attached = f"ATTACH IF NOT EXISTS {literal(names[0])} AS input_file (READ_ONLY);"
+    for sql in (f"FROM read_csv('events.csv', columns = {{{pairs}}}, header = true)", nested, attached):
+        laid = laid_out(sql)
+        assert said(sql) == said(laid)
+        long = [line for line in laid.split("\n") if len(line) > WIDTH]
+        assert [] == [line for line in long if line not in [*map(identifier, names), *map(literal, names)]]
+
+
+@given(st.lists(texts.filter(bool), min_size=1, max_size=5, unique_by=str.lower))
+def test_names_on_lines_of_their_own_are_the_same_names(found: list[str]) -> None:
+    """DuckDB reads fields of a STRUCT and columns as before, wherever their names stand."""
+    names = [name.replace("\n", " ").replace("\r", " ").strip() or "name" for name in found]
+    names = [f"{n}{name}" for n, name in enumerate(names)]
+    pairs = ", ".join(f"{literal(name)}: {literal(name)}" for name in names)
+    columns = ", ".join(f'"it"."row".{identifier(name)} AS {identifier(name)}' for name in names)
+    rows = duckdb.sql(laid_out(f"SELECT {columns} FROM (SELECT {{{pairs}}} AS row) AS it"))
+    assert (names, [tuple(names)]) == (rows.columns, rows.fetchall())
+
+
+@pytest.mark.parametrize("length", range(100, 145))
+def test_the_comma_behind_a_text_has_room(length: int) -> None:
+    """A text that fits on a line, but not with its comma, is cut."""
+    sql = f"    {{'unit': {literal('x' * length)}, 'aggregation': 'sum', 'measurement': 'measurements[0]'}} AS record,"
+    assert max(map(len, laid_out(sql).split("\n"))) <= WIDTH
+
+
+def test_what_is_nested_deep_has_room() -> None:
+    """However deep something is nested, its lines are not indented so far that nothing fits."""
+    deep = f"SELECT {'(NOT ' * 60}({' OR '.join([literal('x' * 70)] * 4)}){')' * 60} AS b"
+    assert said(deep) == said(laid_out(deep))
+    assert max(map(len, laid_out(deep).split("\n"))) <= WIDTH
+
+
+@pytest.mark.parametrize("length", [20, 130, 200])
+def test_an_operand_has_room(length: int) -> None:
+    """What a CASE compares stands behind it where it fits, and else on a line of its own."""
+    name = identifier("x" * length)
+    lines = laid_out(f"    CASE {name} WHEN 1 THEN 2 WHEN 3 THEN 4 END AS b").split("\n")
+    assert [line for line in lines if len(line) > WIDTH] == [name] * (length == 200)
+    assert (f"    CASE {name}" in lines) is (length < 140 - 12)
+
+
 @given(st.lists(st.sampled_from(("a", "CASE WHEN a THEN b END", "f(a, b)", "[a, 'b c']", "x OR y", "\n", "(", ")"))))
 def test_only_white_space_changes(parts: list[str]) -> None:
     """What SQL says is what it said, also where brackets have no partner."""
@@ -84,7 +136,35 @@ def test_a_comment_is_wrapped() -> None:
     assert all(line.startswith("    -- word") and len(line) <= WIDTH for line in lines)
 
 
-def test_a_name_in_a_comment_stays_there() -> None:
-    """A name from outside cannot end the comment that it is shown in."""
-    assert shown_name("a\n; DROP") == "a ; DROP"
-    assert len(shown_name("x" * 1000)) < WIDTH
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", '""'),
+        ("tokens", '"tokens"'),
+        ("a  b ", '"a  b "'),
+        ("a\n; DROP", r'"a\n; DROP"'),
+        ('a", 1 is "b', r'"a\", 1 is \"b"'),
+        ("\x1b[31m\u202e\u2028\u3000\0", r'"\u001b[31m\u202e\u2028\u3000\u0000"'),
+        ("\U000e0001", r'"\udb40\udc01"'),
+        ("größe 日本", '"größe 日本"'),
+        ("x" * 101, f'"{"x" * 100}" "x"'),
+    ],
+)
+def test_a_text_in_a_comment_is_in_quotes(text: str, expected: str) -> None:
+    """A text from outside cannot end the comment that it is shown in, and nothing of it is invisible."""
+    assert expected == shown(text)
+
+
+@given(texts, st.integers(0, 200))
+def test_a_shown_text_can_be_read_back(text: str, before: int) -> None:
+    """Two texts never look the same: every blank of one, however long it is, can be read out of its comment."""
+    lines = comment(f"{'word ' * before}{shown(text)}", "    ").split("\n")
+    assert max(map(len, lines)) <= WIDTH
+    said = " ".join(line.removeprefix("    -- ") for line in lines).removeprefix("word " * before)
+    assert text == "".join(json.loads(piece) for piece in re.findall(r'"(?:[^"\\]|\\.)*"', said))
+
+
+@given(texts | st.text("\0'", max_size=9))
+def test_a_literal_can_be_read_back(text: str) -> None:
+    """The text of a literal, NUL and quotes included."""
+    assert text == text_of(literal(text))

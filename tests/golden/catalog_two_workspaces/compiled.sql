@@ -318,7 +318,7 @@ SELECT
 FROM objects;
 
 -- its fields under one name each, its times in UTC microseconds (R11)
--- p_N is the text of property N: 0 is bytes, 1 is payload_bytes, 2 is size.
+-- p_N is the text of property N: 0 is "bytes", 1 is "payload_bytes", 2 is "size".
 CREATE OR REPLACE TEMP VIEW named AS
 SELECT
     coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
@@ -482,9 +482,9 @@ SELECT
 FROM accepted;
 
 -- each measurement's text where it applies: its filter first (R2)
--- Slot 0 is bytes in bytes, max: entries[0].measurements[0], entries[2].measurements[0].
--- Slot 1 is bytes in requests, count: entries[0].measurements[1], entries[2].measurements[1].
--- Slot 2 is size in bytes, max: entries[1].measurements[0].
+-- Slot 0 is "bytes" in "bytes", max: entries[0].measurements[0], entries[2].measurements[0].
+-- Slot 1 is "bytes" in "requests", count: entries[0].measurements[1], entries[2].measurements[1].
+-- Slot 2 is "size" in "bytes", max: entries[1].measurements[0].
 -- a_N says whether slot N applies; q_N is its text, q_N_M that of its Mth property.
 CREATE OR REPLACE TEMP VIEW projected AS
 SELECT
@@ -605,7 +605,7 @@ SELECT
 FROM windowed
 GROUP BY 1, 2, 4, 5, 7;
 
--- the max of 'bytes'
+-- the max of "bytes"
 CREATE OR REPLACE TEMP VIEW counter_0 AS
 SELECT
     CAST(NULL AS VARCHAR) AS workspace_id,
@@ -628,7 +628,7 @@ SELECT
 FROM counted
 WHERE used AND n_0 + n_2 > 0;
 
--- the count of 'requests'
+-- the count of "requests"
 CREATE OR REPLACE TEMP VIEW counter_1 AS
 SELECT
     CAST(NULL AS VARCHAR) AS workspace_id,

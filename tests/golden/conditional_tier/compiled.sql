@@ -1,6 +1,7 @@
 -- measurements with filters: R2, each tier its own unit, grouped by a dimension
--- Made by metering-duck. Runs as it stands in the DuckDB shell. What runs is each table, and the query at the end, as one statement, its
--- stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
+-- Made by metering-duck. Runs as it stands in the DuckDB shell. It stops with an overflow, and has no row, where quantities that are added
+-- pass 38 digits on the way; the run itself does not (see counted). What runs is each table, and the query at the end, as one statement,
+-- its stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
 SET TimeZone = 'UTC';
 
 -- What the clocks of a zone show at a moment in UTC.
@@ -319,7 +320,7 @@ SELECT
 FROM objects;
 
 -- its fields under one name each, its times in UTC microseconds (R11)
--- p_N is the text of property N: 0 is audio_seconds, 1 is region, 2 is tier, 3 is tokens.
+-- p_N is the text of property N: 0 is "audio_seconds", 1 is "region", 2 is "tier", 3 is "tokens".
 CREATE OR REPLACE TEMP VIEW named AS
 SELECT
     coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
@@ -476,9 +477,9 @@ SELECT *, CASE WHEN reason IS NULL THEN 0 END AS entry
 FROM accepted;
 
 -- each measurement's text where it applies: its filter first (R2)
--- Slot 0 is tokens in premium-tokens, sum: measurements[0].
--- Slot 1 is tokens in standard-tokens, sum: measurements[1].
--- Slot 2 is audio_seconds in seconds, max: measurements[2].
+-- Slot 0 is "tokens" in "premium-tokens", sum: measurements[0].
+-- Slot 1 is "tokens" in "standard-tokens", sum: measurements[1].
+-- Slot 2 is "audio_seconds" in "seconds", max: measurements[2].
 -- q_of_p_N_M is the text of property N for several slots of one DECIMAL; a_N says whether slot N applies; q_N is its text, q_N_M that of
 -- its Mth property.
 CREATE OR REPLACE TEMP VIEW projected AS
@@ -571,7 +572,8 @@ SELECT *, status = 'metered' AND in_window AS used
 FROM placed;
 
 -- one scan: what became of every event, and the counters of each subject and window
--- Where a sum has more than 38 digits on its way this stops with an error; what runs then adds in two parts.
+-- Where the quantities that one sum or average adds come to more than 38 digits on the way, those behind the point included, this stops
+-- with an overflow; what runs then adds in two parts, and has the row if the result fits.
 -- n_N is how many values slot N has; metered_N when the last of them entered; x_N what they come to.
 CREATE OR REPLACE TEMP TABLE counted AS
 SELECT
@@ -597,7 +599,7 @@ SELECT
 FROM windowed
 GROUP BY 1, 2, 3, 4, 5, 6, 7;
 
--- the sum of 'premium-tokens'
+-- the sum of "premium-tokens"
 CREATE OR REPLACE TEMP VIEW counter_0 AS
 SELECT
     workspace_id,
@@ -620,7 +622,7 @@ SELECT
 FROM counted
 WHERE used AND n_0 > 0;
 
--- the max of 'seconds'
+-- the max of "seconds"
 CREATE OR REPLACE TEMP VIEW counter_1 AS
 SELECT
     workspace_id,
@@ -643,7 +645,7 @@ SELECT
 FROM counted
 WHERE used AND n_2 > 0;
 
--- the sum of 'standard-tokens'
+-- the sum of "standard-tokens"
 CREATE OR REPLACE TEMP VIEW counter_2 AS
 SELECT
     workspace_id,

@@ -318,7 +318,7 @@ SELECT
 FROM objects;
 
 -- its fields under one name each, its times in UTC microseconds (R11)
--- p_N is the text of property N: 0 is capped, 1 is ceiling, 2 is level.
+-- p_N is the text of property N: 0 is "capped", 1 is "ceiling", 2 is "level".
 CREATE OR REPLACE TEMP VIEW named AS
 SELECT
     coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
@@ -483,9 +483,9 @@ SELECT *, CASE WHEN reason IS NULL THEN 0 END AS entry
 FROM accepted;
 
 -- each measurement's text where it applies: its filter first (R2)
--- Slot 0 is level in gigabytes, latest: measurements[0].
--- Slot 1 is level in gigabytes-held, final-state: measurements[1].
--- Slot 2 is ceiling in gigabytes, latest: measurements[2].
+-- Slot 0 is "level" in "gigabytes", latest: measurements[0].
+-- Slot 1 is "level" in "gigabytes-held", final-state: measurements[1].
+-- Slot 2 is "ceiling" in "gigabytes", latest: measurements[2].
 -- q_of_p_N_M is the text of property N for several slots of one DECIMAL; a_N says whether slot N applies; q_N is its text, q_N_M that of
 -- its Mth property.
 CREATE OR REPLACE TEMP VIEW projected AS
@@ -683,7 +683,7 @@ FROM weighted
 JOIN series AS all_series ON all_series.series = weighted.series // 1
 JOIN (VALUES (0, 'gigabytes-held', 'final-state')) AS kinds(kind, kind_unit, kind_aggregation) ON kind = weighted.series % 1;
 
--- the latest of 'gigabytes'
+-- the latest of "gigabytes"
 CREATE OR REPLACE TEMP VIEW counter_0 AS
 SELECT
     workspace_id,

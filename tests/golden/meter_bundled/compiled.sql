@@ -199,7 +199,7 @@ SELECT
 FROM objects;
 
 -- its fields under one name each, its times in UTC microseconds (R11)
--- p_N is the text of property N: 0 is images, 1 is input_tokens, 2 is kind, 3 is output_tokens.
+-- p_N is the text of property N: 0 is "images", 1 is "input_tokens", 2 is "kind", 3 is "output_tokens".
 CREATE OR REPLACE TEMP VIEW named AS
 SELECT
     coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
@@ -356,9 +356,9 @@ SELECT *, CASE WHEN reason IS NULL THEN 0 END AS entry
 FROM accepted;
 
 -- each measurement's text where it applies: its filter first (R2)
--- Slot 0 is input_tokens in input-tokens: measurements[0].
--- Slot 1 is output_tokens in output-tokens, sum: measurements[1].
--- Slot 2 is images in images: measurements[2].
+-- Slot 0 is "input_tokens" in "input-tokens": measurements[0].
+-- Slot 1 is "output_tokens" in "output-tokens", sum: measurements[1].
+-- Slot 2 is "images" in "images": measurements[2].
 -- a_N says whether slot N applies; q_N is its text, q_N_M that of its Mth property.
 CREATE OR REPLACE TEMP VIEW projected AS
 SELECT

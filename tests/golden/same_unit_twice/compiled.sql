@@ -1,8 +1,9 @@
 -- two properties with one unit: their records go into one reading, from a table with properties in a MAP
 -- Made by metering-duck. Runs in the DuckDB shell where there is what it reads: events.parquet with the columns id, workspace_id,
--- universe_id, type, subject, time, properties, metered_at, of which properties is a MAP of texts, and the times are TIMESTAMPs. What runs
--- is each table, and the query at the end, as one statement, its stages in WITH; here the stages that several begin with stand once, as
--- views: the rows are the same.
+-- universe_id, type, subject, time, properties, metered_at, of which properties is a MAP of texts, and the times are TIMESTAMPs, with or
+-- without a time zone. It stops with an overflow, and has no row, where quantities that are added pass 38 digits on the way; the run itself
+-- does not (see counted). What runs is each table, and the query at the end, as one statement, its stages in WITH; here the stages that
+-- several begin with stand once, as views: the rows are the same.
 SET TimeZone = 'UTC';
 
 -- What the clocks of a zone show at a moment in UTC.
@@ -207,7 +208,7 @@ SELECT *
 FROM read_parquet('events.parquet');
 
 -- its fields under one name each, its times in UTC microseconds (R11)
--- p_N is the text of property N: 0 is input_tokens, 1 is model, 2 is output_tokens.
+-- p_N is the text of property N: 0 is "input_tokens", 1 is "model", 2 is "output_tokens".
 CREATE OR REPLACE TEMP VIEW named AS
 SELECT
     "workspace_id" AS workspace_id,
@@ -337,9 +338,9 @@ SELECT *, CASE WHEN reason IS NULL THEN 0 END AS entry
 FROM accepted;
 
 -- each measurement's text where it applies: its filter first (R2)
--- Slot 0 is input_tokens in tokens, sum: measurements[0].
--- Slot 1 is output_tokens in tokens, sum: measurements[1].
--- Slot 2 is output_tokens in output tokens, sum: measurements[2].
+-- Slot 0 is "input_tokens" in "tokens", sum: measurements[0].
+-- Slot 1 is "output_tokens" in "tokens", sum: measurements[1].
+-- Slot 2 is "output_tokens" in "output tokens", sum: measurements[2].
 -- q_of_p_N_M is the text of property N for several slots of one DECIMAL; a_N says whether slot N applies; q_N is its text, q_N_M that of
 -- its Mth property.
 CREATE OR REPLACE TEMP VIEW projected AS
@@ -432,7 +433,8 @@ SELECT *, status = 'metered' AND in_window AS used
 FROM placed;
 
 -- one scan: what became of every event, and the counters of each subject and window
--- Where a sum has more than 38 digits on its way this stops with an error; what runs then adds in two parts.
+-- Where the quantities that one sum or average adds come to more than 38 digits on the way, those behind the point included, this stops
+-- with an overflow; what runs then adds in two parts, and has the row if the result fits.
 -- n_N is how many values slot N has; metered_N when the last of them entered; x_N what they come to.
 CREATE OR REPLACE TEMP TABLE counted AS
 SELECT
@@ -458,7 +460,7 @@ SELECT
 FROM windowed
 GROUP BY 1, 2, 3, 4, 5, 6, 7;
 
--- the sum of 'output tokens'
+-- the sum of "output tokens"
 CREATE OR REPLACE TEMP VIEW counter_0 AS
 SELECT
     workspace_id,
@@ -481,7 +483,7 @@ SELECT
 FROM counted
 WHERE used AND n_2 > 0;
 
--- the sum of 'tokens'
+-- the sum of "tokens"
 CREATE OR REPLACE TEMP VIEW counter_1 AS
 SELECT
     workspace_id,

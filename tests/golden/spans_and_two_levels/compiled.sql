@@ -1,6 +1,7 @@
 -- a quantity split over the days that its span overlaps (R26), peaks per node added, and the median
--- Made by metering-duck. Runs as it stands in the DuckDB shell. What runs is each table, and the query at the end, as one statement, its
--- stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
+-- Made by metering-duck. Runs as it stands in the DuckDB shell. It stops with an overflow, and has no row, where quantities that are added
+-- pass 38 digits on the way; the run itself does not (see counted). What runs is each table, and the query at the end, as one statement,
+-- its stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
 SET TimeZone = 'UTC';
 
 -- What the clocks of a zone show at a moment in UTC.
@@ -330,7 +331,7 @@ SELECT
 FROM objects;
 
 -- its fields under one name each, its times in UTC microseconds (R11)
--- p_N is the text of property N: 0 is from, 1 is gpus, 2 is node, 3 is read, 4 is to, 5 is written.
+-- p_N is the text of property N: 0 is "from", 1 is "gpus", 2 is "node", 3 is "read", 4 is "to", 5 is "written".
 CREATE OR REPLACE TEMP VIEW named AS
 SELECT
     coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
@@ -489,10 +490,10 @@ SELECT *, CASE WHEN reason IS NULL THEN 0 END AS entry
 FROM accepted;
 
 -- each measurement's text where it applies: its filter first (R2)
--- Slot 0 is gpus in gpu-hours, prorated-sum: measurements[0].
--- Slot 1 is gpus in gpus, sum-of-max by node: measurements[1].
--- Slot 2 is gpus in gpus per pod, p50-interpolated: measurements[2].
--- Slot 3 is read + written in GiB, sum: measurements[3].
+-- Slot 0 is "gpus" in "gpu-hours", prorated-sum: measurements[0].
+-- Slot 1 is "gpus" in "gpus", sum-of-max by "node": measurements[1].
+-- Slot 2 is "gpus" in "gpus per pod", p50-interpolated: measurements[2].
+-- Slot 3 is "read" + "written" in "GiB", sum: measurements[3].
 -- q_of_p_N_M is the text of property N for several slots of one DECIMAL; a_N says whether slot N applies; q_N is its text, q_N_M that of
 -- its Mth property.
 CREATE OR REPLACE TEMP VIEW projected AS
@@ -712,7 +713,8 @@ SELECT *, status = 'metered' AND in_window AS used
 FROM placed;
 
 -- one scan: what became of every event, and the counters of each subject and window
--- Where a sum has more than 38 digits on its way this stops with an error; what runs then adds in two parts.
+-- Where the quantities that one sum or average adds come to more than 38 digits on the way, those behind the point included, this stops
+-- with an overflow; what runs then adds in two parts, and has the row if the result fits.
 -- n_N is how many values slot N has; metered_N when the last of them entered; x_N what they come to.
 CREATE OR REPLACE TEMP TABLE counted AS
 SELECT
@@ -751,7 +753,7 @@ SELECT
 FROM windowed
 GROUP BY 1, 2, 3, 4, 5, 6, 7;
 
--- the max of 'gpus'
+-- the max of "gpus"
 CREATE OR REPLACE TEMP VIEW counter_0 AS
 SELECT
     workspace_id,
@@ -934,7 +936,7 @@ SELECT
 FROM portions
 JOIN spanned USING (row_id);
 
--- the sum of 'gpu-hours', one row per reading
+-- the sum of "gpu-hours", one row per reading
 CREATE OR REPLACE TEMP TABLE valued_0 AS
 SELECT
     workspace_id,
@@ -985,7 +987,7 @@ ranked AS (
         ) AS value_count
     FROM values_seen
 )
--- the p50-interpolated of 'gpus per pod', one row per reading
+-- the p50-interpolated of "gpus per pod", one row per reading
 SELECT
     workspace_id,
     universe_id,
@@ -1039,7 +1041,7 @@ values_seen AS (
         inner_totals.prorated AS is_part
     FROM inner_2_totals AS inner_totals
 )
--- the sum-of-max of 'gpus', one row per reading
+-- the sum-of-max of "gpus", one row per reading
 SELECT
     workspace_id,
     universe_id,
@@ -1059,7 +1061,7 @@ GROUP BY 1, 2, 3, 4, 5, 6;
 
 CREATE OR REPLACE TEMP TABLE readings AS
 WITH
--- the sum of 'GiB'
+-- the sum of "GiB"
 counter_0 AS (
     SELECT
         workspace_id,
@@ -1082,7 +1084,7 @@ counter_0 AS (
     FROM counted
     WHERE used AND n_3 > 0
 ),
--- the sum of 'gpu-hours'
+-- the sum of "gpu-hours"
 value_0 AS (
     SELECT
         workspace_id,
@@ -1207,7 +1209,7 @@ averages_of_value_1 AS (
             * CASE WHEN negative THEN -1 ELSE 1 END AS rounded
     FROM compared
 ),
--- the p50-interpolated of 'gpus per pod'
+-- the p50-interpolated of "gpus per pod"
 value_1 AS (
     SELECT
         workspace_id,
@@ -1229,7 +1231,7 @@ value_1 AS (
         CAST(NULL AS VARCHAR) AS last_event_id
     FROM averages_of_value_1
 ),
--- the sum-of-max of 'gpus'
+-- the sum-of-max of "gpus"
 value_2 AS (
     SELECT
         workspace_id,

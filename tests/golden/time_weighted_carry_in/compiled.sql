@@ -343,7 +343,7 @@ SELECT
 FROM objects;
 
 -- its fields under one name each, its times in UTC microseconds (R11)
--- p_N is the text of property N: 0 is seats.
+-- p_N is the text of property N: 0 is "seats".
 CREATE OR REPLACE TEMP VIEW named AS
 SELECT
     coalesce(texts[1], texts[2], texts[3]) AS workspace_id,
@@ -505,8 +505,8 @@ SELECT *, CASE WHEN reason IS NULL THEN 0 END AS entry
 FROM accepted;
 
 -- each measurement's text where it applies: its filter first (R2)
--- Slot 0 is seats in seats, time-weighted-avg: measurements[0].
--- Slot 1 is seats in seats, peak-state: measurements[1].
+-- Slot 0 is "seats" in "seats", time-weighted-avg: measurements[0].
+-- Slot 1 is "seats" in "seats", peak-state: measurements[1].
 -- q_of_p_N_M is the text of property N for several slots of one DECIMAL; a_N says whether slot N applies; q_N is its text, q_N_M that of
 -- its Mth property.
 CREATE OR REPLACE TEMP VIEW projected AS

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.at_once import rows_at_once
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of, shown
@@ -15,10 +16,11 @@ from metering_duck.inputs.fields import field_names
 from metering_duck.inputs.footers import Footers, parquet_schema
 from metering_duck.inputs.from_columns import check_names, check_not_ours
 from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap
-from metering_duck.inputs.parquet_columns import cut_decimals, is_variant, leaves, wide_decimals
+from metering_duck.inputs.parquet_columns import cut_decimals, is_variant, leaves, rounded_numbers, wide_decimals
 from metering_duck.inputs.partitions import check_folder_keys
 from metering_duck.inputs.unreadable import NONE, Unreadable, UnreadableColumns
 from metering_duck.statements.quote import path_list
+from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import load_stage
 
 # How many footers of remote files one query reads; several queries run at once.
@@ -42,8 +44,8 @@ def check_files(
         return NONE
     engine.keep("file_columns", columns_of_files(engine, footers.paths))
     unreadable: dict[str, Unreadable] = {}
-    for (path,) in engine.rows(load_stage("checks/file_kinds").sql):
-        schema = parquet_schema(path)
+    schemas = {path: parquet_schema(path) for (path,) in engine.rows(load_stage("checks/file_kinds").sql)}
+    for path, schema in schemas.items():
         unreadable = {**unreadable_of_schema(schema, path, footers), **unreadable}
         if is_elsewhere:
             unreadable = {**unreadable_elsewhere(schema, path), **unreadable}
@@ -51,7 +53,7 @@ def check_files(
     check_spellings(engine)
     if not has_shape:
         check_plain_columns(engine, footers, mapping)
-    return {**cut_decimals(_with_cut_decimals(engine)), **unreadable}
+    return {**cut_decimals(_with_cut_decimals(engine)), **rounded_numbers(schemas), **unreadable}
 
 
 def unreadable_of_file(engine: Engine, path: str, footers: Footers) -> UnreadableColumns:
@@ -112,9 +114,13 @@ def _with_cut_decimals(engine: Engine) -> list[str]:
 def columns_of_files(engine: Engine, paths: Sequence[str]) -> pa.Table:
     """The name and the types of every column of every Parquet file, from the footers of the files."""
     size = FOOTERS_AT_ONCE if any(scheme_of(path) for path in paths) else len(paths)
-    columns = "SELECT file_name, name, type, duckdb_type, type_length, num_children, precision FROM parquet_schema"
+    # DuckDB says DOUBLE of a DECIMAL that it does not have.
+    wide = case({f"precision > {DIGITS_MAX}": "'DECIMAL(' || precision || ',' || scale || ')'"}, "duckdb_type")
+    same = ("file_name", "name", "type", "type_length", "num_children", "precision")
+    columns = {name: name for name in same} | {"duckdb_type": wide}
     parts = [paths[n : n + size] for n in range(0, len(paths), size)]
-    return _without_parts_of_variants(rows_at_once(engine, [f"{columns}({path_list(part)})" for part in parts]))
+    listed = [select(columns, f"parquet_schema({path_list(part)})") for part in parts]
+    return _without_parts_of_variants(rows_at_once(engine, listed))
 
 
 def _without_parts_of_variants(columns: pa.Table) -> pa.Table:

@@ -7,7 +7,7 @@ its type is cut to those bytes, so each of its values must be proven to have no 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -51,6 +51,39 @@ def cut_decimals(paths: Iterable[str]) -> dict[str, Unreadable]:
     return found
 
 
+def rounded_numbers(schemas: Mapping[str, pa.Schema]) -> dict[str, Unreadable]:
+    """Column → why it cannot be read, for exact numbers in several files that have no DECIMAL of DuckDB in common.
+
+    DuckDB would round them to the scale of one of the files. Where one of the files has text, all numbers become text.
+    """
+    kinds: dict[tuple[str, str], dict[pa.DataType, str]] = {}
+    for path, schema in schemas.items():
+        for field in schema:
+            for place, kind in leaves(field):
+                kinds.setdefault((field.name, place), {}).setdefault(kind, path)
+    found: dict[str, Unreadable] = {}
+    for (name, place), paths in kinds.items():
+        digits = [exact_digits(kind) for kind in paths if not pa.types.is_null(kind)]
+        numbers = [known for known in digits if known]
+        if len(numbers) < len(digits) or not any(behind for _, behind in numbers):
+            continue
+        if sum(max(most) for most in zip(*numbers, strict=True)) > DIGITS_MAX:
+            where = f"{', '.join(shown(path) for path in list(paths.values())[:2])}"
+            what = " and ".join(str(kind).replace("decimal128", "DECIMAL") for kind in paths)
+            expected = f"types that fit one DECIMAL of {DIGITS_MAX} digits"
+            hint = "write the files anew with one type or as text, or read them apart"
+            found.setdefault(name, Unreadable(where, place, what, expected, hint))
+    return found
+
+
+def exact_digits(kind: pa.DataType) -> tuple[int, int] | None:
+    """The most digits before and behind the point that an exact number of a type has; None for any other type."""
+    if pa.types.is_integer(kind):
+        bits = kind.bit_width - pa.types.is_signed_integer(kind)
+        return len(str(2**bits)), 0
+    return (kind.precision - kind.scale, kind.scale) if pa.types.is_decimal(kind) else None
+
+
 def leaves(field: pa.Field, place: str = "") -> Iterator[tuple[str, pa.DataType]]:
     """Each plain type within a field, and the names that lead to it."""
     place = f"{place}.{field.name}" if place else field.name
@@ -70,7 +103,8 @@ def leaves(field: pa.Field, place: str = "") -> Iterator[tuple[str, pa.DataType]
     elif pa.types.is_run_end_encoded(kind):
         yield place, kind.value_type
     else:
-        yield from leaves(kind.value_field, place)
+        # Each library has another name for the elements of a list.
+        yield from leaves(kind.value_field.with_name("element"), place)
 
 
 def is_variant(kind: pa.DataType) -> bool:

@@ -332,6 +332,77 @@ def test_files_of_several_decimals_are_brought_together_only_if_their_values_fit
         quantities([narrow, wide])
 
 
+def sized(digits: int, scale: int, text: str) -> pa.Array:
+    """One value as a DECIMAL of these digits."""
+    return pa.array([Decimal(text)], pa.decimal128(digits, scale))
+
+
+def one_of(name: str, values: pa.Array) -> pa.Table:
+    """One event whose quantity is the value."""
+    return pa.Table.from_pylist([one_row(id=name)]).append_column("q", values)
+
+
+def in_map(values: pa.Array) -> pa.Array:
+    """One MAP of properties, whose q is the value."""
+    return pa.array([[("q", values[0].as_py())]], pa.map_(pa.string(), values.type))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        (sized(38, 0, "5"), sized(38, 9, "0.5"), "DECIMAL(38, 0) and DECIMAL(38, 9)"),
+        (sized(38, 9, "5"), sized(38, 10, "0.5"), "DECIMAL(38, 9) and DECIMAL(38, 10)"),
+        (sized(38, 9, "5"), sized(18, 18, "0.5"), "DECIMAL(38, 9) and DECIMAL(18, 18)"),
+        (pa.array([2**62]), sized(38, 30, "0.5"), "int64 and DECIMAL(38, 30)"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+@pytest.mark.parametrize("place", ["q", "id", "properties.q", "properties.value"])
+def test_numbers_of_several_parquet_files_are_never_rounded_to_the_scale_of_one(
+    one: pa.Array, other: pa.Array, found: str, place: str, tmp_path: Path
+) -> None:
+    """DuckDB would read them as the DECIMAL of one of the files: they are refused where they are used."""
+    paths = []
+    for name, values in (("a", one), ("b", other)):
+        bag = in_map(values) if place == "properties.value" else pa.StructArray.from_arrays([values], ["q"])
+        column = place.partition(".")[0]
+        rows = pa.Table.from_pylist([{"q": "1", **one_row(id=name)}]).drop_columns(["id" if place == "id" else "q"])
+        paths.append(
+            parquet_of(tmp_path / f"{name}.parquet", rows.append_column(column, bag if "." in place else values))
+        )
+
+    with pytest.raises(SchemaError) as caught:
+        quantities(paths)
+    assert (", ".join(paths), place, found) == (caught.value.where, caught.value.column, caught.value.found)
+
+
+def test_numbers_of_several_parquet_files_that_fit_one_decimal_are_exact(tmp_path: Path) -> None:
+    """Up to 38 digits before and behind the point together, and of any size where one file has text."""
+    events = {
+        "a": sized(28, 8, "12345678901234567890.12345678"),
+        "b": sized(18, 18, "0.123456789012345678"),
+        "c": pa.array([7]),
+    }
+    paths = [parquet_of(tmp_path / f"{name}.parquet", one_of(name, values)) for name, values in events.items()]
+    text = parquet_of(tmp_path / "d.parquet", one_of("d", pa.array(["0.000000000000000001"])))
+    whole = parquet_of(tmp_path / "e.parquet", one_of("e", sized(38, 0, "5")))
+    wanted = {Decimal("12345678901234567890.12345678"), Decimal("0.123456789012345678"), Decimal(7)}
+
+    assert wanted == set(quantities(paths))
+    assert {*wanted, Decimal("1e-18"), Decimal(5)} == set(quantities([*paths, whole, text]))
+
+
+def test_a_wide_decimal_beside_text_in_another_file_is_named_as_it_is(tmp_path: Path) -> None:
+    """DuckDB takes it for a DOUBLE, which no file has."""
+    paths = [
+        parquet_of(tmp_path / "a.parquet", one_of("a", WIDE_DECIMALS[:1])),
+        parquet_of(tmp_path / "b.parquet", one_of("b", pa.array(["1"]))),
+    ]
+
+    with pytest.raises(SchemaError, match=r"a\.parquet: column q: found DECIMAL\(60, 10\)"):
+        quantities(paths)
+
+
 def test_a_far_time_in_milliseconds_is_an_error_and_no_crash(tmp_path: Path) -> None:
     """A time beyond the years of a TIMESTAMP is said, in a table of DuckDB as in Arrow."""
     far = events_of(time=pa.array([10**18, 0], pa.timestamp("ms")), x=pa.array([10**18, 0], pa.timestamp("ms")))

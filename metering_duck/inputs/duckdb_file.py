@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from metering_duck.engine.attached import attach
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SourceError
+from metering_duck.inputs.collations import by_bytes
 from metering_duck.inputs.database_files import check_is_database
 from metering_duck.inputs.file_sizes import sizes_of_existing
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
@@ -47,7 +48,7 @@ class DuckDBTable:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for it
         """The table in the attached file."""
-        return Relation(attach(engine, self.attach_sql, self.table, self.name))
+        return by_bytes(engine, attach(engine, self.attach_sql, self.table, self.name), self.name)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The whole table: it has no partitions."""

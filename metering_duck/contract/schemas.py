@@ -14,7 +14,7 @@ REASONS = {
     "json-invalid": "the line is not a JSON object",
     "shape-invalid": "the line does not hold an event of the shape that `--from` names",
     "number-inexact": "a JSON number with a fraction, an exponent or over 15 digits stands beside the mark of digits",
-    "property-repeated": "a name occurs twice in one JSON object",
+    "property-repeated": "a name occurs twice in one JSON object or MAP, or a field under two names",
     "properties-invalid": "properties is not a JSON object",
     "text-invalid": "bytes that are read as text are no UTF-8 (`--binary-as-text`)",
     "id-missing": "the event has no id",

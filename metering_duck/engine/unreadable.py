@@ -14,6 +14,12 @@ from metering_duck.files.line_ends import odd_line_end_of
 
 TO_ITS_END = "expected a file that can be read to its end."
 ONE_KIND = r"expected line ends of one kind, \n, \r\n or \r. hint: write the file anew, with one of them"
+EACH_ONCE = (
+    "expected each key once. hint: write it as a list of STRUCT(key, value), of which each row that has one twice is "
+    "rejected by itself"
+)
+# What DuckDB says of a MAP of Arrow, and of one whose entries it sorts.
+_KEY_TWICE = re.compile("map contains duplicate key|Map keys must be unique")
 # What DuckDB says of CSV whose lines end in several ways.
 _LINE_ENDS = re.compile("invalid state|unterminated quote")
 # How a message begins that comes from a file system, not from one of DuckDB's readers; it may not name the file.
@@ -104,6 +110,8 @@ def _fault(text: str, where: str) -> tuple[str, str]:
     odd = odd_line_end_of(where) if _LINE_ENDS.search(text) and os.path.isfile(where) else ""
     if odd:
         return odd, ONE_KIND
+    if _KEY_TWICE.search(text):
+        return "a MAP has a key twice", EACH_ONCE
     line = re.search(r"CSV Error on Line: (\d+)", text)
     if line is None:
         return f"cannot be read ({_without_kind(first_line(text)).removesuffix(f': {where}')})", TO_ITS_END

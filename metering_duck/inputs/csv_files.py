@@ -89,6 +89,7 @@ class CsvFiles:
             row_numbers="by count",
             claims=proven,
             notes=tuple(_notes(self.files, by_header)),
+            headers=tuple((self.files.label or shown(found[0]), one.named) for one, found in by_header.items()),
         )
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:

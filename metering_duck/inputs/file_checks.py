@@ -47,6 +47,8 @@ def check_files(
     schemas = {path: parquet_schema(path) for (path,) in engine.rows(load_stage("checks/file_kinds").sql)}
     for path, schema in schemas.items():
         unreadable = {**unreadable_of_schema(schema, path, footers), **unreadable}
+        if not has_shape:
+            mapping.check_spelled_once(names_in(schema, footers), footers.keys, shown(path))
         if is_elsewhere:
             unreadable = {**unreadable_elsewhere(schema, path), **unreadable}
     check_types(engine)
@@ -54,6 +56,13 @@ def check_files(
     if not has_shape:
         check_plain_columns(engine, footers, mapping)
     return {**cut_decimals(_with_cut_decimals(engine)), **rounded_numbers(schemas), **unreadable}
+
+
+def names_in(schema: pa.Schema, footers: Footers) -> list[str]:
+    """The names that a field may have in a Parquet file: of its columns, of its folders, and in `measurement`."""
+    measured = schema.field("measurement").type if "measurement" in schema.names else None
+    members = measured.names if measured is not None and pa.types.is_struct(measured) else []
+    return [*schema.names, *footers.keys, *(f"measurement.{name}" for name in members)]
 
 
 def unreadable_of_file(engine: Engine, path: str, footers: Footers) -> UnreadableColumns:

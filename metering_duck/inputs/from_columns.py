@@ -7,7 +7,7 @@ mends it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -29,7 +29,7 @@ from metering_duck.inputs.fields import (
 )
 from metering_duck.inputs.from_json import object_faults
 from metering_duck.inputs.layout import Json, Layout
-from metering_duck.inputs.mapping import FieldMap, may_lack, raise_missing
+from metering_duck.inputs.mapping import MEASURED, FieldMap, may_lack, raise_missing
 from metering_duck.inputs.parquet_columns import is_variant
 from metering_duck.inputs.unreadable import NONE, UnreadableColumns, check_readable
 from metering_duck.statements.quote import identifier, literal
@@ -100,7 +100,7 @@ def _taken(columns: Iterable[str], mapping: FieldMap) -> set[str]:
 
 def _measured(types: Types) -> dict[str, Column]:
     """The fields of a record that are in its STRUCT column `measurement`, whose fields have these `types`."""
-    names = [name for name in ("quantity", "unit", "aggregation", "value") if name in types]
+    names = [name for name in MEASURED if name in types]
     return {name: Column(f'CAST("measurement".{name} AS VARCHAR)') for name in names}
 
 
@@ -162,7 +162,7 @@ def _find(
             for spelling in spellings:
                 checked = _checked(name, spelling, types[spelling], where)
                 found.append(replace(checked, proven=proven.get(spelling, NOTHING)))
-            columns[name] = _either(found)
+            columns[name] = _either(found, spellings, where)
         elif not may_lack(name, types, generates_ids=layout.generates_ids):
             missing.append(name)
     if missing:
@@ -170,13 +170,22 @@ def _find(
     return columns
 
 
-def _either(spellings: list[Column]) -> Column:
-    """One column for a field that files spell in several ways: the first value of the spellings of one type."""
-    first = spellings[0]
-    same = [column.sql for column in spellings if column.type == first.type]
-    if len(same) == 1:
-        return first
-    return Column(f"coalesce({', '.join(same)})", first.type)
+def _either(found: list[Column], spellings: Sequence[str], where: str) -> Column:
+    """One column for a field that files spell in several ways; no file has it in two.
+
+    Raises: SchemaError for spellings of several types.
+    """
+    first = found[0]
+    for column, spelling in zip(found, spellings, strict=True):
+        if column.type != first.type:
+            raise SchemaError(
+                where,
+                spellings[0],
+                found=f"{first.type}, and {column.type} in {spelling}",
+                expected="one type in all files",
+                hint="write the files anew with one spelling, or read them apart",
+            )
+    return first if len(found) == 1 else Column(f"coalesce({', '.join(column.sql for column in found)})", first.type)
 
 
 def _checked(name: str, column: str, kind: str, where: str) -> Column:
@@ -247,7 +256,10 @@ def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struc
     if kind.startswith("MAP") and not kind.endswith("]"):
         texts = sql if kind == "MAP(VARCHAR, VARCHAR)" else f"CAST({sql} AS MAP(VARCHAR, VARCHAR))"
         return replace(
-            layout, property_sql=lambda name: f"{texts}[{literal(name)}]", properties_sql=f"in_order({texts})"
+            layout,
+            property_sql=lambda name: f"{texts}[{literal(name)}]",
+            properties_sql=f"in_order({texts})",
+            map_column=texts,
         )
     if kind in ("VARCHAR", "JSON"):
         return _json_text(layout, held.text_sql, types)

@@ -22,12 +22,12 @@ from metering_duck.inputs.fields import (
 )
 from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, KEYLESS, TIMES, Shape, made_name
 from metering_duck.inputs.layout import OBSERVED, Json, Layout
-from metering_duck.inputs.mapping import FieldMap, may_lack, raise_missing
+from metering_duck.inputs.mapping import MEASURED, FieldMap, may_lack, raise_missing
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case
 
 BAGS = ("properties", "dimensions", "observations")
-NESTED = {name: ("measurement", name) for name in ("quantity", "unit", "aggregation", "value")}
+NESTED = {name: ("measurement", name) for name in MEASURED}
 NESTED |= {"window_start": ("window", "start"), "window_end": ("window", "end")}
 
 
@@ -66,12 +66,14 @@ def objects_layout(
     if shape:
         json = replace(json, made=shape.times_made(columns))
         columns |= {name: Column(made_name(name)) for name in TIMES if made_name(name) in json.made}
+    # Of a shape's places, the first that a row has counts.
+    spelled_twice = () if shape and shape.fields else json.spelled_twice(mapping.columns)
     layout = replace(
         layout,
         columns=columns,
         json=json,
         keyless=(Fault("object IS NULL", "json-invalid", "line"),),
-        faults=object_faults("object", "line"),
+        faults=(*object_faults("object", "line"), *spelled_twice),
         has_metered_at=_is_metered(keys, inner, mapping, shape),
     )
     if shape:

@@ -11,7 +11,7 @@ the columns that a query uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from metering_duck.inputs.fields import (
@@ -78,6 +78,15 @@ class Json:
             position += len(pointers)
         return Column(ABSENT)
 
+    def spelled_twice(self, mapped: Collection[str]) -> tuple[Fault, ...]:
+        """The fault of an object that has one field under several names (R37); where one is mapped, it is taken."""
+        counts, position = [], 0
+        for name, pointers in self.fields.items():
+            first, position = position + 1, position + len(pointers)
+            if len(pointers) > 1 and name not in mapped:
+                counts.append(f"list_count({self.texts_name}[{first}:{position}]) > 1")
+        return (Fault(" OR ".join(counts), "property-repeated", "line"),) if counts else ()
+
     def property_sql(self, name: str, properties: Sequence[str]) -> str:
         """SQL for a property's text in the list of parsed texts."""
         known = sum(len(pointers) for pointers in self.fields.values())
@@ -127,7 +136,7 @@ class Layout:
     `property_numbers` are the properties that are exact numbers already. A row with a `keyless` fault has no key; a row
     with another fault has one. `row_sql` numbers the rows of a file, if that is asked for. With `only_files`, the rows
     of these files count, and the rows of other files are only compared with them. `by_file` says that files entered at
-    different times, which the table `entered` has.
+    different times, which the table `entered` has. A MAP of properties, which may have one twice, is `map_column`.
     """
 
     relation: str
@@ -148,6 +157,7 @@ class Layout:
     row_sql: str = ""
     only_files: tuple[str, ...] = ()
     by_file: bool = False
+    map_column: str = ""
 
     def column(self, name: str) -> Column:
         """A field's column; an optional field that the input does not have is NULL."""
@@ -233,7 +243,7 @@ class Layout:
     def _named(self, properties: Sequence[str]) -> dict[str, str]:
         """The columns of the stage `named`: each field under one name, faults that the input shows, and properties."""
         time, metered = self.time, self.metered
-        early = [*self.keyless, *self.faults]
+        early = [*self.keyless, *self.faults, *self._keys_twice(properties)]
         columns = {name: self.column(name).text_sql for name in ("workspace_id", "universe_id", "subject", "id")}
         columns |= {
             "event_id": self.column("source_event_id" if self.is_records else "id").text_sql,
@@ -265,6 +275,15 @@ class Layout:
         columns |= {number_column(n): numbers[name].sql for n, name in enumerate(properties) if name in numbers}
         columns["properties"] = case(((fault.condition, "NULL") for fault in early), self.properties_sql)
         return columns
+
+    def _keys_twice(self, properties: Sequence[str]) -> list[Fault]:
+        """The fault of a MAP that has a property twice, of which SQL would take the first."""
+        if not self.map_column or not properties:
+            return []
+        keys = f"list_filter(map_keys({self.map_column}), lambda key: key = "
+        counts = [f"len({keys}{literal(name)})) > 1" for name in properties]
+        text = f"CAST(map_entries({self.map_column}) AS VARCHAR)"
+        return [Fault(" OR ".join(counts), "property-repeated", text)]
 
     def _property_sql(self, name: str, properties: Sequence[str]) -> str:
         """SQL for a property's text; NULL where the input has no properties."""
@@ -301,6 +320,8 @@ def unusable_reasons(layout: Layout) -> set[str]:
     """The reasons for which the stage `fields` may find that a row cannot be used."""
     faults = [*layout.keyless, *layout.faults, *layout.field_faults()]
     generated = {"id-missing"} if layout.generates_ids else set()
+    if layout.map_column:
+        faults.append(Fault("", "property-repeated", ""))
     return {fault.reason for fault in faults} - generated
 
 

@@ -5,7 +5,7 @@ The error for fields that no column has is here, too, since --map mends it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from metering_duck.contract.config import check_text
@@ -21,6 +21,8 @@ OPTIONAL = {
     "window_end",
     "value",
 }
+# The fields of a record that may be in its member `measurement`.
+MEASURED = ("quantity", "unit", "aggregation", "value")
 SHOWN_COLUMNS = 12
 EXAMPLES = {"workspace_id": "'acme'", "universe_id": "'production'", "type": "'api.request'", "unit": "'tokens'"}
 # Field → the names that it may have.
@@ -105,6 +107,36 @@ class FieldMap:
         if name in self.columns:
             return (self.columns[name],)
         return (*self.names[name], name)
+
+    def spelled_twice(self, found: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+        """Each field that is neither mapped nor a constant, and the several names in `found` that it has there."""
+        columns = set(found)
+        for name, aliases in self.names.items():
+            if name not in self.columns and name not in self.constants:
+                nested = (f"measurement.{name}",) if name in MEASURED else ()
+                there = [alias for alias in dict.fromkeys((*aliases, name, *nested)) if alias in columns]
+                if len(there) > 1:
+                    yield name, there
+
+    def check_spelled_once(self, found: Iterable[str], keys: Iterable[str], where: str) -> None:
+        """Refuse names of which several are one field (R37); `keys` are those that are folders'.
+
+        Raises: SchemaError.
+        """
+        folders = set(keys)
+        for name, there in self.spelled_twice(found):
+            shown = " and ".join(f"the folder {one}=…" if one in folders else one for one in there)
+            hint = f"--map {name}=COLUMN takes one of them"
+            if folders.intersection(there):
+                hint = "--folder-keys takes what the folder says, --no-folder-keys what the file says"
+            raise SchemaError(where, there[0], found=f"{shown}, which are one field", expected="one of them", hint=hint)
+
+    def take_folder_keys(self, keys: Iterable[str]) -> None:
+        """Take each field whose name a folder has from the folder, as the caller has chosen."""
+        for name in self.names:
+            spelled = [alias for alias in self.spellings(name) if alias in keys]
+            if spelled and name not in self.constants:
+                self.columns.setdefault(name, spelled[0])
 
     def check_properties(self, found: Iterable[str], where: str) -> None:
         """Refuse a property whose column the input does not have.

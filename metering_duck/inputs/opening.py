@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SchemaError
 from metering_duck.files.proofs import Proof
+from metering_duck.inputs.arrow_files import ArrowFiles
 from metering_duck.inputs.column_texts import NOT_TEXT, NOT_TEXT_FAULT, texts_of
 from metering_duck.inputs.fields import ABSENT, FILE_COLUMN, NO_PROPERTIES, field_names
 from metering_duck.inputs.file_checks import check_files
+from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, Shape, check_wrapped
 from metering_duck.inputs.from_columns import HOLDS_BYTES, columns_layout, is_scalar
 from metering_duck.inputs.from_json import objects_layout
+from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
@@ -46,6 +49,9 @@ def open_source(
     """
     mapping = FieldMap(source.map, field_names(records=source.is_records))
     shape = source.shape
+    files = getattr(found, "files", None)
+    if isinstance(files, FileSet) and files.keys_are_chosen:
+        mapping.take_folder_keys(files.keys)
     unreadable = check_files(
         engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None
     )
@@ -112,8 +118,28 @@ def _columns(
         for ours in (FILE_COLUMN, NOT_TEXT):
             types.pop(ours, None)
     fields = _struct_types(engine, sql, types)
+    if not shape:
+        _check_spelled_once(relation, found, types, fields.get("measurement", ()), mapping)
     proven = proven_columns(engine, found.footers)
-    return columns_layout(layout, types, found.name, mapping, fields, proven, unreadable)
+    layout = columns_layout(layout, types, found.name, mapping, fields, proven, unreadable)
+    # An Arrow MAP has no key twice: DuckDB looks at each.
+    return replace(layout, map_column="") if isinstance(found, GivenTable | ArrowFiles) else layout
+
+
+def _check_spelled_once(
+    relation: Relation, found: Input, types: Iterable[str], measured: Iterable[str], mapping: FieldMap
+) -> None:
+    """Refuse a field that one file or table has under several names; inputs/file_checks.py looks at several footers.
+
+    Raises: SchemaError.
+    """
+    files = getattr(found, "files", None)
+    keys = files.keys if isinstance(files, FileSet) else ()
+    if relation.headers:
+        for where, names in relation.headers:
+            mapping.check_spelled_once([*names, *keys], keys, where)
+    elif len(found.footers.paths) < 2:
+        mapping.check_spelled_once([*types, *(f"measurement.{name}" for name in measured)], keys, found.name)
 
 
 def _with_texts(

@@ -32,6 +32,7 @@ class Relation:
     unreadable: UnreadableColumns = field(default_factory=lambda: NONE)
     claims: tuple[Claim, ...] = ()
     notes: tuple[str, ...] = ()
+    headers: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def numbered(self) -> tuple[str, str]:
         """The relation, and SQL for each row's place in its file, from 1; "" where rows lie in no file."""

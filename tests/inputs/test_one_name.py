@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +12,8 @@ import pandas
 import pyarrow as pa
 import pytest
 
-from metering_duck import ConfigError, SchemaError, SourceError, aggregate, periods
-from tests.inputs.forms import CLOCK, PLAIN, dimensions, one_row, quantities, written
+from metering_duck import ConfigError, SchemaError, SourceError, aggregate, meter, periods
+from tests.inputs.forms import CLOCK, PLAIN, dimensions, one_row, quantities, reasons, written
 
 TEXT_TIME = "2024-01-01T00:00:00Z"
 
@@ -57,6 +58,38 @@ def test_a_name_that_is_there_twice_is_refused(kind: str, tmp_path: Path) -> Non
         quantities(TWICE[kind](tmp_path))
     if "e." in str(TWICE[kind](tmp_path)):
         assert "/e." in str(caught.value)
+
+
+def mapped(*entries: tuple[str, str]) -> pa.Table:
+    """One event whose properties are a MAP of these entries."""
+    return columns().append_column("properties", pa.array([entries], pa.map_(pa.string(), pa.string())))
+
+
+def test_a_map_with_a_property_twice_is_a_reject(tmp_path: Path) -> None:
+    """Of a MAP in Parquet SQL takes the first value; another name that is there twice stops who asks for it."""
+    twice = written(tmp_path, "twice.parquet", mapped(("q", "1"), ("q", "50")))
+    other = written(tmp_path, "other.parquet", mapped(("q", "1"), ("x", "2"), ("x", "3")))
+
+    assert ([], ["property-repeated"]) == (quantities(twice), [reason for _, reason in reasons(twice)])
+    with aggregate(other, PLAIN, **WINDOW, clock=CLOCK) as result:
+        assert [Decimal(1)] == [row["quantity"] for row in result.to_dicts()]
+    with pytest.raises(
+        SourceError, match=r"other\.parquet: a MAP has a key twice; expected each key once\. hint: .*list"
+    ):
+        dimensions(other)
+
+
+@pytest.mark.parametrize("kind", ["table", "stream", "file"])
+def test_an_arrow_map_with_a_key_twice_is_an_error_with_a_way_out(kind: str, tmp_path: Path) -> None:
+    """DuckDB stops at such a MAP; as a list of entries its rows are rejected by themselves."""
+    rows = mapped(("q", "1"), ("q", "50"))
+    source = {"table": rows, "stream": rows.to_reader(), "file": written(tmp_path, "e.arrow", rows)}[kind]
+    entries = pa.array([[{"key": "q", "value": "1"}, {"key": "q", "value": "50"}]])
+
+    with pytest.raises(SourceError, match=r": a MAP has a key twice; expected each key once\. hint: .*list"):
+        quantities(source)
+    found = reasons(columns().append_column("properties", entries))
+    assert ["property-repeated"] == [reason for _, reason in found]
 
 
 def tree(folder: Path, key: str = "q", *, suffix: str = "parquet") -> str:
@@ -106,6 +139,91 @@ def test_folder_keys_that_differ_in_case_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match="a partition twice"):
         quantities(str(tmp_path / "tree"))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_folder_key_that_is_another_spelling_of_a_field_is_refused_unless_chosen(suffix: str, tmp_path: Path) -> None:
+    """A folder workspaceID=evil would bill another customer than the column workspace_id says."""
+    source = tree(tmp_path, "workspaceID", suffix=suffix)
+
+    with pytest.raises(SchemaError, match=r"found the folder workspaceID=… and workspace_id, .*--no-folder-keys"):
+        quantities(source)
+    assert [["5"], [one_row()["workspace_id"]]] == [
+        workspaces(source, folder_keys=True),
+        workspaces(source, folder_keys=False),
+    ]
+
+
+def workspaces(source: Any, **options: Any) -> list[str]:
+    """The workspace of each record."""
+    with meter(source, PLAIN, clock=CLOCK, **options) as records:
+        return list(records.to_arrow()["workspace_id"].to_pylist())
+
+
+SPELLED_TWICE: dict[str, Callable[[Path], Any]] = {
+    "a table": lambda _: columns("workspaceID", "q"),
+    "a stream": lambda _: columns("workspaceID", "q").to_reader(),
+    "Parquet": lambda folder: written(folder, "e.parquet", columns("workspaceID", "q")),
+    "Parquet, in the second file": lambda folder: [
+        written(folder, "a.parquet", columns("q")),
+        written(folder, "e.parquet", columns("workspaceID", "q")),
+    ],
+    "Arrow": lambda folder: written(folder, "e.arrow", columns("workspaceID", "q")),
+    "CSV": lambda folder: written(
+        folder, "e.csv", f"{','.join(one_row())},workspaceID,q\n{',x' * len(one_row())},x,1\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SPELLED_TWICE)
+def test_two_columns_for_one_field_are_refused_unless_mapped(kind: str, tmp_path: Path) -> None:
+    """workspaceID beside workspace_id: none is taken without a word; --map says which is."""
+    with pytest.raises(SchemaError, match=r"found workspaceID and workspace_id, .* hint: --map workspace_id=COLUMN"):
+        quantities(SPELLED_TWICE[kind](tmp_path))
+    if kind != "CSV":
+        mapped = {"workspace_id": "workspaceID", "properties": "q"}
+        assert ["1"] == workspaces(SPELLED_TWICE[kind](tmp_path), map=mapped)[-1:]
+
+
+def test_an_object_with_one_field_under_two_names_is_rejected(tmp_path: Path) -> None:
+    """In dicts and in NDJSON; without a value one of the two is no second field, and a mapped name is taken."""
+    plain = {**one_row(time=TEXT_TIME), "properties": {"q": "1"}}
+    twice = {**plain, "id": "e2", "workspaceID": "other"}
+    path = written(tmp_path, "e.ndjson", f"{json.dumps(plain)}\n{json.dumps(twice)}\n")
+
+    for source in ([plain, twice], path):
+        assert ["property-repeated"] == [reason for _, reason in reasons(source)]
+        assert [Decimal(1)] == quantities(source)
+        assert [] == reasons(source, map={"workspace_id": "workspace_id"})
+    assert [] == reasons([{**plain, "workspaceID": None}])
+
+
+RECORD = {
+    "id": "r",
+    "workspace_id": "w",
+    "universe_id": "u",
+    "subject": "c:1",
+    "recorded_at": TEXT_TIME,
+    "source_event_id": "e",
+    "measurement": {"quantity": "1", "unit": "things", "aggregation": "sum"},
+}
+
+
+@pytest.mark.parametrize("other", [{"quantity": "5"}, {"recordedAt": "2024-01-02T00:00:00Z"}, {"unit": "x"}])
+def test_a_record_with_one_field_under_two_names_is_no_record(other: dict[str, str], tmp_path: Path) -> None:
+    """`measurement.quantity` beside `quantity`, recordedAt beside recorded_at: refused in columns, rejected in JSON."""
+    for found in (
+        pa.Table.from_pylist([{**RECORD, **other}]),
+        written(tmp_path, "r.parquet", pa.Table.from_pylist([{**RECORD, **other}])),
+    ):
+        with pytest.raises(SchemaError, match=r"which are one field; expected one of them\. hint: --map"):
+            aggregate(records=found, start="2024-01-01", end="2024-02-01", clock=CLOCK)
+    with aggregate(records=[RECORD, {**RECORD, "id": "s", **other}], **WINDOW, clock=CLOCK) as result:
+        rejected = result.rejects.to_pylist()
+        assert ([Decimal(1)], ["property-repeated"]) == (
+            [row["quantity"] for row in result.to_dicts()],
+            [row["reason"] for row in rejected],
+        )
 
 
 def test_folder_keys_is_a_choice() -> None:

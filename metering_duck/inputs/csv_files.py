@@ -74,6 +74,7 @@ class CsvFiles:
         by_header: dict[CsvHeader, list[str]] = {}
         for path, header in headers.items():
             by_header.setdefault(header, []).append(path)
+        _check_spellings(by_header)
         first = next(iter(by_header)).named
         for header, paths in by_header.items():
             if not set(first) & set(header.named):
@@ -203,6 +204,22 @@ def _reader_sql(files: FileSet, header: CsvHeader) -> str:
         escape="'\"'",
         **more,
     )
+
+
+def _check_spellings(by_header: Mapping[CsvHeader, Sequence[str]]) -> None:
+    """Refuse a name that another file spells with other capitals: SQL would take both for one column.
+
+    Raises: SchemaError.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for header, paths in by_header.items():
+        for name in header.named:
+            known, path = seen.setdefault(name.lower(), (name, paths[0]))
+            if known != name:
+                where = f"{shown(path)}, {shown(paths[0])}"
+                hint = "write the files anew with one spelling, or read them apart"
+                found = " and ".join(map(repr, sorted((known, name))))
+                raise SchemaError(where, known, found=found, expected="one spelling", hint=hint)
 
 
 def _notes(files: FileSet, by_header: Mapping[CsvHeader, Sequence[str]]) -> Iterator[str]:

@@ -54,6 +54,15 @@ def test_files_with_and_without_an_unnamed_column_are_read_together(tmp_path: Pa
     assert [f"{tmp_path}/a.csv: 1 column has no name and is ignored."] == notices(str(tmp_path))
 
 
+def test_files_that_spell_a_column_with_other_capitals_are_refused(tmp_path: Path) -> None:
+    """Q is not q, in whatever order the files are named."""
+    paths = [written(tmp_path / "a.csv", f"{HEADER},tier"), written(tmp_path / "b.csv", f"{HEADER},Tier")]
+
+    for named in (paths, paths[::-1]):
+        with pytest.raises(SchemaError, match=r"column [tT]ier: found 'Tier' and 'tier'; expected one spelling"):
+            meter(named, CONFIG, clock=CLOCK)
+
+
 def test_a_row_that_lacks_the_unnamed_column_is_an_error(tmp_path: Path) -> None:
     """A column without a name is a column all the same: each row has it."""
     path = written(tmp_path / "a.csv", f"{HEADER},", f"{ROWS[0]},", ROWS[1])

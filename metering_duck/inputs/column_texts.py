@@ -46,7 +46,7 @@ def texts_of(
     for name in used:
         kind, sql = types[name], identifier(name)
         if kind == "VARIANT":
-            columns[name] = _json_sql(sql) if name in objects else _variant_sql(sql)
+            columns[name] = _json_sql(sql) if name in objects else variant_sql(sql)
         elif binary and HOLDS_BYTES.search(kind):
             decoded = _decoded(sql, kind, members.get(name, {}))
             if decoded:
@@ -60,7 +60,7 @@ def _json_sql(sql: str) -> str:
     return f"CAST(CAST({sql} AS JSON) AS VARCHAR)"
 
 
-def _variant_sql(sql: str) -> str:
+def variant_sql(sql: str) -> str:
     """SQL for a VARIANT as the text of its value: JSON only of a list or an object."""
     is_nested = f"variant_typeof({sql}) LIKE 'OBJECT(%' OR variant_typeof({sql}) LIKE 'ARRAY(%'"
     return case({is_nested: _json_sql(sql)}, f"CAST({sql} AS VARCHAR)")

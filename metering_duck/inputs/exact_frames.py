@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from metering_duck.inputs.column_texts import variant_sql
 from metering_duck.inputs.unreadable import Unreadable, UnreadableColumns
 from metering_duck.statements.quote import identifier
 
@@ -19,13 +20,17 @@ CHANGED_IN_ARROW = re.compile(r"\b(UHUGEINT|BIT|INTERVAL|TIME WITH TIME ZONE)(?=
 def exact_relation(relation: Any) -> Any:
     """A DuckDB relation with text in place of the types that Arrow would change."""
     names, types = relation.columns, [str(kind) for kind in relation.types]
-    if not any(CHANGED_IN_ARROW.search(kind) for kind in types):
+    if not any(kind == "VARIANT" or CHANGED_IN_ARROW.search(kind) for kind in types):
         return relation
     columns = []
     for name, kind in zip(names, types, strict=True):
         as_text = CHANGED_IN_ARROW.sub("VARCHAR", kind)
         sql = identifier(name)
-        columns.append(sql if as_text == kind else f"CAST({sql} AS {as_text}) AS {sql}")
+        if kind == "VARIANT":
+            # Arrow's has no whole numbers beyond 64 bits.
+            columns.append(f"{variant_sql(sql)} AS {sql}")
+        else:
+            columns.append(sql if as_text == kind else f"CAST({sql} AS {as_text}) AS {sql}")
     return relation.project(", ".join(columns))
 
 

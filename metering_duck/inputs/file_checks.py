@@ -16,7 +16,14 @@ from metering_duck.inputs.fields import field_names
 from metering_duck.inputs.footers import Footers, parquet_schema
 from metering_duck.inputs.from_columns import check_names, check_not_ours
 from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap
-from metering_duck.inputs.parquet_columns import cut_decimals, is_variant, leaves, rounded_numbers, wide_decimals
+from metering_duck.inputs.parquet_columns import (
+    cut_decimals,
+    durations,
+    is_variant,
+    leaves,
+    rounded_numbers,
+    wide_decimals,
+)
 from metering_duck.inputs.partitions import check_folder_keys
 from metering_duck.inputs.unreadable import NONE, Unreadable, UnreadableColumns
 from metering_duck.statements.quote import path_list
@@ -92,7 +99,7 @@ def unreadable_of_schema(schema: pa.Schema, path: str, footers: Footers) -> dict
     check_not_ours(schema.names, shown(path))
     if not footers.keys_are_chosen:
         check_folder_keys(schema.names, footers.keys, path)
-    return wide_decimals(schema, path)
+    return {**wide_decimals(schema, path), **durations(schema, path)}
 
 
 def unreadable_elsewhere(schema: pa.Schema, path: str) -> dict[str, Unreadable]:

@@ -31,6 +31,17 @@ def wide_decimals(schema: pa.Schema, path: str) -> dict[str, Unreadable]:
     return found
 
 
+def durations(schema: pa.Schema, path: str) -> dict[str, Unreadable]:
+    """Column → why it cannot be read, for durations: in Parquet they are whole numbers, of no unit."""
+    found: dict[str, Unreadable] = {}
+    for field in schema:
+        for place, kind in leaves(field):
+            if pa.types.is_duration(kind):
+                hint = "write it as text, or as a number whose name says its unit"
+                found.setdefault(field.name, Unreadable(shown(path), place, str(kind), "text or a number", hint))
+    return found
+
+
 def cut_decimals(paths: Iterable[str]) -> dict[str, Unreadable]:
     """Column → why it cannot be read, for each DECIMAL that has a value of more digits than it declares.
 

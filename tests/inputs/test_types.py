@@ -452,6 +452,27 @@ def test_a_variant_of_properties_is_read_member_by_member(tmp_path: Path) -> Non
     assert [([Decimal("12345678901234567890.123456789012345678")], [MEMBER_TEXTS])] * 3 == found
 
 
+@pytest.mark.parametrize("number", [2**64 - 1, 10**20 - 1])
+def test_a_variant_of_a_relation_has_whole_numbers_of_any_size(number: int) -> None:
+    """Arrow's VARIANT ends at 64 bits: it becomes text before it becomes Arrow."""
+    kind = "UBIGINT" if number < 2**64 else "HUGEINT"
+    for columns in ({"q": f"{number}::{kind}"}, {"properties": f"{{'q': {number}::{kind}}}"}):
+        assert [Decimal(number)] == quantities(variants(duckdb.connect(), **columns))
+
+
+def test_a_duration_in_parquet_is_refused_where_it_is_used(tmp_path: Path) -> None:
+    """Parquet has a whole number, and only the schema of Arrow beside it says of what unit."""
+    path = parquet_of(tmp_path / "e.parquet", one_of("e", pa.array([5], pa.duration("us"))))
+    beside = parquet_of(
+        tmp_path / "f.parquet", one_of("f", pa.array(["1"])).append_column("x", pa.array([5], pa.duration("s")))
+    )
+
+    for source in (path, [path, parquet_of(tmp_path / "g.parquet", one_of("g", pa.array([5], pa.duration("us"))))]):
+        with pytest.raises(SchemaError, match=r"e\.parquet: column q: found duration\[us\]; expected text or a number"):
+            quantities(source)
+    assert [Decimal(1)] == quantities(beside, map={"properties": "q"})
+
+
 def test_variants_of_several_shapes_lie_in_one_input(tmp_path: Path) -> None:
     """Files keep different members apart from each other; a VARIANT that is no object is a reject."""
     paths = [str(tmp_path / f"{n}.parquet") for n in range(3)]

@@ -158,6 +158,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"known: {first_few(known)}."
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is close to `name` in any case of letters, begins with it, or has it as a word; else ""."""
+    lowered = {one.lower(): one for one in reversed(list(known))}
+    lower = name.lower()
+    close = get_close_matches(name, lowered.values(), n=1) or get_close_matches(lower, lowered, n=1)
+    if close:
+        return lowered.get(close[0], close[0])
+    words = [one for key, one in lowered.items() if lower and lower in re.split(r"\W|_", key)]
+    begun = [one for key, one in lowered.items() if len(lower) > 2 and key.startswith(lower)]
+    return next(reversed([*begun, *words]), "")
+
+
 def a_kind(value: object) -> str:
     """The kind of thing that a value is, with its article, such as "an int" or "a list"; None is None."""
     if value is None:

@@ -23,6 +23,7 @@ from metering_duck import (
     load_config,
     meter,
 )
+from metering_duck.errors import nearest
 from tests.calls.messages import CALLS, OPTIONS
 from tests.contract.messages import CONFIGS, MEASUREMENTS
 from tests.inputs.messages import HERE, MAPS, PARTITIONS, SOURCES
@@ -121,3 +122,19 @@ def test_rejected_events_hold_the_result() -> None:
 
         assert records is caught.value.result
         assert ["quantity-syntax"] == records.rejects["reason"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        ("regoin", ["region", "tokens"], "region"),
+        ("a", ["customer:b", "customer:a"], "customer:a"),
+        ("prod", ["staging", "production"], "production"),
+        ("S1", ["s1", "s2"], "s1"),
+        ("x", ["xylophone", "abc"], ""),
+        ("", ["a"], ""),
+    ],
+)
+def test_the_nearest_name(name: str, known: list[str], expected: str) -> None:
+    """A name that is close, in any case of letters, that begins with what was given, or has it as a word."""
+    assert expected == nearest(name, known)

@@ -71,7 +71,7 @@ def columns_layout(
         for name, column in _measured(struct_types.get("measurement", {})).items():
             columns.setdefault(name, column)
     quantity = columns.get("quantity", Column(ABSENT))
-    layout = replace(layout, columns=columns, quantity_type=quantity.type)
+    layout = replace(layout, columns=columns, quantity_type=quantity.type, has_ids="id" in columns)
     if "observations" in columns:
         layout = _unbundled(layout, types, where, struct_types.get("observations"))
     if mapping.lists_properties:

@@ -75,6 +75,7 @@ def objects_layout(
         keyless=(Fault("object IS NULL", "json-invalid", "line"),),
         faults=(*object_faults("object", "line"), *spelled_twice),
         has_metered_at=_is_metered(keys, inner, mapping, shape),
+        has_ids=any(pointer.split("/")[1] in keys for pointer in pointers.get("id", ())),
     )
     if shape:
         layout = replace(layout, keyless=KEYLESS, faults=(*shape.faults(), *layout.faults))

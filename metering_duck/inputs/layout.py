@@ -137,6 +137,7 @@ class Layout:
     with another fault has one. `row_sql` numbers the rows of a file, if that is asked for. With `only_files`, the rows
     of these files count, and the rows of other files are only compared with them. `by_file` says that files entered at
     different times, which the table `entered` has. A MAP of properties, which may have one twice, is `map_column`.
+    `has_ids` says that the input has a field for ids, which is not used where ids are generated.
     """
 
     relation: str
@@ -158,6 +159,7 @@ class Layout:
     only_files: tuple[str, ...] = ()
     by_file: bool = False
     map_column: str = ""
+    has_ids: bool = False
 
     def column(self, name: str) -> Column:
         """A field's column; an optional field that the input does not have is NULL."""

@@ -17,6 +17,7 @@ from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, Shape, check_wrapp
 from metering_duck.inputs.from_columns import HOLDS_BYTES, columns_layout, is_scalar
 from metering_duck.inputs.from_json import objects_layout
 from metering_duck.inputs.given_table import GivenTable
+from metering_duck.inputs.idle_choices import idle_choices
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
@@ -83,8 +84,11 @@ def open_source(
     )
     if relation.is_json:
         layout = replace(layout, file_sql=relation.file_sql)
-        return _objects(engine, layout, relation, found.name, mapping, shape), given
-    return _columns(engine, layout, relation, found, mapping, shape), given
+        layout = _objects(engine, layout, relation, found.name, mapping, shape)
+    else:
+        layout = _columns(engine, layout, relation, found, mapping, shape)
+    notes = [] if read_by is not None else idle_choices(engine, found, source, given, layout)
+    return layout, replace(given, notes=(*given.notes, *notes))
 
 
 def _objects(

@@ -144,6 +144,8 @@ def notices_of(opened: Opened, accounting: Accounting) -> list[str]:
     if accounting.times_naive and source.timezone is None:
         naive = counted_noun(accounting.times_naive, "time")
         notices.append(f"{naive} had no offset, taken as UTC. hint: --assume-timezone ZONE")
+    if source.timezone is not None and accounting.metered and not accounting.times_naive and opened.history is None:
+        notices.append(f"assume-timezone: {source.timezone} changes nothing: every time has an offset.")
     if accounting.times_cut:
         cut = counted_noun(accounting.times_cut, "time")
         notices.append(f"{cut} had digits finer than a microsecond, cut toward the past (R11).")

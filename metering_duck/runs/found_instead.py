@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any
 
 from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.times import format_time
-from metering_duck.errors import did_you_mean, first_few
+from metering_duck.errors import first_few, nearest
 from metering_duck.inputs.layout import property_column
 from metering_duck.readings.counters import BITS, noted_columns
 from metering_duck.runs.books import Accounting, counted_noun
@@ -69,6 +68,7 @@ def found_instead(sight: Sight) -> list[str]:
         return notices + _nothing_metered(sight)
     if not sight.makes_readings:
         return notices
+    notices += _unrenamed(sight)
     missing = _subjects_without_readings(sight)
     if missing:
         notices += _of_subjects(sight, missing)
@@ -160,8 +160,7 @@ def _no_such(sight: Sight, option: str, name: str, known: Sequence[str], around:
 
 def _near(name: str, known: Sequence[str]) -> str:
     """The hint with the nearest name, if one is near."""
-    is_near = bool(get_close_matches(name, known, n=1))
-    return f" hint: {did_you_mean(name, known)}" if is_near else ""
+    return f' hint: did you mean "{found}"?' if (found := nearest(name, known)) else ""
 
 
 def _spanned(around: Sequence[Row], noun: str) -> str:
@@ -193,6 +192,17 @@ def _unseen_names(sight: Sight) -> list[str]:
         return []
     around = _around(sight)
     return [sentence for column, names in missing.items() for sentence in _missing_names(sight, column, names, around)]
+
+
+def _unrenamed(sight: Sight) -> list[str]:
+    """The universes that were to have another name, and that no row has."""
+    renamed, opened = sight.opened.source.universe_names, sight.opened
+    if not renamed or opened.is_elsewhere or opened.history:
+        return []
+    there = {row[0] for row in opened.engine.rows("SELECT DISTINCT universe_id FROM readings")}
+    missing = [old for old, new in renamed.items() if new not in there]
+    known = _most_first(around := _around(sight) if missing else [], "universe_id")
+    return [_no_such(sight, "map-universe", old, known, around) for old in missing if renamed[old] not in known]
 
 
 # --- nothing metered -------------------------------------------------------------------------------------------------
@@ -336,7 +346,8 @@ def _of_subjects(sight: Sight, missing: Sequence[str]) -> list[str]:
         return [f"subject: {first_few(map(repr, missing))} has no reading."]
     notices: list[str] = []
     for name in missing[:5]:
-        near = f"jaro_winkler_similarity(subject, {literal(name)}) DESC"
+        lower = literal(name.lower())
+        near = f"contains(lower(subject), {lower}) DESC, jaro_winkler_similarity(lower(subject), {lower}) DESC"
         sql = select({"subject": "subject"} | SPAN, "arrivals", where=sight.kept, group_by=["subject"])
         order = f"ORDER BY subject = {literal(name)} DESC, {near}, subject\nLIMIT 5"
         around = sight.rows("around", f"{sql}\n{order}", sight.judge.arrivals())

@@ -50,6 +50,34 @@ IDLE: list[tuple[str, dict[str, Any], list[str]]] = [
         DATES | {"every": "day"},
         ["every: day is the inner window of sum-of-max per day too: each window has one inner window."],
     ),
+    (
+        "sum",
+        MOMENTS | {"assume_timezone": "Europe/Berlin"},
+        ["assume-timezone: Europe/Berlin changes nothing: every time has an offset."],
+    ),
+    ("sum", DATES | {"binary_as_text": True}, ["binary-as-text: changes nothing: no column has bytes."]),
+    (
+        "sum",
+        DATES | {"folder_keys": True},
+        ["folder-keys: changes nothing: no folder KEY=VALUE is a column of this input."],
+    ),
+    (
+        "sum",
+        DATES | {"generate_ids": True},
+        [
+            "generate-ids: a list of objects has ids, which are not used: each row counts, however often it was sent. "
+            "hint: leave it out where an id is an event's"
+        ],
+    ),
+    (
+        "sum",
+        DATES | {"map_universe": {"uu": "live"}},
+        [
+            "map-universe: no event has 'uu'; found 'u' in 1 event from 2024-01-02T00:00:00Z to 2024-01-02T00:00:00Z. "
+            'hint: did you mean "u"?'
+        ],
+    ),
+    ("sum", DATES | {"map_universe": {"u": "live"}}, []),
     ("sum", DATES | {"map_universe": {"u": "u"}}, ["map-universe: changes nothing for 'u', which keeps its name."]),
 ]
 

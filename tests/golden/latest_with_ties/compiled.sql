@@ -340,6 +340,7 @@ SELECT
         WHEN object IS NULL THEN 'json-invalid'
         WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN 'property-repeated'
         WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN 'number-inexact'
+        WHEN list_count(texts[1:3]) > 1 OR list_count(texts[4:6]) > 1 OR list_count(texts[11:12]) > 1 THEN 'property-repeated'
         WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN 'properties-invalid'
         WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN 'property-repeated'
     END AS early_reason,
@@ -347,6 +348,7 @@ SELECT
         WHEN object IS NULL THEN line
         WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN line
         WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN line
+        WHEN list_count(texts[1:3]) > 1 OR list_count(texts[4:6]) > 1 OR list_count(texts[11:12]) > 1 THEN line
         WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN json_texts(object, ['/properties'])[1]
         WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties')))
             THEN json_texts(object, ['/properties'])[1]
@@ -358,6 +360,7 @@ SELECT
         WHEN object IS NULL THEN NULL
         WHEN len(json_keys(object)) <> len(list_distinct(json_keys(object))) THEN NULL
         WHEN CASE WHEN has_number_mark(object) THEN has_fragile_number(object) ELSE FALSE END THEN NULL
+        WHEN list_count(texts[1:3]) > 1 OR list_count(texts[4:6]) > 1 OR list_count(texts[11:12]) > 1 THEN NULL
         WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL
         WHEN len(json_keys(object, '/properties')) <> len(list_distinct(json_keys(object, '/properties'))) THEN NULL
         ELSE CASE

@@ -6,7 +6,7 @@ keep digits; a line that is no object is a reject, not an error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from metering_duck.inputs.fields import (
@@ -66,16 +66,14 @@ def objects_layout(
     if shape:
         json = replace(json, made=shape.times_made(columns))
         columns |= {name: Column(made_name(name)) for name in TIMES if made_name(name) in json.made}
-    # Of a shape's places, the first that a row has counts.
-    spelled_twice = () if shape and shape.fields else json.spelled_twice(mapping.columns)
     layout = replace(
         layout,
         columns=columns,
         json=json,
         keyless=(Fault("object IS NULL", "json-invalid", "line"),),
-        faults=(*object_faults("object", "line"), *spelled_twice),
+        faults=(*object_faults("object", "line"), *_spelled_twice(json, mapping, shape)),
         has_metered_at=_is_metered(keys, inner, mapping, shape),
-        has_ids=any(pointer.split("/")[1] in keys for pointer in pointers.get("id", ())),
+        has_ids=_has_ids(keys, pointers),
     )
     if shape:
         layout = replace(layout, keyless=KEYLESS, faults=(*shape.faults(), *layout.faults))
@@ -85,6 +83,16 @@ def objects_layout(
         texts = {name: json.column(f"property {name}").sql for name in mapping.properties}
         return replace(layout, property_sql=lambda name: texts.get(name, ABSENT), properties_sql=map_sql(texts))
     return _with_properties(layout, json, keys, mapping, shape)
+
+
+def _spelled_twice(json: Json, mapping: FieldMap, shape: Shape | None) -> tuple[Fault, ...]:
+    """The fault of a field under two names; of a shape's places, the first that a row has counts."""
+    return () if shape and shape.fields else json.spelled_twice(mapping.columns)
+
+
+def _has_ids(keys: Sequence[str], pointers: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the first objects have ids."""
+    return any(pointer.split("/")[1] in keys for pointer in pointers.get("id", ()))
 
 
 def _listed_properties(mapping: FieldMap, shape: Shape | None) -> dict[str, tuple[str, ...]]:

@@ -67,24 +67,34 @@ def rounded_numbers(schemas: Mapping[str, pa.Schema]) -> dict[str, Unreadable]:
 
     DuckDB would round them to the scale of one of the files. Where one of the files has text, all numbers become text.
     """
-    kinds: dict[tuple[str, str], dict[pa.DataType, str]] = {}
-    for path, schema in schemas.items():
-        for field in schema:
-            for place, kind in leaves(field):
-                kinds.setdefault((field.name, place), {}).setdefault(kind, path)
     found: dict[str, Unreadable] = {}
-    for (name, place), paths in kinds.items():
-        digits = [exact_digits(kind) for kind in paths if not pa.types.is_null(kind)]
-        numbers = [known for known in digits if known]
-        if len(numbers) < len(digits) or not any(behind for _, behind in numbers):
-            continue
-        if sum(max(most) for most in zip(*numbers, strict=True)) > DIGITS_MAX:
-            where = f"{', '.join(shown(path) for path in list(paths.values())[:2])}"
+    for (name, place), paths in _kinds_of_places(schemas).items():
+        if not _fit_together(paths):
+            where = ", ".join(shown(path) for path in list(paths.values())[:2])
             what = " and ".join(str(kind).replace("decimal128", "DECIMAL") for kind in paths)
             expected = f"types that fit one DECIMAL of {DIGITS_MAX} digits"
             hint = "write the files anew with one type or as text, or read them apart"
             found.setdefault(name, Unreadable(where, place, what, expected, hint))
     return found
+
+
+def _kinds_of_places(schemas: Mapping[str, pa.Schema]) -> dict[tuple[str, str], dict[pa.DataType, str]]:
+    """Column and place within it → each type that it has in a file, and the first such file."""
+    kinds: dict[tuple[str, str], dict[pa.DataType, str]] = {}
+    for path, schema in schemas.items():
+        for field in schema:
+            for place, kind in leaves(field):
+                kinds.setdefault((field.name, place), {}).setdefault(kind, path)
+    return kinds
+
+
+def _fit_together(kinds: Iterable[pa.DataType]) -> bool:
+    """Whether one DECIMAL of DuckDB holds all exact numbers of some types; True where one of them is no number."""
+    digits = [exact_digits(kind) for kind in kinds if not pa.types.is_null(kind)]
+    numbers = [known for known in digits if known]
+    if len(numbers) < len(digits) or not any(behind for _, behind in numbers):
+        return True
+    return bool(sum(max(most) for most in zip(*numbers, strict=True)) <= DIGITS_MAX)
 
 
 def exact_digits(kind: pa.DataType) -> tuple[int, int] | None:

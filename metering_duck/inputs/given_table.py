@@ -72,7 +72,7 @@ def register_rows(engine: Engine, data: Any, where: str, name: str) -> Relation:
     """
     rows = _checked(engine, data, where)
     engine.register(f"{name}_rows", rows.data, where)
-    return Relation(f"{name}_rows", unreadable=rows.unreadable)
+    return Relation(f"{name}_rows", unreadable=rows.unreadable, has_keys_once=True)
 
 
 def keep_rows(engine: Engine, data: Any, where: str, name: str, *, first: int | None = None) -> Relation:
@@ -88,7 +88,7 @@ def keep_rows(engine: Engine, data: Any, where: str, name: str, *, first: int | 
     stage = Stage("rows", "a stream, kept so that it can be read twice", select({}, source, star="*"))
     engine.fill(Query(f"{name}_spooled", (stage,)))
     engine.unregister(f"{name}_rows")
-    return Relation(f"{name}_spooled", unreadable=rows.unreadable)
+    return Relation(f"{name}_spooled", unreadable=rows.unreadable, has_keys_once=True)
 
 
 def _checked(engine: Engine, data: Any, where: str) -> ExactRows:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SchemaError
 from metering_duck.files.proofs import Proof
-from metering_duck.inputs.arrow_files import ArrowFiles
 from metering_duck.inputs.column_texts import NOT_TEXT, NOT_TEXT_FAULT, texts_of
 from metering_duck.inputs.fields import ABSENT, FILE_COLUMN, NO_PROPERTIES, field_names
 from metering_duck.inputs.file_checks import check_files
@@ -16,7 +15,6 @@ from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, Shape, check_wrapped
 from metering_duck.inputs.from_columns import HOLDS_BYTES, columns_layout, is_scalar
 from metering_duck.inputs.from_json import objects_layout
-from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.idle_choices import idle_choices
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Layout
@@ -126,8 +124,7 @@ def _columns(
         _check_spelled_once(relation, found, types, fields.get("measurement", ()), mapping)
     proven = proven_columns(engine, found.footers)
     layout = columns_layout(layout, types, found.name, mapping, fields, proven, unreadable)
-    # An Arrow MAP has no key twice: DuckDB looks at each.
-    return replace(layout, map_column="") if isinstance(found, GivenTable | ArrowFiles) else layout
+    return replace(layout, map_column="") if relation.has_keys_once else layout
 
 
 def _check_spelled_once(

@@ -80,12 +80,14 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
     "a CSV file that is not UTF-8": (
         lambda: file("latin.csv", "id,workspace_id,universe_id,type,subject,time\né,w,u,t,s,x\n".encode("latin1")),
         SourceError,
-        f"{HERE}/latin.csv: line 2 is not UTF-8; expected text in UTF-8.",
+        f"{HERE}/latin.csv: line 2 is not UTF-8; expected text in UTF-8. hint: save it as UTF-8, or "
+        "iconv -f ENCODING -t UTF-8",
     ),
     "an NDJSON file that is not UTF-8": (
         lambda: file("latin.ndjson", '{"a": "b"}\n{"a": "é"}\n'.encode("latin1")),
         SourceError,
-        f"{HERE}/latin.ndjson: line 2 is not UTF-8; expected text in UTF-8.",
+        f"{HERE}/latin.ndjson: line 2 is not UTF-8; expected text in UTF-8. hint: save it as UTF-8, or "
+        "iconv -f ENCODING -t UTF-8",
     ),
     "a bad Arrow file": (
         lambda: file("bad.arrow", b"xx"),

@@ -57,11 +57,14 @@ LEGAL = {
     "a name and a comment": header(24, b"a\0b\0"),
     "a checksum of the header": header(2, crc16()),
     "a mark of text": header(1, b""),
+    "a comment and an odd writer": header(16, b"a comment\0").replace(b"\0\xff", b"\x07\x20", 1),
+    "a comment of an odd writer in a later member": gzip.compress(b"")
+    + header(16, b"a comment\0").replace(b"\0\xff", b"\x07\x20", 1),
     "a comment in a later member": gzip.compress(b"") + header(16, b"a comment\0"),
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", LEGAL)
 def test_gzip_that_is_legal_is_read_under_its_own_name(name: str, tmp_path: Path) -> None:
     """What DuckDB refuses of gzip is read all the same; rejects and the summary have the file's own name."""

@@ -64,13 +64,15 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
         lambda: file("bad.parquet", b"PAR1x"),
         SourceError,
         f"{HERE}/bad.parquet: cannot be read (Parquet file size is 5 bytes, smaller than the minimum file footer "
-        "(8 bytes)); expected a Parquet file.",
+        "(8 bytes)); expected a Parquet file. "
+        "hint: fetch it again, or take it from its source anew",
     ),
     "a corrupt Parquet file": (
         lambda: file("bad.parquet", b"PAR1" + b"x" * 200 + b"PAR1"),
         SourceError,
         f"{HERE}/bad.parquet: cannot be read (Parquet file size is 208 bytes, smaller than the size reported by "
-        "footer's (2021161080bytes)); expected a Parquet file.",
+        "footer's (2021161080bytes)); expected a Parquet file. "
+        "hint: fetch it again, or take it from its source anew",
     ),
     "an empty CSV file": (
         lambda: file("empty.csv", ""),
@@ -92,7 +94,8 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
     "a bad Arrow file": (
         lambda: file("bad.arrow", b"xx"),
         SourceError,
-        f"{HERE}/bad.arrow: cannot be read (Corrupted message, only 2 bytes available); expected an Arrow IPC file.",
+        f"{HERE}/bad.arrow: cannot be read (Corrupted message, only 2 bytes available); expected an Arrow IPC file. "
+        "hint: fetch it again, or take it from its source anew",
     ),
     "a bad gzip file": (
         lambda: file("bad.ndjson.gz", b"xx"),

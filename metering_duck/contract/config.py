@@ -22,6 +22,7 @@ from metering_duck.contract.measurements import Measurement, Span
 from metering_duck.contract.models import Model, SomeText, plain_text
 from metering_duck.contract.times import parse_time
 from metering_duck.errors import SPELLED_AT_MOST, ConfigError, a_kind, did_you_mean
+from metering_duck.files.kinds import SAVE_AS_UTF8
 
 # More digits than this has no number of a config.
 DIGITS_MAX = 1_000
@@ -174,7 +175,8 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{path}: found no such file; expected a config in JSON. hint: --config FILE") from None
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path}: cannot be read ({why}); expected a config in JSON, UTF-8.") from None
+        way = f" hint: {SAVE_AS_UTF8.format(encoding='ENCODING')}" if isinstance(error, UnicodeDecodeError) else ""
+        raise ConfigError(f"{path}: cannot be read ({why}); expected a config in JSON, UTF-8.{way}") from None
 
 
 def _parse_json(text: str, where: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 from metering_duck.engine.remote import changed, explained, shown
 from metering_duck.errors import MeteringError, SourceError, first_few, first_line, way_out_of
+from metering_duck.files.kinds import SAVE_AS_UTF8
 from metering_duck.files.line_ends import odd_line_end_of
 
 TO_ITS_END = "expected a file that can be read to its end."
@@ -22,6 +23,28 @@ EACH_ONCE = (
 _KEY_TWICE = re.compile("map contains duplicate key|Map keys must be unique")
 # What DuckDB says of CSV whose lines end in several ways.
 _LINE_ENDS = re.compile("invalid state|unterminated quote")
+_SAVE = SAVE_AS_UTF8.format(encoding="ENCODING")
+# What DuckDB says of a line of CSV → what was found, and what was expected.
+_TOO_LONG = re.compile(r"^Maximum line size of (\d+) bytes exceeded\. Actual Size:(\d+) bytes", re.MULTILINE)
+_CSV_FAULTS = {
+    _TOO_LONG: (
+        "has {1} bytes",
+        "expected at most {0}. hint: write it as Parquet; or decompress it: of a file on disk that is not compressed "
+        "lines of 64 MB are read, unless it is line ends in quoted values that make them long",
+    ),
+    re.compile(r"^Expected Number of Columns: (\d+) Found: (\d+)", re.MULTILINE): (
+        "has {1} columns",
+        "expected {0}, as in its header.",
+    ),
+    re.compile(r"^Invalid unicode .* detected", re.MULTILINE): (
+        "is not UTF-8",
+        f"expected text in UTF-8. hint: {_SAVE}",
+    ),
+    re.compile(r"^Value with unterminated quote found", re.MULTILINE): (
+        "has a quoted value that does not end, or text behind it",
+        'expected a quote, and then a delimiter. hint: within quotes a quote is written twice, ""',
+    ),
+}
 # How a message begins that comes from a file system, not from one of DuckDB's readers; it may not name the file.
 _OF_A_FILE_SYSTEM = re.compile(r"\b(HTTP|IO|Permission) Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
 _UNNAMED = re.compile(r"https?://|HTTP Error: |^Traceback |^\w+(Error|Expired): ", re.MULTILINE)
@@ -134,14 +157,16 @@ def _file_named_in(text: str) -> str | None:
 
 
 def _csv_fault(text: str) -> tuple[str, str]:
-    """What is wrong with a line of a CSV file, and what was expected."""
-    if "unicode" in text.lower():
-        return "is not UTF-8", "expected text in UTF-8."
-    counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
-    if counts:
-        expected, found = counts.groups()
-        return f"has {found} columns", f"expected {expected}, as in its header."
-    for row in text.splitlines()[1:]:
-        if row.strip() and ":" not in row:
-            return f"cannot be read ({row.strip().rstrip('.')})", "expected CSV."
-    return "cannot be read (not CSV)", "expected CSV."
+    """What is wrong with a line of a CSV file, and what was expected.
+
+    DuckDB quotes the line, so what it says itself stands behind all that looks like it.
+    """
+    said = [found for pattern in _CSV_FAULTS for found in pattern.finditer(text)]
+    last = max(said, key=lambda found: found.start(), default=None)
+    if last is None:
+        return "cannot be read (not CSV)", "expected CSV."
+    found, expected = _CSV_FAULTS[last.re]
+    values = last.groups()
+    if last.re is _TOO_LONG:
+        values = tuple(f"{int(value):,}" for value in values)
+    return found.format(*values), expected.format(*values)

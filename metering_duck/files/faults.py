@@ -25,4 +25,4 @@ class Unreadable(Fault):
 
     def of(self, name: str) -> SourceError:
         """The error about the file of this name."""
-        return SourceError(f"{name}: cannot be read ({self.found}); expected {self.expected}.")
+        return SourceError(f"{name}: cannot be read ({self.found}); expected {self.expected}. hint: {self.hint}")

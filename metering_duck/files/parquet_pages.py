@@ -1,28 +1,38 @@
-"""Parquet pages: whether the bytes of pages that have a checksum fit it.
+"""Parquet pages: whether all that a footer counts is there, and whether the bytes of pages fit their checksums.
 
-A page's header is read here, since no reader of ours compares checksums without decoding every value: it is a struct of
-Thrift's compact protocol, of which only the sizes and the checksum are wanted.
+No reader of ours compares checksums without decoding every value. DuckDB compares neither those in the headers of
+pages, nor those that gzip puts behind the bytes that it compresses.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import zlib
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
+import pyarrow as pa
 from pyarrow import parquet
 
 from metering_duck.files.faults import FETCH_AGAIN, Fault
+from metering_duck.files.parquet_footer import MAGIC, Chunk, Footer, footer_of
+from metering_duck.files.thrift import Reader, Struct
 
 # How many bytes are read for a page's header: it has a few dozen, unless its statistics are long texts.
-HEADER_BYTES = (1 << 14, 1 << 22)
-# Fields of a page's header.
-_SIZE, _CHECKSUM = 3, 4
-# Types of Thrift's compact protocol.
-_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
-# Pages that are looked at before a chunk is taken to have no checksums: a dictionary, and a page of values.
-PAGES_LOOKED_AT = 2
+HEADER_BYTES = (1 << 9, 1 << 14, 1 << 22)
+BLOCK_BYTES = 1 << 20
+# Codecs whose bytes may have a checksum of their own.
+_GZIP, _ZSTD = 2, 6
+# Fields of a page's header; of what it says of a page of values, in either version of pages.
+_KIND, _LENGTH, _SIZE, _CHECKSUM = 1, 2, 3, 4
+_VALUES, _DEFINITIONS, _REPETITIONS, _IS_COMPRESSED = 1, 5, 6, 7
+# Kinds of pages with values → the field of what their headers say of them; those of version 2 of pages.
+_SAID_OF, _VERSION_2 = {0: 5, 3: 8}, 3
+# The window of gzip, with a header of gzip's or of zlib's.
+_GZIP_OR_ZLIB = 47
+_ZSTD_BEGIN, _ZSTD_CHECKED = b"\x28\xb5\x2f\xfd", 0b100
+_AS_WRITTEN = "pages as they were written"
 
 
 @dataclass(frozen=True)
@@ -35,145 +45,205 @@ class Pages:
 
 
 def pages_of(path: str) -> Pages:
-    """The rows of a file, whose checksums fit wherever there is one.
+    """The rows of a file that has all the values that its footer counts, and whose checksums fit.
 
     Raises: Fault; OSError, ArrowException for a file whose footer cannot be read.
     """
-    footer = parquet.read_metadata(path)
-    groups = [footer.row_group(n) for n in range(footer.num_row_groups)]
-    rows = sum(group.num_rows for group in groups)
-    if rows != footer.num_rows:
-        raise Fault(
-            f"a footer of {footer.num_rows:,} rows over row groups of {rows:,}", "a footer that counts its rows once"
-        )
-    checked = 0
+    parquet.read_metadata(path)
+    footer = footer_of(path)
     with open(path, "rb") as file:
-        for group in groups:
-            for n in range(group.num_columns):
-                checked += _checked_pages(file, group.column(n))
-    return Pages(rows, len(groups), checked)
+        _check_claimed(file, footer)
+        # A chunk without values has no pages, and says that it lies anywhere.
+        checked = sum(_checked_pages(file, chunk, footer.start) for chunk in footer.chunks if chunk.values)
+    return Pages(footer.rows, footer.row_groups, checked)
 
 
-def _checked_pages(file: IO[bytes], chunk: Any) -> int:
+@dataclass(frozen=True)
+class Page:
+    """A page: where its bytes are, and its header."""
+
+    start: int
+    end: int
+    header: Struct
+
+    @property
+    def values(self) -> int:
+        """How many values it has, absent ones included; those of a dictionary are no rows."""
+        return int(self._said.get(_VALUES, 0))
+
+    @property
+    def _said(self) -> Struct:
+        said: Struct = self.header.get(_SAID_OF.get(self.header[_KIND], 0), {})
+        return said
+
+    @property
+    def plain_bytes(self) -> int | None:
+        """How many bytes in front of the values are not compressed; None if all of the page is as it is."""
+        if self.header[_KIND] == _VERSION_2 and not self._said.get(_IS_COMPRESSED, True):
+            return None
+        is_new = self.header[_KIND] == _VERSION_2
+        return int(self._said[_DEFINITIONS] + self._said[_REPETITIONS]) if is_new else 0
+
+
+def _page_at(file: IO[bytes], start: int, end: int) -> Page | None:
+    """The page at a position, None where there is none that ends before `end`."""
+    for size in HEADER_BYTES:
+        file.seek(start)
+        reader = Reader(file.read(min(size, end - start)))
+        with contextlib.suppress(IndexError, RecursionError):
+            header = reader.struct()
+            if not _is_page(header):
+                return None
+            page = Page(start + reader.position, start + reader.position + header[_SIZE], header)
+            return page if page.end <= end else None
+    return None
+
+
+def _is_page(header: Struct) -> bool:
+    """Whether a struct says all that a page's header has to."""
+    numbers = [header.get(field) for field in (_KIND, _LENGTH, _SIZE)]
+    if header.get(_KIND) in _SAID_OF:
+        said = header.get(_SAID_OF[header[_KIND]])
+        if not isinstance(said, dict):
+            return False
+        numbers += [said.get(_VALUES)]
+        numbers += [said.get(_DEFINITIONS), said.get(_REPETITIONS)] if header[_KIND] == _VERSION_2 else []
+    return all(isinstance(number, int) and number >= 0 for number in numbers)
+
+
+def _checked_pages(file: IO[bytes], chunk: Chunk, footer: int) -> int:
     """How many pages of a column chunk have a checksum that fits.
 
-    Raises: Fault for a page whose bytes do not fit.
+    Raises: Fault for a page that is harmed, and for pages of other values than the footer counts.
     """
-    start = chunk.data_page_offset
-    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
-        start = chunk.dictionary_page_offset
-    end, pages, checked = start + chunk.total_compressed_size, 0, 0
-    while start < end and (checked or pages < PAGES_LOOKED_AT):
-        header, data = _header(file, start, end)
-        if header is None:
-            # Who has no checksum proves nothing of its bytes; the reader says what is wrong with them.
-            if not checked:
-                return 0
-            raise _unfit(chunk, pages + 1)
-        body = start + header.length
-        start = body + header.size
+    start, end, pages, checked, values = chunk.start, chunk.start + chunk.size, 0, 0, 0
+    while start < end:
+        page = _page_at(file, start, footer)
         pages += 1
-        if header.checksum is not None:
-            if start > end or _crc(file, data[header.length :], body, header.size) != header.checksum & 0xFFFFFFFF:
-                raise _unfit(chunk, pages)
+        if page is None:
+            raise Fault(f"that page {pages} of the column {chunk.column} is harmed", _AS_WRITTEN, FETCH_AGAIN)
+        start = page.end
+        values += page.values
+        if _is_checked(file, page, chunk.codec, f"page {pages} of the column {chunk.column}"):
             checked += 1
+    if values != chunk.values:
+        raise Fault(
+            f"pages of {values:,} values in the column {chunk.column}, of which the footer counts {chunk.values:,}",
+            "a footer that counts every value",
+            FETCH_AGAIN,
+        )
     if checked and start != end:
-        raise _unfit(chunk, pages)
+        raise Fault(f"that the pages of the column {chunk.column} are not as long as the footer says", _AS_WRITTEN)
     return checked
 
 
-def _header(file: IO[bytes], start: int, end: int) -> tuple[PageHeader | None, bytes]:
-    """The header of the page at a position, None for bytes that are none; and the bytes that were read for it."""
-    data = b""
-    for size in HEADER_BYTES:
-        file.seek(start)
-        data = file.read(min(size, end - start))
-        with contextlib.suppress(IndexError, RecursionError):
-            return PageHeader(data), data
-    return None, data
+def _is_checked(file: IO[bytes], page: Page, codec: int, name: str) -> bool:
+    """Whether a page has a checksum, which fits.
 
-
-def _crc(file: IO[bytes], known: bytes, body: int, size: int) -> int:
-    """The checksum of a page's bytes, some of which are known already."""
-    if size <= len(known):
-        return zlib.crc32(memoryview(known)[:size])
-    file.seek(body + len(known))
-    return zlib.crc32(file.read(size - len(known)), zlib.crc32(known))
-
-
-def _unfit(chunk: Any, page: int) -> Fault:
-    found = f"that the checksum of page {page} of the column {chunk.path_in_schema} does not fit its bytes"
-    return Fault(found, "pages as they were written", FETCH_AGAIN)
-
-
-class PageHeader:
-    """The header that bytes begin with: its own `length`, the `size` of the page behind it, and the `checksum` if any.
-
-    Raises: IndexError for bytes that are no header, or too few.
+    Raises: Fault for one that does not.
     """
+    checksum = page.header.get(_CHECKSUM)
+    plain = page.plain_bytes
+    is_gzip = codec == _GZIP and plain is not None and page.end > page.start + plain
+    has_frame = codec == _ZSTD and plain is not None and _has_checksum(file, page.start + plain)
+    if checksum is None and not is_gzip and not has_frame:
+        return False
+    file.seek(page.start)
+    data = memoryview(file.read(page.end - page.start))
+    if checksum is not None and zlib.crc32(data) != checksum & 0xFFFFFFFF:
+        raise _unfit(name)
+    length = page.header[_LENGTH] - (plain or 0)
+    if is_gzip:
+        _check_gzip(data[plain:], length, name)
+    if has_frame:
+        _check_zstd(data[plain:], length, name)
+    return True
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self._position = data, 0
-        self.size, self.checksum = -1, None
-        field = 0
-        while (kind := self._byte()) != 0:
-            field = field + (kind >> 4) if kind >> 4 else self._signed()
-            if field == _SIZE:
-                self.size = self._signed()
-            elif field == _CHECKSUM:
-                self.checksum = self._signed()
-            else:
-                self._skip(kind & 15)
-        if self.size < 0:
-            raise IndexError
-        self.length = self._position
 
-    checksum: int | None
+def _has_checksum(file: IO[bytes], start: int) -> bool:
+    """Whether a zstd frame that begins here has a checksum."""
+    file.seek(start)
+    begin = file.read(len(_ZSTD_BEGIN) + 1)
+    return begin.startswith(_ZSTD_BEGIN) and bool(begin[-1] & _ZSTD_CHECKED)
 
-    def _byte(self) -> int:
-        self._position += 1
-        return self._data[self._position - 1]
 
-    def _number(self) -> int:
-        number, shift = 0, 0
-        while True:
-            byte = self._byte()
-            number |= (byte & 127) << shift
-            if byte < 128:
-                return number
-            shift += 7
+def _check_gzip(data: memoryview, length: int, name: str) -> None:
+    """Refuse what gzip has compressed, where it is harmed."""
+    made, rest = 0, bytes(data)
+    while rest:
+        member = zlib.decompressobj(_GZIP_OR_ZLIB)
+        try:
+            made += len(member.decompress(rest, max(1, length - made)))
+            # What comes behind the bytes that are expected is their checksum.
+            made += len(member.decompress(member.unconsumed_tail, 1))
+        except zlib.error as error:
+            if "incorrect data check" in str(error):
+                raise _unfit(name) from None
+            raise Fault(f"that {name} is harmed ({str(error).rpartition(': ')[2]})", _AS_WRITTEN) from None
+        if not member.eof or made > length:
+            break
+        rest = member.unused_data
+    if rest or made != length:
+        raise Fault(f"that {name} is not as long as it says", _AS_WRITTEN)
 
-    def _signed(self) -> int:
-        number = self._number()
-        return (number >> 1) ^ -(number & 1)
 
-    def _skip(self, kind: int) -> None:
-        """Go behind a value."""
-        if kind in (_BYTE,):
-            self._position += 1
-        elif kind in (_I16, _I32, _I64):
-            self._number()
-        elif kind == _DOUBLE:
-            self._position += 8
-        elif kind == _BINARY:
-            length = self._number()
-            self._position += length
-        elif kind in (_LIST, _SET):
-            self._skip_list()
-        elif kind == _STRUCT:
-            self._skip_struct()
-        elif kind not in (_TRUE, _FALSE):
-            raise IndexError
+def _check_zstd(data: memoryview, length: int, name: str) -> None:
+    """Refuse what zstd has compressed, where it is harmed."""
+    try:
+        pa.Codec("zstd").decompress(pa.py_buffer(data), length)
+    except (OSError, pa.ArrowException) as error:
+        if "checksum" in str(error):
+            raise _unfit(name) from None
+        raise Fault(f"that {name} is harmed ({str(error).rpartition(': ')[2].rstrip('.')})", _AS_WRITTEN) from None
 
-    def _skip_list(self) -> None:
-        head = self._byte()
-        count = self._number() if head >> 4 == 15 else head >> 4
-        for _ in range(min(count, len(self._data))):
-            # A boolean in a list takes a byte.
-            self._skip(_BYTE if head & 15 in (_TRUE, _FALSE) else head & 15)
 
-    def _skip_struct(self) -> None:
-        while (kind := self._byte()) != 0:
-            if not kind >> 4:
-                self._signed()
-            self._skip(kind & 15)
+def _unfit(name: str) -> Fault:
+    return Fault(f"that the checksum of {name} does not fit its bytes", _AS_WRITTEN)
+
+
+def _check_claimed(file: IO[bytes], footer: Footer) -> None:
+    """Refuse a file with rows that its footer does not know of, such as those of another file in front of it."""
+    starts = [chunk.start for chunk in footer.chunks if chunk.values]
+    if len(set(starts)) < len(starts):
+        raise Fault("two columns at one place", "a place of its own for each", FETCH_AGAIN)
+    claimed = [(chunk.start, chunk.size) for chunk in footer.chunks if chunk.values]
+    claimed += [place for chunk in footer.chunks for place in chunk.more]
+    file.seek(0)
+    if file.read(len(MAGIC)) != MAGIC:
+        raise Fault("a file that does not begin as Parquet does", "a Parquet file", FETCH_AGAIN)
+    position = len(MAGIC)
+    for start, size in [*sorted(claimed), (footer.start, 0)]:
+        if start > position and _has_rows(file, position, start):
+            raise Fault(
+                "rows that its footer does not count",
+                "one Parquet file, whose footer counts all its rows",
+                "where several files were put into one, name them apart; else fetch it again",
+            )
+        position = max(position, start + size)
+
+
+def _has_rows(file: IO[bytes], start: int, end: int) -> bool:
+    """Whether a page of values, or a whole file, lies between two positions; zeros may fill the space."""
+    before, is_first = b"", True
+    file.seek(start)
+    for position in range(start, end, BLOCK_BYTES):
+        block = file.read(min(BLOCK_BYTES, end - position))
+        if MAGIC in before + block:
+            return True
+        before = block[1 - len(MAGIC) :]
+        filled = block.lstrip(b"\0")
+        if is_first and filled:
+            is_first = False
+            if _begins_pages(file, position + len(block) - len(filled), end):
+                return True
+            file.seek(position + len(block), os.SEEK_SET)
+    return False
+
+
+def _begins_pages(file: IO[bytes], start: int, end: int) -> bool:
+    """Whether pages lie at a position, of which one has values."""
+    while start < end and (page := _page_at(file, start, end)) is not None:
+        if page.values:
+            return True
+        start = page.end
+    return False

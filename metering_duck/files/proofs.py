@@ -10,7 +10,8 @@ from typing import IO, Any, Literal
 
 import pyarrow as pa
 
-from metering_duck.files.faults import FETCH_AGAIN, Fault, Unreadable
+from metering_duck.files.arrow_batches import batches_of
+from metering_duck.files.faults import Fault, Unreadable
 from metering_duck.files.gzip_members import Members
 from metering_duck.files.kinds import GZIP, ZSTD
 from metering_duck.files.parquet_pages import pages_of
@@ -21,8 +22,6 @@ BLOCK_BYTES = 1 << 18
 FileFormat = Literal["csv", "ndjson", "json", "objects", "parquet", "arrow"]
 # How a row is told from the next, by the format.
 COUNTED_BY = {"csv": "records", "ndjson": "lines", "json": "objects", "objects": "objects"}
-# What is written behind a stream of Arrow: the mark of a message, whose length is zero.
-ARROW_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def prove(claim: Claim, sink: IO[bytes] | None = None, is_stopped: Callable[[], 
                     counted_by="footer",
                 )
             case "arrow":
-                batches, rows = _batches(claim.path)
+                batches, rows = batches_of(claim.path)
                 return replace(proof, parts=batches, parts_are="batches", rows=rows, counted_by="batches")
             case _:
                 return _prove_text(claim, proof, sink, is_stopped)
@@ -147,24 +146,6 @@ def _decompressed(path: str, frames: list[Frame]) -> Iterator[bytes]:
                 yield block
     except OSError as error:
         raise harmed_frame(path, frames, str(error)) from None
-
-
-def _batches(path: str) -> tuple[int, int]:
-    """How many batches and rows an Arrow file has, or a stream, which has to end with its mark."""
-    with pa.memory_map(path) as source:
-        try:
-            opened = pa.ipc.open_file(source)
-        except pa.ArrowInvalid:
-            source.seek(0)
-            rows = [batch.num_rows for batch in pa.ipc.open_stream(source)]
-            source.seek(max(0, source.size() - 8))
-            if source.read(8) != ARROW_END:
-                raise Fault(
-                    "an Arrow stream without the mark of its end", "a stream that was closed", FETCH_AGAIN
-                ) from None
-            return len(rows), sum(rows)
-        rows = [opened.get_batch(n).num_rows for n in range(opened.num_record_batches)]
-        return len(rows), sum(rows)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import pyarrow as pa
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import open_url, scheme_of, shown
 from metering_duck.errors import SourceError, first_line
+from metering_duck.files.faults import FETCH_AGAIN
 from metering_duck.inputs.arrow_schemas import in_schema, united_schema
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
@@ -92,7 +93,8 @@ def _naming(path: str, rows: int = 0) -> Iterator[None]:
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
         behind = f" behind row {rows:,}" if rows else ""
         raise SourceError(
-            f"{shown(path)}: cannot be read{behind} ({first_line(error)}); expected an Arrow IPC file."
+            f"{shown(path)}: cannot be read{behind} ({first_line(error)}); expected an Arrow IPC file. "
+            f"hint: {FETCH_AGAIN}"
         ) from error
 
 

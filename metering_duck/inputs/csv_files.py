@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.errors import SchemaError, SourceError, first_few
-from metering_duck.inputs.file_bytes import BYTE_ORDER_MARK, codec_of, first_bytes
+from metering_duck.inputs.file_bytes import BYTE_ORDER_MARK, FIRST_BYTES, codec_of, first_bytes
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
@@ -26,6 +26,8 @@ from metering_duck.statements.quote import identifier, literal
 
 # Excel's first line, which says how columns are told apart.
 SAID_DELIMITER = re.compile(r'"?sep=([^"\r\n ])"?[,; \t]*(?:\r\n|\n|\r)', re.IGNORECASE)
+# How many bytes are looked at for the header: more, as long as it does not end within them.
+HEADER_BYTES = (FIRST_BYTES, 1 << 20, 1 << 23, 64 << 20)
 UNNAMED = "metering_duck_unnamed"
 # How long DuckDB expects a line to be, and how long it may be if DuckDB is told so before.
 LONG_LINE, LINE_BYTES_MAX = 2_000_000, 64 << 20
@@ -145,14 +147,9 @@ def csv_header(path: str, label: str = "") -> CsvHeader:
     Raises: SourceError for a file without a header, or with a column twice.
     """
     where = label or shown(path)
-    text = first_bytes(path).removeprefix(BYTE_ORDER_MARK).decode(errors="replace")
-    said = SAID_DELIMITER.match(text)
-    text = text[said.end() :] if said else text
-    first = re.split("[\r\n]", text, maxsplit=1)[0]
-    delimiter = said.group(1) if said else max(",\t;|", key=first.count)
-    names = tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), ()))
+    text, skipped, delimiter, names = _first_names(path, where)
     if not any(name.strip() for name in names):
-        raise SourceError(f"{where}: is empty; expected a header line with the columns' names.")
+        raise SourceError(f"{where}: {_without_header(text, skipped)} with the columns' names.")
     for n, name in enumerate(names):
         if "\0" in name:
             raise SourceError(
@@ -163,7 +160,55 @@ def csv_header(path: str, label: str = "") -> CsvHeader:
             raise SourceError(
                 f"{where}: column {name!r}: found it twice; expected names that differ, also without case."
             )
-    return CsvHeader(delimiter, names, 1 if said else 0, _has_long_line(path))
+    return CsvHeader(delimiter, names, skipped, _has_long_line(path))
+
+
+def _first_names(path: str, where: str) -> tuple[str, int, str, tuple[str, ...]]:
+    """A file's first text, the lines before its header, its delimiter, and the names in the header.
+
+    Raises: SourceError.
+    """
+    text, skipped, delimiter, names = "", 0, ",", tuple[str, ...]()
+    for size in HEADER_BYTES:
+        before, text = text, first_bytes(path, size).removeprefix(BYTE_ORDER_MARK).decode(errors="replace")
+        if text == before:
+            break
+        said = SAID_DELIMITER.match(text)
+        skipped, begin = (1, text[said.end() :]) if said else (0, text)
+        first = re.split("[\r\n]", begin, maxsplit=1)[0]
+        delimiter = said.group(1) if said else max(",\t;|", key=first.count)
+        names, is_whole = _first_record(begin, delimiter, where)
+        if is_whole:
+            break
+    return text, skipped, delimiter, names
+
+
+def _first_record(text: str, delimiter: str, where: str) -> tuple[tuple[str, ...], bool]:
+    """The values of a text's first record, and whether there is text behind them: without it they may be cut.
+
+    Raises: SourceError.
+    """
+    lines = io.StringIO(text, newline="")
+    try:
+        names = tuple(next(csv.reader(lines, delimiter=delimiter), ()))
+    except csv.Error:
+        limit = csv.field_size_limit()
+        raise SourceError(
+            f"{where}: found a column whose name has more than {limit:,} characters; expected a header line with the "
+            "columns' names. hint: look at how the file was written"
+        ) from None
+    return names, lines.tell() < len(text)
+
+
+def _without_header(text: str, skipped: int) -> str:
+    """What is found in place of a header, and what was expected."""
+    if not text.strip():
+        return "is empty; expected a header line"
+    lines = text.splitlines()[skipped:]
+    if not any(line.strip() for line in lines):
+        return "has no line behind the one that says the delimiter; expected a header line"
+    found = "is blank" if not lines[0].strip() else "has no column with a name"
+    return f"line {skipped + 1} {found}; expected a header line"
 
 
 def _has_long_line(path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,17 @@ def compression_of(magic: bytes) -> str:
     return ""
 
 
-def first_bytes(path: str) -> bytes:
-    """The first bytes of a file, without compression.
+def first_bytes(path: str, size: int = FIRST_BYTES) -> bytes:
+    """The first bytes of a file, so many or a few less, without compression.
 
     Raises: SourceError for a file that cannot be read.
     """
     if scheme_of(path):
-        return _first_bytes_of_url(path)
-    first, codec = _bytes_as_they_lie(path), codec_of(path)
+        return _first_bytes_of_url(path, size)
+    first, codec = _bytes_as_they_lie(path, size), codec_of(path)
     if not codec:
         return first
-    made = _decompressed(first, codec)
+    made = _decompressed(first, codec, size)
     if first and not made:
         # Whatever keeps the first bytes from being told is what is wrong with the file.
         check_start(path)
@@ -48,19 +49,19 @@ def first_bytes(path: str) -> bytes:
     return made
 
 
-def _first_bytes_of_url(url: str) -> bytes:
+def _first_bytes_of_url(url: str, size: int) -> bytes:
     try:
         with open_bytes(url) as stream:
-            return bytes(stream.read(FIRST_BYTES))
+            return bytes(stream.read(size))
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
         raise SourceError(f"{shown(url)}: cannot be read ({first_line(error)}); expected a readable file.") from None
 
 
-def _bytes_as_they_lie(path: str) -> bytes:
+def _bytes_as_they_lie(path: str, size: int = FIRST_BYTES) -> bytes:
     """The first bytes of a file on this machine."""
     try:
         with open(path, "rb") as file:
-            return file.read(FIRST_BYTES)
+            return file.read(size)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}); expected a readable file.") from None
 
@@ -97,20 +98,28 @@ def check_start(path: str, name: str = "", *, of_text: bool = True) -> None:
         raise fault.of(name or path) from None
 
 
-def _decompressed(first: bytes, codec: str) -> bytes:
-    """What can be decompressed of a file's first bytes; what is wrong with them is said by who reads them all."""
-    made = b""
-    if codec == GZIP:
-        with contextlib.suppress(Fault):
-            for block in Members(io.BytesIO(first)).blocks():
-                made += block
-        return made
-    with contextlib.suppress(OSError), pa.input_stream(pa.BufferReader(first), compression=codec) as stream:
-        while block := stream.read(1 << 10):
+def _decompressed(first: bytes, codec: str, size: int = FIRST_BYTES) -> bytes:
+    """What can be decompressed of a file's first bytes, at most so many.
+
+    What is wrong with the bytes is said by who reads them all.
+    """
+    made = bytearray()
+    with contextlib.suppress(Fault, OSError):
+        for block in _blocks(first, codec):
             made += block
-            if len(made) >= FIRST_BYTES:
+            if len(made) >= size:
                 break
-    return made
+    return bytes(made[:size])
+
+
+def _blocks(first: bytes, codec: str) -> Iterator[bytes]:
+    """What compressed bytes hold."""
+    if codec == GZIP:
+        yield from Members(io.BytesIO(first)).blocks()
+        return
+    with pa.input_stream(pa.BufferReader(first), compression=codec) as stream:
+        while block := stream.read(1 << 10):
+            yield block
 
 
 def open_bytes(path: str) -> Any:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from metering_duck.engine.remote import explaining_reads, open_url, scheme_of, shown
 from metering_duck.errors import SourceError, first_line
+from metering_duck.files.faults import FETCH_AGAIN
 
 
 @dataclass(frozen=True)
@@ -39,4 +40,6 @@ def parquet_schema(path: str) -> pa.Schema:
                 return parquet.read_schema(file)
         return parquet.read_schema(path)
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
-        raise SourceError(f"{shown(path)}: cannot be read ({first_line(error)}); expected a Parquet file.") from None
+        raise SourceError(
+            f"{shown(path)}: cannot be read ({first_line(error)}); expected a Parquet file. hint: {FETCH_AGAIN}"
+        ) from None

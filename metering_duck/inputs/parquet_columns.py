@@ -15,6 +15,8 @@ import pyarrow as pa
 from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.remote import explaining_reads, open_url, scheme_of, shown
 from metering_duck.errors import SourceError
+from metering_duck.files.faults import FETCH_AGAIN, Fault
+from metering_duck.files.parquet_footer import check_not_encrypted
 from metering_duck.inputs.unreadable import Unreadable
 
 
@@ -146,14 +148,22 @@ def _opened(path: str) -> Iterator[Any]:
 
     try:
         if scheme_of(path):
-            with explaining_reads(path), open_url(path) as remote, parquet.ParquetFile(remote) as file:
-                yield file
+            with explaining_reads(path), open_url(path) as remote:
+                check_not_encrypted(remote)
+                with parquet.ParquetFile(remote) as file:
+                    yield file
         else:
+            with open(path, "rb") as local:
+                check_not_encrypted(local)
             with parquet.ParquetFile(path) as file:
                 yield file
+    except Fault as fault:
+        raise fault.of(shown(path)) from None
     except (OSError, pa.ArrowException) as error:
         why = str(error).splitlines()[0].rstrip(".")
-        raise SourceError(f"{shown(path)}: cannot be read ({why}); expected a Parquet file.") from None
+        raise SourceError(
+            f"{shown(path)}: cannot be read ({why}); expected a Parquet file. hint: {FETCH_AGAIN}"
+        ) from None
 
 
 def _beyond(file: Any, n: int, column: Any) -> tuple[str, str, str] | None:

@@ -56,7 +56,9 @@ def partition_keys(paths: Sequence[str]) -> tuple[str, ...]:
     keys = {path: _keys_of(path) for path in paths}
     for path, found in keys.items():
         if len({key.lower() for key in found}) < len(found):
-            raise SourceError(f"{shown(path)}: found a partition twice in its path; expected it once.")
+            raise SourceError(
+                f"{shown(path)}: found a partition twice in its path; expected it once. hint: rename one of its folders"
+            )
     first = paths[0]
     for path, found in keys.items():
         if set(found) != set(keys[first]):

@@ -27,7 +27,7 @@ CONFIGS: dict[str, tuple[Any, str]] = {
     "not UTF-8": (
         lambda: file("latin.json", '{"a": "é"}'.encode("latin1")),
         "latin.json: cannot be read ('utf-8' codec can't decode byte 0xe9 in position 7: invalid continuation byte); "
-        "expected a config in JSON, UTF-8.",
+        "expected a config in JSON, UTF-8. hint: save it as UTF-8, or iconv -f ENCODING -t UTF-8",
     ),
     "a key twice": (
         lambda: file("twice.json", '{"measurements": [{"unit": "a", "unit": "b"}]}'),

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 
 from metering_duck import Ledger, SourceError, aggregate, fork_universe, meter, rollup
+from metering_duck.files.arrow_batches import batches_of
 from metering_duck.files.gate import Gate
 from metering_duck.files.proofs import Claim
 from tests.files.harm import CONFIG, arrow, csv, events, metered, ndjson, parquet_with, table, zstd
@@ -56,11 +57,14 @@ LEGAL = {
     "a name and a comment": header(24, b"a\0b\0"),
     "a checksum of the header": header(2, crc16()),
     "a mark of text": header(1, b""),
+    "a comment and an odd writer": header(16, b"a comment\0").replace(b"\0\xff", b"\x07\x20", 1),
+    "a comment of an odd writer in a later member": gzip.compress(b"")
+    + header(16, b"a comment\0").replace(b"\0\xff", b"\x07\x20", 1),
     "a comment in a later member": gzip.compress(b"") + header(16, b"a comment\0"),
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", LEGAL)
 def test_gzip_that_is_legal_is_read_under_its_own_name(name: str, tmp_path: Path) -> None:
     """What DuckDB refuses of gzip is read all the same; rejects and the summary have the file's own name."""
@@ -176,6 +180,31 @@ def test_an_arrow_file_cut_anywhere_is_an_error(kind: str, tmp_path: Path) -> No
     for size in (len(whole) - 8, len(whole) - 9, len(whole) // 2, 100):
         written(path, whole[:size])
         assert path.name in str(metered(path)), size
+
+
+@pytest.mark.parametrize("kind", ARROWS)
+def test_arrow_that_was_put_into_one_file_is_refused(kind: str, tmp_path: Path) -> None:
+    """A reader stops at the end of the first stream, and takes the footer of the last file."""
+    whole, path = ARROWS[kind](60), tmp_path / "a.arrow"
+    end = whole[-10 - int.from_bytes(whole[-10:-6], "little") :] if kind == "file" else whole[-8:]
+    for data in (whole + whole, whole + b"abcdefgh" * 2 + end, whole + end):
+        said = str(metered(written(path, data)))
+        assert said.startswith(f"{path}: found "), said
+        assert "name them apart" in said
+
+
+@pytest.mark.parametrize("make", [pa.ipc.new_file, pa.ipc.new_stream])
+@pytest.mark.parametrize("is_old", [True, False])
+def test_legal_arrow_is_whole(make: Callable[..., Any], tmp_path: Path, *, is_old: bool) -> None:
+    """Dictionaries and their deltas, the older layout of messages, and files without rows are read."""
+    texts = [["x", "y"], ["x", "y", "z"]]
+    batches = [pa.record_batch({"a": pa.array(one).dictionary_encode()}) for one in texts]
+    options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True, use_legacy_format=is_old)
+    for count in (2, 0):
+        with make(tmp_path / "a.arrow", batches[0].schema, options=options) as writer:
+            for batch in batches[:count]:
+                writer.write_batch(batch)
+        assert (count, 5 if count else 0) == batches_of(str(tmp_path / "a.arrow"))
 
 
 @pytest.mark.parametrize("text", [b"[", b'[{"id": "a"}', json.dumps(events(3)).encode()[:-1]])

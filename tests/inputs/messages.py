@@ -64,13 +64,15 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
         lambda: file("bad.parquet", b"PAR1x"),
         SourceError,
         f"{HERE}/bad.parquet: cannot be read (Parquet file size is 5 bytes, smaller than the minimum file footer "
-        "(8 bytes)); expected a Parquet file.",
+        "(8 bytes)); expected a Parquet file. "
+        "hint: fetch it again, or take it from its source anew",
     ),
     "a corrupt Parquet file": (
         lambda: file("bad.parquet", b"PAR1" + b"x" * 200 + b"PAR1"),
         SourceError,
         f"{HERE}/bad.parquet: cannot be read (Parquet file size is 208 bytes, smaller than the size reported by "
-        "footer's (2021161080bytes)); expected a Parquet file.",
+        "footer's (2021161080bytes)); expected a Parquet file. "
+        "hint: fetch it again, or take it from its source anew",
     ),
     "an empty CSV file": (
         lambda: file("empty.csv", ""),
@@ -80,17 +82,20 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
     "a CSV file that is not UTF-8": (
         lambda: file("latin.csv", "id,workspace_id,universe_id,type,subject,time\né,w,u,t,s,x\n".encode("latin1")),
         SourceError,
-        f"{HERE}/latin.csv: line 2 is not UTF-8; expected text in UTF-8.",
+        f"{HERE}/latin.csv: line 2 is not UTF-8; expected text in UTF-8. hint: save it as UTF-8, or "
+        "iconv -f ENCODING -t UTF-8",
     ),
     "an NDJSON file that is not UTF-8": (
         lambda: file("latin.ndjson", '{"a": "b"}\n{"a": "é"}\n'.encode("latin1")),
         SourceError,
-        f"{HERE}/latin.ndjson: line 2 is not UTF-8; expected text in UTF-8.",
+        f"{HERE}/latin.ndjson: line 2 is not UTF-8; expected text in UTF-8. hint: save it as UTF-8, or "
+        "iconv -f ENCODING -t UTF-8",
     ),
     "a bad Arrow file": (
         lambda: file("bad.arrow", b"xx"),
         SourceError,
-        f"{HERE}/bad.arrow: cannot be read (Corrupted message, only 2 bytes available); expected an Arrow IPC file.",
+        f"{HERE}/bad.arrow: cannot be read (Corrupted message, only 2 bytes available); expected an Arrow IPC file. "
+        "hint: fetch it again, or take it from its source anew",
     ),
     "a bad gzip file": (
         lambda: file("bad.ndjson.gz", b"xx"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from metering_duck import SchemaError, SourceError, meter
-from tests.files.harm import CONFIG, metered
+from tests.files.harm import CONFIG, metered, zstd
 from tests.worlds import CLOCK
 
 HEADER = "id,workspace_id,universe_id,type,subject,time,q"
@@ -44,6 +45,61 @@ def test_columns_without_a_name_are_ignored_with_a_note(form: str, said: list[st
     path = written(tmp_path / "a.csv", *(form.format(line) for line in (HEADER, *ROWS)))
 
     assert [f"{path}: {one}" for one in said] == notices(path)
+
+
+@pytest.mark.parametrize("size", [65_534, 65_536, 130_000])
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.zst"])
+def test_a_header_of_any_length_is_read_to_its_end(size: int, suffix: str, tmp_path: Path) -> None:
+    """No column is cut, and none behind it is lost, where a header is longer than what is looked at first."""
+    long = f"{HEADER},{'x' * (size - len(HEADER) - 2)},tier"
+    text = "\n".join((long, f"{ROWS[0]},,a", f"{ROWS[1]},,b")).encode()
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes({"csv": bytes, "csv.gz": gzip.compress, "csv.zst": zstd}[suffix](text))
+    kept = {"property": "tier", "notEquals": "a"}
+    config = {"measurements": [{"sourceProperty": "q", "unit": "seats", "filter": kept}]}
+    with meter(path, config, clock=CLOCK) as records:
+        assert [Decimal(2)] == records.to_arrow()["quantity"].to_pylist()
+
+
+def test_a_name_of_any_length_is_an_error(tmp_path: Path) -> None:
+    """A header that is no header, such as a file without a line end, is told as one."""
+    path = written(tmp_path / "a.csv", HEADER + "x" * 200_000, ROWS[0])
+
+    assert str(metered(path)).startswith(f"{path}: found a column whose name has more than 131,072 characters; ")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("\n\n", "is empty"),
+        ("\nid,q\n", "line 1 is blank"),
+        ("sep=;\n\nid;q\n", "line 2 is blank"),
+        ("sep=;\n", "has no line behind the one that says the delimiter"),
+        (",,\n1,2,3\n", "line 1 has no column with a name"),
+    ],
+)
+def test_a_file_without_a_header_says_what_it_has_instead(text: str, found: str, tmp_path: Path) -> None:
+    """A blank line is no header, and a file that has lines is not empty."""
+    path = written(tmp_path / "a.csv", text, end="")
+
+    assert f"{path}: {found}; expected a header line with the columns' names." == metered(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("unicode,w,u,t,s,t,LONG", "line 2 has 2,100,"),
+        ("unicode,2,3", "line 2 has 3 columns; expected 7, as in its header."),
+        ('"unicode\nExpected Number of Columns: 9 Found: 7",w,u,t,s,t,"x"y', "line 2 has a quoted value that does not"),
+        ("unterminated quote,w,u,t,s,t,\udcff", "line 2 is not UTF-8; expected text in UTF-8. hint: save it as UTF-8"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_told_by_its_fault(row: str, said: str, tmp_path: Path) -> None:
+    """What the line itself says is not taken for what is wrong with it."""
+    path, text = tmp_path / "a.csv.gz", f"{HEADER}\n{row}\n".replace("LONG", "x" * 2_100_000)
+    path.write_bytes(gzip.compress(text.encode(errors="surrogateescape")))
+
+    assert str(metered(path)).startswith(f"{path}: {said}")
 
 
 def test_files_with_and_without_an_unnamed_column_are_read_together(tmp_path: Path) -> None:

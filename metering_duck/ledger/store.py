@@ -55,9 +55,10 @@ class StoreEngine(Engine):
         super().__init__()
         self.path = path
         try:
-            self.lock_down([str(one) for one in files_of(path)])
+            files = [str(one) for one in files_of(path)]
+            self.lock_down(files)
             self.failures.explain = partial(_failure, path)
-            self.rows(f"ATTACH {literal(str(path))} AS {NAME}{'' if writes else ' (READ_ONLY)'}")
+            self.rows(f"ATTACH {literal(files[0])} AS {NAME}{'' if writes else ' (READ_ONLY)'}")
         except BaseException:
             self.close()
             raise
@@ -87,16 +88,20 @@ class StoreEngine(Engine):
             if any(sign in str(error) for sign in CUT):
                 raise
             found = str(error).partition("(")[2].partition(")")[0] or str(error)
-            limit = way_out_of(found)
+            limit, log = way_out_of(found), files_of(self.path)[1].name
             expected = limit or "room to bring them into the file. hint: make room"
             raise LedgerError(
-                f"{self.path}: was written, but its last changes are in {self.path.name}.wal beside it ({found}); "
+                f"{self.path}: was written, but its last changes are in {log} beside it ({found}); "
                 f"expected {expected}. Run the same command again, and keep both files together until then"
             ) from None
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """The file of a ledger, and those that DuckDB writes beside it until all changes are in that file."""
+    """The file of a ledger, and those that DuckDB writes beside it until all changes are in that file.
+
+    They lie beside the file itself, also where `path` is a link to it.
+    """
+    path = Path(os.path.realpath(path))
     return (path, *(path.with_name(f"{path.name}{end}") for end in (".wal", ".wal.checkpoint", ".wal.recovery")))
 
 
@@ -146,7 +151,8 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str], *, wait: float = WAIT_SECONDS) -> None:
         self.path, self.wait = Path(path).absolute(), wait
-        self._lock = FileLock(f"{self.path}.lock", timeout=wait)
+        # Who writes by a link, and who writes by another, hold one lock.
+        self._lock = FileLock(f"{files_of(self.path)[0]}.lock", timeout=wait)
         self._looked_through: object = None
 
     def create(self) -> None:

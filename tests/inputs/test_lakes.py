@@ -245,6 +245,8 @@ def test_a_table_of_a_duckdb_file_is_read_in_place(tmp_path: Path) -> None:
         connection.execute("CREATE VIEW lake.recent AS SELECT * FROM main.events")
     for table in ("events", "main.events", "lake.recent"):
         assert outcome(SECOND) == outcome(f"duckdb://{path}?table={table}")
+    (tmp_path / "link.duckdb").symlink_to(path)
+    assert outcome(SECOND) == outcome(f"duckdb://{tmp_path}/link.duckdb?table=events")
     with pytest.raises(SourceError, match="expected a table of a DuckDB database"):
         meter(f"duckdb://{path}?table=nothing", CONFIG)
     (tmp_path / "text.duckdb").write_text("no database")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -48,20 +49,28 @@ class StoreEngine(Engine):
     """An engine with the file of a ledger attached, whose tables can be named without a prefix once it is `used`.
 
     It is an Engine, and holds none, because whatever takes an Engine is to take it: it adds methods, and changes none.
-    It opens the ledger's file and nothing else.
+    It opens the ledger's file and nothing else; or a `copy` of it, which messages call by the name of the ledger.
     """
 
-    def __init__(self, path: Path, *, writes: bool) -> None:
+    def __init__(self, path: Path, *, writes: bool, copy: Path | None = None) -> None:
         super().__init__()
         self.path = path
         try:
-            files = [str(one) for one in files_of(path)]
+            files = [str(one) for one in files_of(copy or path)]
             self.lock_down(files)
             self.failures.explain = partial(_failure, path)
             self.rows(f"ATTACH {literal(files[0])} AS {NAME}{'' if writes else ' (READ_ONLY)'}")
         except BaseException:
             self.close()
             raise
+
+    def copied(self) -> Path:
+        """A copy of the attached file in the folder of this engine, which can be attached in place of it."""
+        copy = self.directory / "copy.duckdb"
+        self.rows(f"ATTACH {literal(str(copy))} AS copied")
+        self.rows(f"COPY FROM DATABASE {NAME} TO copied")
+        self.rows("DETACH copied")
+        return copy
 
     def used(self) -> StoreEngine:
         """This engine, with the ledger's tables under their own names."""
@@ -154,6 +163,9 @@ class Store:
         # Who writes by a link, and who writes by another, hold one lock.
         self._lock = FileLock(f"{files_of(self.path)[0]}.lock", timeout=wait)
         self._looked_through: object = None
+        self._forward: tuple[object, Path] | None = None
+        # What was done to the file beside what was asked for.
+        self.notices: tuple[str, ...] = ()
 
     def create(self) -> None:
         """Make a new, empty ledger. Nothing is overwritten."""
@@ -250,13 +262,38 @@ class Store:
         except BaseException:
             engine.close()
             raise
+        if not (writes or self._lock.is_locked):
+            return StoreEngine(self.path, writes=False, copy=self._copy_forward(engine, version)).used()
         engine.close()
         with contextlib.closing(StoreEngine(self.path, writes=True)) as writing:
             # The version is asked again: another process may have migrated the file meanwhile.
             version = self._looked_at(writing)
             with writing.used().transaction():
                 self._migrate(writing, version)
+        if version < VERSION:
+            self.notices = (
+                f"{self.path}: was brought forward from version {version} of a ledger to {VERSION}; "
+                "an earlier metering-duck does not open it any more.",
+            )
         return self._open(writes=writes)
+
+    def _copy_forward(self, engine: StoreEngine, version: int) -> Path:
+        """A copy of the file of an earlier version, brought forward, since who reads writes nothing into the file.
+
+        It is made once, until the file changes, and lies in the folder of the engine, which goes with this object.
+        """
+        stamp = _stamp(self.path)
+        if self._forward is None or stamp is None or self._forward[0] != stamp:
+            weakref.finalize(self, engine.close)
+            copy = engine.copied()
+            engine.rows(f"DETACH {NAME}")
+            writing = StoreEngine(self.path, writes=True, copy=copy).used()
+            with contextlib.closing(writing), writing.transaction():
+                self._migrate(writing, version)
+            self._forward = stamp, copy
+        else:
+            engine.close()
+        return self._forward[1]
 
     def _looked_at(self, engine: StoreEngine) -> int:
         """The version of the file, of which every table is ours; it is looked through once, until it changes.

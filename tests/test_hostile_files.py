@@ -222,6 +222,23 @@ def test_texts_of_a_ledger_are_texts(case: str, honest: Path, world: World) -> N
         world.runs("ledger", *command.split(), "--ledger", path)
 
 
+UNUSABLE = {
+    "UPDATE runs SET clock = 'infinity'": "ledger.duckdb: runs.clock: found 'infinity'; expected one of the years",
+    "UPDATE runs SET as_of = '-infinity'": "ledger.duckdb: runs.as_of: found '-infinity'; expected one of the years",
+    "UPDATE source_files SET path = 'a' || chr(0)": "ledger.duckdb: source_files.path: found 'a\\x00'; expected a path",
+    "UPDATE source_files SET path = '/dev/zero'": "/dev/zero: found no file, but something else by this name",
+}
+
+
+@pytest.mark.parametrize("sql", UNUSABLE)
+def test_values_that_cannot_be_used_are_named(sql: str, honest: Path, world: World) -> None:
+    """A moment without a date, a path with NUL, and a device that never ends: the file, the table and the column."""
+    path = changed(honest, world, sql)
+    code, said = world.runs("ledger", "verify", "--files", "--ledger", path)
+    assert (1, True) == (code, UNUSABLE[sql] in said), said
+    assert "nobody foresaw" not in said
+
+
 def test_a_ledger_is_looked_through_again_when_it_has_changed(honest: Path, world: World) -> None:
     """Who holds a ledger open for long is not deceived by a file that takes its place."""
     path = changed(honest, world, "SELECT 1")

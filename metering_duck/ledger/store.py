@@ -25,7 +25,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageError, way_out_of
 from metering_duck.files.databases import check_database
 from metering_duck.files.faults import Fault
-from metering_duck.ledger.catalog import NAME, check_catalog
+from metering_duck.ledger.catalog import NAME, check_catalog, check_values
 from metering_duck.outputs.files import sync_folder
 from metering_duck.statements.quote import literal
 from metering_duck.statements.stages import load_text
@@ -305,6 +305,7 @@ class Store:
         if self._looked_through is None or self._looked_through != stamp:
             with engine.lock:
                 check_catalog(engine.connection, self.path, version)
+                check_values(engine.connection, self.path)
             self._looked_through = stamp
         return version
 

@@ -137,6 +137,8 @@ LEDGERS = {
     "a default": "ALTER TABLE source_patterns ALTER pattern SET DEFAULT 'x'",
     "a check": "DROP TABLE run_files; CREATE TABLE run_files (run_id BIGINT NOT NULL, file_id INTEGER NOT NULL, "
     "counts BOOLEAN NOT NULL, versioned_path VARCHAR, CHECK (file_id > 0))",
+    "a name with a blank": 'ALTER TABLE runs RENAME COLUMN message TO "mess age"',
+    "a name with parentheses": 'ALTER TABLE runs RENAME COLUMN message TO "(message)"',
     "another type of a column": "ALTER TABLE run_files ALTER run_id TYPE VARCHAR",
     "another collation": "ALTER TABLE readings ALTER subject TYPE VARCHAR COLLATE nocase",
     "one column more": "ALTER TABLE runs ADD COLUMN more VARCHAR",
@@ -183,9 +185,11 @@ def test_a_ledger_from_somebody_else_runs_nothing_and_is_refused(case: str, hone
 
 
 NAMED = {
-    "a type that reads": "runs.quantity_type",
-    "options that are no numbers": "runs.options",
-    "reading options of another kind": "ledger.reading_options",
+    "a type that reads": "ledger.duckdb: runs.quantity_type",
+    "options that are no numbers": "ledger.duckdb: runs.options",
+    "reading options of another kind": "ledger.duckdb: ledger.reading_options",
+    "a name with a blank": 'table runs: column "mess age"',
+    "a name with parentheses": 'table runs: column "(message)"',
     "a view as a table": "the view conflicts",
     "one column more": "table runs: column more",
     "another type of a column": "table run_files: column run_id",

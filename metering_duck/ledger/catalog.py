@@ -16,6 +16,7 @@ import duckdb
 
 from metering_duck.engine.locking import locked
 from metering_duck.errors import LedgerError
+from metering_duck.ledger.texts import CHANGED
 from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.stages import load_text
 
@@ -35,8 +36,10 @@ KINDS = {
 }
 # The tables whose moments and paths are read back as values of Python.
 READ_BACK = ("config_versions", "configs", "ledger", "periods", "restatements", "runs", "source_files")
-# What a later version of DuckDB may spell in another way without meaning anything else.
-_SPELLING = re.compile(r'[\s()"]|\binner\b', re.IGNORECASE)
+# The words of a text. Blanks, parentheses and INNER are what a later version of DuckDB may spell in another way without
+# meaning anything else; so are the quotes of a name that is one plain word.
+_WORD = re.compile(r"""("(?:[^"]|"")*"|'(?:[^']|'')*')|\w+|[^\s()]""")
+_PLAIN_NAME = re.compile(r'"[a-z_][a-z0-9_]*"', re.IGNORECASE | re.ASCII)
 # How a column is told in the text of its table: up to the next comma outside of parentheses.
 _COLUMN = re.compile(r"(?:[^,()]|\((?:[^()]|\([^()]*\))*\))+")
 
@@ -108,14 +111,13 @@ def check_values(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             continue
         row = connection.execute(f"SELECT CAST({name} AS VARCHAR) FROM {place} WHERE {fault} LIMIT 1").fetchone()
         if row:
-            raise LedgerError(
-                f"{path}: {table}.{column}: found {row[0]!r}; expected {expected}. "
-                "hint: the ledger was changed by other means"
-            )
+            raise LedgerError(f"{path}: {table}.{column}: found {row[0]!r}; expected {expected}. {CHANGED}")
 
 
 def _plain(text: str) -> str:
-    return _SPELLING.sub("", text).lower()
+    words = (match[0] for match in _WORD.finditer(text))
+    plain = (word[1:-1].lower() if _PLAIN_NAME.fullmatch(word) else word for word in words)
+    return " ".join(word if word[0] in "\"'" else word.lower() for word in plain if word.lower() != "inner")
 
 
 def _difference(found: str, expected: str) -> str:

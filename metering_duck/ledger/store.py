@@ -26,7 +26,7 @@ from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageE
 from metering_duck.files.databases import check_database
 from metering_duck.files.faults import Fault
 from metering_duck.ledger.catalog import NAME, check_catalog, check_values
-from metering_duck.ledger.texts import CHANGED
+from metering_duck.ledger.texts import naming_ledger
 from metering_duck.outputs.files import sync_folder
 from metering_duck.statements.quote import literal
 from metering_duck.statements.stages import load_text
@@ -229,7 +229,7 @@ class Store:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[StoreEngine]:
         """The ledger's tables, to be written: all statements of a with statement are kept, or none of them."""
-        with self._naming(), contextlib.closing(self._open(writes=True)) as engine, engine.transaction():
+        with naming_ledger(self.path), contextlib.closing(self._open(writes=True)) as engine, engine.transaction():
             yield engine
         # What this process has written needs no second look.
         self._looked_through = _stamp(self.path)
@@ -237,18 +237,8 @@ class Store:
     @contextlib.contextmanager
     def reader(self) -> Iterator[StoreEngine]:
         """The ledger's tables, to be read, until the end of a with statement."""
-        with self._naming(), contextlib.closing(self._open(writes=False)) as engine:
+        with naming_ledger(self.path), contextlib.closing(self._open(writes=False)) as engine:
             yield engine
-
-    @contextlib.contextmanager
-    def _naming(self) -> Iterator[None]:
-        """Put the ledger's file before what is said of a text that it stores."""
-        try:
-            yield
-        except LedgerError as error:
-            if str(error).endswith(CHANGED) and not str(error).startswith(f"{self.path}: "):
-                raise LedgerError(f"{self.path}: {error}") from None
-            raise
 
     def open_to_read(self) -> StoreEngine:
         """The ledger's tables, to be read, in an engine that the caller closes."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from metering_duck.contract.config import MeteringConfig, load_config
@@ -73,6 +74,20 @@ def refused(where: str, text: str | None) -> Iterator[None]:
         raise LedgerError(
             f"{where}: found {shown!r} ({why}); expected what metering-duck stores there. {CHANGED}"
         ) from None
+
+
+@contextmanager
+def naming_ledger(path: Path) -> Iterator[None]:
+    """Put the ledger's file before what is said of a text that it stores.
+
+    Raises: LedgerError.
+    """
+    try:
+        yield
+    except LedgerError as error:
+        if str(error).endswith(CHANGED) and not str(error).startswith(f"{path}: "):
+            raise LedgerError(f"{path}: {error}") from None
+        raise
 
 
 def stored_quantity(text: str | None, where: str) -> Fraction:

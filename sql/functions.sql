@@ -137,10 +137,11 @@ CREATE OR REPLACE TEMP MACRO parts_text(high, low, low_digits, scale) AS
         END,
         scale);
 
--- high × base + low as one integer; NULL when it has more than 38 digits (R18).
+-- high × base + low as one integer; NULL when it has more than 38 digits (R18). A low part of the other sign borrows.
 CREATE OR REPLACE TEMP MACRO sum_of_parts(high, low, base) AS
     CASE
-        WHEN abs(high + low // base) < power_of_ten(38) // base THEN (high + low // base) * base + low % base
+        WHEN abs(high + low // base) < power_of_ten(38) // base + CAST(sign(high + low // base) * sign(low % base) < 0 AS INTEGER)
+            THEN (high + low // base) * base + low % base
     END;
 
 -- R16: a DECIMAL at a smaller scale, half to even, given its cast (which rounds half away from zero), how many digits

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -332,6 +333,21 @@ def test_owned_files_and_folders_are_there_until_their_owner_is_done(tmp_path: P
     file.release()
     remove_left(tmp_path, "own-")
     assert [] == os.listdir(tmp_path)
+
+
+def test_a_sweep_takes_nothing_that_is_being_made(tmp_path: Path) -> None:
+    """Runs that start at once make their files and folders while the others sweep; each keeps its own."""
+
+    def make_and_sweep(_: int) -> None:
+        for _ in range(100):
+            folder, file = owned_folder("own-", tmp_path), owned_file("own-", ".x", tmp_path)
+            remove_left(tmp_path, "own-")
+            assert (True, True) == (folder.path.is_dir(), file.path.is_file())
+            folder.remove()
+            file.remove()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [None] * 4 == list(pool.map(make_and_sweep, range(4)))
 
 
 def test_a_closed_engine_is_closed_once(tmp_path: Path) -> None:

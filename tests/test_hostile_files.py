@@ -137,6 +137,8 @@ LEDGERS = {
     "a default": "ALTER TABLE source_patterns ALTER pattern SET DEFAULT 'x'",
     "a check": "DROP TABLE run_files; CREATE TABLE run_files (run_id BIGINT NOT NULL, file_id INTEGER NOT NULL, "
     "counts BOOLEAN NOT NULL, versioned_path VARCHAR, CHECK (file_id > 0))",
+    "a name with a blank": 'ALTER TABLE runs RENAME COLUMN message TO "mess age"',
+    "a name with parentheses": 'ALTER TABLE runs RENAME COLUMN message TO "(message)"',
     "another type of a column": "ALTER TABLE run_files ALTER run_id TYPE VARCHAR",
     "another collation": "ALTER TABLE readings ALTER subject TYPE VARCHAR COLLATE nocase",
     "one column more": "ALTER TABLE runs ADD COLUMN more VARCHAR",
@@ -183,9 +185,11 @@ def test_a_ledger_from_somebody_else_runs_nothing_and_is_refused(case: str, hone
 
 
 NAMED = {
-    "a type that reads": "runs.quantity_type",
-    "options that are no numbers": "runs.options",
-    "reading options of another kind": "ledger.reading_options",
+    "a type that reads": "ledger.duckdb: runs.quantity_type",
+    "options that are no numbers": "ledger.duckdb: runs.options",
+    "reading options of another kind": "ledger.duckdb: ledger.reading_options",
+    "a name with a blank": 'table runs: column "mess age"',
+    "a name with parentheses": 'table runs: column "(message)"',
     "a view as a table": "the view conflicts",
     "one column more": "table runs: column more",
     "another type of a column": "table run_files: column run_id",
@@ -220,6 +224,23 @@ def test_texts_of_a_ledger_are_texts(case: str, honest: Path, world: World) -> N
     path = changed(honest, world, TEXTS[case])
     for command in ("verify", "export readings", "export restatements", "status"):
         world.runs("ledger", *command.split(), "--ledger", path)
+
+
+UNUSABLE = {
+    "UPDATE runs SET clock = 'infinity'": "ledger.duckdb: runs.clock: found 'infinity'; expected one of the years",
+    "UPDATE runs SET as_of = '-infinity'": "ledger.duckdb: runs.as_of: found '-infinity'; expected one of the years",
+    "UPDATE source_files SET path = 'a' || chr(0)": "ledger.duckdb: source_files.path: found 'a\\x00'; expected a path",
+    "UPDATE source_files SET path = '/dev/zero'": "/dev/zero: found no file, but something else by this name",
+}
+
+
+@pytest.mark.parametrize("sql", UNUSABLE)
+def test_values_that_cannot_be_used_are_named(sql: str, honest: Path, world: World) -> None:
+    """A moment without a date, a path with NUL, and a device that never ends: the file, the table and the column."""
+    path = changed(honest, world, sql)
+    code, said = world.runs("ledger", "verify", "--files", "--ledger", path)
+    assert (1, True) == (code, UNUSABLE[sql] in said), said
+    assert "nobody foresaw" not in said
 
 
 def test_a_ledger_is_looked_through_again_when_it_has_changed(honest: Path, world: World) -> None:

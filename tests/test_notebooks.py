@@ -109,7 +109,7 @@ def test_a_notebook_shows_an_error(notebook: Notebook) -> None:
     """An error of ours, by its own name."""
     ((kind, text),) = notebook.run("meter('nowhere.parquet', CONFIG)")
 
-    assert ("SourceError", True) == (kind, text.startswith("nowhere.parquet: found no such file"))
+    assert ("NothingThere", True) == (kind, text.startswith("nowhere.parquet: found no such file"))
 
 
 def test_a_notebook_tells_progress(notebook: Notebook) -> None:

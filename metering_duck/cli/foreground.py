@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -62,19 +63,23 @@ def _as_keyboard_interrupt(*_: object) -> None:
 
 def _stop(done: threading.Event, kept: str) -> None:
     """Interrupt every engine until the thread ends; if it does not end in time, end the process."""
-    from metering_duck.engine.duckdb import interrupt_all, remove_directories
-    from metering_duck.outputs.files import remove_partial_files
-
     deadline = time.monotonic() + STOP_WITHIN_SECONDS
     while not done.is_set() and time.monotonic() < deadline:
-        interrupt_all()
+        _if_loaded("metering_duck.engine.duckdb", "interrupt_all")
         done.wait(0.05)
     if not done.is_set():
-        remove_partial_files()
-        remove_directories()
+        _if_loaded("metering_duck.outputs.files", "remove_partial_files")
+        _if_loaded("metering_duck.engine.duckdb", "remove_directories")
         with contextlib.suppress(OSError):
             os.write(2, f"error: run: was interrupted; {kept}\n".encode())
         os._exit(130)
+
+
+def _if_loaded(module: str, name: str) -> None:
+    """Call a function of a module, unless the module is not loaded to its end yet and so has done nothing."""
+    function = getattr(sys.modules.get(module), name, None)
+    if function is not None:
+        function()
 
 
 class _Bar:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from metering_duck.cli.endings import EXIT_FAILED, EXIT_STRICT
-from metering_duck.cli.ledger_options import LEDGER, OUTCOME_FORMAT, open_ledger, say
+from metering_duck.cli.ledger_options import LEDGER, OUTCOME_FORMAT, open_ledger, say, say_notes
 from metering_duck.cli.options import EVENTS, FORMAT, QUIET
 from metering_duck.cli.shared import run_command, write
 from metering_duck.cli.targets import NO_FILES, check_targets, print_json, wants_json
@@ -107,11 +107,13 @@ def migrate(**given: Any) -> None:
 
         found = open_ledger(given, progress).migrate()
         unread.extend(found.unread)
-        if not (found.files or found.unread):
+        say_notes(given, found.notices)
+        if not (found.files or found.unread or found.notices):
             say(given, f"{given['ledger']}: is as this version keeps it")
             return
-        rows = counted_noun(found.repeated_rows, "row")
-        say(given, f"{counted_noun(found.files, 'file')} read again, {rows} of keys that occur more than once")
+        if found.files or found.unread:
+            rows = counted_noun(found.repeated_rows, "row")
+            say(given, f"{counted_noun(found.files, 'file')} read again, {rows} of keys that occur more than once")
         for path in found.unread:
             say(given, f"{path}: is gone or has changed, and its keys cannot be read. hint: put it back as it was")
 

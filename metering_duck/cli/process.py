@@ -22,6 +22,8 @@ def main() -> None:
     """The console script: runs the command, and leaves with its exit code. Nothing ends in a traceback."""
     is_loaded = False
     try:
+        # Nothing here multiplies matrices; where the threads for that have no room, OpenBLAS interrupts the process.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         open_streams()
         sys.unraisablehook = lambda found: show_traceback(found.exc_value)
         threading.excepthook = lambda found: show_traceback(found.exc_value)

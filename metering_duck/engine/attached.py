@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import duckdb
 
 from metering_duck.engine.duckdb import Engine
-from metering_duck.errors import SourceError, first_line
+from metering_duck.errors import SourceError, did_you_mean, first_line
 from metering_duck.statements.quote import identifier
 
 
@@ -20,8 +20,24 @@ def attach(engine: Engine, sql: str, table: str, name: str) -> str:
     found = f"the_input.{'.'.join(identifier(part) for part in table.split('.'))}"
     with engine.lock, engine.errors(name, f"ATTACH {sql}", {}), _named(name):
         engine.connection.execute(f"ATTACH {sql}")
-        engine.connection.execute(f"DESCRIBE SELECT * FROM {found}")
+        try:
+            engine.connection.execute(f"DESCRIBE SELECT * FROM {found}")
+        except duckdb.CatalogException:
+            known = _tables(engine)
+            if table in known or f"main.{table}" in known:
+                raise
+            hint = f" hint: {did_you_mean(table, known)}" if known else ""
+            raise SourceError(f"{name}: found no table {table}; expected a table of a DuckDB database.{hint}") from None
     return found
+
+
+def _tables(engine: Engine) -> list[str]:
+    """The tables and views of the attached database, each with its schema."""
+    names = (
+        "SELECT schema_name || '.' || {0}_name FROM duckdb_{0}s() WHERE database_name = 'the_input' AND NOT internal"
+    )
+    sql = f"{names.format('table')} UNION ALL {names.format('view')} ORDER BY ALL"
+    return [str(row[0]) for row in engine.connection.execute(sql).fetchall()]
 
 
 @contextlib.contextmanager

@@ -86,6 +86,8 @@ class Engine:
         self._postponed: list[Callable[[], object]] = []
         self._closing = contextlib.ExitStack()
         self.gate = gate or Gate()
+        # What the gate fetches goes with the engine's folder, also when the process is killed.
+        self.gate.temp_dir = self.directory
         _open_engines.add(self)
 
     def lock_down(self, paths: Sequence[str], *, extensions: Collection[str] = ()) -> None:

@@ -42,7 +42,11 @@ def owned_folder(prefix: str, parent: str | Path | None = None) -> Owned:
     """A new folder of this process, in `parent` or where the system keeps temporary files."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
-        handle = os.open(path, os.O_RDONLY) if fcntl else -1
+        try:
+            handle = os.open(path, os.O_RDONLY) if fcntl else -1
+        except FileNotFoundError:
+            # A sweep came between: what has no lock yet is taken for left.
+            continue
         if _is_locked(handle, path):
             return Owned(path, handle)
 

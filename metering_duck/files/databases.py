@@ -6,6 +6,7 @@ looked at before it is attached.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -41,6 +42,8 @@ def _first_bytes(path: Path, expected: str, hint: str) -> bytes:
             raise Fault(f"a link to {os.readlink(path)}, which is not there", expected, hint) from None
         raise
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Fault("a link that leads nowhere", expected, hint) from None
         raise Fault(f"that it cannot be read ({error.strerror})", "one that may be read", FOLDER_ABOVE) from None
     raise Fault("a folder" if stat.S_ISDIR(mode) else "a pipe or a device", expected, hint)
 

@@ -27,15 +27,15 @@ ELSEWHERE = "it lies elsewhere, and was not fetched a second time; --verify-file
 class Gate:
     """Proves the files that an engine reads, in threads of its own, from the moment when the engine begins to read.
 
-    Files that lie elsewhere are proven only if the gate `verifies`: each is then fetched once more, into `temp_dir`.
+    Files that lie elsewhere are proven only if the gate `verifies`: each is then fetched once more, into `temp_dir`,
+    which is the folder of the engine that reads them.
     """
 
-    def __init__(
-        self, *, threads: int | None = None, verifies: bool = False, temp_dir: str | Path | None = None
-    ) -> None:
+    temp_dir: Path | None = None
+
+    def __init__(self, *, threads: int | None = None, verifies: bool = False) -> None:
         self.verifies = verifies
         self._threads = threads
-        self._temp_dir = temp_dir
         self._lock = threading.Lock()
         self._waiting: list[Claim] = []
         self._proofs: dict[str, Future[Proof]] = {}
@@ -89,7 +89,7 @@ class Gate:
         try:
             if claim.fetch is None:
                 return prove(claim, is_stopped=self._is_stopped.is_set)
-            with TemporaryDirectory(prefix="metering-duck-", dir=self._temp_dir) as folder:
+            with TemporaryDirectory(dir=self.temp_dir) as folder:
                 copy = str(Path(folder) / "copy")
                 claim.fetch(copy)
                 return prove(replace(claim, path=copy), is_stopped=self._is_stopped.is_set)

@@ -38,7 +38,10 @@ class DuckDBTable:
 
     @property
     def paths(self) -> Sequence[str]:
-        """The file, and its write-ahead log with the changes since the last checkpoint."""
+        """The file, and its write-ahead log with the changes since the last checkpoint.
+
+        The log lies beside the file itself, also where a link leads to it.
+        """
         return self.path, f"{self.path}.wal"
 
     @property
@@ -77,7 +80,7 @@ def find_duckdb(place: str, options: Options) -> DuckDBTable:
     if not table:
         raise SourceError(f"duckdb://{place}: found no table's name; expected {DUCKDB.example}.")
     check_is_database(f"duckdb://{place}", place, "a DuckDB database")
-    return DuckDBTable(os.path.abspath(place), table, f"duckdb://{place}?table={table}")
+    return DuckDBTable(os.path.realpath(place), table, f"duckdb://{place}?table={table}")
 
 
 DUCKDB = LakeScheme("duckdb", ("table",), "duckdb://usage.duckdb?table=events", find_duckdb)

@@ -103,7 +103,7 @@ def find_ducklake(place: str, options: Options) -> DuckLakeSnapshot:
         )
     check_is_database(where, place, "the DuckDB file with a DuckLake's metadata")
     moment = parse_time(options["timestamp"], f"{where}: timestamp") if "timestamp" in options else None
-    path = os.path.abspath(place)
+    path = os.path.realpath(place)
     version, files = table_at(path, table, number_of(options, "version", where), moment, where)
     return DuckLakeSnapshot(path, table, f"{where}?table={table}&version={version}", version, files)
 

@@ -176,6 +176,8 @@ def _expand_glob(pattern: str) -> list[str]:
     above = {str(parent) for path in found for parent in Path(path).absolute().parents}
     logs = (f"{folder}/{DELTA_LOG}/" for folder in sorted(above))
     check_no_delta(pattern, filter(os.path.isdir, logs))
+    if not found and os.path.islink(pattern):
+        raise NothingThere(f"{pattern}: is a link that leads nowhere; expected a file. hint: mend or remove the link")
     if not found:
         raise NothingThere(
             f"{pattern}: found no such file; expected a path, a folder, a glob, or - for standard input."

@@ -48,7 +48,7 @@ def backfill(
                 configs.store(engine, config, request.clock)
                 configs.make_effective(engine, config, periods[0].start, periods[-1].end, request.clock)
         outcomes = _backfill_each(meterer, periods, question, situation, strict=strict, report=report)
-        outcomes = [one.noting(situation.notices) for one in outcomes]
+        outcomes = [one.noting((*meterer.store.notices, *situation.notices)) for one in outcomes]
     if strict:
         refuse_rejects(outcomes)
         _refuse_lapses(meterer, periods, question)

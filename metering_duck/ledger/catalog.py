@@ -16,6 +16,8 @@ import duckdb
 
 from metering_duck.engine.locking import locked
 from metering_duck.errors import LedgerError
+from metering_duck.ledger.texts import CHANGED
+from metering_duck.statements.quote import identifier, literal
 from metering_duck.statements.stages import load_text
 
 # The name of a ledger's file within a connection.
@@ -32,8 +34,12 @@ KINDS = {
     "view": "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal",
     "table": "SELECT table_name, sql FROM duckdb_tables() WHERE NOT internal",
 }
-# What a later version of DuckDB may spell in another way without meaning anything else.
-_SPELLING = re.compile(r'[\s()"]|\binner\b', re.IGNORECASE)
+# The tables whose moments and paths are read back as values of Python.
+READ_BACK = ("config_versions", "configs", "ledger", "periods", "restatements", "runs", "source_files")
+# The words of a text. Blanks, parentheses and INNER are what a later version of DuckDB may spell in another way without
+# meaning anything else; so are the quotes of a name that is one plain word.
+_WORD = re.compile(r"""("(?:[^"]|"")*"|'(?:[^']|'')*')|\w+|[^\s()]""")
+_PLAIN_NAME = re.compile(r'"[a-z_][a-z0-9_]*"', re.IGNORECASE | re.ASCII)
 # How a column is told in the text of its table: up to the next comma outside of parentheses.
 _COLUMN = re.compile(r"(?:[^,()]|\((?:[^()]|\([^()]*\))*\))+")
 
@@ -83,8 +89,35 @@ def check_catalog(connection: duckdb.DuckDBPyConnection, path: Path, version: in
                 raise LedgerError(f"{path}: found another {what}; {made}. {hint}")
 
 
+def check_values(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Refuse moments out of the years of our times, and paths with NUL, in the tables that are read back row by row.
+
+    Raises: LedgerError that names the table and the column.
+    """
+    columns = connection.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+        f"WHERE database_name = '{NAME}' AND table_name IN ({', '.join(map(literal, READ_BACK))}) ORDER BY ALL"
+    ).fetchall()
+    for table, column, sql_type in columns:
+        place, name = f"{NAME}.main.{identifier(table)}", identifier(column)
+        if sql_type.startswith("TIMESTAMP"):
+            fault, expected = (
+                f"year({name}) NOT BETWEEN 1 AND 9999 OR NOT isfinite({name})",
+                "one of the years 1 to 9999",
+            )
+        elif (table, column) == ("source_files", "path"):
+            fault, expected = f"contains({name}, chr(0))", "a path without NUL"
+        else:
+            continue
+        row = connection.execute(f"SELECT CAST({name} AS VARCHAR) FROM {place} WHERE {fault} LIMIT 1").fetchone()
+        if row:
+            raise LedgerError(f"{path}: {table}.{column}: found {row[0]!r}; expected {expected}. {CHANGED}")
+
+
 def _plain(text: str) -> str:
-    return _SPELLING.sub("", text).lower()
+    words = (match[0] for match in _WORD.finditer(text))
+    plain = (word[1:-1].lower() if _PLAIN_NAME.fullmatch(word) else word for word in words)
+    return " ".join(word if word[0] in "\"'" else word.lower() for word in plain if word.lower() != "inner")
 
 
 def _difference(found: str, expected: str) -> str:

@@ -27,5 +27,5 @@ def close(meterer: Meterer, period: str, *, by: str | None, timezone: str | None
             "WHERE period_start = $start AND period_end = $end AND closed_at IS NULL",
             {"now": clock, "who": who, **found.parameters},
         )
-        notices = (f"{found.name} was closed before, {before}.",) if before else ()
+        notices = (*meterer.store.notices, *((f"{found.name} was closed before, {before}.",) if before else ()))
         return outcome_of(found, "closed", replace(current, notices=notices), began, is_stale=found.name in stale)

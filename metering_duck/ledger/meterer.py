@@ -234,7 +234,7 @@ class Meterer:
         try:
             metered = runs.open_plan(plan, self.machine, situation.clock)
             try:
-                notices = (*situation.notices, *metered.result.notices)
+                notices = (*self.store.notices, *situation.notices, *metered.result.notices)
                 if not metered.accounting.read:
                     with self.store.reader() as engine:
                         notices += manifest.times_of_files(engine)

@@ -25,12 +25,14 @@ from metering_duck.ledger.stored import DEFAULT_SOURCE
 class Migration:
     """What was read again: how many files, how many rows of repeated keys they have, and which files could not be read.
 
-    The runs that read a file of `unread` cannot be made again until the file is there as it was.
+    The runs that read a file of `unread` cannot be made again until the file is there as it was. `notices` say what
+    else was done.
     """
 
     files: int = 0
     repeated_rows: int = 0
     unread: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As a plain dict."""
@@ -48,7 +50,7 @@ def migrate(meterer: Meterer) -> Migration:
             files, counting = files_of(engine, "TRUE"), {file.file_id for file in files_of(engine)}
         lacking = [file for file in files if not file.has_keys]
         if not lacking:
-            return Migration()
+            return Migration(notices=meterer.store.notices)
         there = _as_they_were(files)
         read = [file for file in there if file.file_id in counting]
         rows = _read(meterer, read, source)
@@ -57,7 +59,8 @@ def migrate(meterer: Meterer) -> Migration:
             with contextlib.suppress(SchemaError, SourceError):
                 rows, read = _read(meterer, there, source), there
         done = {file.file_id for file in read}
-        return Migration(len(read), rows, tuple(file.path for file in lacking if file.file_id not in done))
+        unread = tuple(file.path for file in lacking if file.file_id not in done)
+        return Migration(len(read), rows, unread, meterer.store.notices)
 
 
 def _as_they_were(files: Sequence[SourceFile]) -> list[SourceFile]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -123,8 +124,10 @@ def table_id(name: str) -> str:
 def sha256_of_file(path: str) -> str:
     """The SHA-256 of a file's bytes, wherever it is.
 
-    Raises: OSError, SourceError.
+    Raises: OSError; SourceError for what is no file: a device or a pipe may never end.
     """
+    if not scheme_of(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        raise SourceError(f"{path}: found no file, but something else by this name; expected a file.")
     with open_url(path) if scheme_of(path) else Path(path).open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):

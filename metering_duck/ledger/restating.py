@@ -66,7 +66,9 @@ def restate(
         if new is None:
             new = meterer.run(plan, "rerun", situation, began, counts=False)
         comparison = compare(meterer, current, new)
-        notices = tuple(dict.fromkeys((*situation.notices, *new.notices, *_of_ids(meterer, current))))
+        notices = tuple(
+            dict.fromkeys((*meterer.store.notices, *situation.notices, *new.notices, *_of_ids(meterer, current)))
+        )
         if not comparison.count:
             return Restatement("", False, comparison.rows(), notices)
         made = keep_restatement(meterer, comparison, request.clock)

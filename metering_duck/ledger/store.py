@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +25,8 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, LedgerError, MeteringError, StageError, way_out_of
 from metering_duck.files.databases import check_database
 from metering_duck.files.faults import Fault
-from metering_duck.ledger.catalog import NAME, check_catalog
+from metering_duck.ledger.catalog import NAME, check_catalog, check_values
+from metering_duck.ledger.texts import naming_ledger
 from metering_duck.outputs.files import sync_folder
 from metering_duck.statements.quote import literal
 from metering_duck.statements.stages import load_text
@@ -48,19 +50,28 @@ class StoreEngine(Engine):
     """An engine with the file of a ledger attached, whose tables can be named without a prefix once it is `used`.
 
     It is an Engine, and holds none, because whatever takes an Engine is to take it: it adds methods, and changes none.
-    It opens the ledger's file and nothing else.
+    It opens the ledger's file and nothing else; or a `copy` of it, which messages call by the name of the ledger.
     """
 
-    def __init__(self, path: Path, *, writes: bool) -> None:
+    def __init__(self, path: Path, *, writes: bool, copy: Path | None = None) -> None:
         super().__init__()
         self.path = path
         try:
-            self.lock_down([str(one) for one in files_of(path)])
+            files = [str(one) for one in files_of(copy or path)]
+            self.lock_down(files)
             self.failures.explain = partial(_failure, path)
-            self.rows(f"ATTACH {literal(str(path))} AS {NAME}{'' if writes else ' (READ_ONLY)'}")
+            self.rows(f"ATTACH {literal(files[0])} AS {NAME}{'' if writes else ' (READ_ONLY)'}")
         except BaseException:
             self.close()
             raise
+
+    def copied(self) -> Path:
+        """A copy of the attached file in the folder of this engine, which can be attached in place of it."""
+        copy = self.directory / "copy.duckdb"
+        self.rows(f"ATTACH {literal(str(copy))} AS copied")
+        self.rows(f"COPY FROM DATABASE {NAME} TO copied")
+        self.rows("DETACH copied")
+        return copy
 
     def used(self) -> StoreEngine:
         """This engine, with the ledger's tables under their own names."""
@@ -87,16 +98,20 @@ class StoreEngine(Engine):
             if any(sign in str(error) for sign in CUT):
                 raise
             found = str(error).partition("(")[2].partition(")")[0] or str(error)
-            limit = way_out_of(found)
+            limit, log = way_out_of(found), files_of(self.path)[1].name
             expected = limit or "room to bring them into the file. hint: make room"
             raise LedgerError(
-                f"{self.path}: was written, but its last changes are in {self.path.name}.wal beside it ({found}); "
+                f"{self.path}: was written, but its last changes are in {log} beside it ({found}); "
                 f"expected {expected}. Run the same command again, and keep both files together until then"
             ) from None
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """The file of a ledger, and those that DuckDB writes beside it until all changes are in that file."""
+    """The file of a ledger, and those that DuckDB writes beside it until all changes are in that file.
+
+    They lie beside the file itself, also where `path` is a link to it.
+    """
+    path = Path(os.path.realpath(path))
     return (path, *(path.with_name(f"{path.name}{end}") for end in (".wal", ".wal.checkpoint", ".wal.recovery")))
 
 
@@ -146,8 +161,12 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str], *, wait: float = WAIT_SECONDS) -> None:
         self.path, self.wait = Path(path).absolute(), wait
-        self._lock = FileLock(f"{self.path}.lock", timeout=wait)
+        # Who writes by a link, and who writes by another, hold one lock.
+        self._lock = FileLock(f"{files_of(self.path)[0]}.lock", timeout=wait)
         self._looked_through: object = None
+        self._forward: tuple[object, Path] | None = None
+        # What was done to the file beside what was asked for.
+        self.notices: tuple[str, ...] = ()
 
     def create(self) -> None:
         """Make a new, empty ledger. Nothing is overwritten."""
@@ -210,7 +229,7 @@ class Store:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[StoreEngine]:
         """The ledger's tables, to be written: all statements of a with statement are kept, or none of them."""
-        with contextlib.closing(self._open(writes=True)) as engine, engine.transaction():
+        with naming_ledger(self.path), contextlib.closing(self._open(writes=True)) as engine, engine.transaction():
             yield engine
         # What this process has written needs no second look.
         self._looked_through = _stamp(self.path)
@@ -218,7 +237,7 @@ class Store:
     @contextlib.contextmanager
     def reader(self) -> Iterator[StoreEngine]:
         """The ledger's tables, to be read, until the end of a with statement."""
-        with contextlib.closing(self._open(writes=False)) as engine:
+        with naming_ledger(self.path), contextlib.closing(self._open(writes=False)) as engine:
             yield engine
 
     def open_to_read(self) -> StoreEngine:
@@ -244,13 +263,38 @@ class Store:
         except BaseException:
             engine.close()
             raise
+        if not (writes or self._lock.is_locked):
+            return StoreEngine(self.path, writes=False, copy=self._copy_forward(engine, version)).used()
         engine.close()
         with contextlib.closing(StoreEngine(self.path, writes=True)) as writing:
             # The version is asked again: another process may have migrated the file meanwhile.
             version = self._looked_at(writing)
             with writing.used().transaction():
                 self._migrate(writing, version)
+        if version < VERSION:
+            self.notices = (
+                f"{self.path}: was brought forward from version {version} of a ledger to {VERSION}; "
+                "an earlier metering-duck does not open it any more.",
+            )
         return self._open(writes=writes)
+
+    def _copy_forward(self, engine: StoreEngine, version: int) -> Path:
+        """A copy of the file of an earlier version, brought forward, since who reads writes nothing into the file.
+
+        It is made once, until the file changes, and lies in the folder of the engine, which goes with this object.
+        """
+        stamp = _stamp(self.path)
+        if self._forward is None or stamp is None or self._forward[0] != stamp:
+            weakref.finalize(self, engine.close)
+            copy = engine.copied()
+            engine.rows(f"DETACH {NAME}")
+            writing = StoreEngine(self.path, writes=True, copy=copy).used()
+            with contextlib.closing(writing), writing.transaction():
+                self._migrate(writing, version)
+            self._forward = stamp, copy
+        else:
+            engine.close()
+        return self._forward[1]
 
     def _looked_at(self, engine: StoreEngine) -> int:
         """The version of the file, of which every table is ours; it is looked through once, until it changes.
@@ -262,6 +306,7 @@ class Store:
         if self._looked_through is None or self._looked_through != stamp:
             with engine.lock:
                 check_catalog(engine.connection, self.path, version)
+                check_values(engine.connection, self.path)
             self._looked_through = stamp
         return version
 

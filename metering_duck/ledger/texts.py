@@ -10,6 +10,7 @@ import re
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from metering_duck.contract.config import MeteringConfig, load_config
@@ -21,6 +22,7 @@ _TYPE = re.compile(r"DECIMAL\((\d{1,2}), ?(\d{1,2})\)|VARCHAR", re.ASCII)
 # Plain decimal text (R17).
 _QUANTITY = re.compile(r"-?\d{1,1000}(\.\d{1,1000})?", re.ASCII)
 SHOWN_CHARACTERS = 80
+CHANGED = "hint: the ledger was changed by other means"
 
 
 def stored_config(text: str) -> MeteringConfig:
@@ -70,9 +72,22 @@ def refused(where: str, text: str | None) -> Iterator[None]:
         why = str(error).splitlines()[0].partition(" hint:")[0].rstrip(".") if str(error) else type(error).__name__
         shown = text if text is None or len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
         raise LedgerError(
-            f"{where}: found {shown!r} ({why}); expected what metering-duck stores there. "
-            "hint: the ledger was changed by other means"
+            f"{where}: found {shown!r} ({why}); expected what metering-duck stores there. {CHANGED}"
         ) from None
+
+
+@contextmanager
+def naming_ledger(path: Path) -> Iterator[None]:
+    """Put the ledger's file before what is said of a text that it stores.
+
+    Raises: LedgerError.
+    """
+    try:
+        yield
+    except LedgerError as error:
+        if str(error).endswith(CHANGED) and not str(error).startswith(f"{path}: "):
+            raise LedgerError(f"{path}: {error}") from None
+        raise
 
 
 def stored_quantity(text: str | None, where: str) -> Fraction:

@@ -35,7 +35,7 @@ class Machine:
         directory = None if self.temp_dir is None else _path_of(self.temp_dir)
         if self.progress is not None and not callable(self.progress):
             raise ConfigError(f"progress: found {spelled(self.progress)}; expected a function.")
-        gate = Gate(threads=self.threads, verifies=self.verify_files, temp_dir=directory)
+        gate = Gate(threads=self.threads, verifies=self.verify_files)
         return Engine(
             threads=self.threads,
             memory_limit=self.memory_limit,

@@ -159,6 +159,7 @@ def test_a_folder_that_may_not_be_looked_into_is_named(given: str, folder: Path)
 LIMITS = {
     "memory for Python alone": "ulimit -v 60000",
     "memory for some libraries": "ulimit -v 250000",
+    "memory for no threads of OpenBLAS": "ulimit -v 400000",
     "memory for all libraries": "ulimit -v 700000",
     "the size of files": "ulimit -f 0",
 }

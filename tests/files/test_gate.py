@@ -7,6 +7,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from metering_duck import Ledger, SourceError, aggregate, fork_universe, meter, rollup
+from metering_duck.engine.duckdb import Engine
 from metering_duck.files.arrow_batches import batches_of
 from metering_duck.files.gate import Gate
 from metering_duck.files.proofs import Claim
@@ -331,6 +333,20 @@ def test_what_lies_elsewhere_is_proven_on_request(tmp_path: Path) -> None:
     verifying.add([elsewhere(path)])
     with pytest.raises(SourceError, match=r"s3://bucket/a.ndjson.gz: found that it ends in the middle"):
         verifying.proofs()
+
+
+def test_what_is_fetched_lies_in_the_folder_of_the_engine(tmp_path: Path) -> None:
+    """That folder is locked while its run lives, and swept when it was killed; no copy lies elsewhere."""
+    path, places = written(tmp_path / "whole.gz", gzip.compress(b"{}\n")), list[Path]()
+
+    def fetch(target: str) -> None:
+        places.append(Path(target))
+        shutil.copyfile(path, target)
+
+    with Engine(temp_dir=tmp_path, gate=Gate(verifies=True)) as engine:
+        engine.gate.add([replace(elsewhere(path), fetch=fetch)])
+        engine.gate.proofs()
+        assert [True] == [engine.directory in place.parents for place in places]
 
 
 def test_an_input_in_memory_has_no_file_to_prove() -> None:

@@ -245,8 +245,12 @@ def test_a_table_of_a_duckdb_file_is_read_in_place(tmp_path: Path) -> None:
         connection.execute("CREATE VIEW lake.recent AS SELECT * FROM main.events")
     for table in ("events", "main.events", "lake.recent"):
         assert outcome(SECOND) == outcome(f"duckdb://{path}?table={table}")
-    with pytest.raises(SourceError, match="expected a table of a DuckDB database"):
-        meter(f"duckdb://{path}?table=nothing", CONFIG)
+    (tmp_path / "link.duckdb").symlink_to(path)
+    assert outcome(SECOND) == outcome(f"duckdb://{tmp_path}/link.duckdb?table=events")
+    for name in ("nothing", "lake.events", "s.t"):
+        said = rf"found no table {name}; expected a table of a DuckDB database\. hint: .*(lake\.recent|main\.events)"
+        with pytest.raises(SourceError, match=said):
+            meter(f"duckdb://{path}?table={name}", CONFIG)
     (tmp_path / "text.duckdb").write_text("no database")
     with pytest.raises(SourceError, match="found a text file; expected a DuckDB database"):
         meter(f"duckdb://{tmp_path}/text.duckdb?table=events", CONFIG)

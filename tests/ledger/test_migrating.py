@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -68,6 +69,14 @@ def ledger_of(folder: Path, *, earlier: str = BACK, **options: Any) -> Ledger:
     return ledger
 
 
+def forward_of(ledger: Ledger) -> str:
+    """What is said where the file of a ledger is brought forward."""
+    return (
+        f"{ledger.store.path}: was brought forward from version 2 of a ledger to 3; "
+        "an earlier metering-duck does not open it any more."
+    )
+
+
 def counted(ledger: Ledger) -> dict[str, str]:
     """The quantities that count now, by the user."""
     rows = query(ledger, "SELECT dimensions['user'], quantity FROM current_readings ORDER BY ALL")
@@ -82,9 +91,10 @@ def test_a_duplicate_counts_once_after_an_upgrade(tmp_path: Path) -> None:
     (outcome,) = ledger.backfill(**MARCH)
 
     assert ("done", 1) == (outcome.status, outcome.duplicates)
-    assert ("the event keys of 2 files were read again from the files: an earlier version kept hashes of them.",) == (
-        outcome.notices
-    )
+    assert (
+        forward_of(ledger),
+        "the event keys of 2 files were read again from the files: an earlier version kept hashes of them.",
+    ) == outcome.notices
     assert {"": "10"} == counted(ledger)
     assert [("w", "u", "1")] * 2 == query(ledger, "SELECT workspace_id, universe_id, event_id FROM repeated_rows")
     assert [] == problems(ledger, files=True)
@@ -113,14 +123,31 @@ def test_what_needs_the_keys_says_how_to_get_them(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match=r"read again from the files\. hint: metering-duck ledger migrate"):
         ledger.trace(id)
     migrated = runner.invoke(cli, ["ledger", "migrate", *named])
-    assert (0, "2 files read again, 2 rows of keys that occur more than once\n") == (
-        migrated.exit_code,
-        migrated.stderr,
-    )
+    read = "2 files read again, 2 rows of keys that occur more than once"
+    assert (0, f"note: {forward_of(ledger)}\n{read}\n") == (migrated.exit_code, migrated.stderr)
     with ledger.trace(id).events as events:
         assert 2 == events.count()
     again = runner.invoke(cli, ["ledger", "migrate", *named])
     assert (0, f"{ledger.store.path}: is as this version keeps it\n") == (again.exit_code, again.stderr)
+
+
+def test_who_reads_an_earlier_ledger_writes_nothing(tmp_path: Path) -> None:
+    """Status, verify and export read a copy; closing a period brings the file forward, and says so."""
+    ledger = ledger_of(tmp_path)
+    path = ledger.store.path
+    before, places = path.read_bytes(), sorted(os.listdir(tmp_path))
+    for _ in range(2):
+        reading = Ledger(path)
+        assert ["2024-03"] == [period.period for period in reading.status().periods]
+        assert 2 == len(problems(reading))
+        with reading.export("readings") as rows:
+            assert 1 == rows.count()
+    assert (before, places) == (path.read_bytes(), sorted(os.listdir(tmp_path)))
+
+    closed = CliRunner().invoke(cli, ["close", "2024-03", "--ledger", str(path)])
+    assert (0, True) == (closed.exit_code, f"note: {forward_of(ledger)}\n" in closed.stderr)
+    assert path.read_bytes() != before
+    assert () == ledger.close("2024-03").notices[1:]
 
 
 def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:

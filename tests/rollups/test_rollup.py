@@ -57,7 +57,7 @@ COARSER = (
 # --- bit for bit -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.slow
 @pytest.mark.parametrize(("fine", "coarse"), COARSER, ids=str)
 @examples(2)
 @given(data=st.data())

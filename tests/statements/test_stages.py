@@ -531,6 +531,7 @@ def json_table(connection: duckdb.DuckDBPyConnection, lines: Sequence[str]) -> N
     connection.register("lines", pa.table({"n": range(len(lines)), "line": pa.array(lines, pa.string())}))
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(st.lists(documents, min_size=40, max_size=40))
 def test_json_texts_keep_every_digit(
@@ -546,6 +547,7 @@ def test_json_texts_keep_every_digit(
         assert expected == [read_back(text, value) for text, value in zip(actual, expected, strict=True)]
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(st.lists(documents, min_size=40, max_size=40))
 def test_json_members_keep_every_digit(

@@ -26,6 +26,18 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(PROJECT))
 
 
+# The commands of these pages run every day, and those of all pages in CI.
+PLAYED_EVERY_DAY = ("config.md", "rejects.md")
+PLAYED = [
+    pytest.param(
+        page,
+        id=name_of(page),
+        marks=[pytest.mark.slow] if "```console" in page.read_text() and page.name not in PLAYED_EVERY_DAY else [],
+    )
+    for page in PAGES
+]
+
+
 def table_of(page: Path, heading: str) -> list[list[str]]:
     """The rows of the first table under a heading, as the cells' texts."""
     section = page.read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
@@ -38,8 +50,7 @@ def first_cells(page: Path, heading: str) -> list[str]:
     return [row[0].strip("`") for row in table_of(page, heading)]
 
 
-@pytest.mark.sampled(4)
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", PLAYED)
 def test_a_page_shows_what_its_commands_show(page: Path, tmp_path: Path) -> None:
     """Every command and snippet of a page runs in a new folder and shows exactly what the page says."""
     if page.parent.name == "sql":

@@ -146,6 +146,7 @@ def test_there_are_cases() -> None:
     assert len(CASES) >= 6
 
 
+@pytest.mark.slow
 def test_ci_cannot_rewrite_the_golden_files() -> None:
     """--update-golden is a usage error where CI is set: a snapshot is approved by a person."""
     command = [sys.executable, "-m", "pytest", "--update-golden", "--collect-only", str(Path(__file__))]

@@ -136,6 +136,7 @@ def test_a_day_that_never_was_is_no_window() -> None:
     )
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(ZONES),
     st.sampled_from(("hour", "day", "week", "week-thursday", "month", "quarter", "year", "P1D", "PT5H", "P2M")),

@@ -301,6 +301,7 @@ def test_windows_equal_the_oracle(every: str, events: list[Event]) -> None:
     expect_readings(events, config, start=START, end=END, every=every)
 
 
+@pytest.mark.slow
 @examples(4)
 @given(worlds_strategy(), st.sampled_from(("2024-03-05T00:00:00Z", "2024-03-06T00:00:00.4Z", "2024-06-15T00:00:00Z")))
 def test_as_of_equals_the_oracle(events: list[Event], as_of: str) -> None:
@@ -319,6 +320,7 @@ def test_as_of_equals_the_oracle(events: list[Event], as_of: str) -> None:
     expect_readings([entered, *events], config, start=START, end=END, as_of=as_of)
 
 
+@pytest.mark.slow
 @examples(3)
 @given(worlds_strategy())
 def test_selection_equals_the_oracle(events: list[Event]) -> None:
@@ -328,6 +330,7 @@ def test_selection_equals_the_oracle(events: list[Event]) -> None:
     expect_readings(events, config, start=START, end=END, **chosen)
 
 
+@pytest.mark.slow
 @examples(3)
 @given(worlds_strategy(bad=False), st.integers(0, 20), st.integers(1, 34))
 def test_rounding_equals_the_oracle(events: list[Event], scale: int, digits: int) -> None:
@@ -403,6 +406,7 @@ def test_a_replay_changes_no_reading(events: list[Event], config: Event) -> None
         assert records == twice.to_dicts()
 
 
+@pytest.mark.slow
 @examples(3)
 @given(worlds_strategy(size=12, bad=False))
 def test_numbers_in_json_keep_every_digit(events: list[Event]) -> None:
@@ -431,6 +435,7 @@ def combined(parts: list[oracle.Row], aggregation: str) -> Fraction | None:
     return min(values) if aggregation in ("min", "min-state") else values[-1]
 
 
+@pytest.mark.slow
 @examples(4)
 @given(worlds_strategy(size=15, bad=False), st.sampled_from(("day", "week", "PT31H", None)))
 def test_adjacent_windows_add_up(events: list[Event], every: str | None) -> None:
@@ -456,6 +461,7 @@ def test_adjacent_windows_add_up(events: list[Event], every: str | None) -> None
         assert whole[found]["last"] == rows[-1]["last"]
 
 
+@pytest.mark.slow
 @examples(3)
 @given(worlds_strategy(size=15, bad=False), st.sampled_from(("day", "month", "PT31H")))
 def test_divisors_add_up(events: list[Event], every: str) -> None:

@@ -124,6 +124,7 @@ def test_order_files_threads_and_memory_change_no_byte(
     assert [] == [name for name in expected if expected[name] != found[name]]
 
 
+@pytest.mark.slow
 def test_what_is_repeated_is_not_nothing(expected: dict[str, bytes]) -> None:
     """The events that the test above repeats make rows, rejects and conflicts."""
     assert [] == [name for name, text in expected.items() if len(text) < 1_000]
@@ -133,6 +134,7 @@ def test_what_is_repeated_is_not_nothing(expected: dict[str, bytes]) -> None:
     assert 0 not in (counts.metered, counts.duplicates, counts.conflicts, counts.rejected)
 
 
+@pytest.mark.slow
 def test_a_replay_changes_nothing() -> None:
     """The events twice over are the events and as many duplicates more."""
     once, twice = (aggregate(table(events), CONFIG, **WINDOW) for events in (EVENTS, EVENTS + EVENTS))
@@ -172,6 +174,7 @@ def test_one_result_may_be_read_by_several_threads(layouts: dict[str, Any], expe
     assert expected["aggregate ndjson"].count(b"\n") == tables[0].num_rows
 
 
+@pytest.mark.slow
 def test_a_sum_does_not_depend_on_its_order() -> None:
     """Sums pass 38 digits on their way and come back: the order of the addends decides nothing, nor do the threads
     (R18)."""

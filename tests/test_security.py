@@ -78,7 +78,7 @@ def arrow(events: list[Event]) -> pa.Table:
     return plain.append_column("properties", pa.array([list(e["properties"].items()) for e in events], kind))
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("kind", ["dicts", "arrow"])
 def test_hostile_text_is_text_everywhere_at_once(text: str, kind: str) -> None:

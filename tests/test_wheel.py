@@ -54,6 +54,7 @@ def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedP
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_required() -> None:
     """Every package that a module imports, at its top or in a function, is a dependency, or an optional one."""
     modules = (PROJECT / "metering_duck").rglob("*.py")
@@ -113,6 +114,7 @@ def test_the_wheel_runs_the_demo_and_aggregates(installed: Path, tmp_path: Path)
     assert ["11.774193548387096774", "6.129032258064516129"] == seats
 
 
+@pytest.mark.slow
 def test_the_wheel_has_a_command_and_names_what_it_needs(wheel: Path) -> None:
     """The wheel's metadata has the console script, the Python it needs and its dependencies."""
     with zipfile.ZipFile(wheel) as archive:

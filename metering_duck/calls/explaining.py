@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from metering_duck.calls.filter_words import denied_words, filter_words
-from metering_duck.calls.page_text import heading, joined, listed, name_words, quoted, quotes_words, wrapped, written
+from metering_duck.calls.page_text import heading, joined, listed, quoted, quotes_words, wrapped, written
 from metering_duck.calls.reading_words import (
     aggregated_words,
     answers,
@@ -101,7 +101,8 @@ class _Page:
         if source.generate_ids:
             found["ids"] = "each row gets one that is made of its content; rows of the same content are counted apart"
         if source.timezone is not None:
-            found["times"] = f"without an offset, they are what clocks of {source.timezone} show {self.rules.name(11)}"
+            shown = f"without an offset, `time` is what clocks of {source.timezone} show; metered_at is UTC"
+            found["times"] = f"{shown} {self.rules.name(11)}"
         if source.universe_names:
             found["universes"] = renamed_words(source.universe_names)
         if partition is not None:
@@ -116,7 +117,7 @@ class _Page:
     def _of_measurement(self, placed: SlotMeasurement) -> str:
         """What a measurement counts, and how its readings are made."""
         measurement, slot = placed.measurement, placed.slot
-        sources = " + ".join(name_words(name) for name in measurement.source_property) or "each event"
+        sources = " + ".join(quoted(name) for name in measurement.source_property) or "each event"
         lines = [heading(f"{placed.path}: {sources}, in {quoted(measurement.unit)}")]
         entry = self.compiler.config.entries[placed.entry]
         lines.append(wrapped("  counts", f"{_matching(entry)} {self.rules.name(1)}"))
@@ -146,7 +147,7 @@ class _Page:
         measurement, decimal = placed.measurement, placed.slot.decimal
         if placed.slot.counts_events:
             return "1 for each event"
-        added = " + ".join(name_words(name) for name in measurement.source_property)
+        added = " + ".join(quoted(name) for name in measurement.source_property)
         before = f"at most {counted_noun(decimal.integer_digits, 'digit')} before the point"
         words = f"{added}, {before} and {decimal.scale} behind it, as a {decimal.sql} {self.rules.name(4, 5)}"
         converted = _conversions(measurement)
@@ -228,7 +229,7 @@ def _aggregation_words(aggregation: Aggregation) -> str:
     """The text of an aggregation; the property of an inner dimension stands in it as properties do."""
     text = replace(aggregation, per=None, by=None).text
     if aggregation.by:
-        return f"{text} by {name_words(aggregation.by)}"
+        return f"{text} by {quoted(aggregation.by)}"
     return f"{text} per {written(aggregation.per)}" if aggregation.per else text
 
 
@@ -244,11 +245,11 @@ def _span_words(span: Span) -> str:
 def _extent(span: Span) -> str:
     """From when to when a quantity extends."""
     own = "the event's own time"
-    start = name_words(span.start) if span.start is not None else own
-    end = name_words(span.end) if span.end is not None else own
+    start = quoted(span.start) if span.start is not None else own
+    end = quoted(span.end) if span.end is not None else own
     if span.duration is None:
         return f"from {start} to {end}"
-    length = f"{name_words(span.duration)} {span.unit}"
+    length = f"{quoted(span.duration)} {span.unit}"
     if span.end is not None or (span.start is None and span.event_time == "end"):
         return f"the {length} up to {end}"
     return f"the {length} from {start}"

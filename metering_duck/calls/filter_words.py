@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metering_duck.calls.page_text import listed, name_words, quoted, written
+from metering_duck.calls.page_text import listed, quoted, written
 from metering_duck.contract.filters import OPERATORS, Filter
 
 # Operator → words; {} is the text that is compared with, in quotes, or the number.
@@ -52,7 +52,7 @@ def _operators(chosen: Filter) -> dict[str, object]:
 
 def _tested(chosen: Filter) -> str:
     """The conditions on one property or field; each event has the fields."""
-    name = f"the event's {chosen.field}" if chosen.property is None else name_words(chosen.property)
+    name = f"the event's {chosen.field}" if chosen.property is None else quoted(chosen.property)
     conditions = []
     for key, value in _operators(chosen).items():
         words = WORDS[key].format(_value(key, value))
@@ -69,13 +69,15 @@ def _value(operator: str, value: object) -> str:
 
 
 def denied_words(chosen: Filter) -> str:
-    """Which conditions on a property do not hold, for a filter that counts what they do not hold of; else ""."""
-    denied = [inner for inner in _with_inner(chosen) if inner.not_ is not None and inner.properties]
-    if not denied:
-        return ""
-    words = "a condition does not hold of a property that is not there, unless it says so"
+    """Which conditions do not hold, for a filter that counts what they do not hold of; else ""."""
+    denied = [inner for inner in _with_inner(chosen) if inner.not_ is not None]
     operators = {key for outer in denied for inner in _with_inner(outer) for key in _operators(inner)}
-    return f"{words}; a comparison with a number only holds of a number" if operators & _NUMBERS else words
+    words = []
+    if any(inner.properties for inner in denied):
+        words.append("a condition does not hold of a property that is not there, unless it says so")
+    if operators & _NUMBERS:
+        words.append("a comparison with a number only holds of a number")
+    return "; ".join(words)
 
 
 def _with_inner(chosen: Filter) -> Iterator[Filter]:

@@ -39,7 +39,9 @@ from metering_duck.contract.schemas import EVENT_SCHEMA
 from metering_duck.engine.progress import Progress
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.assumed_file import assumed_file
+from metering_duck.inputs.fields import field_names
 from metering_duck.inputs.foreign_shapes import shape_of
+from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.source import Source
 from metering_duck.runs.local import LocalRecords, compiler_of
 from metering_duck.runs.machine import GivenTime, Machine
@@ -268,7 +270,7 @@ def compile_sql(
     """
     if events is None and shape_of(options.get("from_")):
         raise ConfigError("from: found it without events; expected some, since their SQL depends on how they lie.")
-    given = assumed_file(zone_of(options.get("assume_timezone"))) if events is None else events
+    given = _assumed(options) if events is None else events
     if all(options.get(name) is None for name in ("start", "end", "windows", "subscriptions")):
         for name in WINDOWED:
             if options.get(name) is not None:
@@ -283,6 +285,12 @@ def compile_sql(
 
             page = comment_of(load_config(config), result.opened)
         return page + (result.sql if stage is None else result.stage_sql(stage))
+
+
+def _assumed(options: Mapping[str, Any]) -> Any:
+    """The file of events that nobody gave, its times by the zone and in the column that the options say."""
+    mapped = FieldMap(options.get("map"), field_names(records=False)).columns
+    return assumed_file(zone_of(options.get("assume_timezone")), mapped.get("time", "time"))
 
 
 def _check_given(events: Any, config: ConfigLike | None, records: Any) -> None:

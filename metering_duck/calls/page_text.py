@@ -19,18 +19,6 @@ LABEL = 12
 PIECE = 60
 # What stands for a blank in a quoted text until the lines are wrapped, so that no line ends there.
 _KEPT_BLANK = "\0"
-# A name that stands without quotes, unless the page has the same word.
-_PLAIN = re.compile(rf"(?=.{{1,{PIECE}}}$)[A-Za-z_]([\w.-]*\w)?", re.ASCII)
-# The words of the sentences that names stand in: a name that is one of them is quoted. An `a` before a verb or a sign,
-# as names stand, is none of theirs.
-_SENTENCES = (
-    "aggregated and apart are as at before begins behind by comparison condition contains cut days decimal digits "
-    "divided does each even event events expression filter fits for from half has hold holds hour hours in inner is "
-    "it its lasts least less measurements microseconds milliseconds minutes more most multiplied none not number of "
-    "once one only or own part point properties property quantity regular rfc rounded says seconds since so span "
-    "texts than that the there time times to told type unless up value where window windows with without"
-)
-OWN_WORDS = frozenset(_SENTENCES.split())
 # A word that is longer than a line: its brackets may be on other lines than what is in them.
 _IN_BRACKETS = re.compile(r"(\(*)(.*?)([),;:]*)")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -81,11 +69,6 @@ def quoted(text: str) -> str:
     """
     # No line ends within a piece.
     return " ".join(f'"{piece}"'.replace(" ", _KEPT_BLANK) for piece in shown_pieces(text, PIECE, columns))
-
-
-def name_words(name: str) -> str:
-    """A property's name, in quotes unless it is one short, plain word that the page does not have itself."""
-    return name if _PLAIN.fullmatch(name) and name.lower() not in OWN_WORDS else quoted(name)
 
 
 def written(text: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metering_duck.calls.page_text import joined, listed, name_words, quoted, wrapped, written
+from metering_duck.calls.page_text import joined, listed, quoted, wrapped, written
 from metering_duck.calls.rule_words import NamedRules
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.definitions import Definition
@@ -34,7 +34,7 @@ def aggregated_words(aggregation: Aggregation, rules: NamedRules) -> str:
     if aggregation.outer:
         inner = aggregated_words(aggregation.inner, rules)
         if aggregation.by:
-            made = f"one value for each {name_words(aggregation.by)}, and one for the events without it"
+            made = f"one value for each {quoted(aggregation.by)}, and one for the events without it"
         else:
             made = f"one value of each inner window (the windows cut by {written(str(aggregation.per))})"
             inner = inner.replace("the window", "the inner window")
@@ -70,6 +70,8 @@ def rounded_words(totals: Totals, series: Series, rules: NamedRules) -> str:
 
     With two levels an inner value that is divided is rounded, too, before the outer function sees it.
     """
+    if series.aggregation.prorated and not series.aggregation.outer:
+        return _split_words(totals, series, rules)
     reason = _why_exact(totals, series)
     words = f"not at all: {reason}" if reason else _rounded_to(totals, series, rules)
     if not series.aggregation.outer or not _is_quotient(series.aggregation.inner):
@@ -78,6 +80,13 @@ def rounded_words(totals: Totals, series: Series, rules: NamedRules) -> str:
     scale = inner.rounding(inner.series[0]).scale
     result = f"the result is not rounded: {reason}" if reason else f"then the result {words}"
     return f"each inner value to {counted_noun(scale, 'digit')} behind the point, half to even; {result}"
+
+
+def _split_words(totals: Totals, series: Series, rules: NamedRules) -> str:
+    """How quantities that are split over windows are rounded: such that the parts add up, while the digits suffice."""
+    parts = "parts of a span are cut at the last digit, which those with the largest remainders get one more of, so"
+    whole = f"that they add up {rules.name(26)}; a quantity with more digits is split at its own last digit, and"
+    return f"{_rounded_to(totals, series, rules)}: {parts} {whole} each result rounded so"
 
 
 def _why_exact(totals: Totals, series: Series) -> str:

@@ -60,7 +60,7 @@ class DuckDBTable:
 
     def in_shell(self) -> InShell:
         """A shell attaches the file, too."""
-        return InShell(f"ATTACH IF NOT EXISTS {self.attach_sql};")
+        return InShell(f"ATTACH OR REPLACE {self.attach_sql};")
 
     def file_sizes(self) -> list[int]:
         """The bytes of the file, and of its write-ahead log."""

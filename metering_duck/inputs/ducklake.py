@@ -77,7 +77,7 @@ class DuckLakeSnapshot:
     def in_shell(self) -> InShell:
         """A shell attaches the lake, too."""
         loads = [load_sql(name) for name in self.extensions]
-        return InShell("\n".join([*loads, f"ATTACH IF NOT EXISTS {self.attach_sql};"]))
+        return InShell("\n".join([*loads, f"ATTACH OR REPLACE {self.attach_sql};"]))
 
     def file_sizes(self) -> list[int]:
         """The bytes of the metadata and of each file with rows; a file that is not there is left out."""

@@ -19,7 +19,7 @@ from metering_duck.statements.tokens import tokens_of
 
 OVERFLOWS = (
     "It stops with an overflow, and has no row, where quantities that are added pass 38 digits on the way; the run "
-    "itself does not (see counted)."
+    "itself does not, if the result fits (see counted)."
 )
 RUNS = (
     "What runs is each table, and the query at the end, as one statement, its stages in WITH; here the stages that "

@@ -193,12 +193,12 @@ def _may_end_before(nodes: Sequence[Node], place: int) -> bool:
 
 
 def _is_uncut(nodes: Sequence[Node], place: int) -> bool:
-    """Whether the node is a quoted name, the key of a STRUCT, or the path of an ATTACH IF NOT EXISTS."""
+    """Whether the node is a quoted name, the key of a STRUCT, or the path of an ATTACH OR REPLACE."""
     node = nodes[place]
     if not isinstance(node, Token) or node.kind not in ("name", "text"):
         return False
     is_key = place + 1 < len(nodes) and _is_word(nodes[place + 1], (":",))
-    is_path = place > 0 and _is_word(nodes[place - 1], ("EXISTS",))
+    is_path = place > 0 and _is_word(nodes[place - 1], ("REPLACE",))
     return node.kind == "name" or is_key or is_path
 
 

@@ -57,6 +57,7 @@ COARSER = (
 # --- bit for bit -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(12)
 @pytest.mark.parametrize(("fine", "coarse"), COARSER, ids=str)
 @examples(2)

@@ -107,7 +107,7 @@ def test_the_bounds_are_those_of_the_readings() -> None:
     assert direct == row
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("fill", ["zero", "carry"])
 def test_filled_readings_change_nothing(fill: str) -> None:
     """What --fill made is no record: of it only the windows count."""
@@ -290,7 +290,7 @@ def test_what_straddles_is_named_with_its_boundary() -> None:
     assert "across the new boundary 2024-02-03T06:00:00Z" in before
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("aggregation", GAUGES)
 def test_a_gauge_without_a_reading_is_refused(aggregation: str) -> None:
     """Once there is a level there is a reading in every window; a gap is missing readings, and is named."""
@@ -306,11 +306,13 @@ def test_a_gauge_without_a_reading_is_refused(aggregation: str) -> None:
     assert len(rolled(gap, windows=[("2024-02-01", "2024-02-10"), ("2024-02-11", "2024-03-01")])) == 2
 
 
+@pytest.mark.slow
 def test_a_gauge_before_its_first_level_needs_no_reading() -> None:
     """A level that begins within the window has zero before it, as from the events."""
     assert readings_of(EVENTS, measuring(*GAUGES), **MONTH) == rolled(days_of(*GAUGES), **MONTH)
 
 
+@pytest.mark.slow
 def test_a_gauge_may_be_across_workspaces_already() -> None:
     """What was aggregated across workspaces is one series; counters of workspaces may still be added."""
     events = [*EVENTS, *({**found, "workspaceID": "w2"} for found in EVENTS)]

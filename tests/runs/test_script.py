@@ -245,6 +245,7 @@ def comments_up_to(lines: list[str], number: int) -> str:
     return " ".join(" ".join(comments).split())
 
 
+@pytest.mark.slow
 def test_every_short_name_is_in_the_legend(printed: dict[str, str]) -> None:
     """What p_0, a_0 and texts[1] stand for, and which slot, property or field has the number, is said before."""
     unknown = set()
@@ -459,6 +460,7 @@ def test_a_script_with_long_names_runs(tmp_path: Path, length: int) -> None:
             assert long_lines(result.sql) <= whole, path
 
 
+@pytest.mark.slow
 def test_a_table_of_windows_may_have_long_names(tmp_path: Path) -> None:
     """A column that nobody asks for, with a long name, is no fault in a CSV file of windows."""
     windows = tmp_path / "windows.csv"
@@ -468,6 +470,7 @@ def test_a_table_of_windows_may_have_long_names(tmp_path: Path) -> None:
         assert long_lines(result.sql) <= {literal("h" * 140)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [90, 200])
 def test_a_database_may_lie_at_a_long_path(tmp_path: Path, length: int) -> None:
     """The path of a DuckDB file stands in one piece, alone on its line where it is long."""
@@ -482,6 +485,7 @@ def test_a_database_may_lie_at_a_long_path(tmp_path: Path, length: int) -> None:
         assert long_lines(result.sql) <= {literal(str(path))}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["TIMESTAMP", "TIMESTAMPTZ"])
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
 def test_a_script_made_without_events_reads_times_with_and_without_an_offset(
@@ -515,6 +519,7 @@ def of_38_digits(aggregation: str) -> tuple[list[dict[str, Any]], dict[str, Any]
     return given, {"measurements": [measurement]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aggregation", ["sum", "avg"])
 def test_a_script_says_when_it_stops_with_an_overflow(aggregation: str) -> None:
     """Sums that pass 38 digits on the way stop a script, which says so first; the run then adds in two parts."""
@@ -529,7 +534,7 @@ def test_a_script_says_when_it_stops_with_an_overflow(aggregation: str) -> None:
         assert result.to_dicts() == rows_of(result.sql)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.slow
 @pytest.mark.parametrize("aggregation", [name for name in AGGREGATIONS if name not in ("sum", "avg")])
 def test_a_script_of_another_aggregation_does_not_stop(aggregation: str) -> None:
     """Quantities of 38 digits that are not added have the rows of the run, or NULL where it says whose do not fit."""

@@ -81,7 +81,7 @@ def test_a_long_name_has_a_line_of_its_own(found: list[str], depth: int) -> None
     pairs = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     fields = ", ".join(f'"it"."row".{identifier(name)}' for name in names)
     nested = f"SELECT {'coalesce(' * depth}CAST({fields} AS VARCHAR){', 1)' * depth} AS {identifier(names[0])}"
-    attached = f"ATTACH IF NOT EXISTS {literal(names[0])} AS input_file (READ_ONLY);"
+    attached = f"ATTACH OR REPLACE {literal(names[0])} AS input_file (READ_ONLY);"
     for sql in (f"FROM read_csv('events.csv', columns = {{{pairs}}}, header = true)", nested, attached):
         laid = laid_out(sql)
         assert said(sql) == said(laid)

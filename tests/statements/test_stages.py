@@ -606,6 +606,7 @@ def test_json_texts_keep_every_digit(
         assert expected == [read_back(text, value) for text, value in zip(actual, expected, strict=True)]
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(st.lists(documents, min_size=40, max_size=40))
 def test_json_members_keep_every_digit(

@@ -1,7 +1,7 @@
 -- measurements with filters: R2, each tier its own unit, grouped by a dimension
 -- Made by metering-duck. Runs as it stands in the DuckDB shell. It stops with an overflow, and has no row, where quantities that are added
--- pass 38 digits on the way; the run itself does not (see counted). What runs is each table, and the query at the end, as one statement,
--- its stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
+-- pass 38 digits on the way; the run itself does not, if the result fits (see counted). What runs is each table, and the query at the end,
+-- as one statement, its stages in WITH; here the stages that several begin with stand once, as views: the rows are the same.
 SET TimeZone = 'UTC';
 
 -- What the clocks of a zone show at a moment in UTC.

@@ -2,8 +2,8 @@
 -- Made by metering-duck. Runs in the DuckDB shell where there is what it reads: events.parquet with the columns id, workspace_id,
 -- universe_id, type, subject, time, properties, metered_at, of which properties is a MAP of texts, and the times are TIMESTAMPs, with or
 -- without a time zone. It stops with an overflow, and has no row, where quantities that are added pass 38 digits on the way; the run itself
--- does not (see counted). What runs is each table, and the query at the end, as one statement, its stages in WITH; here the stages that
--- several begin with stand once, as views: the rows are the same.
+-- does not, if the result fits (see counted). What runs is each table, and the query at the end, as one statement, its stages in WITH; here
+-- the stages that several begin with stand once, as views: the rows are the same.
 SET TimeZone = 'UTC';
 
 -- What the clocks of a zone show at a moment in UTC.

@@ -42,7 +42,7 @@ def test_every_row_is_what_the_oracle_says(name: str, events: list[Event], every
     expect_readings(events, config, every=every, **WINDOW)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*COUNTERS, *GAUGES])
 @examples(2)
 @given(events=worlds_strategy(TIMES))

@@ -17,7 +17,7 @@ from tests.selection import examples
 from tests.worlds import CLOCK, Event, measuring
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("span", SPANS, ids=str)
 @examples(2)
 @given(events=spanning_strategy(bad=True))
@@ -44,7 +44,7 @@ def test_a_span_alone_counts_at_the_events_time(events: list[Event], span: dict[
     expect_readings(events, measuring("sum", "max", "time-weighted-avg", span=span), **WINDOW, every="week")
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("span", SPANS, ids=str)
 @examples(2)
 @given(events=spanning_strategy(bad=True), cut=st.sampled_from(CUTS))

@@ -197,6 +197,7 @@ def branches_of_one_case(line: str) -> int:
 # --- what it says ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_script_has_the_macros_that_it_calls(printed: dict[str, str]) -> None:
     """Every macro of ours that a script calls is in it, before it is called, and no other one."""
     for name, script in printed.items():
@@ -366,7 +367,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("options", SCHEDULES.values(), ids=SCHEDULES)
 def test_a_script_has_few_given_objects_in_it(options: dict[str, Any]) -> None:
     """Events and windows that are given as lists of Python objects stand in the script, which runs as it stands."""

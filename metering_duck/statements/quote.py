@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
 
 # A piece of a text that is shown in a comment; with its quotes it fits on a line.
@@ -54,8 +53,7 @@ def shown_pieces(text: str, width: int, measure: Callable[[str], int]) -> list[s
 
 def _seen(letter: str) -> str:
     """A letter as JSON has it; as its escape where it is a control or format character, or a blank but for " "."""
-    is_hidden = letter != " " and unicodedata.category(letter)[0] in "CZ"
-    return json.dumps(letter, ensure_ascii=is_hidden)[1:-1]
+    return letter if letter.isprintable() and letter not in '"\\' else json.dumps(letter)[1:-1]
 
 
 def literal_list(texts: Iterable[str]) -> str:

@@ -56,9 +56,7 @@ class Slot:
     @property
     def aggregation_shown(self) -> str:
         """The text of its aggregation in a comment, whatever its inner dimension is called."""
-        if self.aggregation is None or not self.aggregation.by:
-            return self.aggregation.text if self.aggregation else ""
-        return f"{replace(self.aggregation, by=None).text} by {shown(self.aggregation.by)}"
+        return self.aggregation.text_with(by=shown) if self.aggregation else ""
 
     @property
     def is_prorated(self) -> bool:

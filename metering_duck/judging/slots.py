@@ -21,7 +21,7 @@ TEXT_DECIMAL = DecimalType(20, 18)
 
 @dataclass(frozen=True)
 class Slot:
-    """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). `unit_sql` is a literal, or a column of records.
+    """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). Without a `unit` it is in the column of records.
 
     With several source properties, `added`, there is a q_N_0, v_N_0, … for each. A span is start_N and end_N, and
     `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text. What `is_in_all`
@@ -29,7 +29,7 @@ class Slot:
     """
 
     index: int
-    unit_sql: str
+    unit: str | None
     aggregation: Aggregation | None
     decimal: DecimalType
     result_scale: int | None = None
@@ -42,6 +42,16 @@ class Slot:
     of_record: bool = False
     is_in_all: bool = False
     levels: str = ""
+
+    @property
+    def unit_sql(self) -> str:
+        """SQL for the unit: a literal, or the column of records."""
+        return UNIT_COLUMN if self.unit is None else literal(self.unit)
+
+    @property
+    def unit_shown(self) -> str:
+        """The unit in a comment, whatever its text."""
+        return UNIT_COLUMN if self.unit is None else shown(self.unit)
 
     @property
     def scale(self) -> int:
@@ -121,7 +131,7 @@ def slots_legend(placed: Sequence[SlotMeasurement]) -> tuple[str, ...]:
         source = " + ".join(map(shown, measurement.source_property))
         aggregation = f", {slot.aggregation_shown}" if slot.aggregation else ""
         paths = ", ".join(p.path for p in found)
-        sentences.append(f"Slot {slot.index} is {source} in {shown(measurement.unit)}{aggregation}: {paths}.")
+        sentences.append(f"Slot {slot.index} is {source} in {slot.unit_shown}{aggregation}: {paths}.")
     return tuple(sentences)
 
 
@@ -152,7 +162,7 @@ def _slot(measurement: Measurement, chosen: str | None) -> Slot:
     decimal = DecimalType(measurement.integer_digits, measurement.scale)
     return Slot(
         index=-1,
-        unit_sql=literal(measurement.unit),
+        unit=measurement.unit,
         aggregation=aggregation,
         decimal=TEXT_DECIMAL if counts_texts else decimal,
         result_scale=measurement.result_scale,

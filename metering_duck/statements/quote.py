@@ -25,11 +25,6 @@ def literal(text: str) -> str:
     return pieces[0] if len(pieces) == 1 else "(" + " || chr(0) || ".join(pieces) + ")"
 
 
-def text_of(sql: str) -> str:
-    """The text of a literal that `literal` made."""
-    return "\0".join(piece.replace("''", "'") for piece in re.findall("'((?:[^']|'')*)'", sql))
-
-
 def shown(text: str) -> str:
     """A text in a comment: in quotes, every blank kept; what cannot be seen, or breaks a line, is written as in JSON.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from metering_duck.calls.filter_words import denied_words, filter_words
 from metering_duck.calls.page_text import heading, joined, listed, quoted, quotes_words, wrapped, written
@@ -22,7 +22,6 @@ from metering_duck.calls.reading_words import (
 )
 from metering_duck.calls.rule_words import NamedRules
 from metering_duck.calls.source_words import fields_words, renamed_words, shape_words
-from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.measurements import Measurement, Span
 from metering_duck.contract.schemas import REASONS
@@ -134,7 +133,8 @@ class _Page:
         if slot.aggregation is None:
             return "\n".join(lines)
         if self.totals is None:
-            lines.append(wrapped("  aggregated", f"by {_aggregation_words(slot.aggregation)}, when its records are"))
+            aggregation = slot.aggregation.text_with(per=written, by=quoted)
+            lines.append(wrapped("  aggregated", f"by {aggregation}, when its records are"))
             return "\n".join(lines)
         series = next(series for series in self.totals.series if slot in series.slots)
         lines.append(wrapped("  aggregated", aggregated_words(slot.aggregation, self.rules)))
@@ -223,14 +223,6 @@ def _conversions(measurement: Measurement) -> list[str]:
     if measurement.times_duration:
         found.append(f"multiplied by the {measurement.times_duration} that its span lasts")
     return found
-
-
-def _aggregation_words(aggregation: Aggregation) -> str:
-    """The text of an aggregation; the property of an inner dimension stands in it as properties do."""
-    text = replace(aggregation, per=None, by=None).text
-    if aggregation.by:
-        return f"{text} by {quoted(aggregation.by)}"
-    return f"{text} per {written(aggregation.per)}" if aggregation.per else text
 
 
 def _span_words(span: Span) -> str:

@@ -30,13 +30,12 @@ def shape_words(shape: Shape) -> str:
 def fields_words(source: Source, layout: Layout) -> str:
     """Where fields and properties are, as the shape and the mapping of a call say it; "" where neither does."""
     mapping = FieldMap(source.map, field_names(records=source.is_records))
-    found = list(_shaped(source, layout, mapping)) if source.shape is not None else []
+    found = list(_shaped(source.shape, source, layout, mapping)) if source.shape is not None else []
     return "; ".join([*found, *_mapped(mapping)])
 
 
-def _shaped(source: Source, layout: Layout, mapping: FieldMap) -> Iterator[str]:
+def _shaped(shape: Shape, source: Source, layout: Layout, mapping: FieldMap) -> Iterator[str]:
     """Where the fields are that a shape places, and that the mapping leaves where they are."""
-    shape = source.shape or Shape("")
     mapped = {*mapping.columns, *mapping.constants}
     for name, paths in shape.fields.items():
         if name not in mapped:

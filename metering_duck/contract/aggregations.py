@@ -8,6 +8,7 @@ value of the inner values.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -63,6 +64,10 @@ class Aggregation:
     @property
     def text(self) -> str:
         """The whole text of the aggregation, as records carry it and `parse` reads it."""
+        return self.text_with()
+
+    def text_with(self, *, per: Callable[[str], str] = str, by: Callable[[str], str] = str) -> str:
+        """The whole text, its inner window and its inner dimension as `per` and `by` write them."""
         function = self.function
         if self.prorated:
             function = self.definition.prorated_name
@@ -70,9 +75,9 @@ class Aggregation:
             function += _OF_DELTAS
         whole = f"{self.outer}-of-{function}" if self.outer else function
         if self.per:
-            whole += f" per {self.per}"
+            whole += f" per {per(self.per)}"
         if self.by:
-            whole += f" by {self.by}"
+            whole += f" by {by(self.by)}"
         return whole
 
     @property

@@ -16,15 +16,6 @@ UNKNOWN = "CAST(NULL AS VARCHAR)"
 NO_TEXT = "source-missing"
 TOO_LARGE = "quantity-too-large"
 OF_TEXTS = ("quantity-syntax", TOO_LARGE, "quantity-too-fine")
-FAULT_COLUMNS = (
-    "measurement",
-    "source_property",
-    "unit",
-    "faulty_text",
-    "known_reason",
-    "integer_digits",
-    "fraction_digits",
-)
 
 
 @dataclass(frozen=True)
@@ -82,11 +73,11 @@ def faulty_sql(placed: Sequence[SlotMeasurement]) -> str:
 def fault_columns(placed: Sequence[SlotMeasurement], property_sql: PropertySql) -> dict[str, str]:
     """The columns of `rejected` that say which measurement is at fault, of the number in `faulty`, and how."""
     each = [_fault_columns_of(p, property_sql) for p in placed]
-    return {name: _of_faulty([columns[name] for columns in each]) for name in FAULT_COLUMNS}
+    return {name: _of_faulty([columns[name] for columns in each]) for name in each[0]}
 
 
 def _fault_columns_of(p: SlotMeasurement, property_sql: PropertySql) -> dict[str, str]:
-    """The columns of FAULT_COLUMNS where one measurement is at fault."""
+    """What the columns of a fault hold where one measurement is at fault."""
     faults = faults_of(p, property_sql)
     return {
         "measurement": literal(p.path),

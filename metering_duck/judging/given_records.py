@@ -22,7 +22,7 @@ from metering_duck.judging.arrivals import Selection, accepted_stage, arrivals_s
 from metering_duck.judging.events import dimensions_sql
 from metering_duck.judging.quantities import Parsed, quantified_stages
 from metering_duck.judging.rejects import rejects_query
-from metering_duck.judging.slots import UNIT_COLUMN, Slot
+from metering_duck.judging.slots import Slot
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case, select
 from metering_duck.statements.stages import Query, Stage
@@ -258,7 +258,7 @@ def _slot(number: int, aggregation: Aggregation, shape: RecordShape, properties:
     decimal, result_scale, rounding = shape
     return Slot(
         index=number,
-        unit_sql=UNIT_COLUMN,
+        unit=None,
         aggregation=aggregation,
         decimal=decimal,
         result_scale=result_scale,

@@ -21,7 +21,7 @@ TEXT_DECIMAL = DecimalType(20, 18)
 
 @dataclass(frozen=True)
 class Slot:
-    """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). `unit_sql` is a literal, or a column of records.
+    """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). Without a `unit` it is in the column of records.
 
     With several source properties, `added`, there is a q_N_0, v_N_0, … for each; what `counts_events` has no text, and
     v_N is 1. A span is start_N and end_N, and
@@ -30,7 +30,7 @@ class Slot:
     """
 
     index: int
-    unit_sql: str
+    unit: str | None
     aggregation: Aggregation | None
     decimal: DecimalType
     result_scale: int | None = None
@@ -46,6 +46,16 @@ class Slot:
     levels: str = ""
 
     @property
+    def unit_sql(self) -> str:
+        """SQL for the unit: a literal, or the column of records."""
+        return UNIT_COLUMN if self.unit is None else literal(self.unit)
+
+    @property
+    def unit_shown(self) -> str:
+        """The unit in a comment, whatever its text."""
+        return UNIT_COLUMN if self.unit is None else shown(self.unit)
+
+    @property
     def scale(self) -> int:
         """The fraction digits of its quantities."""
         return self.decimal.scale
@@ -58,9 +68,7 @@ class Slot:
     @property
     def aggregation_shown(self) -> str:
         """The text of its aggregation in a comment, whatever its inner dimension is called."""
-        if self.aggregation is None or not self.aggregation.by:
-            return self.aggregation.text if self.aggregation else ""
-        return f"{replace(self.aggregation, by=None).text} by {shown(self.aggregation.by)}"
+        return self.aggregation.text_with(by=shown) if self.aggregation else ""
 
     @property
     def is_prorated(self) -> bool:
@@ -127,7 +135,7 @@ def slots_legend(placed: Sequence[SlotMeasurement]) -> tuple[str, ...]:
         source = " + ".join(map(shown, measurement.source_property)) or "each event"
         aggregation = f", {slot.aggregation_shown}" if slot.aggregation else ""
         paths = ", ".join(p.path for p in found)
-        sentences.append(f"Slot {slot.index} is {source} in {shown(measurement.unit)}{aggregation}: {paths}.")
+        sentences.append(f"Slot {slot.index} is {source} in {slot.unit_shown}{aggregation}: {paths}.")
     return tuple(sentences)
 
 
@@ -160,7 +168,7 @@ def _slot(measurement: Measurement, chosen: str | None) -> Slot:
     decimal = DecimalType(measurement.integer_digits, measurement.scale)
     return Slot(
         index=-1,
-        unit_sql=literal(measurement.unit),
+        unit=measurement.unit,
         aggregation=aggregation,
         decimal=TEXT_DECIMAL if counts_texts else decimal,
         result_scale=measurement.result_scale,

@@ -12,7 +12,6 @@ from metering_duck.contract.intervals import Interval, parse_interval
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, SCALE_DEFAULT, DecimalType, Rounding, common_type
 from metering_duck.errors import ConfigError
 from metering_duck.judging.slots import UNIT_COLUMN, Slot
-from metering_duck.statements.quote import shown, text_of
 from metering_duck.statements.select import names, select
 from metering_duck.windows.cutting import Windows
 
@@ -47,7 +46,7 @@ class Series:
     @property
     def unit_shown(self) -> str:
         """The unit in a comment, whatever its text."""
-        return self.unit_sql if self.unit_sql == UNIT_COLUMN else shown(text_of(self.unit_sql))
+        return self.slots[0].unit_shown
 
 
 def _series(unit: str, slots: tuple[Slot, ...]) -> Series:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
 
 # A piece of a text that is shown in a comment; with its quotes it fits on a line.
@@ -24,11 +23,6 @@ def literal(text: str) -> str:
     """A text as a SQL string literal. NUL, which SQL text cannot hold, is spliced in with chr(0)."""
     pieces = ["'" + piece.replace("'", "''") + "'" for piece in text.split("\0")]
     return pieces[0] if len(pieces) == 1 else "(" + " || chr(0) || ".join(pieces) + ")"
-
-
-def text_of(sql: str) -> str:
-    """The text of a literal that `literal` made."""
-    return "\0".join(piece.replace("''", "'") for piece in re.findall("'((?:[^']|'')*)'", sql))
 
 
 def shown(text: str) -> str:
@@ -54,8 +48,7 @@ def shown_pieces(text: str, width: int, measure: Callable[[str], int]) -> list[s
 
 def _seen(letter: str) -> str:
     """A letter as JSON has it; as its escape where it is a control or format character, or a blank but for " "."""
-    is_hidden = letter != " " and unicodedata.category(letter)[0] in "CZ"
-    return json.dumps(letter, ensure_ascii=is_hidden)[1:-1]
+    return letter if letter.isprintable() and letter not in '"\\' else json.dumps(letter)[1:-1]
 
 
 def literal_list(texts: Iterable[str]) -> str:

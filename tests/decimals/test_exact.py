@@ -453,7 +453,7 @@ def test_a_scale_rounds_once_and_keeps_the_exact_value(scale: int) -> None:
     expect(events, config, start="2024-01-15T00:00:00Z", end="2024-01-15T00:00:07Z", scale=scale)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("digits", [1, 2, 17, 34])
 def test_significant_digits_of_an_average(digits: int) -> None:
     """An average of so many significant digits is rounded once, whatever its size and sign (R16)."""

@@ -42,6 +42,7 @@ def test_every_row_is_what_the_oracle_says(name: str, events: list[Event], every
     expect_readings(events, config, every=every, **WINDOW)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", [*COUNTERS, *GAUGES])
 @examples(2)

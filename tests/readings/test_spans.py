@@ -17,6 +17,7 @@ from tests.selection import examples
 from tests.worlds import CLOCK, Event, measuring
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(6)
 @pytest.mark.parametrize("span", SPANS, ids=str)
 @examples(2)
@@ -44,6 +45,7 @@ def test_a_span_alone_counts_at_the_events_time(events: list[Event], span: dict[
     expect_readings(events, measuring("sum", "max", "time-weighted-avg", span=span), **WINDOW, every="week")
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(6)
 @pytest.mark.parametrize("span", SPANS, ids=str)
 @examples(2)

@@ -367,7 +367,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("options", SCHEDULES.values(), ids=SCHEDULES)
 def test_a_script_has_few_given_objects_in_it(options: dict[str, Any]) -> None:
     """Events and windows that are given as lists of Python objects stand in the script, which runs as it stands."""

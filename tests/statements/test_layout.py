@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering_duck.statements.layout import WIDTH, comment, laid_out
-from metering_duck.statements.quote import identifier, literal, shown, text_of
+from metering_duck.statements.quote import identifier, literal, shown
 from metering_duck.statements.tokens import tokens_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=400)
@@ -162,9 +162,3 @@ def test_a_shown_text_can_be_read_back(text: str, before: int) -> None:
     assert max(map(len, lines)) <= WIDTH
     said = " ".join(line.removeprefix("    -- ") for line in lines).removeprefix("word " * before)
     assert text == "".join(json.loads(piece) for piece in re.findall(r'"(?:[^"\\]|\\.)*"', said))
-
-
-@given(texts | st.text("\0'", max_size=9))
-def test_a_literal_can_be_read_back(text: str) -> None:
-    """The text of a literal, NUL and quotes included."""
-    assert text == text_of(literal(text))

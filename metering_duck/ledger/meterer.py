@@ -15,6 +15,7 @@ from typing import Any
 
 from metering_duck.contract.times import utc
 from metering_duck.errors import (
+    Interrupted,
     LedgerError,
     MeteringError,
     RejectedEvents,
@@ -256,10 +257,14 @@ class Meterer:
             raise
 
     def _keep_failure(self, plan: Plan, kind: str, error: MeteringError, situation: Situation, began: datetime) -> None:
-        """Keep a run that failed as a row, too, and say in the error which period it was."""
-        # The error is raised in any case, also if it cannot be kept.
-        with contextlib.suppress(LedgerError), self.store.transaction() as engine:
-            runs.commit_failure(engine, plan, kind, str(error), situation.clock, began)
+        """Keep a run that failed as a row, too, and say in the error which period it was.
+
+        A run that somebody stopped leaves no row, as one that was killed leaves none.
+        """
+        if not isinstance(error, Interrupted):
+            # The error is raised in any case, also if it cannot be kept.
+            with contextlib.suppress(LedgerError), self.store.transaction() as engine:
+                runs.commit_failure(engine, plan, kind, str(error), situation.clock, began)
         error.args = (f"period {plan.period.name}: {error}", *error.args[1:])
 
 

@@ -17,7 +17,7 @@ import pytest
 from pyarrow import parquet
 
 import metering_duck
-from metering_duck.errors import ConfigError, LedgerError, QuantityOverflow
+from metering_duck.errors import ConfigError, Interrupted, LedgerError, QuantityOverflow
 from metering_duck.ledger.ledger import Ledger
 from tests import ledger_worlds
 from tests.ledger_worlds import CLOCK, MONTHS, NARROW, NESTED, PERIODS, Event, day, event, exported, statuses, write
@@ -415,6 +415,20 @@ def test_quantities_of_38_digits_are_restated_and_verified(tmp_path: Path) -> No
         (row,) = rows.to_dicts()
     assert (str(10**35 + 1), str(11 * 10**34 + 1), str(10**34)) == (row["old"], row["new"], row["delta"])
     assert ledger_worlds.problems(ledger) == []
+
+
+def test_a_run_that_is_stopped_leaves_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that Ctrl-C stopped leaves the ledger as one that was killed does: as if it had not begun."""
+
+    def stopped(*_: object) -> None:
+        raise Interrupted("run: was interrupted; nothing was written.")
+
+    write(tmp_path / "e", "a", [event(1, day(1), seats=1)])
+    ledger = Ledger.init(tmp_path / "ledger.duckdb")
+    monkeypatch.setattr("metering_duck.ledger.runs.open_plan", stopped)
+    with pytest.raises(Interrupted, match=r"^period 2024-01: run: was interrupted"):
+        ledger.backfill(tmp_path / "e", SMALL, clock=CLOCK, **TWO_MONTHS)
+    assert [] == ledger_worlds.query(ledger, "FROM runs")
 
 
 def test_a_period_that_fails_leaves_the_others(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from metering_duck.errors import MeteringError
 from tests.fire import events, forms, judging, processes, reading, texts
 from tests.fire.case import Case, DidNotHold, Tried
 from tests.fire.judging import Answer
-from tests.fire.reading import NotReadable, NotSure, Read
+from tests.fire.reading import ChecksumDiffers, NotReadable, NotSure, Read
 from tests.worlds import CLOCK, Event
 
 TRIES = 10
@@ -214,7 +214,10 @@ def _of_duckdb(chance: random.Random, table: pa.Table) -> tuple[bytes, str]:
 
 
 def harmed(chance: random.Random, data: bytes) -> tuple[bytes, str]:
-    """The bytes with some harm done, and what it was: a few words, a colon, and where."""
+    """The bytes with some harm done, and what it was: a few words, a colon, and where.
+
+    A flip among the last bytes is one of a checksum or a length that follows good content, where the format has some.
+    """
     while True:
         found, harm = chance.choices(HARMS, [weight for _, weight in WEIGHTS])[0](chance, data)
         if found != data:
@@ -224,6 +227,13 @@ def harmed(chance: random.Random, data: bytes) -> tuple[bytes, str]:
 def _flip(chance: random.Random, data: bytes) -> tuple[bytes, str]:
     place, bit = chance.randrange(len(data)), chance.randrange(8)
     return data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :], f"a bit: {bit} of byte {place}"
+
+
+def _flip_at_end(chance: random.Random, data: bytes) -> tuple[bytes, str]:
+    place, bit = len(data) - chance.randint(1, min(8, len(data))), chance.randrange(8)
+    return data[:place] + bytes([data[place] ^ 1 << bit]) + data[
+        place + 1 :
+    ], f"a bit at the end: {bit} of byte {place}"
 
 
 def _flips(chance: random.Random, data: bytes) -> tuple[bytes, str]:
@@ -276,7 +286,8 @@ def _swapped(chance: random.Random, data: bytes) -> tuple[bytes, str]:
 
 
 WEIGHTS = (
-    (_flip, 35),
+    (_flip, 31),
+    (_flip_at_end, 4),
     (_flips, 8),
     (_overwrite, 12),
     (_cut, 20),
@@ -304,6 +315,7 @@ def _judge(case: Case, base: Base, path: Path, data: bytes) -> str:
             raise DidNotHold(f"an error that names no file: {judging.first_words(found)}", str(found))
         return "an error that names the file"
     if not base.right.difference(found, rejects=False):
+        _expect_checksums(base, data)
         return "the right answer"
     try:
         reads = base.read(data)
@@ -319,6 +331,16 @@ def _judge(case: Case, base: Base, path: Path, data: bytes) -> str:
     if said.difference(found, rejects=False):
         raise DidNotHold("another answer than the damaged file says", said.shown(found))
     return "what the damaged bytes say"
+
+
+def _expect_checksums(base: Base, data: bytes) -> None:
+    """A right answer is no excuse: where a checksum does not hold, nobody knows that it is right."""
+    try:
+        base.read(data)
+    except ChecksumDiffers as error:
+        raise DidNotHold("a checksum that does not hold, and no error", str(error)) from None
+    except (NotReadable, NotSure):
+        pass
 
 
 def _by_command(case: Case, path: Path) -> str:

@@ -11,6 +11,7 @@ from tests.worlds import Event
 
 SPAN_TIMES = (*texts.TIMES, "2024-02-10T00:00:00Z", "2024-02-20T12:34:56.789Z", "2024-03-09T00:00:00Z", "x")
 EPOCHS = ("1706659200", "1707000000.5", "1708000000", "1709251200", "-1", "1e9", "1709373600.9999999", "y")
+CROWDS = 0.05
 LENGTHS = ("0", "1", "90", "86400", "0.0000001", "1.5", "604800", "-1", "1e3", "z")
 
 
@@ -51,8 +52,8 @@ def words(chance: random.Random, *, plain: bool = False) -> Words:
 
 
 def events(chance: random.Random, found: Words, *, worlds: int, large: bool, bad: bool) -> list[Event]:
-    """So many worlds of one to seven events, some of which come more than once."""
-    made = []
+    """So many worlds of one to seven events, some of which come more than once; in some cases a crowd, too."""
+    made = _crowd(chance, found, large=large, bad=bad) if chance.random() < CROWDS else []
     universes = [f"u{n:02}" if found.plain else f"{n:02}{texts.any_text(chance)}" for n in range(worlds)]
     for universe in universes:
         for _ in range(chance.randint(1, 7)):
@@ -67,6 +68,18 @@ def events(chance: random.Random, found: Words, *, worlds: int, large: bool, bad
                 one[name] = chance.choice([None, ""])
     chance.shuffle(made)
     return made
+
+
+def _crowd(chance: random.Random, found: Words, *, large: bool, bad: bool) -> list[Event]:
+    """Hundreds of events of one subject and type, each with an id of its own, so that readings have many records."""
+    one = {
+        "universeID": "crowd",
+        "workspaceID": found.workspaces[0],
+        "subject": found.subjects[0],
+        "type": found.types[0],
+    }
+    count = chance.randint(100, 400)
+    return [{**_event(chance, found, large=large, bad=bad), **one, "id": f"n{number}"} for number in range(count)]
 
 
 def _again(chance: random.Random) -> list[Event]:

@@ -20,6 +20,8 @@ from tests.fire.reading import UNREAD, Read
 from tests.worlds import CLOCK, Event
 
 SELECTIONS = {"workspace": "workspace_id", "universe": "universe_id", "event_type": "type"}
+# The columns of a reading that are measured; the others say of what.
+VALUES = ("quantity", "exact", "divisor_us", "last", "carried", "prorated", "record_count", "max_metered_at")
 COUNTED = ("read", "metered", "unmatched", "duplicates", "conflicts", "rejected")
 
 
@@ -53,12 +55,41 @@ class Answer:
         part = self.difference(other) or "books"
         if part == "books":
             return f"oracle {self.counts}\nengine {other.counts}"
-        name = "rejects" if part == "rejects" else part
-        ours = [repr(row) for row in getattr(self, name)]
-        theirs = [repr(row) for row in getattr(other, name)]
-        only_ours, only_theirs = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
-        lines = [*(f"oracle {row}" for row in list(only_ours)[:3]), *(f"engine {row}" for row in list(only_theirs)[:3])]
-        return f"{part}: {len(ours)} expected, {len(theirs)} found\n" + "\n".join(lines)
+        ours, theirs = getattr(self, part), getattr(other, part)
+        counted = f"{part}: {len(ours)} expected, {len(theirs)} found"
+        return "\n".join([counted, *(_cells(ours, theirs) if part == "readings" else _lines(ours, theirs))])
+
+
+def _lines(ours: Sequence[Any], theirs: Sequence[Any]) -> list[str]:
+    """A few of the rows that only one side has."""
+    ours, theirs = [repr(row) for row in ours], [repr(row) for row in theirs]
+    only_ours, only_theirs = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
+    return [*(f"oracle {row}" for row in list(only_ours)[:3]), *(f"engine {row}" for row in list(only_theirs)[:3])]
+
+
+def _cells(ours: Sequence[oracle.Row], theirs: Sequence[oracle.Row]) -> list[str]:
+    """A few of the readings that differ, and of each only the columns that do."""
+    expected, found = ({_reading_key(row): row for row in rows} for rows in (ours, theirs))
+    lines = []
+    for key in sorted(expected.keys() | found.keys()):
+        one, other = expected.get(key), found.get(key)
+        if one is None or other is None:
+            lines.append(
+                f"only the {'engine' if one is None else 'oracle'} has {_values(one or other or {})}; of {key}"
+            )
+        elif one != other:
+            names = [name for name in VALUES if one.get(name) != other.get(name)]
+            cells = [f"{name} expected {one.get(name)}, found {other.get(name)}" for name in names]
+            lines.append(f"{'; '.join(cells)}; of {key}")
+    return lines[:3]
+
+
+def _reading_key(row: oracle.Row) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(row.items()) if name not in VALUES)
+
+
+def _values(row: oracle.Row) -> str:
+    return ", ".join(f"{name} {row.get(name)}" for name in VALUES)
 
 
 # --- the oracle ------------------------------------------------------------------------------------------------------

@@ -44,8 +44,17 @@ class NotReadable(Exception):
     """The bytes are no whole, unharmed file of their format."""
 
 
+class ChecksumDiffers(NotReadable):
+    """A checksum that the file has is not that of its bytes."""
+
+
 class NotSure(Exception):
     """The bytes may be read, but readers may take them differently."""
+
+
+def _unread(words: str, *of_checksums: str) -> NotReadable:
+    """Why there are no events, by a library's words; which of them speak of a checksum."""
+    return ChecksumDiffers(words) if any(found in words for found in of_checksums) else NotReadable(words)
 
 
 # --- compression -----------------------------------------------------------------------------------------------------
@@ -67,7 +76,7 @@ def _of_gzip(data: bytes) -> bytes:
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise NotReadable(str(error)) from None
+        raise _unread(str(error), "CRC check failed", "Incorrect length of data") from None
 
 
 def _of_zstd(data: bytes) -> bytes:
@@ -79,7 +88,7 @@ def _of_zstd(data: bytes) -> bytes:
         try:
             found.append(reader.decompress(data))
         except zstandard.ZstdError as error:
-            raise NotReadable(str(error)) from None
+            raise _unread(str(error), "doesn't match checksum") from None
         if not reader.eof:
             raise NotReadable("a frame does not end")
         data = reader.unused_data
@@ -349,7 +358,7 @@ def _read(read: Any) -> pa.Table:
         table = read()
         _validate(table)
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, KeyError, NotImplementedError) as error:
-        raise NotReadable(f"{type(error).__name__}: {error}") from None
+        raise _unread(f"{type(error).__name__}: {error}", "CRC checksum verification failed") from None
     return table
 
 

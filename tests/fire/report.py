@@ -88,12 +88,13 @@ class Tally:
         if self.elsewhere:
             yield f"{self.elsewhere} files ended the reader that the engine is compared with"
         for what, found in sorted(self.faults.items(), key=lambda item: -len(item[1])):
-            yield f"DID NOT HOLD, {len(found)} times: {what}"
+            yield f"DID NOT HOLD, {len(found)} time{'' if len(found) == 1 else 's'}: {what}"
             for kind, number, fault in found[:SHOWN_OF_A_KIND]:
                 yield f"    python -m tests.fire --seed {self.seed} --only {kind} --case {number}"
                 yield f"    kept in {self.kept}/{kind}-{number}"
                 yield "\n".join(f"        {text[:300]}" for text in fault.details.strip().splitlines()[-6:])
-        yield "all held" if not self.faults and self.runs else f"{len(self.faults)} kinds of faults"
+        kinds = f"{len(self.faults)} kind{'' if len(self.faults) == 1 else 's'} of faults"
+        yield "all held" if not self.faults and self.runs else kinds
 
     def markdown(self) -> str:
         """The figures as a table."""

@@ -33,7 +33,7 @@ def test_a_wrong_digit_is_found(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     """An answer that is wrong in its last digit fails, with the command that plays the case again, and its folder."""
     code, said = played(capsys, tmp_path, "--only", "events", "--case", "2", "--plant", "digit")
     assert 1 == code
-    assert "DID NOT HOLD, 1 times: readings that are not the oracle's" in said
+    assert "DID NOT HOLD, 1 time: readings that are not the oracle's" in said
     assert "python -m tests.fire --seed smoke --only events --case 2" in said
     assert {"question.json", "why.txt"} <= {path.name for path in (tmp_path / "events-2").iterdir()}
 

@@ -43,7 +43,7 @@ def _first_bytes(path: Path, expected: str, hint: str) -> bytes:
         raise
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise Fault("a link that leads nowhere", expected, hint) from None
+            raise Fault("a link that leads back to itself", expected, hint) from None
         raise Fault(f"that it cannot be read ({error.strerror})", "one that may be read", FOLDER_ABOVE) from None
     raise Fault("a folder" if stat.S_ISDIR(mode) else "a pipe or a device", expected, hint)
 

@@ -42,7 +42,7 @@ KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a folder": (lambda path: path.mkdir(), "a folder"),
     "a pipe": (os.mkfifo, "a pipe or a device"),
     "a link to nothing": (lambda path: path.symlink_to("nowhere"), "a link to nowhere, which is not there"),
-    "a loop": (lambda path: path.symlink_to(path), "that it cannot be read (Too many levels of symbolic links)"),
+    "a loop": (lambda path: path.symlink_to(path), "a link that leads back to itself"),
 }
 
 

@@ -144,6 +144,8 @@ def way_out_of(said: str) -> str | None:
 
     A full disk is not among them: who writes knows best what is to be done.
     """
+    if "surrogate" in said and "not allowed" in said:
+        return "names that this process reads as UTF-8. hint: set PYTHONUTF8=1, or LC_ALL=C.UTF-8"
     limits = (errno.EFBIG, errno.EMFILE, errno.ENFILE)
     found = next((_WAYS_OUT[number] for number in limits if os.strerror(number) in said), None)
     return found.removesuffix(", or another --temp-dir") if found else None

@@ -13,6 +13,7 @@ from metering_duck.errors import MeteringError, SourceError, first_few, first_li
 from metering_duck.files.kinds import SAVE_AS_UTF8
 from metering_duck.files.line_ends import odd_line_end_of
 
+VALID_JSON = "expected JSON to its end. hint: python3 -m json.tool FILE says where it breaks off"
 TO_ITS_END = "expected a file that can be read to its end."
 ONE_KIND = r"expected line ends of one kind, \n, \r\n or \r. hint: write the file anew, with one of them"
 EACH_ONCE = (
@@ -21,9 +22,11 @@ EACH_ONCE = (
 )
 # What DuckDB says of a MAP of Arrow, and of one whose entries it sorts.
 _KEY_TWICE = re.compile("map contains duplicate key|Map keys must be unique")
+# What DuckDB says of a file that is one JSON text.
+_JSON_FAULT = re.compile(r"Malformed JSON in file .*, (at byte \d+ in .+)")
 # What DuckDB says of CSV whose lines end in several ways.
 _LINE_ENDS = re.compile("invalid state|unterminated quote")
-_SAVE = SAVE_AS_UTF8.format(encoding="ENCODING")
+_IN_UTF8 = f"expected text in UTF-8. hint: {SAVE_AS_UTF8.format(encoding='ENCODING')}"
 # What DuckDB says of a line of CSV → what was found, and what was expected.
 _TOO_LONG = re.compile(r"^Maximum line size of (\d+) bytes exceeded\. Actual Size:(\d+) bytes", re.MULTILINE)
 _CSV_FAULTS = {
@@ -38,7 +41,7 @@ _CSV_FAULTS = {
     ),
     re.compile(r"^Invalid unicode .* detected", re.MULTILINE): (
         "is not UTF-8",
-        f"expected text in UTF-8. hint: {_SAVE}",
+        _IN_UTF8,
     ),
     re.compile(r"^Value with unterminated quote found", re.MULTILINE): (
         "has a quoted value that does not end, or text behind it",
@@ -135,6 +138,10 @@ def _fault(text: str, where: str) -> tuple[str, str]:
         return odd, ONE_KIND
     if _KEY_TWICE.search(text):
         return "a MAP has a key twice", EACH_ONCE
+    json_fault = _JSON_FAULT.search(text)
+    if json_fault:
+        said = json_fault[1].rstrip(". ")
+        return f"is no valid JSON ({said})", _IN_UTF8 if "UTF-8" in said else VALID_JSON
     line = re.search(r"CSV Error on Line: (\d+)", text)
     if line is None:
         return f"cannot be read ({_without_kind(first_line(text)).removesuffix(f': {where}')})", TO_ITS_END

@@ -97,6 +97,18 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
         f"{HERE}/bad.arrow: cannot be read (Corrupted message, only 2 bytes available); expected an Arrow IPC file. "
         "hint: fetch it again, or take it from its source anew",
     ),
+    "an array with a comma behind its last event": (
+        lambda: file("comma.json", '[{"a": 1},]'),
+        SourceError,
+        f"{HERE}/comma.json: is no valid JSON (at byte 1 in record/value 3: input length is 0); expected JSON to its "
+        "end. hint: python3 -m json.tool FILE says where it breaks off",
+    ),
+    "an array in another encoding": (
+        lambda: file("latin.json", '[{"a": "é"}]'.encode("latin1")),
+        SourceError,
+        f"{HERE}/latin.json: is no valid JSON (at byte 9 in record/value 2: invalid UTF-8 encoding in string); "
+        "expected text in UTF-8. hint: save it as UTF-8, or iconv -f ENCODING -t UTF-8",
+    ),
     "a bad gzip file": (
         lambda: file("bad.ndjson.gz", b"xx"),
         SourceError,

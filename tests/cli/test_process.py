@@ -102,6 +102,15 @@ def test_a_terminal_that_shows_ascii_alone_is_enough(env: dict[str, str], folder
     assert (1, b"error: ", 1) == (missing.returncode, missing.stderr[:7], missing.stderr.count(b"\n"))
 
 
+@pytest.mark.slow
+def test_a_path_that_the_locale_cannot_say_has_a_way_out(folder: Path) -> None:
+    """Where paths are no UTF-8, a ledger with such a name says which setting makes them so."""
+    done = shell("", "ledger", "init", "--ledger", "é.duckdb", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+
+    assert (1, True) == (done.returncode, done.stderr.endswith(b"hint: set PYTHONUTF8=1, or LC_ALL=C.UTF-8\n"))
+    assert not (folder / "é.duckdb").exists()
+
+
 PLACES = {
     "a link to itself": "loop.csv",
     "a link to itself on the way": "loop.csv/events.csv",

@@ -60,16 +60,15 @@ def check_files(
             unreadable = {**unreadable_elsewhere(schema, path), **unreadable}
     check_types(engine)
     check_spellings(engine)
-    if not has_shape:
+    if not has_shape and mapping.is_option:
         check_plain_columns(engine, footers, mapping)
-    return {**cut_decimals(_with_cut_decimals(engine)), **rounded_numbers(schemas), **unreadable}
+    return {**rounded_numbers(schemas), **cut_decimals(_with_cut_decimals(engine)), **unreadable}
 
 
 def names_in(schema: pa.Schema, footers: Footers) -> list[str]:
-    """The names that a field may have in a Parquet file: of its columns, of its folders, and in `measurement`."""
-    measured = schema.field("measurement").type if "measurement" in schema.names else None
-    members = measured.names if measured is not None and pa.types.is_struct(measured) else []
-    return [*schema.names, *footers.keys, *(f"measurement.{name}" for name in members)]
+    """The names that a field may have in a Parquet file: of its columns, of its folders, and of members of STRUCTs."""
+    members = [f"{one.name}.{name}" for one in schema if pa.types.is_struct(one.type) for name in one.type.names]
+    return [*schema.names, *footers.keys, *members]
 
 
 def unreadable_of_file(engine: Engine, path: str, footers: Footers) -> UnreadableColumns:

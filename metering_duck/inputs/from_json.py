@@ -6,7 +6,7 @@ keep digits; a line that is no object is a reject, not an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from metering_duck.inputs.fields import (
@@ -31,9 +31,26 @@ NESTED = {name: ("measurement", name) for name in MEASURED}
 NESTED |= {"window_start": ("window", "start"), "window_end": ("window", "end")}
 
 
-def object_faults(json: str, text: str) -> tuple[Fault, ...]:
-    """The faults of a JSON object: a name that is there twice, or digits that look like the mark of numbers."""
-    repeated = f"len(json_keys({json})) <> len(list_distinct(json_keys({json})))"
+def repeated_sql(json: str, inner: Iterable[str] = ()) -> str:
+    """SQL for whether a JSON object has a name twice, or one of the objects in it at the pointers `inner` has."""
+    within = sorted(set(inner) - {""})
+    if not within:
+        return f"len(json_keys({json})) <> len(list_distinct(json_keys({json})))"
+    # One pass over the text finds the names of all of them.
+    keys = f"json_keys({json}, {literal_list(['', *within])})"
+    return f"list_bool_or(list_transform({keys}, lambda found: len(found) <> len(list_distinct(found))))"
+
+
+def objects_of(pointers: Iterable[str]) -> set[str]:
+    """The pointers of the objects that have what is at `pointers` as a member."""
+    return {pointer.rpartition("/")[0] for pointer in pointers}
+
+
+def object_faults(json: str, text: str, inner: Iterable[str] = ()) -> tuple[Fault, ...]:
+    """The faults of a JSON object: a name that is there twice, also in the objects in it at the pointers `inner`, or
+    digits that look like the mark of numbers.
+    """
+    repeated = repeated_sql(json, inner)
     # A mark is rare and found fast; the slower search for a fragile number runs only where there is a mark.
     marked = case({f"has_number_mark({json})": f"has_fragile_number({json})"}, "FALSE")
     return Fault(repeated, "property-repeated", text), Fault(marked, "number-inexact", text)

@@ -33,10 +33,11 @@ class FieldMap:
     """A mapping as the caller gave it, checked and sorted.
 
     `columns` are field → column, `constants` field → text, and `properties` name → column. `names` are all fields, each
-    with its spellings.
+    with its spellings. A table of ours, of readings or of periods, has fields but no option (`is_option`).
     """
 
-    def __init__(self, given: Mapping[str, Any] | None, names: Spellings) -> None:
+    def __init__(self, given: Mapping[str, Any] | None, names: Spellings, *, is_option: bool = True) -> None:
+        self.is_option = is_option
         self.columns: dict[str, str] = {}
         self.constants: dict[str, str] = {}
         self.properties: dict[str, str] = {}
@@ -127,7 +128,9 @@ class FieldMap:
         for name, there in self.spelled_twice(found):
             shown = " and ".join(f"the folder {one}=…" if one in folders else one for one in there)
             hint = f"--map {name}=COLUMN takes one of them"
-            if folders.intersection(there):
+            if not self.is_option:
+                hint = "leave out or rename one of them"
+            elif folders.intersection(there):
                 hint = "--folder-keys takes what the folder says, --no-folder-keys what the file says"
             raise SchemaError(where, there[0], found=f"{shown}, which are one field", expected="one of them", hint=hint)
 

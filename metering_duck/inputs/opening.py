@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from metering_duck.engine.duckdb import Engine
@@ -19,6 +19,7 @@ from metering_duck.inputs.idle_choices import idle_choices
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
+from metering_duck.inputs.one_name import check_spelled_once
 from metering_duck.inputs.proofs import proven_columns
 from metering_duck.inputs.relations import Relation, first_keys
 from metering_duck.inputs.source import Source
@@ -121,26 +122,10 @@ def _columns(
             types.pop(ours, None)
     fields = _struct_types(engine, sql, types)
     if not shape:
-        _check_spelled_once(relation, found, types, fields.get("measurement", ()), mapping)
+        check_spelled_once(relation, found, types, fields, mapping)
     proven = proven_columns(engine, found.footers)
     layout = columns_layout(layout, types, found.name, mapping, fields, proven, unreadable)
     return replace(layout, map_column="") if relation.has_keys_once else layout
-
-
-def _check_spelled_once(
-    relation: Relation, found: Input, types: Iterable[str], measured: Iterable[str], mapping: FieldMap
-) -> None:
-    """Refuse a field that one file or table has under several names; inputs/file_checks.py looks at several footers.
-
-    Raises: SchemaError.
-    """
-    files = getattr(found, "files", None)
-    keys = files.keys if isinstance(files, FileSet) else ()
-    if relation.headers:
-        for where, names in relation.headers:
-            mapping.check_spelled_once([*names, *keys], keys, where)
-    elif len(found.footers.paths) < 2:
-        mapping.check_spelled_once([*types, *(f"measurement.{name}" for name in measured)], keys, found.name)
 
 
 def _with_texts(

@@ -76,7 +76,7 @@ def rounded_numbers(schemas: Mapping[str, pa.Schema]) -> dict[str, Unreadable]:
             what = " and ".join(str(kind).replace("decimal128", "DECIMAL") for kind in paths)
             expected = f"types that fit one DECIMAL of {DIGITS_MAX} digits"
             hint = "write the files anew with one type or as text, or read them apart"
-            found.setdefault(name, Unreadable(where, place, what, expected, hint))
+            found.setdefault(name, Unreadable(where, place, what, expected, hint, is_exact_as_text=place == name))
     return found
 
 

@@ -16,13 +16,17 @@ AS_TEXT = "write it as text, which keeps every digit"
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A column that cannot be read exactly: `column` names it, or the member of it, as messages do."""
+    """A column that cannot be read exactly: `column` names it, or the member of it, as messages do.
+
+    With `is_exact_as_text`, each file has exact numbers: only their types have none in common, and text keeps them all.
+    """
 
     where: str
     column: str
     found: str
     expected: str = "a type that DuckDB reads exactly"
     hint: str = AS_TEXT
+    is_exact_as_text: bool = False
 
     def refuse(self, otherwise: str = "") -> NoReturn:
         """Say why the column cannot be used; `otherwise` is another way out.

@@ -15,9 +15,10 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, SchemaError, did_you_mean
 from metering_duck.inputs.fields import ABSENT, NO_PROPERTIES, Column, TimeColumn, json_pointer
 from metering_duck.inputs.from_columns import ENTRIES, TIME_TYPES, is_scalar
-from metering_duck.inputs.from_json import object_faults
+from metering_duck.inputs.from_json import objects_of, repeated_sql
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Json
+from metering_duck.inputs.one_name import Table, open_table
 from metering_duck.inputs.relations import Relation, first_keys
 from metering_duck.inputs.unreadable import check_readable
 from metering_duck.rollups.rules import IS_GAUGE, IS_OF_ONE_RECORD, IS_OVER_KNOWN_TIME, IS_QUOTIENT
@@ -45,7 +46,7 @@ def _named(*spellings: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _state(kind: str, camel: str, snake: str) -> Field:
-    return Field(kind, (("state", camel), (camel,), (snake,)))
+    return Field(kind, tuple(dict.fromkeys((("state", camel), (camel,), (snake,)))))
 
 
 FIELDS = {
@@ -68,6 +69,9 @@ FIELDS = {
     "last_metered_at": _state("time", "lastMeteredAt", "last_metered_at"),
     "last_event_id": _state("text", "lastEventID", "last_event_id"),
 }
+SPELLINGS = {name: tuple(".".join(place) for place in field.places) for name, field in FIELDS.items()}
+# The columns of exact numbers, which several files may have in DECIMALs that no one DECIMAL holds.
+EXACT = ("quantity", "numerator")
 EXPECTED = {
     "text": "text",
     "time": "an RFC 3339 time",
@@ -97,22 +101,24 @@ def open_finer(engine: Engine, found: Input, dropped: Sequence[str]) -> Finer:
 
     Raises: SchemaError for a column that is missing or of a wrong type; ConfigError for bundled readings.
     """
-    given = found.relation(engine, GIVEN)
-    relation, is_json = given.sql, given.is_json
+    table = open_table(engine, found, GIVEN, SPELLINGS, EXACT)
+    given, relation, is_json = table.rows, table.rows.sql, table.rows.is_json
     stages = [Stage("input", "the readings as they lie", select({}, relation, star="*"))]
     faults: dict[str, tuple[str, str]] = {}
     if is_json:
         _refuse_bundles(first_keys(engine, relation))
-        json = Json("line", {name: tuple(json_pointer(*p) for p in field.places) for name, field in FIELDS.items()})
+        pointers = {name: tuple(json_pointer(*p) for p in field.places) for name, field in FIELDS.items()}
+        json = Json("line", pointers)
         stages += json.stages(())
         columns = {name: json.column(name) for name in FIELDS}
-        repeated = object_faults("object", "line")[0]
-        faults = {"line": (f"object IS NULL OR {repeated.condition}", repeated.text)}
+        inner = objects_of(pointer for places in pointers.values() for pointer in places)
+        (twice,) = json.spelled_twice(())
+        repeated = repeated_sql("object", {*inner, "/dimensions"})
+        faults = {"line": (f"object IS NULL OR {repeated} OR {twice.condition}", "line")}
     else:
-        types = engine.describe(relation)
-        _refuse_bundles(types)
+        _refuse_bundles(table.types)
         check_readable((place[0] for field in FIELDS.values() for place in field.places), given.unreadable)
-        columns = _find(engine, relation, types, found.name)
+        columns = _find(table, found.name)
     told = {name: _plain(column) for name, column in columns.items()}
     told |= {f"{name}_fault": case({condition: text}) for name, (condition, text) in faults.items()}
     stages.append(Stage("told", "the fields of each reading under one name each", select(told, stages[-1].name)))
@@ -138,30 +144,19 @@ def _scale_of(kind: str) -> int | None:
 # --- columns ---------------------------------------------------------------------------------------------------------
 
 
-def _find(engine: Engine, relation: str, types: Types, where: str) -> dict[str, Column]:
+def _find(table: Table, where: str) -> dict[str, Column]:
     """Field → its column, or its member of a STRUCT, of a type that can be used.
 
     Raises: SchemaError.
     """
-    members = _members(engine, relation, types)
-    columns = {}
+    types, columns = table.types, {}
     for name, field in FIELDS.items():
-        found = _place(field, types, members)
+        found = _place(field, types, table.members)
         if found is None and field.required:
             hint = did_you_mean(name, types)
             raise SchemaError(where, name, found="no such column", expected="one, as readings have", hint=hint)
         columns[name] = _checked(name, field.kind, found or Column(ABSENT), where)
     return columns
-
-
-def _members(engine: Engine, relation: str, types: Types) -> dict[str, Types]:
-    """STRUCT column → the types of its members, of the columns that can hold fields of readings."""
-    members: dict[str, Types] = {}
-    for name in ("measurement", "window", "state"):
-        kind = types.get(name, "")
-        if kind.startswith("STRUCT(") and not kind.endswith("]"):
-            members[name] = engine.describe(f"(SELECT UNNEST({identifier(name)}) FROM {relation})")
-    return members
 
 
 def _place(field: Field, types: Types, members: Mapping[str, Types]) -> Column | None:

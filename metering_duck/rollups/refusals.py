@@ -21,6 +21,7 @@ from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage, load_stage
 
 AGAIN = "hint: aggregate the events again, with the {} you want"
+ONE_OBJECT = "a JSON object, each name in it once, and each field under one name"
 DIGITS_IN_PARTS = DIGITS_MAX + PART_DIGITS
 Row = dict[str, Any]
 
@@ -64,7 +65,7 @@ class Checks:
     def _fault(self, fault: str, fault_text: str | None, subject: str | None, aggregation: str | None) -> SchemaError:
         found = "none" if fault_text is None else repr(fault_text[:100])
         whose = f" in a reading of {subject!r}" if subject else ""
-        expected = EXPECTED[FIELDS[fault].kind] if fault in FIELDS else "a JSON object, each name in it once"
+        expected = EXPECTED[FIELDS[fault].kind] if fault in FIELDS else ONE_OBJECT
         if fault == "window_end" and fault_text is not None:
             expected += " after its start"
         if fault in ("numerator", "divisor_us") or fault.startswith("last_"):

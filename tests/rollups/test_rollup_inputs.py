@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import polars
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from pyarrow import csv, parquet
 
 import metering_duck
-from metering_duck import ConfigError, QuantityOverflow, SchemaError
+from metering_duck import ConfigError, MeteringError, QuantityOverflow, SchemaError
 from metering_duck.cli.main import cli
 from metering_duck.contract.schemas import READING_SCHEMA
 from tests.comparing import event, readings_of
@@ -44,8 +47,6 @@ def refused(readings: Any, kind: type[Exception] = ConfigError, **options: Any) 
 
 def test_nested_frames_are_read() -> None:
     """NDJSON that a frame library has read has STRUCTs for measurement, window and state; they are found there."""
-    import io
-
     file = io.BytesIO()
     with metering_duck.aggregate(
         EVENTS, measuring(*COUNTERS, *GAUGES), every="day", group_by="region", clock=CLOCK, **MONTH
@@ -59,8 +60,6 @@ def test_nested_frames_are_read() -> None:
 
 def test_contract_objects_are_read() -> None:
     """A list of MeterReading objects is readings, too."""
-    import io
-
     from metering_duck import MeterReading
 
     file = io.BytesIO()
@@ -394,3 +393,66 @@ def test_a_roll_up_has_no_opened_events() -> None:
     """What is known of opened events is known of records and readings, not of a roll-up, which has finer readings."""
     with metering_duck.rollup(days_of("sum"), clock=CLOCK) as result, pytest.raises(ConfigError, match="roll-up"):
         _ = result.opened
+
+
+# --- one name, and every digit ---------------------------------------------------------------------------------------
+
+
+def test_parquet_of_two_scales_rolls_up_with_every_digit(tmp_path: Path) -> None:
+    """No DECIMAL holds 18 digits before the point and 30 behind: such files are read as text, as from CSV."""
+    january = [event(1, "2024-01-02T00:00:00Z", q="5")]
+    february = [event(n, f"2024-02-0{n}T00:00:00Z", q="0.0000000000000000006") for n in (2, 3)]
+    for suffix in ("parquet", "csv", "arrow"):
+        (tmp_path / suffix).mkdir()
+        for name, events, month, scale in (("a", january, ("01", "02"), 18), ("b", february, ("02", "03"), 30)):
+            start, end = (f"2024-{number}-01" for number in month)
+            config = {"measurements": [{**measuring("sum")["measurements"][0], "precision": 38, "scale": scale}]}
+            with metering_duck.aggregate(events, config, start=start, end=end, every="day", clock=CLOCK) as days:
+                days.write(str(tmp_path / suffix / f"{name}.{suffix}"))
+        (row,) = rolled(str(tmp_path / suffix))
+        assert Decimal("5.0000000000000000012") == row["quantity"]
+
+
+def nested_days() -> list[Row]:
+    """Days' readings as the objects of NDJSON."""
+    file = io.BytesIO()
+    with metering_duck.aggregate(EVENTS, measuring("sum"), every="day", clock=CLOCK, **MONTH) as days:
+        days.write_to(file, "ndjson")
+    return [json.loads(line) for line in file.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("other", ["workspaceID", "universeId", "recordCount", "lastEventID"])
+def test_columns_for_one_field_are_refused(other: str, tmp_path: Path) -> None:
+    """In a table, CSV and Parquet, of one file and of several: no column is taken without a word."""
+    table = pa.Table.from_pylist(days_of("sum"), schema=READING_SCHEMA)
+    twice = table.append_column(other, pa.array(["1"] * len(table)))
+    paths = [str(tmp_path / name) for name in ("a.parquet", "b.parquet", "c.csv")]
+    parquet.write_table(table.slice(0, 1), paths[0])
+    parquet.write_table(twice.slice(1), paths[1])
+    csv.write_csv(twice.drop_columns("dimensions"), paths[2])
+    for readings in (twice, paths[1], paths[:2], paths[2]):
+        assert re.search(rf"found .*{other}.*, which are one field", refused(readings, SchemaError))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"quantity": "7"}, {"unit": "x"}, {"workspace_id": "evil"}, {"window_start": "2024-01-01"}, {"record_count": 7}],
+)
+def test_objects_with_one_field_under_two_names_are_refused(other: Row) -> None:
+    """`quantity` beside `measurement.quantity`, in objects and in a frame of them."""
+    days = [{**row, **other} for row in nested_days()]
+    assert "each field under one name" in refused(days, SchemaError)
+    assert "which are one field" in refused(pa.Table.from_pylist(days), SchemaError)
+
+
+@pytest.mark.parametrize("name", ["measurement", "window", "dimensions", "state", "subject"])
+def test_objects_with_a_name_twice_are_refused(name: str, tmp_path: Path) -> None:
+    """Within the objects of a reading, too."""
+    member = {"measurement": "quantity", "window": "start", "subject": "subject"}.get(name, "x")
+    lines = []
+    for row in nested_days():
+        whole = {**row, "dimensions": {"x": "1"}, "state": {"x": 1}}
+        lines.append(json.dumps(whole).replace(f'"{member}": ', f'"{member}": "1", "{member}": '))
+    path = tmp_path / "days.ndjson"
+    path.write_text("\n".join(lines))
+    assert re.search("each name in it once|key twice", refused(str(path), MeteringError))

@@ -1,6 +1,7 @@
 -- why: a bundled record as one row per observation; a record without one is a row too, so that it can be rejected
 -- reads: parsed(object VARCHAR)
--- yields: object VARCHAR, bundled BOOLEAN, listed JSON[], has_window BOOLEAN, observed VARCHAR[], place_text VARCHAR
+-- yields: object VARCHAR, bundled BOOLEAN, listed JSON[], has_window BOOLEAN, observed_twice BOOLEAN,
+--     observed VARCHAR[], place_text VARCHAR
 -- params:
 WITH found AS (
     SELECT
@@ -33,6 +34,14 @@ texts AS (
 SELECT
     * EXCLUDE (observation, place, marked),
     coalesce(json_type(observation, '/window') IS NOT NULL, FALSE) AS has_window,
+    CASE
+        WHEN observation IS NOT NULL
+            THEN list_bool_or(list_transform(
+                json_keys(observation, ['', '/window']),
+                lambda found: has_twice(found)
+            ))
+        ELSE FALSE
+    END AS observed_twice,
     CASE
         WHEN observation IS NULL THEN CAST([NULL, NULL, NULL, NULL, NULL, NULL] AS VARCHAR[])
         WHEN has_fragile_number(object) AND NOT has_number_mark(object)

@@ -25,7 +25,7 @@ SECONDS_MAX = 253_402_300_799
 TIMES = ("time", "metered_at")
 # Types of columns that may hold seconds since 1970.
 READ_AS_SECONDS = re.compile(r"VARCHAR|U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\)")
-REPEATED = "len(json_keys(line)) <> len(list_distinct(json_keys(line)))"
+REPEATED = "list_bool_or(list_transform(json_keys(line, ['']), lambda found: has_twice(found)))"
 INEXACT = "has_number_mark(line) AND has_fragile_number(line)"
 # The faults of a line without an event: it is no JSON, or not of its shape.
 KEYLESS = (

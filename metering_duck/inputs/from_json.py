@@ -26,6 +26,8 @@ from metering_duck.inputs.mapping import MEASURED, FieldMap, may_lack, raise_mis
 from metering_duck.statements.quote import literal, literal_list
 from metering_duck.statements.select import case
 
+# What is expected of a line, in messages.
+ONE_OBJECT = "a JSON object, each name in it once, and each field under one name"
 BAGS = ("properties", "dimensions", "observations")
 NESTED = {name: ("measurement", name) for name in MEASURED}
 NESTED |= {"window_start": ("window", "start"), "window_end": ("window", "end")}
@@ -33,12 +35,12 @@ NESTED |= {"window_start": ("window", "start"), "window_end": ("window", "end")}
 
 def repeated_sql(json: str, inner: Iterable[str] = ()) -> str:
     """SQL for whether a JSON object has a name twice, or one of the objects in it at the pointers `inner` has."""
-    within = sorted(set(inner) - {""})
-    if not within:
-        return f"len(json_keys({json})) <> len(list_distinct(json_keys({json})))"
-    # One pass over the text finds the names of all of them.
-    keys = f"json_keys({json}, {literal_list(['', *within])})"
-    return f"list_bool_or(list_transform({keys}, lambda found: len(found) <> len(list_distinct(found))))"
+    return repeated_at_sql(json, sorted({"", *inner}))
+
+
+def repeated_at_sql(json: str, pointers: Sequence[str]) -> str:
+    """SQL for whether one of the objects at `pointers` has a name twice; one pass over the text finds all names."""
+    return f"list_bool_or(list_transform(json_keys({json}, {literal_list(pointers)}), lambda found: has_twice(found)))"
 
 
 def objects_of(pointers: Iterable[str]) -> set[str]:
@@ -77,6 +79,8 @@ def objects_layout(
     if mapping.lists_properties and keys:
         mapping.check_properties([*keys, *inner], where)
     fields = {**pointers, **_listed_properties(mapping, shape)}
+    held = "" if mapping.lists_properties else _bag_of(layout, keys, mapping, shape)
+    parents = objects_of(pointer for places in fields.values() for pointer in places) - {json_pointer(held)}
     json = Json(EVENT_COLUMN if shape else "line", fields, is_record=layout.is_records)
     columns = {name: constant_column(text) for name, text in mapping.constants.items()}
     columns |= {name: json.column(name) for name in pointers}
@@ -88,7 +92,7 @@ def objects_layout(
         columns=columns,
         json=json,
         keyless=(Fault("object IS NULL", "json-invalid", "line"),),
-        faults=(*object_faults("object", "line"), *_spelled_twice(json, mapping, shape)),
+        faults=(*object_faults("object", "line", parents), *_spelled_twice(json, mapping, shape)),
         has_metered_at=_is_metered(keys, inner, mapping, shape),
         has_ids=_has_ids(keys, pointers),
     )
@@ -99,7 +103,7 @@ def objects_layout(
     if mapping.lists_properties:
         texts = {name: json.column(f"property {name}").sql for name in mapping.properties}
         return replace(layout, property_sql=lambda name: texts.get(name, ABSENT), properties_sql=map_sql(texts))
-    return _with_properties(layout, json, keys, mapping, shape)
+    return _with_properties(layout, json, held, mapping)
 
 
 def _spelled_twice(json: Json, mapping: FieldMap, shape: Shape | None) -> tuple[Fault, ...]:
@@ -153,12 +157,17 @@ def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap
     return pointers
 
 
-def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: FieldMap, shape: Shape | None) -> Layout:
-    """The layout with properties: the members of one object; without such an object, all names of no field."""
+def _bag_of(layout: Layout, keys: Sequence[str], mapping: FieldMap, shape: Shape | None) -> str:
+    """The name of the object whose members are the properties; "" where there is none."""
     bag = "dimensions" if layout.is_records else "properties"
     held = mapping.columns.get(bag) or (shape.properties if shape else "")
     if not held and (bag in keys or layout.is_records or not keys):
         held = bag
+    return held
+
+
+def _with_properties(layout: Layout, json: Json, held: str, mapping: FieldMap) -> Layout:
+    """The layout with properties: the members of the object `held`; without such an object, all names of no field."""
     if not held:
         taken = set(mapping.columns.values())
         for name, aliases in field_names(records=layout.is_records).items():
@@ -167,7 +176,7 @@ def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: F
         members = f"in_order(map_from_entries(list_filter(map_entries(json_members(object)), {others})))"
         return replace(layout, properties_sql=members, json=replace(json, properties=()))
     pointer = literal(json_pointer(held))
-    kind, names_sql = f"json_type(object, {pointer})", f"json_keys(object, {pointer})"
+    kind = f"json_type(object, {pointer})"
     texts = f"json_texts(object, [{pointer}])"
     text = f"{texts}[1]"
     # The macro json_members uses its argument several times: as a lambda's variable it is planned only once.
@@ -175,7 +184,7 @@ def _with_properties(layout: Layout, json: Json, keys: Sequence[str], mapping: F
     members = f"CASE WHEN {kind} = 'OBJECT' THEN {read} ELSE {NO_PROPERTIES} END"
     faults = (
         Fault(f"{kind} NOT IN ('OBJECT', 'NULL')", "properties-invalid", text),
-        Fault(f"len({names_sql}) <> len(list_distinct({names_sql}))", "property-repeated", text),
+        Fault(repeated_at_sql("object", [json_pointer(held)]), "property-repeated", text),
     )
     return replace(
         layout, properties_sql=members, json=replace(json, properties=(held,)), faults=(*layout.faults, *faults)
@@ -193,6 +202,7 @@ def _with_observations(layout: Layout) -> Layout:
     bounds = "coalesce(observed[4], '') || '/' || coalesce(observed[5], '')"
     faults = (
         Fault("bundled AND len(listed) = 0", "observations-missing", "line"),
+        Fault("observed_twice", "property-repeated", "line"),
         Fault(f"has_window AND NOT coalesce({ordered}, FALSE)", "window-invalid", bounds),
     )
     return replace(layout, columns=columns, faults=(*layout.faults, *faults))

@@ -245,7 +245,7 @@ class Layout:
     def _named(self, properties: Sequence[str]) -> dict[str, str]:
         """The columns of the stage `named`: each field under one name, faults that the input shows, and properties."""
         time, metered = self.time, self.metered
-        early = [*self.keyless, *self.faults, *self._keys_twice(properties)]
+        early = [*self.keyless, *self.faults, *self._keys_twice()]
         columns = {name: self.column(name).text_sql for name in ("workspace_id", "universe_id", "subject", "id")}
         columns |= {
             "event_id": self.column("source_event_id" if self.is_records else "id").text_sql,
@@ -278,14 +278,13 @@ class Layout:
         columns["properties"] = case(((fault.condition, "NULL") for fault in early), self.properties_sql)
         return columns
 
-    def _keys_twice(self, properties: Sequence[str]) -> list[Fault]:
-        """The fault of a MAP that has a property twice, of which SQL would take the first."""
-        if not self.map_column or not properties:
+    def _keys_twice(self) -> list[Fault]:
+        """The fault of a MAP that has a name twice, of which SQL would take the first."""
+        if not self.map_column:
             return []
-        keys = f"list_filter(map_keys({self.map_column}), lambda key: key = "
-        counts = [f"len({keys}{literal(name)})) > 1" for name in properties]
         text = f"CAST(map_entries({self.map_column}) AS VARCHAR)"
-        return [Fault(" OR ".join(counts), "property-repeated", text)]
+        twice = f"list_transform([map_keys({self.map_column})], lambda found: has_twice(found))[1]"
+        return [Fault(twice, "property-repeated", text)]
 
     def _property_sql(self, name: str, properties: Sequence[str]) -> str:
         """SQL for a property's text; NULL where the input has no properties."""

@@ -50,9 +50,13 @@ class Relation:
 
 def first_keys(engine: Engine, relation: str, text: str = "line") -> list[str]:
     """The names in the first JSON objects of a relation; `text` is SQL for the text of such an object."""
-    first = f"(SELECT {text} AS line FROM {relation} LIMIT {SAMPLE_ROWS})"
+    return names_of_objects(engine, f"(SELECT {text} AS line FROM {relation} LIMIT {SAMPLE_ROWS})")
+
+
+def names_of_objects(engine: Engine, relation: str) -> list[str]:
+    """The names in all JSON objects of a relation."""
     rows = engine.rows(
-        f"SELECT DISTINCT unnest(json_keys(line)) AS key FROM {first} "
+        f"SELECT DISTINCT unnest(json_keys(line)) AS key FROM {relation} "
         "WHERE json_valid(line) AND json_type(line) = 'OBJECT' ORDER BY key"
     )
     return [str(row[0]) for row in rows]

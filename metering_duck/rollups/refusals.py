@@ -15,13 +15,13 @@ from metering_duck.contract.times import format_time
 from metering_duck.decimals.columns import DIGITS_MAX, PART_DIGITS
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, QuantityOverflow, SchemaError, did_you_mean, first_few
+from metering_duck.inputs.from_json import ONE_OBJECT
 from metering_duck.rollups.given_readings import ALL, EXPECTED, FIELDS
 from metering_duck.rollups.rules import COMBINED
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage, load_stage
 
 AGAIN = "hint: aggregate the events again, with the {} you want"
-ONE_OBJECT = "a JSON object, each name in it once, and each field under one name"
 DIGITS_IN_PARTS = DIGITS_MAX + PART_DIGITS
 Row = dict[str, Any]
 

@@ -15,11 +15,15 @@ from typing import Any
 from metering_duck.contract.intervals import Interval, parse_interval
 from metering_duck.contract.times import format_time
 from metering_duck.engine.duckdb import Engine
+from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError, SchemaError, first_few
-from metering_duck.inputs.fields import FILE_COLUMN, json_pointer
+from metering_duck.inputs.fields import json_pointer
+from metering_duck.inputs.from_json import ONE_OBJECT, repeated_sql
 from metering_duck.inputs.given import are_pairs
 from metering_duck.inputs.input import Input
-from metering_duck.inputs.relations import first_keys
+from metering_duck.inputs.layout import Json
+from metering_duck.inputs.one_name import open_table
+from metering_duck.inputs.relations import Relation, names_of_objects
 from metering_duck.inputs.unreadable import check_readable
 from metering_duck.inputs.whole_files import check_rows
 from metering_duck.statements.quote import identifier, literal
@@ -83,22 +87,39 @@ class Schedule:
 
     def _texts_sql(self, engine: Engine) -> tuple[str, tuple[str, ...]]:
         """The table with a column for each field: its text, of a time with what kind it is; and remarks."""
-        given = self.found.relation(engine, self.kind)
-        check_rows(engine, given)
-        relation, is_json = given.sql, given.is_json
         known = SUBSCRIPTION if self.kind == "subscriptions" else LISTED
-        if is_json:
-            keys = first_keys(engine, relation)
+        table = open_table(engine, self.found, self.kind, known)
+        given, relation = table.rows, table.rows.sql
+        check_rows(engine, given)
+        if given.is_json:
+            self._check_objects(engine, given, known)
+            keys = names_of_objects(engine, relation)
             types = {f"json_extract_string(line, {literal(json_pointer(key))})": (key, "VARCHAR") for key in keys}
         else:
-            found = engine.describe(relation)
             check_readable((name for names in known.values() for name in names), given.unreadable)
-            types = {identifier(name): (name, kind) for name, kind in found.items() if name != FILE_COLUMN}
+            types = {identifier(name): (name, kind) for name, kind in table.types.items()}
         self._check_near_misses([name for name, _ in types.values()], known)
         texts = {field: self._field_sql(field, spellings, types) for field, spellings in known.items()}
         fields = dict.fromkeys(SUBSCRIPTION | LISTED, "CAST(NULL AS VARCHAR)")
         fields |= {field: f"nullif({sql}, '')" for field, sql in texts.items()}
-        return select(fields, relation), self._remarks([name for name, _ in types.values()], known)
+        return select(fields, relation), (*given.notes, *self._remarks([name for name, _ in types.values()], known))
+
+    def _check_objects(self, engine: Engine, given: Relation, known: Mapping[str, Sequence[str]]) -> None:
+        """Refuse a line that is no JSON object, has a name twice, or has a field under two names.
+
+        Raises: SchemaError.
+        """
+        json = Json("line", {field: tuple(map(json_pointer, spellings)) for field, spellings in known.items()})
+        faults = ["object IS NULL", repeated_sql("object"), *(fault.condition for fault in json.spelled_twice(()))]
+        sql, place = given.numbered()
+        rows = Stage("input", "the table as it lies", select({"place": place or "NULL"}, sql, star="*"))
+        bad = select({"file": given.file_sql, "place": "place", "line": "line"}, "parsed", where=[" OR ".join(faults)])
+        first = Stage("first", "the first row that is no object", f"{bad}\nORDER BY place\nLIMIT 1")
+        for one in engine.table(Query("first", (rows, *json.stages(()), first))).to_pylist():
+            where = shown(one["file"]) if one["file"] else self.kind
+            row = f" in row {one['place']}" if one["place"] else ""
+            hint = "an object a line, or an array of objects"
+            raise SchemaError(where, "line", found=f"{one['line'][:100]!r}{row}", expected=ONE_OBJECT, hint=hint)
 
     def _remarks(self, names: Sequence[str], known: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
         """A notice of the columns that mean nothing in such a table."""
@@ -114,11 +135,15 @@ class Schedule:
 
     def _field_sql(self, field: str, spellings: Sequence[str], types: Mapping[str, tuple[str, str]]) -> str:
         """The text of one field, whichever of its spellings the table has."""
-        found = next(((sql, kind) for sql, (name, kind) in types.items() if name in spellings), None)
+        all_found = [(sql, kind) for sql, (name, kind) in types.items() if name in spellings]
+        found = all_found[0] if all_found else None
+        if len(all_found) > 1:
+            # Each file, or each object, has one of them.
+            found = (f"coalesce({', '.join(_as_text_sql(field, *one) for one in all_found)})", "VARCHAR")
         if found is None and field in REQUIRED[self.kind]:
             self._miss(spellings[0], [name for name, _ in types.values()])
         sql, kind = found or ("NULL", "VARCHAR")
-        text = _text_sql(sql, kind) if field in TIMES else f"CAST({sql} AS VARCHAR)"
+        text = _as_text_sql(field, sql, kind)
         return text if field in SUBJECT else f"trim({text})"
 
     def _check_near_misses(self, names: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
@@ -148,6 +173,11 @@ class Schedule:
                 f"windows: found {listed - named} without a subject among {listed}; expected one in all or in none."
             )
         return bool(named)
+
+
+def _as_text_sql(field: str, sql: str, kind: str) -> str:
+    """The text of a field's column."""
+    return _text_sql(sql, kind) if field in TIMES else f"CAST({sql} AS VARCHAR)"
 
 
 def _text_sql(sql: str, kind: str) -> str:

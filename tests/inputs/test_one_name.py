@@ -66,17 +66,14 @@ def mapped(*entries: tuple[str, str]) -> pa.Table:
 
 
 def test_a_map_with_a_property_twice_is_a_reject(tmp_path: Path) -> None:
-    """Of a MAP in Parquet SQL takes the first value; another name that is there twice stops who asks for it."""
+    """Of a MAP in Parquet SQL takes the first value; the row is rejected whichever name a command asks for."""
     twice = written(tmp_path, "twice.parquet", mapped(("q", "1"), ("q", "50")))
     other = written(tmp_path, "other.parquet", mapped(("q", "1"), ("x", "2"), ("x", "3")))
 
-    assert ([], ["property-repeated"]) == (quantities(twice), [reason for _, reason in reasons(twice)])
-    with aggregate(other, PLAIN, **WINDOW, clock=CLOCK) as result:
-        assert [Decimal(1)] == [row["quantity"] for row in result.to_dicts()]
-    with pytest.raises(
-        SourceError, match=r"other\.parquet: a MAP has a key twice; expected each key once\. hint: .*list"
-    ):
-        dimensions(other)
+    for path in (twice, other):
+        assert ([], ["property-repeated"]) == (quantities(path), [reason for _, reason in reasons(path)])
+        with aggregate(path, PLAIN, **WINDOW, clock=CLOCK) as result:
+            assert ([], 1) == (result.to_dicts(), result.rejects.num_rows)
 
 
 @pytest.mark.parametrize("kind", ["table", "stream", "file"])
@@ -273,3 +270,87 @@ def test_columns_of_a_table_of_windows_that_mean_nothing_are_said(
             [row["quantity"] for row in result.to_dicts()],
             result.notices,
         )
+
+
+LISTED = '{"start": "2024-01-01", "end": "2024-02-01"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "t.csv",
+            "start,window_start,end\n2024-01-01,2024-01-09,2024-02-01\n",
+            "t.csv: column start: found start and win",
+        ),
+        (
+            "t.ndjson",
+            LISTED.replace("{", '{"window_start": "2024-01-09", '),
+            "t.ndjson: column line: found .* in row 1;",
+        ),
+        ("t.ndjson", LISTED.replace("{", '{"start": "2024-01-09", '), "t.ndjson: column line: found .* in row 1;"),
+        (
+            "t.ndjson",
+            f"{LISTED}garbage\n",
+            "^[^,]*t.ndjson: column line: found 'garbage' in row 2; expected a JSON object",
+        ),
+    ],
+)
+def test_windows_with_a_field_under_two_names_are_refused(name: str, text: str, said: str, tmp_path: Path) -> None:
+    """In columns and in objects; a line that is no object is told by its row, and the events are not named."""
+    path, events = written(tmp_path, name, text), written(tmp_path, "e.parquet", columns("q"))
+    with pytest.raises(SchemaError, match=said):
+        aggregate(events, PLAIN, windows=path, clock=CLOCK)
+
+
+def test_files_of_windows_may_spell_a_field_each_in_its_way(tmp_path: Path) -> None:
+    """Each object and each file has one of the names; a column without a name is said."""
+    other = '{"window_start": "2024-02-01", "window_end": "2024-03-01"}\n'
+    bounds = [("2024-01-01", "2024-02-01"), ("2024-02-01", "2024-03-01")]
+    csv = [
+        written(tmp_path, "a.csv", "zone,start,end,\nUTC,2024-01-01,2024-02-01,x\n"),
+        written(tmp_path, "b.csv", "zone,window_start,window_end\nUTC,2024-02-01,2024-03-01\n"),
+    ]
+    for given in (written(tmp_path, "t.ndjson", LISTED + other), csv):
+        rows = periods(windows=given).to_dicts()
+        assert bounds == [(str(row["window_start"])[:10], str(row["window_end"])[:10]) for row in rows]
+    event = {**one_row(time=TEXT_TIME), "properties": {"q": "1"}}
+    with aggregate([event], PLAIN, windows=csv[0], clock=CLOCK) as result:
+        assert [f"{csv[0]}: 1 column has no name and is ignored."] == result.notices
+
+
+@pytest.mark.parametrize(
+    ("part", "twice"),
+    [
+        ('"measurement": {"quantity"', '"measurement": {"quantity": "9", "quantity"'),
+        ('"measurement": {"quantity"', '"observations": [{"quantity": "9", "quantity": "1", "unit": "x"}], "y": {"y"'),
+        ('"subject"', '"window": {"start": "2023-01-01", "start": "2024-01-01"}, "subject"'),
+        (
+            '"measurement": {"quantity"',
+            '"observations": [{"quantity": "1", "window": {"start": "2023-01-01", "start": "2024-01-01"}}], "y": {"y"',
+        ),
+    ],
+)
+def test_a_record_with_a_name_twice_within_it_is_a_reject(part: str, twice: str, tmp_path: Path) -> None:
+    """In measurement, in window and in an observation: of none the first is taken."""
+    line = json.dumps(RECORD)
+    assert part in line
+    other = line.replace(part, twice).replace('"r"', '"s"')
+    path = written(tmp_path, "r.ndjson", f"{line}\n{other}\n")
+    with aggregate(records=path, **WINDOW, clock=CLOCK) as result:
+        assert ([Decimal(1)], ["property-repeated"]) == (
+            [row["quantity"] for row in result.to_dicts()],
+            [row["reason"] for row in result.rejects.to_pylist()],
+        )
+
+
+def test_a_property_twice_within_a_wrapper_is_a_reject(tmp_path: Path) -> None:
+    """Also where --map takes one property out of the object that has it twice."""
+    line = (
+        '{"identifier": "1", "event_name": "llm", "timestamp": 1704153600, '
+        '"payload": {"stripe_customer_id": "c:a", "q": "1", "q": "50"}}\n'
+    )
+    path = written(tmp_path, "e.ndjson", line)
+    mapped = {"workspace_id": "'w'", "universe_id": "'u'"}
+    for chosen in (mapped, {**mapped, "properties.q": "q"}):
+        assert ["property-repeated"] == [reason for _, reason in reasons(path, from_="stripe", map=chosen)]

@@ -8,10 +8,10 @@ delta:///lake/events?version=3    delta://s3://bucket/events?timestamp=2024-05-0
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from operator import and_
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -23,12 +23,14 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import UNEXPLAINED, delta_options, explained, scheme_of
 from metering_duck.errors import SourceError
 from metering_duck.inputs.delta_log import check_added, check_log
-from metering_duck.inputs.footers import NO_FOOTERS, Footers
+from metering_duck.inputs.footers import NO_FOOTERS, Footers, parquet_schema
 from metering_duck.inputs.in_shell import InShell, load_sql
 from metering_duck.inputs.input import Input, Needed, OtherEngine
+from metering_duck.inputs.lake_columns import schemas_of
 from metering_duck.inputs.lake_schemes import LakeScheme, Options, asked_of, number_of
 from metering_duck.inputs.lake_snapshot import (
     PlainFiles,
+    exact_sql,
     local_paths,
     narrowed_snapshot,
     place_and_number,
@@ -90,7 +92,7 @@ class DeltaSnapshot:
         if self.needs_its_reader or not are_named or not all(types.values()):
             return None
         if self.wanted.conditions:
-            files, condition = _filtered_files(self.table, self.wanted)
+            files, condition = self._files
             needed = {_decoded(part.path) for part in files.get_fragments(condition)}
             tails = [tail for tail in tails if _decoded(tail) in needed]
         # Deltalake escapes the local place of a table once more than it is on disk; the names of files it leaves alone.
@@ -101,6 +103,19 @@ class DeltaSnapshot:
     def needs_its_reader(self) -> bool:
         """Whether only deltalake can read the rows: a file has deleted rows, or other names of columns."""
         return needs_its_reader(self.table)
+
+    def file_schemas(self) -> Iterator[tuple[str, pa.Schema]]:
+        """Each file that may have wanted rows, and its columns; without a file that cannot be read."""
+        if self.needs_its_reader:
+            paths = [_decoded(_local(str(uri))) for uri in self.table.file_uris()]
+            return schemas_of([(path, partial(parquet_schema, path)) for path in paths])
+        files, condition = self._files
+        return schemas_of([(part.path, partial(_schema_of, part)) for part in files.get_fragments(condition)])
+
+    @cached_property
+    def _files(self) -> tuple[Any, Any]:
+        """The files as a dataset, which keeps their footers, and the condition for the wanted rows."""
+        return _filtered_files(self.table, self.wanted)
 
     def limited(self, wanted: WantedRows) -> DeltaSnapshot:
         """The table with other wanted rows."""
@@ -115,7 +130,7 @@ class DeltaSnapshot:
             read = [name for name in self.schema.names if name not in self.foreign] if self.foreign else None
             rows = self.table.scan(columns=read, predicate=" AND ".join(self.wanted.conditions) or None)
             return pa.RecordBatchReader.from_stream(rows), False
-        files, condition = _filtered_files(self.table, self.wanted)
+        files, condition = self._files
         if condition is None:
             return files, True
         return files.filter(condition), True
@@ -132,7 +147,7 @@ class DeltaSnapshot:
         """A shell reads the plain files, where there are such; otherwise it reads the table by DuckDB's extension."""
         plain = self.plain_files
         if plain and plain.paths:
-            return InShell(relation=plain.sql)
+            return InShell(relation=exact_sql(self, plain))
         _, version = place_and_number(self.name)
         return InShell(load_sql("delta"), f"delta_scan({literal(self.table.table_uri)}, version => {version})")
 
@@ -143,7 +158,7 @@ class DeltaSnapshot:
         sizes = dict(zip(paths, actions.column("size_bytes").to_pylist(), strict=True))
         if self.needs_its_reader:
             return list(sizes.values())
-        files, condition = _filtered_files(self.table, self.wanted)
+        files, condition = self._files
         return [sizes[_decoded(part.path)] for part in files.get_fragments(condition)]
 
     def read_by(self, engine: OtherEngine) -> Any:
@@ -284,6 +299,11 @@ def _filtered_files(table: Any, wanted: WantedRows) -> tuple[Any, Any]:
         if last:
             conditions.append(compute.field(column) < _bound(last, kind))
     return files, reduce(and_, conditions) if conditions else None
+
+
+def _schema_of(part: Any) -> pa.Schema:
+    """The columns of a file of a dataset."""
+    return part.physical_schema
 
 
 def _bound(moment: datetime, kind: pa.DataType) -> pa.Scalar:

@@ -8,9 +8,9 @@ iceberg://CATALOG/NAMESPACE.TABLE?snapshot=ID    iceberg://CATALOG/NAMESPACE.TAB
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -23,10 +23,12 @@ from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.iceberg_types import VARIANT, standing_in
 from metering_duck.inputs.in_shell import InShell, load_sql
 from metering_duck.inputs.input import Input, Needed, OtherEngine
+from metering_duck.inputs.lake_columns import schemas_of
 from metering_duck.inputs.lake_files import check_below
 from metering_duck.inputs.lake_schemes import LakeScheme, Options, asked_of, number_of
 from metering_duck.inputs.lake_snapshot import (
     PlainFiles,
+    exact_sql,
     local_paths,
     narrowed_snapshot,
     place_and_number,
@@ -111,6 +113,11 @@ class IcebergSnapshot:
                 scan = scan.filter(LessThan(column, last.isoformat() + zone))
         return scan
 
+    def file_schemas(self) -> Iterator[tuple[str, pa.Schema]]:
+        """Each file that may have wanted rows, and its columns; without a file that cannot be read."""
+        paths = [str(task.file.file_path) for task in self._tasks()]
+        return schemas_of([(path, partial(_schema_of, self.scan.io, path)) for path in paths])
+
     def limited(self, wanted: WantedRows) -> IcebergSnapshot:
         """The table with other wanted rows."""
         return replace(self, wanted=wanted)
@@ -147,7 +154,7 @@ class IcebergSnapshot:
         """A shell reads the plain files, where there are such; otherwise it reads the table by DuckDB's extension."""
         plain = self.plain_files
         if plain and plain.paths:
-            return InShell(relation=plain.sql)
+            return InShell(relation=exact_sql(self, plain))
         _, snapshot = place_and_number(self.name)
         chosen = "" if snapshot == NO_SNAPSHOT else f", snapshot_from_id => {snapshot}"
         return InShell(load_sql("iceberg"), f"iceberg_scan({literal(self.metadata)}{chosen})")
@@ -256,6 +263,14 @@ def check_tasks(where: str, tasks: Sequence[Any], metadata: Any, location: str) 
     """
     files = [one.file_path for task in tasks for one in (task.file, *task.delete_files)]
     check_below(where, files, _roots(metadata, location))
+
+
+def _schema_of(io: Any, path: str) -> pa.Schema:
+    """The columns of a Parquet file that a table's own library opens, with the credentials of the catalog."""
+    from pyarrow import parquet
+
+    with io.new_input(path).open() as file:
+        return parquet.read_schema(file)
 
 
 def _roots(metadata: Any, location: str) -> list[str]:

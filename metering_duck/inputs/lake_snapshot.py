@@ -5,21 +5,24 @@ inputs/delta.py and inputs/iceberg.py find and open the tables; inputs/table_day
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from metering_duck.decimals.columns import decimal_of_type
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import ConfigError
 from metering_duck.files.proofs import Claim
-from metering_duck.inputs.file_checks import cut_decimals_of_files
+from metering_duck.inputs.file_checks import columns_of_files, cut_decimals_of_files
+from metering_duck.inputs.footers import parquet_schema
 from metering_duck.inputs.from_columns import check_names
 from metering_duck.inputs.given_table import keep_rows, register_rows
 from metering_duck.inputs.iceberg_types import VARIANT
 from metering_duck.inputs.input import Input, Needed, NeededTimes
+from metering_duck.inputs.lake_columns import Changed, changed_columns, changed_in_table
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import SAMPLE_ROWS, Relation
@@ -27,6 +30,7 @@ from metering_duck.inputs.unreadable import Unreadable, check_readable
 from metering_duck.inputs.wanted_rows import Between, WantedRows
 from metering_duck.statements.quote import identifier, literal, path_list
 from metering_duck.statements.select import select
+from metering_duck.statements.stages import load_stage
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,25 @@ class PlainFiles:
     @property
     def sql(self) -> str:
         """SQL that reads all files, united by the names of their columns."""
+        return self.sql_of(self.paths)
+
+    def exact_sql(self, changed: Changed) -> str:
+        """SQL that reads all files; FLOATs of some, which are DOUBLEs of the table, as the numbers of their digits."""
+        groups = changed.groups
+        if not any(groups):
+            return self.sql
+        parts = []
+        for columns, paths in groups.items():
+            numbers = [f"CAST(CAST({identifier(name)} AS VARCHAR) AS DOUBLE) AS {identifier(name)}" for name in columns]
+            star = f"* REPLACE ({', '.join(numbers)})" if numbers else "*"
+            parts.append(select({}, self.sql_of(paths), star=star))
+        return f"({' UNION ALL BY NAME '.join(parts)})"
+
+    def sql_of(self, paths: Sequence[str]) -> str:
+        """SQL that reads some of the files, united by the names of their columns."""
         listed = ", ".join(f"{literal(name)}: {kind}" for name, kind in self.types.items())
         hive = f"hive_partitioning = true, hive_types = {{{listed}}}" if self.types else "hive_partitioning = false"
-        return f"read_parquet({path_list(self.paths)}, union_by_name = true, {hive})"
+        return f"read_parquet({path_list(paths)}, union_by_name = true, {hive})"
 
 
 class LakeSnapshot(Input, Protocol):
@@ -74,6 +94,9 @@ class LakeSnapshot(Input, Protocol):
 
         None where some rows in the files are deleted, or columns have other names in the files.
         """
+
+    def file_schemas(self) -> Iterator[tuple[str, pa.Schema]]:
+        """Each file that may have wanted rows, and its columns; without a file that cannot be read."""
 
     def limited(self, wanted: WantedRows) -> LakeSnapshot:
         """The table with other wanted rows."""
@@ -116,8 +139,35 @@ def rows_of(engine: Engine, found: LakeSnapshot, name: str) -> Relation:
 
 
 def _without_foreign(found: LakeSnapshot, rows: Relation) -> Relation:
-    """Rows that a table's library gives, of which columns of foreign types may not be used."""
-    return replace(rows, unreadable={**rows.unreadable, **foreign_columns(found)})
+    """Rows that a table's library gives, of which some columns may not be used."""
+    return replace(rows, unreadable={**rows.unreadable, **not_of_library(found)})
+
+
+def not_of_library(found: LakeSnapshot) -> dict[str, Unreadable]:
+    """The columns that may not be used where another library or engine reads a table's rows.
+
+    They are those of types that it does not have, and those that a file has in a type with other values.
+    """
+    return {**changed_in_table(found), **foreign_columns(found)}
+
+
+def exact_sql(found: LakeSnapshot, plain: PlainFiles) -> str:
+    """SQL that reads a table's plain files exactly."""
+    if pa.float64() not in found.schema.types:
+        return plain.sql
+    schemas = ((path, parquet_schema(path)) for path in plain.paths)
+    return plain.exact_sql(changed_columns(found.schema, schemas, found.name, reads_floats=True))
+
+
+def _changed_in(engine: Engine, found: LakeSnapshot, plain: PlainFiles, *, differ: bool) -> Changed:
+    """What plain files have in other types than their table; without `differ`, they have its types when united."""
+    if not differ and len(plain.paths) < 2:
+        return Changed()
+    engine.keep("file_columns", columns_of_files(engine, plain.paths))
+    if not differ and not engine.rows(load_stage("checks/file_types").sql):
+        return Changed()
+    schemas = ((path, parquet_schema(path)) for path in plain.paths)
+    return changed_columns(found.schema, schemas, found.name, reads_floats=True)
 
 
 def plain_rows(engine: Engine, found: LakeSnapshot) -> Relation | None:
@@ -135,14 +185,46 @@ def plain_rows(engine: Engine, found: LakeSnapshot) -> Relation | None:
     lying = engine.describe(plain.sql)
     # A column of no type has no value, and no file has it.
     odd = {*found.foreign, *(column.name for column in found.schema if pa.types.is_null(column.type))}
-    if _without(lying, odd) != _without(expected, odd):
+    casts = _casts_of(_without(lying, odd), _without(expected, odd))
+    if casts is None:
+        return None
+    changed = _changed_in(engine, found, plain, differ=bool(casts))
+    if not changed.is_judged or (casts and changed.unreadable):
         return None
     engine.gate.add(Claim(path, path, "parquet") for path in plain.paths)
+    return _rows_of_plain(engine, found, plain, lying, changed, casts)
+
+
+def _rows_of_plain(
+    engine: Engine,
+    found: LakeSnapshot,
+    plain: PlainFiles,
+    lying: Mapping[str, str],
+    changed: Changed,
+    casts: Sequence[str],
+) -> Relation:
+    """The rows of plain files without what is foreign to DuckDB; `casts` are the columns that become wider."""
     left_out = foreign_columns(found, [name for name in found.foreign if lying.get(name) != "VARIANT"])
     excluded = [identifier(name) for name in left_out if name in lying]
     star = f"* EXCLUDE ({', '.join(excluded)})" if excluded else "*"
-    unreadable = {**cut_decimals_of_files(engine, plain.paths, found.schema), **left_out}
-    return Relation(f"({select({}, plain.sql, star=star, where=found.wanted.conditions)})", unreadable=unreadable)
+    star += f" REPLACE ({', '.join(casts)})" if casts else ""
+    unreadable = {**cut_decimals_of_files(engine, plain.paths, found.schema), **changed.unreadable, **left_out}
+    rows = select({}, plain.exact_sql(changed), star=star, where=found.wanted.conditions)
+    return Relation(f"({rows})", unreadable=unreadable)
+
+
+def _casts_of(lying: Mapping[str, str], expected: Mapping[str, str]) -> list[str] | None:
+    """The numbers that become wider, as the table says; None where the files have other columns, or others differ."""
+    differing = [name for name in expected if lying.get(name) != expected[name]]
+    if set(lying) != set(expected) or not all(
+        _is_number(types[name]) for name in differing for types in (lying, expected)
+    ):
+        return None
+    return [f"CAST({identifier(name)} AS {expected[name]}) AS {identifier(name)}" for name in differing]
+
+
+def _is_number(kind: str) -> bool:
+    return kind in ("FLOAT", "DOUBLE") or decimal_of_type(kind) is not None
 
 
 def _without(types: Mapping[str, str], names: Container[str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from metering_duck.inputs.from_columns import HOLDS_BYTES, columns_layout, is_sc
 from metering_duck.inputs.from_json import objects_layout
 from metering_duck.inputs.idle_choices import idle_choices
 from metering_duck.inputs.input import Input
+from metering_duck.inputs.lake_columns import changed_in_table
 from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.one_name import check_spelled_once
@@ -60,6 +61,7 @@ def open_source(
         if not engine.gate.verifies:
             claims = [replace(claim, known=Proof(claim.name, unproven=READ_ELSEWHERE)) for claim in claims]
         engine.gate.add(claims)
+        unreadable = {**unreadable, **changed_in_table(found)}
         found = read_by(engine, found)
     relation = given = found.relation(engine)
     relation = replace(relation, unreadable={**unreadable, **relation.unreadable})

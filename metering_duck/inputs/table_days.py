@@ -29,7 +29,7 @@ from metering_duck.inputs.lake_snapshot import (
     LakeSnapshot,
     between,
     columns_of_tenants,
-    foreign_columns,
+    not_of_library,
     plain_rows,
     with_texts,
 )
@@ -85,7 +85,7 @@ class TableDays:
             rows = plain_rows(engine, table)
             if rows is None:
                 data, rereadable = table.opened()
-                given = GivenTable(data, table.name, rereadable, unreadable=foreign_columns(table))
+                given = GivenTable(data, table.name, rereadable, unreadable=not_of_library(table))
                 rows = given.relation(engine, f"{name}_{n}")
             unreadable |= rows.unreadable
             day = {FILE_COLUMN: self.day_sql(table)}

@@ -118,7 +118,9 @@ class Failures:
         """The error of ours for one that comes from the data or the machine."""
         text = str(error)
         if isinstance(error, duckdb.OutOfRangeException):
-            return Overflow(first_line(error))
+            told = self.explain(text)
+            # The words of a ledger's engine say which ledger it is.
+            return told if isinstance(told, LedgerError) else Overflow(first_line(error))
         if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
             return self._out_of_memory(first_line(error))
         if "has an open result" in text:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from metering_duck.errors import MeteringError
 from metering_duck.files.faults import Fault
-from metering_duck.files.proofs import Claim, Proof, prove
+from metering_duck.files.proofs import Claim, Proof, check_digest, prove
 
 # How many files are proven at once, at most.
 AT_ONCE = 4
@@ -42,6 +42,11 @@ class Gate:
         self._queue: queue.SimpleQueue[tuple[Claim, Future[Proof]] | None] = queue.SimpleQueue()
         self._workers: list[threading.Thread] = []
         self._is_stopped = threading.Event()
+        self._digests: dict[str, str] = {}
+
+    def expect(self, digests: Mapping[str, str]) -> None:
+        """The SHA-256 of files that were seen before, by their paths."""
+        self._digests |= digests
 
     def add(self, claims: Iterable[Claim]) -> None:
         """Files that will be read."""
@@ -60,9 +65,11 @@ class Gate:
         """A file's proof, as soon as it is there."""
         future: Future[Proof] = Future()
         known = claim.known
+        if claim.is_text:
+            claim = replace(claim, sha256=self._digests.get(claim.path))
         if known is None and claim.fetch is not None and not self.verifies:
             known = Proof(claim.name, unproven=ELSEWHERE)
-        if known is not None:
+        if known is not None and not (claim.known and claim.sha256):
             future.set_result(known)
             return future
         self._queue.put((claim, future))
@@ -84,9 +91,12 @@ class Gate:
     def _prove(self, claim: Claim) -> Proof:
         """A file's proof.
 
-        Raises: SourceError for a file that is not whole.
+        Raises: SourceError for a file that is not whole, or not what it was.
         """
         try:
+            if claim.known is not None:
+                check_digest(claim)
+                return claim.known
             if claim.fetch is None:
                 return prove(claim, is_stopped=self._is_stopped.is_set)
             with TemporaryDirectory(dir=self.temp_dir) as folder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Generator, Iterator
-from typing import IO
+from typing import Protocol
 
 from metering_duck.files.faults import Fault
 
@@ -17,10 +17,20 @@ _GZIP = 31
 _WHOLE = "whole gzip members, with nothing but zeros behind them"
 
 
+class Readable(Protocol):
+    """What bytes are read from, one behind the other."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes."""
+
+    def tell(self) -> int:
+        """How many bytes were read."""
+
+
 class Members:
     """The members of a gzip file; `count` and `padding`, the zeros behind the last, are known once all are read."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Readable) -> None:
         self._file = file
         self.count, self.padding = 0, 0
 

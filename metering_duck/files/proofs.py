@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,8 @@ class Claim:
 
     `codec` is what it is compressed with. Of CSV, `delimiter`, `columns` and the lines that are no rows are known.
     `fetch` copies a file that lies elsewhere to a path on this machine; None for a file of this machine. `known` is a
-    proof that was made before.
+    proof that was made before. `sha256` is the digest that the file's bytes are known to have; it is compared where all
+    of them are read anyway, which those of Parquet and Arrow are not.
     """
 
     path: str
@@ -42,6 +44,12 @@ class Claim:
     header_lines: int = 1
     fetch: Callable[[str], None] | None = None
     known: Proof | None = None
+    sha256: str | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether all bytes of the file are read where it is proven."""
+        return self.format not in ("parquet", "arrow")
 
     def counter(self) -> RowCounter:
         """What counts the rows of the file's text."""
@@ -108,15 +116,63 @@ def prove(claim: Claim, sink: IO[bytes] | None = None, is_stopped: Callable[[], 
                 return _prove_text(claim, proof, sink, is_stopped)
 
 
+class Digested:
+    """A file that is read to its end, whose bytes are compared with the SHA-256 that they are known to have, if any."""
+
+    def __init__(self, file: IO[bytes], expected: str | None) -> None:
+        self._file, self._expected = file, expected
+        self._found = hashlib.sha256() if expected else None
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        block = self._file.read(size)
+        if self._found:
+            self._found.update(block)
+        return block
+
+    def tell(self) -> int:
+        """How many bytes were read."""
+        return self._file.tell()
+
+    def check(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
+        """Read what is left, and refuse other bytes than those that are known.
+
+        Raises: Fault.
+        """
+        if self._found is None:
+            return
+        while not is_stopped() and self.read(BLOCK_BYTES):
+            pass
+        found = self._found.hexdigest()
+        if not is_stopped() and found != self._expected:
+            raise Fault(
+                f"bytes of the SHA-256 {found[:12]}… under the size and the time of those that were seen first, "
+                f"{str(self._expected)[:12]}…",
+                "the same bytes",
+                "put it back as it was, or touch it, so that it counts as changed; metering-duck ledger verify --files "
+                "compares all files",
+            )
+
+
+def check_digest(claim: Claim) -> None:
+    """Refuse a file of other bytes than those that are known.
+
+    Raises: Fault.
+    """
+    with open(claim.path, "rb") as file:
+        Digested(file, claim.sha256).check()
+
+
 def _prove_text(claim: Claim, proof: Proof, sink: IO[bytes] | None, is_stopped: Callable[[], bool]) -> Proof:
     """Read a text file to its end, and count its rows."""
     counter, members, frames = claim.counter(), None, list[Frame]()
-    with open(claim.path, "rb") as file:
+    with open(claim.path, "rb") as opened:
+        file = Digested(opened, claim.sha256)
         if claim.codec == GZIP:
             members = Members(file)
             blocks = members.blocks()
         elif claim.codec == ZSTD:
-            frames = frames_of(file)
+            frames = frames_of(opened)
             blocks = _decompressed(claim.path, frames)
         else:
             blocks = iter(lambda: file.read(BLOCK_BYTES), b"")
@@ -126,6 +182,10 @@ def _prove_text(claim: Claim, proof: Proof, sink: IO[bytes] | None, is_stopped: 
             counter.add(block)
             if sink:
                 sink.write(block)
+        if claim.codec == ZSTD:
+            # Its bytes were read by name.
+            opened.seek(0)
+        file.check(is_stopped)
     proof = replace(proof, rows=counter.rows(), counted_by=COUNTED_BY[claim.format])
     if members:
         return replace(proof, parts=members.count, parts_are="members", checked=members.count, padding=members.padding)

@@ -36,9 +36,17 @@ def discover(found: Found, source: Source, machine: Machine) -> Discovery:
     """
     if not found.new:
         return Discovery(repeated=repeated_rows(found.present, source, machine))
-    hours, totals, rejects, proven = _times(found.new, source, replace(machine, verify_files=True))
-    files = _manifest_rows(found, totals, proven)
-    return Discovery(files, hours, repeated_rows(found.present, source, machine), rejects)
+    learnt = learnt_of(found.new, source, machine)
+    return replace(learnt, repeated=repeated_rows(found.present, source, machine))
+
+
+def learnt_of(files: Sequence[SourceFile], source: Source, machine: Machine) -> Discovery:
+    """What is learnt of files from their own rows: all but their repeated keys.
+
+    Raises: SourceError and SchemaError for files that cannot be read together.
+    """
+    hours, totals, rejects, proven = _times(files, source, replace(machine, verify_files=True))
+    return Discovery(_manifest_rows(files, totals, proven), hours, None, rejects)
 
 
 REPEATED_SCHEMA = pa.schema(
@@ -118,12 +126,12 @@ def _timeless() -> Stage:
     return Stage("timeless", "events without a time", sql)
 
 
-def _manifest_rows(found: Found, totals: list[dict[str, Any]], proven: Mapping[str, Proof]) -> pa.Table:
-    """The new files as rows of source_files, without their numbers."""
+def _manifest_rows(files: Sequence[SourceFile], totals: list[dict[str, Any]], proven: Mapping[str, Proof]) -> pa.Table:
+    """Files as rows of source_files, without their numbers."""
     by_path = {row["file"]: row for row in totals}
     nothing = {"rows": 0, "rows_without_time": 0}
     rows = []
-    for file in found.new:
+    for file in files:
         learnt = by_path.get(file.path, nothing)
         own = {"path": file.path, "sha256": file.sha256, "entered_at": file.entered_at, **asdict(file.stamp)}
         last = learnt.get("last_metered_at") or file.entered_at

@@ -9,7 +9,7 @@ from metering_duck.contract.schemas import CONFLICT_SCHEMA, READING_SCHEMA, REJE
 from metering_duck.errors import ConfigError, LedgerError, did_you_mean
 from metering_duck.ledger.runs import find_runs, has_old_ids
 from metering_duck.ledger.store import Store, StoreEngine
-from metering_duck.ledger.texts import stored_type
+from metering_duck.ledger.texts import naming_ledger, stored_type
 from metering_duck.readings.series import LAST_IN_ORDER, READING_ORDER
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.select import names, select
@@ -42,7 +42,8 @@ def export_table(store: Store, table: str, run: int | None) -> Rows:
     """
     engine = store.open_to_read()
     try:
-        return export(engine, table, run)
+        with naming_ledger(store.path):
+            return export(engine, table, run)
     except BaseException:
         engine.close()
         raise

@@ -29,6 +29,7 @@ from metering_duck.ledger.configs import KnownConfig
 from metering_duck.ledger.counting import make_current
 from metering_duck.ledger.discovering import discover
 from metering_duck.ledger.level_digests import EMPTY_LEVELS
+from metering_duck.ledger.levels import stored_levels
 from metering_duck.ledger.looking import look
 from metering_duck.ledger.manifest import Found, SourceFile, files_of
 from metering_duck.ledger.periods import Period
@@ -95,8 +96,8 @@ class Meterer:
             plan = make_plan(engine, base.period, known, base.question, source, files, base.as_of)
             levels = None
             if base.levels_before_sha256 is not None:
-                before = base.levels_before_run_id
-                levels = CarriedLevels(before, base.levels_before_sha256, runs.levels_of(engine, before))
+                before, digest = base.levels_before_run_id, base.levels_before_sha256
+                levels = CarriedLevels(before, digest, stored_levels(engine, before, digest))
         counting = tuple(file for file in files if file.file_id not in others)
         compared = tuple(file for file in files if file.file_id in others)
         plan = replace(plan, files=counting, others=compared, levels=levels)
@@ -323,7 +324,7 @@ def nearest_levels(engine: StoreEngine, plan: Plan, situation: Situation) -> tup
         if end not in histories:
             histories[end] = history_sha256(engine, utc(end), situation.visible, plan.as_of)
         if runs.has_history(engine, run_id, histories[end]):
-            return utc(end), CarriedLevels(run_id, sha256, runs.levels_of(engine, run_id))
+            return utc(end), CarriedLevels(run_id, sha256, stored_levels(engine, run_id, sha256))
     return None
 
 

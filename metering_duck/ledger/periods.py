@@ -12,6 +12,7 @@ from metering_duck.calls.metering import periods as cut
 from metering_duck.contract.times import format_time, parse_time, utc
 from metering_duck.errors import ConfigError, LedgerError, first_few
 from metering_duck.ledger.store import StoreEngine
+from metering_duck.ledger.texts import CHANGED, stored_zone
 from metering_duck.statements.select import names, select
 
 _NAME = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
@@ -50,12 +51,17 @@ def _name(row: dict[str, Any]) -> str:
     START and END are dates if they are midnights there, else moments in UTC.
     """
     first, last = (datetime.fromisoformat(str(row[name])).replace(tzinfo=None) for name in ("local_start", "local_end"))
+    return name_on_clocks(first, last, utc(row["window_start"]), utc(row["window_end"]))
+
+
+def name_on_clocks(first: datetime, last: datetime, start: datetime, end: datetime) -> str:
+    """The name of a period that is from `first` to `last` on its zone's clocks, and from `start` to `end` in UTC."""
     for unit, form in LENGTHS.items():
         if first == _floor(first, unit) and last == _next(first, unit):
             return first.strftime(form)
     if first == _floor(first, "day") and last == _floor(last, "day"):
         return f"{first:%Y-%m-%d}/{last:%Y-%m-%d}"
-    return name_of(row["window_start"], row["window_end"])
+    return name_of(start, end)
 
 
 def name_of(start: datetime, end: datetime) -> str:
@@ -126,7 +132,19 @@ def _periods(engine: StoreEngine, where: str = "TRUE", parameters: Mapping[str, 
     """The periods of the ledger of which a condition holds, in their order."""
     columns = ("period_start", "period_end", "name", "timezone")
     rows = engine.rows(select(names(columns), "periods", where=[where], order_by=columns), dict(parameters or {}))
-    return [Period(utc(start), utc(end), name, zone) for start, end, name, zone in rows]
+    return [stored_period("periods", utc(start), utc(end), name, zone) for start, end, name, zone in rows]
+
+
+def stored_period(table: str, start: datetime, end: datetime, name: str, zone: str) -> Period:
+    """A period from what a table of the ledger keeps of it.
+
+    Raises: LedgerError for a zone that there is not, and for an end that is not after the start.
+    """
+    if not start < end:
+        raise LedgerError(
+            f"{table}.period_end: found {format_time(end)} for the start {format_time(start)}; expected a later end. {CHANGED}"
+        )
+    return Period(start, end, name, stored_zone(zone))
 
 
 def periods_between(engine: StoreEngine, start: datetime | None, end: datetime | None) -> list[Period]:
@@ -142,6 +160,19 @@ def periods_between(engine: StoreEngine, start: datetime | None, end: datetime |
     if not found:
         raise LedgerError("period: found none there; expected some that were metered. hint: backfill them first")
     return found
+
+
+def misnamed_periods(engine: StoreEngine) -> list[tuple[str, str]]:
+    """The periods of the ledger that are not called as their clocks say, and how they are to be called."""
+    known = {(period.start, period.end): period for period in _periods(engine)}
+    clocks = ", ".join(f"timezone(timezone, {name})" for name in ("period_start", "period_end"))
+    wrong = []
+    for start, end, first, last in engine.rows(f"SELECT period_start, period_end, {clocks} FROM periods ORDER BY ALL"):
+        period = known[utc(start), utc(end)]
+        name = name_on_clocks(first, last, period.start, period.end)
+        if name != period.name:
+            wrong.append((period.name, f"is called {name} on the clocks of {period.timezone}"))
+    return wrong
 
 
 def check_beside(engine: StoreEngine, periods: Sequence[Period]) -> None:

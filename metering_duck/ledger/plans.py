@@ -95,6 +95,7 @@ class Plan:
             levels=self.levels.table if self.levels else None,
             numbers_rows=numbers_rows,
             reach=self.reach,
+            digests={file.path: file.sha256 for file in (*self.files, *self.others) if not file.is_day},
         )
 
 

@@ -98,7 +98,8 @@ def _run_again(
     if before is not None and run.readings_sha256 != before.readings_sha256:
         raise LedgerError(
             f"period {period.name}: run {run.run_id} gave other bytes than run {before.run_id} of the same inputs; "
-            "expected the same. hint: were they made by other versions? see ledger export runs"
+            "expected the same. hint: metering-duck ledger verify --files tells whether a file has changed under its "
+            "size and time; ledger export runs, whether the runs were made by other versions"
         )
     if counts:
         with meterer.store.transaction() as engine:

@@ -24,7 +24,7 @@ from metering_duck.inputs.fields import NO_PROPERTIES
 from metering_duck.judging.events import Compiler
 from metering_duck.ledger import configs
 from metering_duck.ledger.level_digests import levels_sha256
-from metering_duck.ledger.periods import Period, name_of
+from metering_duck.ledger.periods import Period, name_of, stored_period
 from metering_duck.ledger.plans import CarriedLevels, Plan, check_readable
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.ledger.stored import has_new_ids, question_text, stored_question
@@ -39,7 +39,6 @@ from metering_duck.runs.question import Question
 from metering_duck.runs.results import Result, result_of
 from metering_duck.runs.rows import Rows
 from metering_duck.statements.quote import literal, literal_list
-from metering_duck.statements.stages import Query, Stage
 from metering_duck.version import __version__
 from metering_duck.windows.cutting import make_windows
 from metering_duck.windows.periods import Periods
@@ -350,18 +349,9 @@ def find_runs(engine: StoreEngine, where: str, parameters: Mapping[str, object] 
 def _run_row(named: Any, row: dict[str, Any]) -> RunRow:
     start, end = utc(row.pop("period_start")), utc(row.pop("period_end"))
     name, zone = named.values() if isinstance(named, dict) else named
+    period = stored_period("runs", start, end, name or name_of(start, end), zone)
     books = {name: row.pop(name) for name in BOOKS}
     row["question"] = stored_question(row.pop("options"))
     row["clock"] = utc(row["clock"])
     row["as_of"] = utc(row["as_of"]) if row["as_of"] else None
-    return RunRow(period=Period(start, end, name or name_of(start, end), zone), books=books, **row)
-
-
-def levels_of(engine: StoreEngine, run_id: int | None) -> pa.Table:
-    """The levels that a run ended with; an empty table without a run."""
-    if run_id is None:
-        return LEVELS_SCHEMA.empty_table()
-    holder = f"(SELECT readings_of FROM runs WHERE run_id = {run_id})"
-    columns = ", ".join(LEVELS_SCHEMA.names)
-    sql = f"SELECT {columns} FROM levels WHERE run_id = {holder} ORDER BY ALL"
-    return engine.table(Query("levels", (Stage("levels", "levels", sql),))).cast(LEVELS_SCHEMA)
+    return RunRow(period=period, books=books, **row)

@@ -14,6 +14,7 @@ from metering_duck.ledger.meterer import Meterer
 from metering_duck.ledger.periods import known_period, periods_between
 from metering_duck.ledger.rerunning import ready_plan
 from metering_duck.ledger.runs import RunRow, sha256_of
+from metering_duck.ledger.texts import naming_ledger
 from metering_duck.runs.rows import Rows
 
 
@@ -79,5 +80,5 @@ def _simulated(meterer: Meterer, base: RunRow, config: KnownConfig, renamed: dic
 
 def _counting_sha256(meterer: Meterer) -> str:
     """The digest of all readings that count."""
-    with readings(meterer.store.open_to_read()) as rows:
+    with naming_ledger(meterer.store.path), readings(meterer.store.open_to_read()) as rows:
         return sha256_of(rows)

@@ -10,10 +10,12 @@ import re
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from metering_duck.contract.config import MeteringConfig, load_config
+from metering_duck.contract.intervals import check_zone
 from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.errors import ConfigError, LedgerError, a_kind
 
@@ -46,6 +48,16 @@ def stored_type(text: str | None) -> str:
         return f"DECIMAL({match[1]}, {match[2]})" if match[1] else "VARCHAR"
 
 
+@lru_cache
+def stored_zone(text: str) -> str:
+    """A zone from the name that a ledger keeps of it.
+
+    Raises: LedgerError for a zone that there is not.
+    """
+    with refused("periods.timezone", text):
+        return check_zone(text, "timezone")
+
+
 def object_of(text: str, known: Container[str] | None = None) -> dict[str, Any]:
     """The JSON object that a text is, with no other names than the known ones.
 
@@ -70,10 +82,16 @@ def refused(where: str, text: str | None) -> Iterator[None]:
         yield
     except (ConfigError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         why = str(error).splitlines()[0].partition(" hint:")[0].rstrip(".") if str(error) else type(error).__name__
-        shown = text if text is None or len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+        shown = None if text is None else _cut(text, SHOWN_CHARACTERS)
+        why = _cut(why, 4 * SHOWN_CHARACTERS)
         raise LedgerError(
             f"{where}: found {shown!r} ({why}); expected what metering-duck stores there. {CHANGED}"
         ) from None
+
+
+def _cut(text: str, characters: int) -> str:
+    """A text, or as much of it as is shown."""
+    return text if len(text) <= characters else f"{text[:characters]}…"
 
 
 @contextmanager

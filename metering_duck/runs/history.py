@@ -7,7 +7,7 @@ when the window begins. With a history, a window's readings are byte for byte th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
@@ -36,7 +36,8 @@ class History:
     `repeated` are the hashes of the keys that may occur more than once, None where they are not known; the files
     `others` have the rows of such keys outside of the window. `levels` (LEVELS_SCHEMA) are the levels when the window
     begins, None where all events before the window are read instead. With `numbers_rows`, each row knows its place in
-    its file. `reach` says which events are read of the files, by the window.
+    its file. `reach` says which events are read of the files, by the window. `digests` are the SHA-256 that files are
+    known to have, by their paths.
     """
 
     entered: Mapping[str, datetime]
@@ -45,6 +46,7 @@ class History:
     levels: pa.Table | None = None
     numbers_rows: bool = False
     reach: Reach = "all"
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def entered_sql(self) -> str:

@@ -141,6 +141,7 @@ def open_input(
     parameters["settings"] = question.settings(source.types)
     engine = machine.engine()
     with closed_on_failure(engine):
+        engine.gate.expect(history.digests if history else {})
         is_elsewhere = read_by is not None
         whole = find_input(given, engine.directory, is_elsewhere=is_elsewhere, folder_keys=source.folder_keys)
         periods = question.periods

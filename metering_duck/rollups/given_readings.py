@@ -112,7 +112,7 @@ def open_finer(engine: Engine, found: Input, dropped: Sequence[str]) -> Finer:
         json = Json("line", pointers)
         stages += json.stages(())
         columns = {name: json.column(name) for name in FIELDS}
-        inner = objects_of(pointer for places in pointers.values() for pointer in places)
+        inner = objects_of(pointers.values())
         (twice,) = json.spelled_twice(())
         repeated = repeated_sql("object", {*inner, "/dimensions"})
         faults = {"line": (f"object IS NULL OR {repeated} OR {twice.condition}", "line")}

@@ -224,5 +224,5 @@ class ObjectCounter:
         if not self._in_array:
             return self._tops
         if self._tops != 1:
-            raise ValueError(f"{self._tops} JSON arrays")
+            raise ValueError(f"{self._tops} JSON values one after another, the first an array")
         return self._count + int(not self._is_empty)

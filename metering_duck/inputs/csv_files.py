@@ -17,6 +17,7 @@ from metering_duck.inputs.file_bytes import BYTE_ORDER_MARK, FIRST_BYTES, codec_
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
+from metering_duck.inputs.from_columns import check_not_ours
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, Needed, OtherEngine
 from metering_duck.inputs.partitions import TimePartition
@@ -29,6 +30,10 @@ SAID_DELIMITER = re.compile(r'"?sep=([^"\r\n ])"?[,; \t]*(?:\r\n|\n|\r)', re.IGN
 # How many bytes are looked at for the header: more, as long as it does not end within them.
 HEADER_BYTES = (FIRST_BYTES, 1 << 20, 1 << 23, 64 << 20)
 UNNAMED = "metering_duck_unnamed"
+DELIMITERS = ",\t;|"
+# A name in quotes, at the beginning or behind a delimiter; and one whose quotes do not end.
+QUOTED = re.compile(rf'(?:^|(?<=[{DELIMITERS}])) *"[^"]*(?:""[^"]*)*"')
+OPEN_QUOTE = re.compile(rf'(?:^|(?<=[{DELIMITERS}])) *"')
 # How long DuckDB expects a line to be, and how long it may be if DuckDB is told so before.
 LONG_LINE, LINE_BYTES_MAX = 2_000_000, 64 << 20
 
@@ -71,6 +76,7 @@ class CsvFiles:
             for path, header in headers.items()
         ]
         for path, header in headers.items():
+            check_not_ours(header.named, self.files.label or shown(path))
             self.files.check_keys(header.named, path)
         files, proven = admit(engine, self.files, claims)
         by_header: dict[CsvHeader, list[str]] = {}
@@ -93,6 +99,7 @@ class CsvFiles:
             claims=proven,
             notes=tuple(_notes(self.files, by_header)),
             headers=tuple((self.files.label or shown(found[0]), one.named) for one, found in by_header.items()),
+            told_apart=next((repr(one.delimiter) for one in by_header if one.is_doubtful), ""),
         )
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
@@ -133,6 +140,11 @@ class CsvHeader:
         return tuple(name for name in self.names if name.strip())
 
     @property
+    def is_doubtful(self) -> bool:
+        """Whether another character may be the delimiter: there is one column, or a name has such a character."""
+        return len(self.names) == 1 or any(other in name for name in self.names for other in DELIMITERS)
+
+    @property
     def columns(self) -> dict[str, bool]:
         """The columns as they are called in SQL, and whether each has a name of its own."""
         return {name if name.strip() else f"{UNNAMED}_{n}": bool(name.strip()) for n, name in enumerate(self.names)}
@@ -142,7 +154,7 @@ def csv_header(path: str, label: str = "") -> CsvHeader:
     """How a CSV file begins.
 
     Excel's first line, sep=;, says the delimiter. Otherwise, of comma, tab, semicolon and bar, it is the character that
-    the first line has most often.
+    the first line has most often, outside of quotes.
 
     Raises: SourceError for a file without a header, or with a column twice.
     """
@@ -175,12 +187,21 @@ def _first_names(path: str, where: str) -> tuple[str, int, str, tuple[str, ...]]
             break
         said = SAID_DELIMITER.match(text)
         skipped, begin = (1, text[said.end() :]) if said else (0, text)
-        first = re.split("[\r\n]", begin, maxsplit=1)[0]
-        delimiter = said.group(1) if said else max(",\t;|", key=first.count)
+        delimiter = said.group(1) if said else max(DELIMITERS, key=_unquoted_line(begin).count)
         names, is_whole = _first_record(begin, delimiter, where)
         if is_whole:
             break
     return text, skipped, delimiter, names
+
+
+def _unquoted_line(text: str) -> str:
+    """A text's first line without what is in quotes there, which may have line ends."""
+    line = QUOTED.sub("", _first_line(text))
+    return _first_line(QUOTED.sub("", text)) if OPEN_QUOTE.search(line) else line
+
+
+def _first_line(text: str) -> str:
+    return re.split("[\r\n]", text, maxsplit=1)[0]
 
 
 def _first_record(text: str, delimiter: str, where: str) -> tuple[tuple[str, ...], bool]:

@@ -29,7 +29,7 @@ REPEATED = "list_bool_or(list_transform(json_keys(line, ['']), lambda found: has
 INEXACT = "has_number_mark(line) AND has_fragile_number(line)"
 # The faults of a line without an event: it is no JSON, or not of its shape.
 KEYLESS = (
-    Fault("object IS NULL AND NOT coalesce(json_valid(line), FALSE)", "json-invalid", "line"),
+    Fault("object IS NULL AND NOT coalesce(is_json(line), FALSE)", "json-invalid", "line"),
     Fault("object IS NULL", "shape-invalid", "line"),
 )
 
@@ -65,7 +65,7 @@ class Shape:
     @property
     def _items_sql(self) -> str:
         """SQL for the list of a line's events; a line that is no JSON, or would lose digits, stays one reject."""
-        branches = [("NOT json_valid(line)", "[line]"), (INEXACT, "[line]")]
+        branches = [("NOT is_json(line)", "[line]"), (INEXACT, "[line]")]
         branches.append(("json_type(line) = 'ARRAY'", _each_sql("$[*]")))
         if self.batch:
             branches += [(REPEATED, "[line]"), (f"{self._has_own_sql} AND {_has_sql(self.batch)}", "[line]")]
@@ -77,7 +77,7 @@ class Shape:
         """SQL for the event in a line; NULL where the line has both a wrapped event and an event's names of its own."""
         if not self.wrapper and not self.batch:
             return "line"
-        broken = [("NOT json_valid(line)", ABSENT), (INEXACT, "line")]
+        broken = [("NOT is_json(line)", ABSENT), (INEXACT, "line")]
         if self.batch:
             broken.append((f"json_type(line, '/{self.batch}') = 'ARRAY'", ABSENT))
         if not self.wrapper:

@@ -166,7 +166,7 @@ def _find(
         elif not may_lack(name, types, generates_ids=layout.generates_ids):
             missing.append(name)
     if missing:
-        raise_missing(missing, where, list(types), names)
+        raise_missing(missing, where, list(types), names, mapping.told_apart)
     return columns
 
 

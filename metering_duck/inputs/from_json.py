@@ -43,9 +43,9 @@ def repeated_at_sql(json: str, pointers: Sequence[str]) -> str:
     return f"list_bool_or(list_transform(json_keys({json}, {literal_list(pointers)}), lambda found: has_twice(found)))"
 
 
-def objects_of(pointers: Iterable[str]) -> set[str]:
-    """The pointers of the objects that have what is at `pointers` as a member."""
-    return {pointer.rpartition("/")[0] for pointer in pointers}
+def objects_of(places: Iterable[Sequence[str]]) -> set[str]:
+    """The pointers of the objects that fields are members of; `places` are the pointers of each field."""
+    return {pointer.rpartition("/")[0] for pointers in places for pointer in pointers}
 
 
 def object_faults(json: str, text: str, inner: Iterable[str] = ()) -> tuple[Fault, ...]:
@@ -79,8 +79,8 @@ def objects_layout(
     if mapping.lists_properties and keys:
         mapping.check_properties([*keys, *inner], where)
     fields = {**pointers, **_listed_properties(mapping, shape)}
-    held = "" if mapping.lists_properties else _bag_of(layout, keys, mapping, shape)
-    parents = objects_of(pointer for places in fields.values() for pointer in places) - {json_pointer(held)}
+    held = _bag_of(layout, keys, mapping, shape)
+    parents = objects_of(fields.values()) - {json_pointer(held)}
     json = Json(EVENT_COLUMN if shape else "line", fields, is_record=layout.is_records)
     columns = {name: constant_column(text) for name, text in mapping.constants.items()}
     columns |= {name: json.column(name) for name in pointers}
@@ -158,7 +158,9 @@ def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap
 
 
 def _bag_of(layout: Layout, keys: Sequence[str], mapping: FieldMap, shape: Shape | None) -> str:
-    """The name of the object whose members are the properties; "" where there is none."""
+    """The name of the object whose members are the properties; "" where there is none, or `--map` lists them."""
+    if mapping.lists_properties:
+        return ""
     bag = "dimensions" if layout.is_records else "properties"
     held = mapping.columns.get(bag) or (shape.properties if shape else "")
     if not held and (bag in keys or layout.is_records or not keys):

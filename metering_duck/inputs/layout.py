@@ -108,7 +108,7 @@ class Json:
         pointers = [pointer for pointers in self.fields.values() for pointer in pointers]
         if self.properties is not None:
             pointers += [json_pointer(*self.properties, name) for name in properties]
-        usable = case({f"json_valid({self.sql}) AND json_type({self.sql}) = 'OBJECT'": self.sql})
+        usable = case({f"is_json({self.sql}) AND json_type({self.sql}) = 'OBJECT'": self.sql})
         texts = f"json_texts({self.object_name}, {literal_list(pointers)})"
         stages = [
             Stage("objects", "the JSON that is an object", select({self.object_name: usable}, "input", star="*")),

@@ -38,6 +38,8 @@ class FieldMap:
 
     def __init__(self, given: Mapping[str, Any] | None, names: Spellings, *, is_option: bool = True) -> None:
         self.is_option = is_option
+        # What divides the columns of a CSV file, where that is in doubt.
+        self.told_apart = ""
         self.columns: dict[str, str] = {}
         self.constants: dict[str, str] = {}
         self.properties: dict[str, str] = {}
@@ -155,6 +157,11 @@ class FieldMap:
                 )
 
 
+def divided(told_apart: str) -> str:
+    """What a message says of columns of CSV that may be divided by another character; "" where that is in no doubt."""
+    return f", which {told_apart} divides" if told_apart else ""
+
+
 def may_lack(name: str, found: Iterable[str], *, generates_ids: bool) -> bool:
     """Whether an input can do without a field."""
     if name in OPTIONAL or (name == "id" and generates_ids):
@@ -162,7 +169,9 @@ def may_lack(name: str, found: Iterable[str], *, generates_ids: bool) -> bool:
     return name in ("quantity", "unit") and bool({"measurement", "observations"} & set(found))
 
 
-def raise_missing(missing: Sequence[str], where: str, found: Sequence[str], names: Spellings) -> NoReturn:
+def raise_missing(
+    missing: Sequence[str], where: str, found: Sequence[str], names: Spellings, told_apart: str = ""
+) -> NoReturn:
     """Raise one SchemaError for all missing fields, with a hint that mends every field."""
     maps = " ".join(
         f'--map "{name}={EXAMPLES[name]}"' if name in EXAMPLES else f"--map {name}=COLUMN" for name in missing
@@ -171,6 +180,7 @@ def raise_missing(missing: Sequence[str], where: str, found: Sequence[str], name
     spelled = ", ".join(f"{name} (or {names[name][0]})" if names[name][0] != name else name for name in missing)
     more = f" and {len(found) - SHOWN_COLUMNS} more" if len(found) > SHOWN_COLUMNS else ""
     shown = (", ".join(found[:SHOWN_COLUMNS]) or "none") + more
+    shown += divided(told_apart)
     one = len(missing) == 1
     raise SchemaError(
         where,

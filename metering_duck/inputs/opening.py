@@ -114,6 +114,7 @@ def _columns(
     # What the engine cannot have at all is no column of the relation.
     types |= {name: why.found for name, why in unreadable.items() if name not in types}
     _take_plain_column(engine, relation.sql, types, mapping)
+    mapping.told_apart = relation.told_apart
     sql = relation.sql
     if shape:
         shape.add_constants(mapping, types)

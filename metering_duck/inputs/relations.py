@@ -22,8 +22,9 @@ class Relation:
     `file_sql` is SQL for the name of a row's file. `row_numbers` says how a row's place in its file is told: not at
     all, by the function that reads the file, or by counting. `unreadable` are columns that may not be used; some of
     them are not among the columns of the SQL. `claims` are the files that are to be proven whole, and `notes` are
-    notices about them. `headers` are the names in each file, where files may differ in them. `has_keys_once` says that
-    no MAP has a key twice: DuckDB looks at each that comes from Arrow.
+    notices about them. `headers` are the names in each file, where files may differ in them; `told_apart` is the
+    character that was taken to divide them, where that is in doubt. `has_keys_once` says that no MAP has a key twice:
+    DuckDB looks at each that comes from Arrow.
     """
 
     sql: str
@@ -34,6 +35,7 @@ class Relation:
     claims: tuple[Claim, ...] = ()
     notes: tuple[str, ...] = ()
     headers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    told_apart: str = ""
     has_keys_once: bool = False
 
     def numbered(self) -> tuple[str, str]:

@@ -146,7 +146,7 @@ class CombinedReadings:
         if not accounting.read:
             return ["readings: found none."]
         named = self.engine.rows("SELECT DISTINCT aggregation FROM finer ORDER BY aggregation")
-        notices = list(self.opened.windows.remarks)
+        notices = [*self.finer.given.notes, *self.opened.windows.remarks]
         notices += idle_options(self.asked, [parse(name, "readings") for (name,) in named])
         span = {"readings": "count(*)", "first_at": "min(finer_start)", "last_at": "max(finer_end)"}
         counted = select(span, "placed", where=["NOT in_window"])

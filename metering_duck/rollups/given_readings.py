@@ -18,6 +18,7 @@ from metering_duck.inputs.from_columns import ENTRIES, TIME_TYPES, is_scalar
 from metering_duck.inputs.from_json import objects_of, repeated_sql
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Json
+from metering_duck.inputs.mapping import divided
 from metering_duck.inputs.one_name import Table, open_table
 from metering_duck.inputs.relations import Relation, first_keys
 from metering_duck.inputs.unreadable import check_readable
@@ -111,7 +112,7 @@ def open_finer(engine: Engine, found: Input, dropped: Sequence[str]) -> Finer:
         json = Json("line", pointers)
         stages += json.stages(())
         columns = {name: json.column(name) for name in FIELDS}
-        inner = objects_of(pointer for places in pointers.values() for pointer in places)
+        inner = objects_of(pointers.values())
         (twice,) = json.spelled_twice(())
         repeated = repeated_sql("object", {*inner, "/dimensions"})
         faults = {"line": (f"object IS NULL OR {repeated} OR {twice.condition}", "line")}
@@ -154,7 +155,8 @@ def _find(table: Table, where: str) -> dict[str, Column]:
         found = _place(field, types, table.members)
         if found is None and field.required:
             hint = did_you_mean(name, types)
-            raise SchemaError(where, name, found="no such column", expected="one, as readings have", hint=hint)
+            missing = f"no such column{divided(table.rows.told_apart)}"
+            raise SchemaError(where, name, found=missing, expected="one, as readings have", hint=hint)
         columns[name] = _checked(name, field.kind, found or Column(ABSENT), where)
     return columns
 

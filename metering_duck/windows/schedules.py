@@ -22,6 +22,7 @@ from metering_duck.inputs.from_json import ONE_OBJECT, repeated_sql
 from metering_duck.inputs.given import are_pairs
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Json
+from metering_duck.inputs.mapping import divided
 from metering_duck.inputs.one_name import open_table
 from metering_duck.inputs.relations import Relation, names_of_objects
 from metering_duck.inputs.unreadable import check_readable
@@ -99,7 +100,9 @@ class Schedule:
             check_readable((name for names in known.values() for name in names), given.unreadable)
             types = {identifier(name): (name, kind) for name, kind in table.types.items()}
         self._check_near_misses([name for name, _ in types.values()], known)
-        texts = {field: self._field_sql(field, spellings, types) for field, spellings in known.items()}
+        texts = {
+            field: self._field_sql(field, spellings, types, given.told_apart) for field, spellings in known.items()
+        }
         fields = dict.fromkeys(SUBSCRIPTION | LISTED, "CAST(NULL AS VARCHAR)")
         fields |= {field: f"nullif({sql}, '')" for field, sql in texts.items()}
         return select(fields, relation), (*given.notes, *self._remarks([name for name, _ in types.values()], known))
@@ -133,7 +136,9 @@ class Schedule:
         )
         return (f"{self.kind}: found {said} nothing in this table; its columns are {known_names}.",)
 
-    def _field_sql(self, field: str, spellings: Sequence[str], types: Mapping[str, tuple[str, str]]) -> str:
+    def _field_sql(
+        self, field: str, spellings: Sequence[str], types: Mapping[str, tuple[str, str]], told_apart: str
+    ) -> str:
         """The text of one field, whichever of its spellings the table has."""
         all_found = [(sql, kind) for sql, (name, kind) in types.items() if name in spellings]
         found = all_found[0] if all_found else None
@@ -141,7 +146,7 @@ class Schedule:
             # Each file, or each object, has one of them.
             found = (f"coalesce({', '.join(_as_text_sql(field, *one) for one in all_found)})", "VARCHAR")
         if found is None and field in REQUIRED[self.kind]:
-            self._miss(spellings[0], [name for name, _ in types.values()])
+            self._miss(spellings[0], [name for name, _ in types.values()], told_apart)
         sql, kind = found or ("NULL", "VARCHAR")
         text = _as_text_sql(field, sql, kind)
         return text if field in SUBJECT else f"trim({text})"
@@ -155,10 +160,10 @@ class Schedule:
                 hint = "rename it, to that or to something else"
                 raise SchemaError(self.kind, name, found=f"it, almost {near[0]}", expected=near[0], hint=hint)
 
-    def _miss(self, column: str, names: Sequence[str]) -> None:
+    def _miss(self, column: str, names: Sequence[str], told_apart: str) -> None:
         if not names:
             raise ConfigError(f"{self.kind}: found none; expected at least one.")
-        found = f"no such column among {', '.join(names)}"
+        found = f"no such column among {', '.join(names)}{divided(told_apart)}"
         fields = (
             "universe, subject, anchor, interval, zone, starts, ends" if self.kind == "subscriptions" else "start, end"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metering_duck import SchemaError, SourceError, meter
+from metering_duck import SchemaError, SourceError, meter, periods, rollup
 from tests.files.harm import CONFIG, metered, zstd
 from tests.worlds import CLOCK
 
@@ -192,3 +192,46 @@ def test_files_of_no_shared_column_are_refused(tmp_path: Path) -> None:
     written(tmp_path / "b.csv", ",x", "1,2")
     with pytest.raises(SchemaError, match=r"b.csv: column x: found a header of its own"):
         meter(tmp_path, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        (f'"a|b|c|d|e|f|g|h|i|j",{HEADER}', "x,{}"),
+        (f'{HEADER},"a;b;c;d;e\nf;g;h;i;""j"""', "{},x"),
+        (HEADER.replace(",", ";") + ';"a,b,c,d,e,f,g,h,i"', "{};x"),
+        (f'5" a;b,{HEADER}', "x,{}"),
+    ],
+)
+def test_delimiters_in_quotes_do_not_count(header: str, value: str, tmp_path: Path) -> None:
+    """A quoted name may have more of another delimiter, also over several lines; a quote within a name opens none."""
+    rows = [value.format(row.replace(",", ";") if ";x" in value else row) for row in ROWS]
+    assert Decimal(3) == metered(written(tmp_path / "e.csv", header, *rows))
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (HEADER.replace(",", ":"), r"among id:.*:q, which ',' divides; expected"),
+        (HEADER.replace("subject", '"who|what"'), r"among id, .*, which ',' divides; expected"),
+        (HEADER.replace("subject", "who"), "time, q; expected"),
+    ],
+)
+def test_a_doubtful_delimiter_is_said_where_columns_are_not_found(header: str, said: str, tmp_path: Path) -> None:
+    """Of one column, or where another delimiter is in a name; of events, and of tables of ours."""
+    path = written(tmp_path / "e.csv", header, ROWS[0])
+    with pytest.raises(SchemaError, match=said):
+        meter(path, CONFIG)
+    with pytest.raises(SchemaError, match="which ',' divides; expected"):
+        rollup(written(tmp_path / "r.csv", "a:b:c", "1"))
+    with pytest.raises(SchemaError, match="which ',' divides; expected"):
+        periods(windows=str(written(tmp_path / "w.csv", "a:b", "1")))
+
+
+@pytest.mark.parametrize("name", ["metering_duck_file", "metering_duck_unnamed_7", "Metering_Duck_row"])
+@pytest.mark.parametrize("before", ["", ","])
+def test_columns_with_names_of_ours_are_refused(name: str, before: str, tmp_path: Path) -> None:
+    """As in Parquet; beside a column without a name, too."""
+    path = written(tmp_path / "e.csv", f"{before}{HEADER},{name}", f"{before}{ROWS[0]},x")
+    with pytest.raises(SchemaError, match=f"e.csv: column {name}: found a name of ours"):
+        meter(path, CONFIG)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from metering_duck import SchemaError, SourceError, meter
-from tests.inputs.forms import CLOCK, CONFIG, dimensions, json_lines, one_object, quantities, reasons, written
+from tests.inputs.forms import CLOCK, CONFIG, dimensions, json_lines, one_object, one_row, quantities, reasons, written
 
 
 @pytest.mark.sampled(2)
@@ -22,6 +23,20 @@ def test_a_line_that_is_no_object_is_a_reject(line: str, tmp_path: Path) -> None
         with meter(written(tmp_path, "e.ndjson", content), CONFIG, clock=CLOCK) as records:
             bad = [r["text"] for r in records.rejects.to_pylist() if r["reason"] == "json-invalid"]
             assert ([line], 9) == (bad, records.accounting.read)
+
+
+@pytest.mark.parametrize("behind", [",}", ", \t}", ', "x": [1, ]}', ', "x": {"y": 1,}}'])
+def test_a_comma_behind_the_last_member_is_no_json(behind: str, tmp_path: Path) -> None:
+    """The reader of JSON would take it; a text that has such characters is one, also behind quotes that are escaped."""
+    good = one_object('{"q": "1"}').rstrip()[:-1]
+    rows = [good + behind, good + ', "x": "a,}", "y": "\\\\\\",]"}']
+    path = written(tmp_path, "e.ndjson", "\n".join(rows))
+
+    assert [(rows[0], "json-invalid")] == reasons(path)
+    in_array = written(tmp_path, "e.json", f"[{rows[1]}, {rows[0]}]")
+    assert ["json-invalid"] == [reason for _, reason in reasons(in_array)]
+    text = {**one_row(), "properties": '{"q": "1"' + behind}
+    assert ["properties-invalid"] == [reason for _, reason in reasons(pa.Table.from_pylist([text]))]
 
 
 def test_a_name_twice_in_an_event_is_a_reject(tmp_path: Path) -> None:

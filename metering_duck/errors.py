@@ -191,6 +191,11 @@ def spelled(value: object) -> str:
         return "a number of more than 4,300 digits"
     except RecursionError:
         return f"{a_kind(value)} that is nested too deep"
+    return cut(text)
+
+
+def cut(text: str) -> str:
+    """Text as it is, or its beginning where it is long."""
     return text if len(text) <= SPELLED_AT_MOST else f"{text[:SPELLED_AT_MOST]}…"
 
 

@@ -12,14 +12,14 @@ from os import PathLike
 from typing import Any
 
 from metering_duck.contract import aggregations
-from metering_duck.contract.config import ConfigLike, MeteringConfig, check_text, load_config
+from metering_duck.contract.config import ConfigLike, MeteringConfig, check_text, load_config, name_of_config
 from metering_duck.contract.definitions import COUNTERS, GAUGES
 from metering_duck.contract.intervals import check_zone
 from metering_duck.contract.times import parse_time
 from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.patterns import pattern_faults
 from metering_duck.engine.progress import Progress
-from metering_duck.errors import ConfigError, spelled
+from metering_duck.errors import ConfigError, cut, spelled
 from metering_duck.inputs.fields import Reach
 from metering_duck.inputs.foreign_shapes import shape_of
 from metering_duck.inputs.source import Source
@@ -239,8 +239,10 @@ def checked_config(config: ConfigLike) -> MeteringConfig:
         if measurement.filter:
             patterns.update(measurement.filter.patterns(f"{path}.filter"))
     faults = pattern_faults(set(patterns.values())) if patterns else {}
+    where = name_of_config(config)
     problems = [
-        f"{path}: found {spelled(pattern)}; expected a regular expression as RE2 reads it. hint: {faults[pattern]}"
+        f"{where}: {path}: found {spelled(pattern)}; expected a regular expression as RE2 reads it. "
+        f"hint: {cut(faults[pattern])}"
         for path, pattern in patterns.items()
         if pattern in faults
     ]

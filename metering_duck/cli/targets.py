@@ -17,7 +17,9 @@ from metering_duck.errors import ConfigError
 # The options that name a file to be written; --output may also be a table, a tree of folders, or standard output.
 TARGET_OPTIONS = ("output", "rejects", "conflicts", "summary")
 # The options that name a file to be read, beside the inputs.
-READ_OPTIONS = ("config", "windows", "subscriptions")
+READ_OPTIONS = ("config", "windows", "subscriptions", "ledger")
+# What DuckDB writes beside a database: its write-ahead log.
+BESIDE_DATABASES = (".wal", ".wal.checkpoint", ".wal.recovery")
 # Values of the options that a command with --output alone does not have.
 NO_FILES = {"rejects": None, "conflicts": None, "summary": None, "config": None}
 
@@ -61,9 +63,14 @@ def _check_apart(targets: Mapping[str, str], given: Mapping[str, Any], inputs: S
     """Refuse a target that is an input, lies among the files of an input, or is the target of another option."""
     from metering_duck.engine.remote import scheme_of, shown
     from metering_duck.inputs.files import is_within, same_files
+    from metering_duck.inputs.lakes import place_of_table
 
     read = [given[name] for name in READ_OPTIONS if given.get(name)]
+    inputs = [place_of_table(path) for path in inputs]
     taken = same_files([*inputs, *read])
+    taken |= {f"{path}{end}": "an input" for path in tuple(taken) for end in BESIDE_DATABASES}
+    if given.get("ledger"):
+        _check_unknown(targets, given["ledger"])
     for name, target in targets.items():
         path = target if scheme_of(target) else os.path.realpath(target)
         source = next((one for one in inputs if is_within(target, one)), None)
@@ -73,6 +80,25 @@ def _check_apart(targets: Mapping[str, str], given: Mapping[str, Any], inputs: S
         if path in taken and not path.startswith("/dev/"):
             raise ConfigError(f"{name}: found {target}, which is {taken[path]}; expected a file of its own.")
         taken[path] = name
+
+
+def _check_unknown(targets: Mapping[str, str], ledger: str) -> None:
+    """Refuse a target that is a file which a ledger has read, or lies in a table that it has read.
+
+    Raises: ConfigError.
+    """
+    written = {name: target for name, target in targets.items() if os.path.isfile(target)}
+    if not written or not os.path.isfile(ledger) or any(os.path.samefile(path, ledger) for path in written.values()):
+        return
+    from metering_duck.ledger.manifest import known_files
+    from metering_duck.ledger.store import Store
+
+    with Store(ledger).reader() as engine:
+        known = known_files(engine, written.values())
+    for name, target in written.items():
+        if target in known:
+            found = f"found {target}, which is a file that the ledger has read"
+            raise ConfigError(f"{name}: {found}; expected a file of its own.")
 
 
 def is_table_target(given: Mapping[str, Any]) -> bool:

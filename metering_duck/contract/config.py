@@ -168,6 +168,12 @@ def load_config(config: ConfigLike) -> MeteringConfig:
     return _from_json(_parse_json(_read_text(path), str(path)), str(path))
 
 
+def name_of_config(config: ConfigLike) -> str:
+    """What messages call a config: the name of its file, otherwise "config"."""
+    is_path = isinstance(config, os.PathLike) or (isinstance(config, str) and not config.lstrip().startswith("{"))
+    return str(Path(config)) if is_path else "config"  # type: ignore[arg-type]
+
+
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -192,7 +198,12 @@ def _parse_json(text: str, where: str) -> Any:
 
     try:
         return json.loads(text, object_pairs_hook=once, parse_int=partial(_whole_number, where))
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ConfigError(
+            f"{where}: found objects or lists that are nested too deep to be read; expected a config. "
+            "hint: see `metering-duck schema`"
+        ) from None
+    except ValueError as error:
         raise ConfigError(
             f"{where}: is not JSON ({error}); expected an object. hint: see `metering-duck schema`"
         ) from None

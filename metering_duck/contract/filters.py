@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from metering_duck.contract.models import Model, SomeText, Text
 from metering_duck.decimals import arithmetic
+from metering_duck.errors import cut
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case
 
@@ -36,7 +37,7 @@ def _is_given(value: object) -> object:
 
 def _true(value: object) -> object:
     if value is not True:
-        found = json.dumps(value, default=str)
+        found = cut(json.dumps(value, default=str))
         raise ValueError(f'found {found}; expected true. hint: "missing": true is the opposite of "exists": true')
     return value
 
@@ -48,7 +49,7 @@ def is_number(text: str) -> bool:
 
 def _number(value: object) -> object:
     """The text of a number; a float is refused, since reading JSON has rounded its digits already."""
-    found = json.dumps(value, default=str)
+    found = cut(json.dumps(value, default=str))
     if isinstance(value, float):
         raise ValueError(f'found {found}; expected a whole number or text. hint: write it in quotes, "{found}"')
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from metering_duck.contract.times import Local
-from metering_duck.errors import ConfigError, did_you_mean, spelled
+from metering_duck.errors import ConfigError, cut, did_you_mean, spelled
 from metering_duck.statements.quote import literal
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -136,4 +136,4 @@ def check_zone(name: str, where: str) -> str:
 
 
 def _quoted(name: object) -> str:
-    return f'"{name}"' if isinstance(name, str) else spelled(name)
+    return f'"{cut(name)}"' if isinstance(name, str) else spelled(name)

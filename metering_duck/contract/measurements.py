@@ -28,7 +28,7 @@ from metering_duck.contract.intervals import parse_interval
 from metering_duck.contract.models import Model, SomeText, plain_text
 from metering_duck.decimals import arithmetic
 from metering_duck.decimals.columns import DIGITS_MAX, SCALE_DEFAULT
-from metering_duck.errors import ConfigError
+from metering_duck.errors import ConfigError, cut
 
 FACTOR_DIGITS = 18
 UNIT_US = {
@@ -79,20 +79,20 @@ def _sources(value: object) -> tuple[str, ...]:
         raise ValueError("is empty; at least one is required")
     for name in listed:
         if not isinstance(name, str):
-            found = json.dumps(name, default=str)
+            found = cut(json.dumps(name, default=str))
             raise ValueError(f"found {found}; expected text. hint: property values are text, write it in quotes")
         if not name:
             raise ValueError("is empty; some text is required")
         plain_text(name)
     if len(set(listed)) < len(listed):
-        raise ValueError(f"found {json.dumps(listed)}, a property twice; expected each once")
+        raise ValueError(f"found {cut(json.dumps(listed))}, a property twice; expected each once")
     return listed
 
 
 def _factor(value: object) -> object:
     """A decimal as text, or a whole number, that is not zero."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f'found {json.dumps(value, default=str)}; expected a decimal as text, such as "1.5"')
+        raise ValueError(f'found {cut(json.dumps(value, default=str))}; expected a decimal as text, such as "1.5"')
     try:
         fraction = Fraction(arithmetic.parse(str(value), precision=2 * FACTOR_DIGITS, scale=FACTOR_DIGITS))
     except ValueError as error:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from metering_duck.errors import ConfigError, spelled
+from metering_duck.errors import ConfigError, cut, spelled
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 
@@ -34,7 +34,7 @@ def parse_time(value: object, where: str) -> datetime:
     try:
         return datetime.fromisoformat(text + zone).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise ConfigError(f'{where}: found "{value}" ({error}); expected a time that exists.') from None
+        raise ConfigError(f'{where}: found "{cut(str(value))}" ({error}); expected a time that exists.') from None
 
 
 @dataclass(frozen=True)

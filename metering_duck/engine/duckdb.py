@@ -78,6 +78,8 @@ class Engine:
         self.directory = self.folder.path
         self.failures = Failures(explain or KnownInputs().failure, self.directory.parent)
         self._is_locked = False
+        # The files of its inputs, which nothing is written over.
+        self.reads: Sequence[str] = ()
         with _removed_on_failure(self.folder), self.failures.translated("connect", "", {}):
             self.connection = connect(self.directory, threads, memory_limit)
         self.lock = threading.RLock()
@@ -92,6 +94,7 @@ class Engine:
 
     def lock_down(self, paths: Sequence[str], *, extensions: Collection[str] = ()) -> None:
         """Allow these files and the temporary directory, forbid all other files, and lock the settings."""
+        self.reads = tuple(paths)
         try:
             with self.failures.translated("lock_down", "", {}):
                 self.failures.explain = open_inputs(self.connection, paths, extensions).failure

@@ -15,6 +15,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SourceError
 from metering_duck.inputs.collations import by_bytes
 from metering_duck.inputs.database_files import check_is_database
+from metering_duck.inputs.database_views import check_view
 from metering_duck.inputs.file_sizes import sizes_of_existing
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.in_shell import InShell
@@ -51,7 +52,9 @@ class DuckDBTable:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for it
         """The table in the attached file."""
-        return by_bytes(engine, attach(engine, self.attach_sql, self.table, self.name), self.name)
+        found = attach(engine, self.attach_sql, self.table, self.name)
+        check_view(engine, self.table, self.name)
+        return by_bytes(engine, found, self.name)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The whole table: it has no partitions."""

@@ -22,6 +22,7 @@ from metering_duck.engine.remote import scheme_of
 from metering_duck.errors import SourceError, did_you_mean
 from metering_duck.inputs.collations import by_bytes
 from metering_duck.inputs.database_files import check_is_database
+from metering_duck.inputs.database_views import check_view
 from metering_duck.inputs.file_sizes import sizes_of_existing
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
 from metering_duck.inputs.in_shell import InShell, load_sql
@@ -67,7 +68,9 @@ class DuckLakeSnapshot:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - nothing is kept for it
         """The table in the attached lake."""
-        return by_bytes(engine, attach(engine, self.attach_sql, self.table, self.name), self.name)
+        found = attach(engine, self.attach_sql, self.table, self.name)
+        check_view(engine, self.table, self.name)
+        return by_bytes(engine, found, self.name)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The whole table: it has no partitions."""

@@ -54,6 +54,13 @@ def is_lake(path: str) -> bool:
     return scheme_of(path) in SCHEMES or os.path.isdir(os.path.join(path, DELTA_LOG))
 
 
+def place_of_table(path: str) -> str:
+    """The file or folder of a table that is given by its URL; any other input, and a table of a catalog, as it is."""
+    if not is_lake(path) or _scheme_of(path) == "iceberg":
+        return path
+    return path.partition("://")[2].partition("?")[0]
+
+
 def find_lake(url: str) -> Input:
     """The table that a URL names, at the version that the URL names, otherwise at the latest.
 

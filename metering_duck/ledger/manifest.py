@@ -7,6 +7,7 @@ a table, and ledger/discovering.py the content of new files.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -127,6 +128,27 @@ def files_of(
         stamp = Stamp(size, modified_ns, etag)
         files.append(SourceFile(number, path, sha256, utc(entered), stamp, utc(last), first_seen_at, keys))
     return files
+
+
+def known_files(engine: StoreEngine, paths: Iterable[str]) -> set[str]:
+    """Those of some files on this machine that are in the manifest, or lie in a table that is."""
+    by_name: dict[str, list[str]] = {}
+    for path in paths:
+        for spelled in (path, os.path.realpath(path)):
+            by_name.setdefault(os.path.basename(spelled), []).append(path)
+    rows = engine.rows(
+        "SELECT DISTINCT CASE WHEN path LIKE 'delta://%' THEN split_part(path, '?', 1) ELSE path END FROM source_files "
+        "WHERE path LIKE 'delta://%' OR split_part(path, '/', -1) IN (SELECT unnest($names))",
+        {"names": list(by_name)},
+    )
+    found = set()
+    for (known,) in rows:
+        place = os.path.realpath(known.removeprefix("delta://"))
+        for path in {path for listed in by_name.values() for path in listed}:
+            real = os.path.realpath(path)
+            if real == place or (known.startswith("delta://") and real.startswith(f"{place}/")):
+                found.add(path)
+    return found
 
 
 def history_of(files: Iterable[SourceFile]) -> History:

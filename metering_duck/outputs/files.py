@@ -10,7 +10,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,6 +49,24 @@ def target_of(given: str | os.PathLike[str]) -> str:
     if "\0" in text:
         raise ConfigError(f"path: found a NUL in {spelled(text)}; expected the name of a file.")
     return text
+
+
+def check_not_read(target: str, reads: Iterable[str], partition: str = "") -> None:
+    """Refuse a target that is one of the files that are read, or a tree with one of them in a folder of a partition.
+
+    Raises: ConfigError.
+    """
+    if scheme_of(target) or not os.path.exists(target) or target.startswith("/dev/"):
+        return
+    place = os.path.realpath(target)
+    for path in reads:
+        if scheme_of(path):
+            continue
+        real = os.path.realpath(path)
+        if real == place:
+            raise ConfigError(f"path: found {target}, which is an input; expected a file of its own.")
+        if partition and real.startswith(f"{place.rstrip('/')}/{partition}="):
+            raise ConfigError(f"path: found {target}, where the input {path} lies; expected a folder of its own.")
 
 
 def written_whole(target: str) -> contextlib.AbstractContextManager[IO[bytes]]:

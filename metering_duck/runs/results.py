@@ -16,7 +16,7 @@ from metering_duck.contract.schemas import CONFLICT_SCHEMA, OUTCOME_SCHEMA, REJE
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError, RejectedEvents, first_few
 from metering_duck.inputs.dry_run import Reads
-from metering_duck.outputs.files import path_or_url, target_of
+from metering_duck.outputs.files import check_not_read, path_or_url, target_of
 from metering_duck.outputs.writing import write_query
 from metering_duck.runs.books import Accounting, notices_of
 from metering_duck.runs.computing import Computing, Filled, Judging
@@ -187,6 +187,7 @@ class Result(Rows):
             self._engine.register(nothing, schema.empty_table(), shape)
             rows = Query(nothing, (Stage(nothing, "no row", select({}, nothing, star="*")),))
         target = target_of(path)
+        check_not_read(target, self._engine.reads)
         write_query(self._engine, rows, shape, target)
         return path_or_url(target)
 

@@ -17,7 +17,7 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError, spelled
 from metering_duck.inputs.lakes import is_lake
-from metering_duck.outputs.files import path_or_url, target_of, written_whole
+from metering_duck.outputs.files import check_not_read, path_or_url, target_of, written_whole
 from metering_duck.outputs.formats import format_of_path
 from metering_duck.outputs.texts import as_texts, counted, limited
 from metering_duck.outputs.trees import write_tree
@@ -145,6 +145,7 @@ class Rows:
             return self._write_table(target, format, partition_by, mode)
         if mode is not None:
             raise ConfigError(f"mode: found {mode!r} for {shown(target)}; expected a Delta or Iceberg table.")
+        check_not_read(target, self._engine.reads, next(iter(partition_by), ""))
         if partition_by:
             write_tree(self._engine, self._rows(), self._shape, target, partition_by)
             return path_or_url(target)

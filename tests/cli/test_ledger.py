@@ -303,3 +303,22 @@ def test_every_option_of_the_ledger_has_a_help_text() -> None:
 
     assert [] == [name for name, found in options.items() if "ledger" not in [p.name for p in found]]
     assert [] == [(name, p.name) for name, found in options.items() for p in found if not p.help]
+
+
+def test_no_output_replaces_a_ledger_or_what_it_has_read(
+    two_months: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under any name: by a link, by the environment, its write-ahead log, and the event files that it knows."""
+    monkeypatch.chdir(two_months.parent)
+    monkeypatch.setenv("METERING_DUCK_LEDGER", "usage.duckdb")
+    link = tmp_path / "link.csv"
+    link.symlink_to(two_months)
+    known = {path: path.read_bytes() for path in (Path("usage.duckdb"), Path("events/january.csv"))}
+    for target in ("usage.duckdb", str(link), "usage.duckdb.wal", "events/january.csv"):
+        for command in (("ledger", "export", "readings"), ("diff", "1", "2"), ("trace", "0000")):
+            done = run(*command, "-o", target, "--format", "csv")
+            assert (2, f"error: --output: found {target}, which is ") == (
+                done.exit_code,
+                done.stderr[: len(target) + 34],
+            )
+    assert known == {path: path.read_bytes() for path in known}

@@ -491,9 +491,17 @@ def test_ids_of_readings_differ_in_everything_that_makes_a_key() -> None:
 
 
 def test_an_unreadable_config_is_a_config_error(tmp_path: Path) -> None:
-    """A config's fault never is another library's exception."""
+    """A config's fault never is another library's exception; JSON that is nested too deep is called that."""
     deep = tmp_path / "deep.json"
-    deep.write_text("[" * 100_000, encoding="utf-8")
+    deep.write_text('{"not": ' * 100_000 + "1" + "}" * 100_000, encoding="utf-8")
 
-    with pytest.raises(ConfigError, match="is not JSON"):
+    with pytest.raises(ConfigError, match=r"deep\.json: found objects or lists that are nested too deep to be read"):
         load_config(deep)
+
+
+@pytest.mark.parametrize("value", ["9" * 5_000, f"2024-02-31T00:00:00.{'9' * 5_000}Z"], ids=["digits", "fraction"])
+def test_a_long_value_is_cut_in_a_message(value: str) -> None:
+    """What is expected is still told."""
+    with pytest.raises(ConfigError, match=r"….*expected a time") as caught:
+        load_config({"entries": [{"effectiveFrom": value, "measurements": [{"sourceProperty": "n", "unit": "u"}]}]})
+    assert len(str(caught.value)) < 500

@@ -50,7 +50,7 @@ class JsonFiles:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - no table is kept
         """Each object as a line of text, with every digit of its numbers."""
-        check_starts(self.files, of_text=True)
+        check_starts(self.files, self.format)
         files, proven = admit(engine, self.files, claims_of(self.files.paths, self.format, self.files.label))
         sql = _lines_sql(files) if self.format == "ndjson" else _objects_sql(files, self.format)
         return Relation(sql, is_json=True, file_sql=files.file_sql, row_numbers="by count", claims=proven)

@@ -10,7 +10,7 @@ from metering_duck.errors import SchemaError
 from metering_duck.files.proofs import Proof
 from metering_duck.inputs.column_texts import NOT_TEXT, NOT_TEXT_FAULT, texts_of
 from metering_duck.inputs.fields import ABSENT, FILE_COLUMN, NO_PROPERTIES, field_names
-from metering_duck.inputs.file_checks import check_files
+from metering_duck.inputs.file_checks import check_files, check_plain_headers
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, Shape, check_wrapped
 from metering_duck.inputs.from_columns import HOLDS_BYTES, columns_layout, is_scalar
@@ -139,6 +139,7 @@ def _check_spelled_once(
     if relation.headers:
         for where, names in relation.headers:
             mapping.check_spelled_once([*names, *keys], keys, where)
+        check_plain_headers(relation.headers, keys, mapping)
     elif len(found.footers.paths) < 2:
         mapping.check_spelled_once([*types, *(f"measurement.{name}" for name in measured)], keys, found.name)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 from metering_duck.contract.times import format_time
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.file_by_file import suspect_files
-from metering_duck.inputs.given import find_input
+from metering_duck.inputs.given import find_input, let_go
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, extensions_of, paths_of
 from metering_duck.inputs.whole_files import check_rows
@@ -67,7 +68,9 @@ def open_readings(machine: Machine, readings: Any, question: Question, periods: 
     engine = machine.engine()
     with closed_on_failure(engine):
         found = find_input(readings, engine.directory)
+        engine.at_close(partial(let_go, found))
         table = periods.found(engine)
+        engine.at_close(partial(let_go, table))
         paths = [path for one in (found, table) for path in paths_of(one)]
         engine.lock_down(paths, extensions=extensions_of(found, table))
         suspect_files(engine, (found, table))

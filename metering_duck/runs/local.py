@@ -119,7 +119,8 @@ class LocalRecords:
     def __init__(self, opened: Opened, compiler: Compiler) -> None:
         self.opened, self.compiler = opened, compiler
         self.judge: Judge = compiler
-        self._books = replace(ONLY_BOOKS, noted=tuple(opened.selection.several.items()))
+        renamed = {"universe_id": opened.noted_universes} if opened.noted_universes else {}
+        self._books = replace(ONLY_BOOKS, noted=tuple((opened.selection.several | renamed).items()))
         self._found = Deduplicated()
 
     def queries(self) -> list[Query]:

@@ -77,6 +77,15 @@ def test_lines_as_in_the_other_files_are_data(tmp_path: Path) -> None:
         meter(tmp_path, CONFIG)
 
 
+def test_objects_on_one_line_are_objects_one_after_the_other(tmp_path: Path) -> None:
+    """A .json file whose objects have no line ends between them, as Firehose writes them, is read whole."""
+    for lines in (ndjson(3).replace(b"\n", b""), ndjson(900).replace(b"\n", b" ")):
+        path = tmp_path / "a.json"
+        path.write_bytes(lines)
+        count = lines.count(b'"id"')
+        assert Decimal(count * (count + 1) // 2) == metered(path)
+
+
 def test_a_csv_file_with_plain_columns_beside_one_with_properties_is_refused(tmp_path: Path) -> None:
     """The plain columns would not be read: the file is named, with the way out, as Parquet files are."""
     plain, other = tmp_path / "a.csv", tmp_path / "b.csv"
@@ -92,7 +101,8 @@ def test_a_header_that_is_not_utf8_is_an_error_as_a_row_is(tmp_path: Path) -> No
     path.write_bytes(plain_csv(1).replace(b",q", ",q,région".encode("latin-1"), 1))
     assert str(metered(path)).startswith(f"{path}: line 1 is not UTF-8; expected text in UTF-8. hint: ")
 
-    path.write_bytes(plain_csv(1).replace(b",q", f",q,{'é' * 33_000}".encode(), 1))
+    header, row = plain_csv(1).splitlines()
+    path.write_bytes(header + f",{'é' * 33_000}\n".encode() + row + b",\n")
     assert Decimal(1) == metered(path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from functools import partial
@@ -17,6 +17,7 @@ from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, extensions_of, paths_of
 from metering_duck.inputs.whole_files import check_rows
 from metering_duck.rollups.given_readings import GIVEN, Finer, open_finer
+from metering_duck.rollups.made_by import settings_of
 from metering_duck.rollups.refusals import Checks
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import closed_on_failure, fill_windows
@@ -60,8 +61,12 @@ class OpenedReadings:
         return script_text(queries, self.parameters, shells)
 
 
-def open_readings(machine: Machine, readings: Any, question: Question, periods: Periods) -> OpenedReadings:
+def open_readings(
+    machine: Machine, readings: Any, question: Question, periods: Periods, types: Sequence[str] = ()
+) -> OpenedReadings:
     """Read the readings, refuse readings that do not combine, and cut the windows.
+
+    `types` are the event types that the readings are said to be of, if not of all.
 
     Raises: ConfigError, SchemaError, SourceError, QuantityOverflow.
     """
@@ -84,8 +89,9 @@ def open_readings(machine: Machine, readings: Any, question: Question, periods: 
         checks.keys(question.dropped, across_workspaces=question.across_workspaces)
         checks.groupings(question.dropped)
         checks.overlaps()
+        settings = settings_of(engine, question, types)
         windows, parameters = _windows(engine, periods, table)
-        parameters = question.parameters | parameters
+        parameters = question.parameters | parameters | {"settings": settings}
         fill_windows(engine, windows, parameters)
         shells = {GIVEN: found.in_shell}
         if table:

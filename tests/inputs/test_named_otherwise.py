@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from metering_duck import ConfigError, SchemaError, SourceError, aggregate, meter
+from metering_duck.files.names import events_below
 from tests.files.harm import CONFIG, arrow, csv, metered, ndjson, parquet_with, table
 from tests.worlds import CLOCK
 
@@ -67,6 +68,16 @@ def test_events_without_a_suffix_are_not_passed_over(kind: str, tmp_path: Path) 
         found = f"found data without a suffix that says so, {name} ({kind.split()[1]});"
         assert said.startswith(f"{tmp_path}: {found}"), said
         (tmp_path / name).unlink()
+
+
+def test_in_a_bucket_names_tell() -> None:
+    """Where no byte is looked at, parts and copies are refused by their names; checksums and papers are no data."""
+    known = (".csv", ".parquet")
+    passed = ["README.md", "a.csv.md5", "_SUCCESS", ".a.csv.crc", "notes"]
+    assert ["a.csv", "b/c.csv.gz"] == events_below("s3://b", ["a.csv", "b/c.csv.gz", *passed], known, names_only=True)
+    for name in ("000000_0", "x/part-00001", "a.csv.1", "a.csv~", "a.parquet.bak"):
+        with pytest.raises(SourceError, match=r"\(no suffix that says what it is\); expected Parquet"):
+            events_below("s3://b", ["a.csv", name], known, names_only=True)
 
 
 def test_lines_as_in_the_other_files_are_data(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ FOREIGN = {
 }
 # The suffixes of files that say something of the file beside them.
 CHECKSUMS = (".crc", ".md5", ".sha1", ".sha256", ".sha512", ".sig", ".asc", ".sum", ".etag", ".meta")
+# The suffixes of files that somebody is still writing.
+UNFINISHED = (".partial", ".part", ".tmp", ".inprogress")
 # The names of parts that have no suffix.
 PART = re.compile(r"part-[\w-]+|\d{6}_\d+(_copy_\d+)?")
 
@@ -81,7 +83,7 @@ def events_below(folder: str, paths: Sequence[str], known: Collection[str], *, n
 def _is_like_data(name: str, known: Collection[str]) -> bool:
     """Whether a name of no known suffix is that of a part, as Hive and Spark write them, or of a copy of a file."""
     base = name.rpartition("/")[2].lower()
-    if suffix_of(base) in known or why_not_read(name, known) or PurePosixPath(base).suffix in CHECKSUMS:
+    if suffix_of(base) in known or why_not_read(name, known) or PurePosixPath(base).suffix in (*CHECKSUMS, *UNFINISHED):
         return False
     return bool(PART.fullmatch(base)) or any(suffix in known for suffix in PurePosixPath(base.rstrip("~")).suffixes)
 

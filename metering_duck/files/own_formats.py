@@ -37,8 +37,6 @@ def check_format(first: bytes, format: str) -> None:
     if found is not None:
         article = "an" if found == ARROW else "a"
         raise Fault(f"{article} {found} file", f"{wanted}, as its name says", f"name it {SUFFIX_OF[found]}")
-    if wanted in (PARQUET, ARROW) and is_text(first):
-        raise Fault("text", f"{wanted}, as its name says", "name it .csv or .ndjson, or look at how it was written")
 
 
 def found_format(first: bytes) -> str | None:
@@ -50,12 +48,6 @@ def found_format(first: bytes) -> str | None:
     if re.match(rb'\{\s*"|\[\s*\{', text):
         return NDJSON
     return CSV if _are_fields(_header_of(text)) else None
-
-
-def is_text(first: bytes) -> bool:
-    """Whether bytes are text in UTF-8, as far as the first of them tell."""
-    start = first[:256]
-    return bool(start) and not re.search(rb"[\x00-\x08\x0e-\x1f\x7f-\xff]", start)
 
 
 def looks_like_events(first: bytes, headers: Collection[bytes], *, among_json: bool) -> str:

@@ -72,7 +72,9 @@ def readings_here(events: Any, config: MeteringConfig, source: Source, question:
     opened = open_input(machine, events, source, question, reach=reach)
     with closed_on_failure(opened.engine):
         compiler = compiler_of(config, opened)
-        opened = with_notices(opened, config).noting([*idle_reading(source, reach), *grouping_notices(compiler)])
+        opened = with_notices(opened, config).noting(
+            [*idle_reading(source, reach), *grouping_notices(opened, compiler)]
+        )
         return result_of(opened, LocalReadings(opened, compiler), "reading")
 
 
@@ -80,16 +82,18 @@ def readings_of_cluster(
     cluster: Cluster, events: Any, config: MeteringConfig, source: Source, question: Question, machine: Machine
 ) -> Result:
     """Readings of events, computed on a cluster."""
-    from metering_duck.clusters.driver import DistributedReadings, open_on_cluster
+    from metering_duck.clusters.driver import DistributedReadings, has_type_on_cluster, open_on_cluster
 
     reach = reach_of(config, question)
+    has_type = TYPE in question.group_by
+    if has_type:
+        has_type = has_type_on_cluster(cluster, machine, events, config, source, question)
     opened, schema = open_on_cluster(cluster, machine, events, source, question, reach)
     with closed_on_failure(opened.engine):
-        compiler = compiler_of(config, opened, has_type=True)
-        if TYPE in question.group_by:
-            looking = DistributedReadings(cluster, schema, opened, compiler, machine)
-            compiler = compiler_of(config, opened, has_type=looking.has_type())
-        opened = with_notices(opened, config).noting([*idle_reading(source, reach), *grouping_notices(compiler)])
+        compiler = compiler_of(config, opened, has_type=has_type)
+        opened = with_notices(opened, config).noting(
+            [*idle_reading(source, reach), *grouping_notices(opened, compiler)]
+        )
         computing = DistributedReadings(cluster, schema, opened, compiler, machine)
         return result_of(opened, computing, "reading")
 

@@ -19,6 +19,7 @@ from metering_duck.cli.options import (
     EVENTS,
     FORMAT,
     INPUT,
+    MADE_WITH,
     OUTPUT,
     PERIODS,
     ROLLUP,
@@ -135,7 +136,7 @@ def periods(format_: str | None, output: str | None, **given: Any) -> None:
 
 @cli.command(short_help="Readings into those of longer windows, exactly.")
 @click.argument("readings", nargs=-1, metavar="READINGS...")
-@options(PERIODS, ROLLUP, FORMAT, ENGINE)
+@options(PERIODS, ROLLUP, MADE_WITH, FORMAT, ENGINE)
 def rollup(readings: tuple[str, ...], **given: Any) -> None:
     """Combine readings into those of longer windows, fewer dimensions or all workspaces: exactly what the events give.
 

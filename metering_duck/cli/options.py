@@ -181,6 +181,20 @@ WINDOW = options(
     ACROSS,
     ROUNDING,
 )
+MADE_WITH = options(
+    click.option(
+        "--event-type",
+        metavar="NAME",
+        multiple=True,
+        help="The readings were made with this --event-type. May be repeated.",
+    ),
+    click.option(
+        "--workspace",
+        metavar="NAME",
+        multiple=True,
+        help="The readings were made with this --workspace and --across-workspaces. May be repeated.",
+    ),
+)
 ROLLUP = options(
     click.option("--drop", metavar="DIMENSION", multiple=True, help="Add up over it; '*' for all. May be repeated."),
     ACROSS,

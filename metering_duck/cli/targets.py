@@ -37,6 +37,8 @@ def check_targets(given: Mapping[str, Any], inputs: Sequence[str]) -> None:
     targets = targets_of(given)
     if "--output" in targets:
         _check_output(given, inputs)
+    elif not is_table_target(given) and given.get("partition_by"):
+        check_tree(given)
     for name in ("--rejects", "--conflicts"):
         if name in targets:
             from metering_duck.outputs.files import check_target

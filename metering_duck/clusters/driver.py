@@ -17,6 +17,7 @@ from metering_duck.clusters.cluster import Cluster
 from metering_duck.clusters.parts import BUCKET, rows_of
 from metering_duck.clusters.tasks import any_has_type, distribute, judged_rows
 from metering_duck.clusters.work import ROWS, Work
+from metering_duck.contract.config import MeteringConfig
 from metering_duck.contract.schemas import CONFLICT_SCHEMA
 from metering_duck.engine.arrow_rows import insert
 from metering_duck.engine.duckdb import Engine
@@ -30,7 +31,7 @@ from metering_duck.readings.counters import counted_query
 from metering_duck.runs.books import keep_books
 from metering_duck.runs.computing import Filled
 from metering_duck.runs.deduplicating import Judge
-from metering_duck.runs.local import LocalReadings
+from metering_duck.runs.local import LocalReadings, compiler_of
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import Opened, open_input
 from metering_duck.runs.question import Question
@@ -51,6 +52,19 @@ def open_on_cluster(
     cluster: Cluster, machine: Machine, given: Any, source: Source, question: Question, reach: Reach
 ) -> tuple[Opened, pa.Schema]:
     """An input that a cluster reads, whose layout is learnt here; and the columns that its rows have on the cluster."""
+    try:
+        opened, schema = _open(cluster, machine, given, source, question, reach)
+    except BaseException:
+        cluster.close()
+        raise
+    opened.engine.at_close(cluster.close)
+    return opened, schema
+
+
+def _open(
+    cluster: Cluster, machine: Machine, given: Any, source: Source, question: Question, reach: Reach
+) -> tuple[Opened, pa.Schema]:
+    """The same, of a cluster that stays open."""
     schemas: list[pa.Schema] = []
 
     def read_by(engine: Engine, found: Input) -> GivenTable:
@@ -58,13 +72,25 @@ def open_on_cluster(
         schemas.append(rows.data.schema)
         return rows
 
+    return open_input(machine, given, source, question, reach=reach, read_by=read_by), schemas[0]
+
+
+def has_type_on_cluster(
+    cluster: Cluster, machine: Machine, given: Any, config: MeteringConfig, source: Source, question: Question
+) -> bool:
+    """Whether an event has a property `type`, at any time: the input is opened whole for that look.
+
+    It is before `open_on_cluster`: the cluster reads what was opened last.
+    """
     try:
-        opened = open_input(machine, given, source, question, reach=reach, read_by=read_by)
+        whole = replace(source, time_partition=None)
+        opened, schema = _open(cluster, machine, given, whole, question, "all")
+        with opened.engine:
+            compiler = compiler_of(config, opened, has_type=True)
+            return DistributedReadings(cluster, schema, opened, compiler, machine).has_type()
     except BaseException:
         cluster.close()
         raise
-    opened.engine.at_close(cluster.close)
-    return opened, schemas[0]
 
 
 class DistributedReadings:

@@ -35,7 +35,7 @@ from metering_duck.clusters.work import ROWS, VERSIONS, Work
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import MeteringError
 from metering_duck.judging.arrivals import key_hashes_query, settled_query
-from metering_duck.judging.events import TYPE, Compiler
+from metering_duck.judging.events import Compiler
 from metering_duck.judging.repeated_hashes import RepeatedHashes, as_column, as_numpy
 from metering_duck.readings.counters import counted_query, merged_query
 from metering_duck.readings.series import Totals
@@ -46,7 +46,7 @@ from metering_duck.runs.deduplicating import (
     lost_rows,
     orders_levels,
 )
-from metering_duck.runs.local import has_property
+from metering_duck.runs.local import has_type_among
 from metering_duck.runs.machine import HASHES_AT_ONCE
 from metering_duck.runs.opening import Opened
 from metering_duck.runs.reading_tables import Judged, fill_readings
@@ -127,7 +127,7 @@ def _typed(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
     with work.machine.engine() as engine:
         opened = _opened(work, engine)
         _spool(engine, _reader(work.schema, batches))
-        if has_property(opened, TYPE):
+        if has_type_among(opened, opened):
             yield "typed", 0, b""
 
 

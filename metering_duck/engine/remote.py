@@ -206,7 +206,7 @@ def _below(files: Any, url: str, suffixes: Collection[str]) -> list[str]:
     check_no_delta(url, found)
     start = len(url.split("://", 1)[1].rstrip("/"))
     below = {path[start:].strip("/"): path for path in found}
-    return [below[path] for path in events_below(shown(url), list(below), suffixes)]
+    return [below[path] for path in events_below(shown(url), list(below), suffixes, names_only=True)]
 
 
 def _forget(files: Any, url: str) -> None:

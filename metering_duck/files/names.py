@@ -5,6 +5,7 @@ Below a folder, files that are no data, such as README.md or _SUCCESS, are passe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
@@ -40,6 +41,12 @@ FOREIGN = {
     ".avro": "Avro",
     ".orc": "ORC",
 }
+# The suffixes of files that say something of the file beside them.
+CHECKSUMS = (".crc", ".md5", ".sha1", ".sha256", ".sha512", ".sig", ".asc", ".sum", ".etag", ".meta")
+# The suffixes of files that somebody is still writing.
+UNFINISHED = (".partial", ".part", ".tmp", ".inprogress")
+# The names of parts that have no suffix.
+PART = re.compile(r"part-[\w-]+|\d{6}_\d+(_copy_\d+)?")
 
 
 def suffix_of(name: str) -> str:
@@ -53,13 +60,17 @@ def is_hidden(below: str) -> bool:
     return any(part.startswith((".", "_")) for part in below.split("/"))
 
 
-def events_below(folder: str, paths: Sequence[str], known: Collection[str]) -> list[str]:
+def events_below(folder: str, paths: Sequence[str], known: Collection[str], *, names_only: bool = False) -> list[str]:
     """The files with one of the `known` suffixes; `paths` are as they are below the folder, hidden ones are left out.
+
+    With `names_only` nobody looks at the bytes of the others: a name that a writer of parts or copies gives is data.
 
     Raises: SourceError for files that hold data which is not read: they would be missed without a word (R35).
     """
     seen = [path for path in paths if not is_hidden(path)]
     missed = [f"{path} ({why})" for path in sorted(seen) if (why := why_not_read(path, known))]
+    if names_only:
+        missed += [f"{path} (no suffix that says what it is)" for path in sorted(seen) if _is_like_data(path, known)]
     if missed:
         raise SourceError(
             f"{folder}: found data that cannot be read, {first_few(missed)}; expected Parquet, NDJSON, JSON, CSV or "
@@ -67,6 +78,14 @@ def events_below(folder: str, paths: Sequence[str], known: Collection[str]) -> l
             f"e.g. '{folder.rstrip('/')}/*{_example(seen, known)}'"
         )
     return [path for path in seen if suffix_of(path) in known]
+
+
+def _is_like_data(name: str, known: Collection[str]) -> bool:
+    """Whether a name of no known suffix is that of a part, as Hive and Spark write them, or of a copy of a file."""
+    base = name.rpartition("/")[2].lower()
+    if suffix_of(base) in known or why_not_read(name, known) or PurePosixPath(base).suffix in (*CHECKSUMS, *UNFINISHED):
+        return False
+    return bool(PART.fullmatch(base)) or any(suffix in known for suffix in PurePosixPath(base.rstrip("~")).suffixes)
 
 
 def why_not_read(name: str, known: Collection[str]) -> str:

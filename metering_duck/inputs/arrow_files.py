@@ -46,7 +46,7 @@ class ArrowFiles:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:
         """The rows of all files, copied into a table of the engine, since a stream can be read once only."""
-        check_starts(self.files, of_text=False)
+        check_starts(self.files, "arrow")
         _, claims = admit(engine, self.files, claims_of(self.files.paths, "arrow", self.files.label))
         rows = keep_rows(engine, _open_stream(self.files.paths), self.name, name)
         return replace(rows, file_sql=self.files.file_sql, row_numbers="by count", claims=claims)

@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of, shown
+from metering_duck.engine.unreadable import ONE_KIND
 from metering_duck.errors import SchemaError, SourceError, first_few
+from metering_duck.files.kinds import SAVE_AS_UTF8
 from metering_duck.inputs.file_bytes import BYTE_ORDER_MARK, FIRST_BYTES, codec_of, first_bytes
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
@@ -62,7 +64,7 @@ class CsvFiles:
 
         DuckDB's sniffer is off: a type that it guesses would lose digits, and its guess of a header may be any row.
         """
-        check_starts(self.files, of_text=True)
+        check_starts(self.files, "csv")
         headers = {path: csv_header(path, self.files.label) for path in self.files.paths}
         claims = [
             claim_of(
@@ -180,9 +182,11 @@ def _first_names(path: str, where: str) -> tuple[str, int, str, tuple[str, ...]]
 
     Raises: SourceError.
     """
-    text, skipped, delimiter, names = "", 0, ",", tuple[str, ...]()
+    text, begin, skipped, delimiter, names = "", "", 0, ",", tuple[str, ...]()
     for size in HEADER_BYTES:
-        before, text = text, first_bytes(path, size).removeprefix(BYTE_ORDER_MARK).decode(errors="replace")
+        # What is no UTF-8 stays apart from all text, and a character that is cut at the end is in no name.
+        start = first_bytes(path, size).removeprefix(BYTE_ORDER_MARK)
+        before, text = text, start.decode(errors="surrogateescape")
         if text == before:
             break
         said = SAID_DELIMITER.match(text)
@@ -191,6 +195,9 @@ def _first_names(path: str, where: str) -> tuple[str, int, str, tuple[str, ...]]
         names, is_whole = _first_record(begin, delimiter, where)
         if is_whole:
             break
+    _check_text(names, where, 1 + skipped)
+    if skipped:
+        _check_line_ends(text[: len(text) - len(begin)], begin, where)
     return text, skipped, delimiter, names
 
 
@@ -202,6 +209,27 @@ def _unquoted_line(text: str) -> str:
 
 def _first_line(text: str) -> str:
     return re.split("[\r\n]", text, maxsplit=1)[0]
+
+
+def _check_text(names: Sequence[str], where: str, line: int) -> None:
+    """Refuse a header that is not UTF-8, as a row is refused.
+
+    Raises: SourceError.
+    """
+    if any("\ud800" <= one <= "\udfff" for name in names for one in name):
+        way = SAVE_AS_UTF8.format(encoding="ENCODING")
+        raise SourceError(f"{where}: line {line} is not UTF-8; expected text in UTF-8. hint: {way}")
+
+
+def _check_line_ends(said: str, begin: str, where: str) -> None:
+    """Refuse a line about the delimiter that ends otherwise than the header: DuckDB would skip the rows, too.
+
+    Raises: SourceError.
+    """
+    ends = [re.search(r"^[^\r\n\"]*(\r\n|\n|\r)", one) for one in (said.replace('"', ""), begin)]
+    kinds = {end.group(1) for end in ends if end}
+    if len(kinds) > 1:
+        raise SourceError(f"{where}: line 1 ends otherwise than line 2; {ONE_KIND}")
 
 
 def _first_record(text: str, delimiter: str, where: str) -> tuple[tuple[str, ...], bool]:

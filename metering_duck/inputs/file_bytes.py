@@ -15,6 +15,7 @@ from metering_duck.errors import SourceError, first_line
 from metering_duck.files.faults import Fault
 from metering_duck.files.gzip_members import Members
 from metering_duck.files.kinds import GZIP, ZSTD, check_bytes, check_content
+from metering_duck.files.own_formats import check_format
 from metering_duck.files.proofs import Claim, Proof, prove
 
 FIRST_BYTES = 65_536
@@ -82,8 +83,10 @@ def codec_of(path: str) -> str | None:
     return COMPRESSIONS.get(Path(path.lower()).suffix, (None, b""))[0]
 
 
-def check_start(path: str, name: str = "", *, of_text: bool = True) -> None:
+def check_start(path: str, name: str = "", *, format: str = "", of_text: bool = True) -> None:
     """Refuse a file on this machine that does not begin as its name says, or that is nothing that events are read from.
+
+    `format` is the one that its name says, as a Claim has it.
 
     Raises: SourceError.
     """
@@ -92,8 +95,11 @@ def check_start(path: str, name: str = "", *, of_text: bool = True) -> None:
     first, codec = _bytes_as_they_lie(path), codec_of(path)
     try:
         check_bytes(first, codec, of_text=of_text)
+        content = _decompressed(first, codec) if codec else first
         if codec:
-            check_content(_decompressed(first, codec), of_text=of_text)
+            check_content(content, of_text=of_text)
+        if format:
+            check_format(content, format)
     except Fault as fault:
         raise fault.of(name or path) from None
 

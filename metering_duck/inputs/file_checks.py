@@ -192,16 +192,39 @@ def check_plain_columns(engine: Engine, footers: Footers, mapping: FieldMap) -> 
     if mapping.lists_properties:
         return
     lacking = engine.rows(load_stage("checks/file_bags").sql, {"bag": bag})
+    for path, other in lacking:
+        _refuse_plain(parquet_schema(path).names, path, other, footers.keys, mapping)
+
+
+def check_plain_headers(headers: Sequence[tuple[str, tuple[str, ...]]], keys: Sequence[str], mapping: FieldMap) -> None:
+    """The same, of text files: `headers` are the names in each; `keys` are those of folders.
+
+    Raises: SchemaError.
+    """
+    bag = mapping.columns.get(mapping.bag, mapping.bag)
+    with_bag = next((path for path, names in headers if bag in names), None)
+    if mapping.lists_properties or with_bag is None:
+        return
+    for path, names in headers:
+        if bag not in names:
+            _refuse_plain(names, path, with_bag, keys, mapping)
+
+
+def _refuse_plain(names: Sequence[str], path: str, other: str, keys: Sequence[str], mapping: FieldMap) -> None:
+    """Refuse a file with a column beside its fields, where an `other` has properties in one column.
+
+    Raises: SchemaError.
+    """
     fields = field_names(records=mapping.bag == "dimensions")
-    known = {*fields, *mapping.columns.values(), *footers.keys}
+    known = {*fields, *mapping.columns.values(), *keys}
     for aliases in fields.values():
         known.update(aliases)
-    for path, other in lacking:
-        plain = [name for name in parquet_schema(path).names if name not in known]
-        if plain:
-            shown = f"no such column, and {', '.join(plain[:SHOWN_COLUMNS])} beside its fields"
-            hint = "read the files apart, or list the columns that all have: --map properties=COLUMN,COLUMN"
-            raise SchemaError(path, bag, found=shown, expected=f"one, as in {other}", hint=hint)
+    plain = [name for name in names if name not in known]
+    if plain:
+        bag = mapping.columns.get(mapping.bag, mapping.bag)
+        shown = f"no such column, and {', '.join(plain[:SHOWN_COLUMNS])} beside its fields"
+        hint = "read the files apart, or list the columns that all have: --map properties=COLUMN,COLUMN"
+        raise SchemaError(path, bag, found=shown, expected=f"one, as in {other}", hint=hint)
 
 
 def _differ_in_kind(types: Sequence[str]) -> bool:

@@ -28,6 +28,7 @@ from metering_duck.inputs.formats import BY_SUFFIX, format_of
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.lakes import SCHEMES
 from metering_duck.inputs.partitions import partition_keys
+from metering_duck.inputs.passed_over import check_passed_over
 
 STANDARD_INPUT = "-"
 
@@ -136,6 +137,7 @@ def _expand_folder(folder: str) -> list[str]:
     paths = [path for path in _below(folder) if path.is_symlink() or path.is_file()]
     named = events_below(folder, [path.relative_to(folder).as_posix() for path in paths], BY_SUFFIX)
     found = sorted(str(path) for path in (Path(folder, name) for name in named) if _is_file(path))
+    check_passed_over(folder, set(map(str, paths)).difference(found), found)
     if not found:
         expected = f"expected one of {', '.join(BY_SUFFIX)}"
         raise NothingThere(f"{folder}: found no file with events in the folder; {expected}.")

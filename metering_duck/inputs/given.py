@@ -57,6 +57,12 @@ def find_input(given: Any, scratch: Path, *, is_elsewhere: bool = False, folder_
     return _find_rows(given, scratch)
 
 
+def let_go(found: Input | None) -> None:
+    """Close the stream of an input, if it was opened here."""
+    if isinstance(found, GivenTable):
+        found.let_go()
+
+
 def find_table(given: Any, scratch: Path) -> GivenTable | None:
     """The table that `given` is, if it is a table in this process.
 
@@ -145,7 +151,7 @@ def _find_rows(given: Any, scratch: Path) -> Input:
     with reading(name):
         stream = _stream_of(given, library)
     if stream is not None:
-        return GivenTable(stream, name, rereadable=False)
+        return GivenTable(stream, name, rereadable=False, is_opened_here=stream is not given)
     found = name if library in TABLE_LIBRARIES else a_kind(given)
     raise SourceError(f"input: found {found}; expected {EXPECTED}.")
 
@@ -212,8 +218,15 @@ def _check_column(column: Any, name: str) -> None:
             name,
             found=f"{column.dtype} values that cannot be read ({first_line(why)})",
             expected="values of one type, which Arrow has",
-            hint=f"frame.astype({{{name!r}: 'string'}})",
+            hint=_way_out(column, name),
         ) from None
+
+
+def _way_out(column: Any, name: str) -> str:
+    """How a column of a frame becomes text: objects as JSON, since text would have them as Python spells them."""
+    if column.dtype == object and any(isinstance(value, dict | list | tuple) for value in column):
+        return f"frame[{name!r}] = frame[{name!r}].map(json.dumps)"
+    return f"frame.astype({{{name!r}: 'string'}})"
 
 
 def _lines_of(given: Iterable[Any]) -> pa.Table:

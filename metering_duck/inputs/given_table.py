@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
+
+import pyarrow as pa
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import SourceError
@@ -25,7 +28,8 @@ class GivenTable:
     """An object with an Arrow stream; `rereadable` says whether the stream can be read more than once.
 
     `shell_sql` is SQL by which a shell reads the same rows, "" where there is none; `assumed` is the file that it
-    reads, if nobody gave it. `unreadable` are columns that Arrow does not have, and that may not be used.
+    reads, if nobody gave it. `unreadable` are columns that Arrow does not have, and that may not be used. A stream that
+    `is_opened_here` is closed with the engine.
     """
 
     data: Any
@@ -34,6 +38,7 @@ class GivenTable:
     shell_sql: str = ""
     assumed: str = ""
     unreadable: UnreadableColumns = field(default_factory=lambda: NONE)
+    is_opened_here: bool = False
     paths: ClassVar[Sequence[str]] = ()
     extensions: ClassVar[Sequence[str]] = ()
     versions: ClassVar[Sequence[str]] = ()
@@ -55,6 +60,12 @@ class GivenTable:
         if self.shell_sql:
             return InShell(relation=self.shell_sql, assumed=self.assumed)
         return InShell(kind="rows" if self.rereadable else "spooled", rows="the rows")
+
+    def let_go(self) -> None:
+        """Close a stream that was opened here: a DuckDB relation keeps its connection for itself until then."""
+        if self.is_opened_here:
+            with contextlib.suppress(pa.ArrowException):
+                self.data.close()
 
     def file_sizes(self) -> list[int]:
         """No number: the table is in memory."""

@@ -6,7 +6,9 @@ inputs/from_json.py finds the fields in the objects.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from json import JSONDecoder
 from typing import Any, ClassVar, Literal
 
 from metering_duck.engine.duckdb import Engine
@@ -50,7 +52,7 @@ class JsonFiles:
 
     def relation(self, engine: Engine, name: str = "input") -> Relation:  # noqa: ARG002 - no table is kept
         """Each object as a line of text, with every digit of its numbers."""
-        check_starts(self.files, of_text=True)
+        check_starts(self.files, self.format)
         files, proven = admit(engine, self.files, claims_of(self.files.paths, self.format, self.files.label))
         sql = _lines_sql(files) if self.format == "ndjson" else _objects_sql(files, self.format)
         return Relation(sql, is_json=True, file_sql=files.file_sql, row_numbers="by count", claims=proven)
@@ -101,8 +103,18 @@ def _objects_sql(files: FileSet, format: str) -> str:
 def _begins_with_line(first: bytes) -> bool:
     """Whether the first line is a whole object; also True for a line that is longer than the bytes that were read."""
     text = text_start(first)
-    is_whole = text.split(b"\n", 1)[0].rstrip().endswith(b"}")
-    return text.startswith(b"{") and (is_whole or len(text) == FIRST_BYTES)
+    line = text.split(b"\n", 1)[0].rstrip()
+    is_whole = line.endswith(b"}") or len(text) == FIRST_BYTES
+    return text.startswith(b"{") and is_whole and not _has_another(line)
+
+
+def _has_another(line: bytes) -> bool:
+    """Whether an object begins on a line behind one that is whole, as Firehose writes them."""
+    text = line.decode(errors="replace")
+    with suppress(ValueError, RecursionError):
+        _, end = JSONDecoder().raw_decode(text)
+        return text[end:].lstrip().startswith("{")
+    return False
 
 
 NDJSON = FileFormat("ndjson", (".ndjson", ".jsonl"), lambda files: JsonFiles(files, "ndjson"), _begins_with_line)

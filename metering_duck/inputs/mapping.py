@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from metering_duck.contract.config import check_text
-from metering_duck.errors import ConfigError, SchemaError, did_you_mean
+from metering_duck.errors import ConfigError, SchemaError, did_you_mean, first_few
 
 OPTIONAL = {
     "metered_at",
@@ -177,6 +177,9 @@ def raise_missing(
         f'--map "{name}={EXAMPLES[name]}"' if name in EXAMPLES else f"--map {name}=COLUMN" for name in missing
     )
     ids = ", or --generate-ids where events have no id" if "id" in missing else ""
+    blanks = [f"{column!r}" for column in found if any(column.strip() in (one, *names[one]) for one in missing)]
+    if blanks:
+        ids += f"; did you mean {first_few(blanks)}, which has blanks around it?"
     spelled = ", ".join(f"{name} (or {names[name][0]})" if names[name][0] != name else name for name in missing)
     more = f" and {len(found) - SHOWN_COLUMNS} more" if len(found) > SHOWN_COLUMNS else ""
     shown = (", ".join(found[:SHOWN_COLUMNS]) or "none") + more

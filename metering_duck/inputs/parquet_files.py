@@ -47,7 +47,7 @@ class ParquetFiles:
 
         Only the first file is looked at here; inputs/file_checks.py compares it with the others.
         """
-        check_starts(self.files, of_text=False)
+        check_starts(self.files, "parquet")
         _, claims = admit(engine, self.files, claims_of(self.files.paths, "parquet", self.files.label))
         first = self.files.paths[0]
         unreadable = unreadable_of_file(engine, first, self.footers)

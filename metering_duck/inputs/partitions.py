@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 from metering_duck.engine.remote import shown
 from metering_duck.errors import ConfigError, SchemaError, SourceError
@@ -103,6 +103,19 @@ def _check_folders(paths: Sequence[str]) -> None:
     if pattern:
         hint = "hint: write them as %2A, %3F and %5B"
         raise SourceError(f"input: found the folder {pattern}; expected no *, ? or [ in a partition. {hint}")
+    broken = next((folder for folder in folders if "=" in folder and not _is_text(folder)), None)
+    if broken:
+        hint = "hint: rename it, or --no-folder-keys where it is no column"
+        raise SourceError(f"input: found the folder {broken}; expected UTF-8 behind its % marks. {hint}")
+
+
+def _is_text(folder: str) -> bool:
+    """Whether the % marks of a folder's name stand for bytes of UTF-8."""
+    try:
+        unquote_to_bytes(folder).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 # --- which files are needed ------------------------------------------------------------------------------------------

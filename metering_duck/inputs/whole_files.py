@@ -34,13 +34,13 @@ UNREAD_HEADER = re.compile(rb"\x1f\x8b\x08[\x01-\x03\x05-\x07\x09-\x0b\x0d-\x1f]
 TELLING_BYTES = 1 << 14
 
 
-def check_starts(files: FileSet, *, of_text: bool) -> None:
+def check_starts(files: FileSet, format: FileFormat) -> None:
     """Refuse files that do not begin as their names say.
 
     Raises: SourceError.
     """
     for path in files.paths:
-        check_start(path, files.label, of_text=of_text)
+        check_start(path, files.label, format=format, of_text=format not in ("parquet", "arrow"))
 
 
 def claim_of(path: str, format: FileFormat, label: str = "", **facts: Any) -> Claim:

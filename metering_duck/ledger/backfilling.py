@@ -12,6 +12,7 @@ from metering_duck.inputs.source import Source
 from metering_duck.ledger import configs
 from metering_duck.ledger.configs import KnownConfig
 from metering_duck.ledger.counting import closed_periods, current_run, is_closed_period
+from metering_duck.ledger.grouping import with_type_decided
 from metering_duck.ledger.meterer import Meterer, Situation, settled_runs, still_holds
 from metering_duck.ledger.outcomes import Outcome, Report, outcome_of, refuse_rejects
 from metering_duck.ledger.periods import Period, check_beside
@@ -47,6 +48,7 @@ def backfill(
             with meterer.store.transaction() as engine:
                 configs.store(engine, config, request.clock)
                 configs.make_effective(engine, config, periods[0].start, periods[-1].end, request.clock)
+        question = with_type_decided(meterer, question, situation)
         outcomes = _backfill_each(meterer, periods, question, situation, strict=strict, report=report)
         outcomes = [one.noting((*meterer.store.notices, *situation.notices)) for one in outcomes]
     if strict:

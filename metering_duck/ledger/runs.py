@@ -111,7 +111,7 @@ def open_plan(plan: Plan, machine: Machine, clock: datetime, *, numbers_rows: bo
     with closed_on_failure(opened.engine):
         opened = with_notices(opened, plan.config.config)
         compiler = compiler_of(plan.config.config, opened)
-        opened = opened.noting(grouping_notices(compiler))
+        opened = opened.noting(grouping_notices(opened, compiler))
         readings = LocalReadings(opened, compiler)
         return Metered(plan, compiler, readings, result_of(opened, readings, "reading"), clock)
 

@@ -28,7 +28,7 @@ from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.source import Source
 from metering_duck.ledger.configs import json_text
 from metering_duck.ledger.texts import object_of, refused
-from metering_duck.runs.question import Question
+from metering_duck.runs.question import FIELD, PROPERTY, Question
 
 # `carry` is missing: it takes a value from the window before, and each run of a ledger knows one window only.
 LEDGER_FILLS = ("none", "zero")
@@ -44,6 +44,7 @@ QUESTION_FIELDS = {
     "scale": "scale",
     "digits": "digits",
     "universes": "renamed",
+    "type_is": "type_is",
 }
 # Name among the stored options of a ledger → field of a Source.
 SOURCE_FIELDS = {
@@ -101,7 +102,7 @@ def question_text(question: Question) -> str:
     """A question as canonical JSON, without the fields that ask nothing."""
     found: dict[str, Any] = {name: getattr(question, field) for name, field in QUESTION_FIELDS.items()}
     found["universes"] = dict(question.renamed)
-    return json_text({name: value for name, value in found.items() if is_asked(value)})
+    return json_text({name: value for name, value in found.items() if is_asked(value) and value != ""})
 
 
 def has_new_ids(config: MeteringConfig, question: Question) -> bool:
@@ -124,7 +125,10 @@ def stored_question(text: str) -> Question:
         promise_of(given.get("across_workspaces", False), "across_workspaces")
         if any(number is not None and type(number) is not int for number in numbers):
             raise ConfigError(f"scale: found {numbers}; expected whole numbers.")
-        return replace(make_question(**given), renamed=tuple(renamed.items()))
+        type_is = given.pop("type_is", "")
+        if type_is not in ("", FIELD, PROPERTY):
+            raise ConfigError(f"type_is: found {type_is!r}; expected {FIELD} or {PROPERTY}.")
+        return replace(make_question(**given), renamed=tuple(renamed.items()), type_is=type_is)
 
 
 # --- how files are read ----------------------------------------------------------------------------------------------

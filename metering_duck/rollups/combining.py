@@ -57,6 +57,8 @@ def rollup(
     whole_periods: bool = False,
     drop: TextOrTexts = None,
     across_workspaces: bool = False,
+    event_type: TextOrTexts = None,
+    workspace: TextOrTexts = None,
     scale: int | None = None,
     digits: int | None = None,
     clock: GivenTime = None,
@@ -69,7 +71,9 @@ def rollup(
     """Combine readings of finer windows, dimensions or workspaces into those of coarser ones.
 
     Shape:  readings in, in any format that is written, and readings out (READING_SCHEMA). `drop` names dimensions to
-            add up over, "*" all of them. Without `start` and `end` they are the first and last bound of the readings.
+            add up over, "*" all of them. `event_type` and `workspace` say what the readings were made of, where they
+            are not of all: it is part of ids, and what a reading's id contradicts is refused (R21). Without `start` and
+            `end` they are the first and last bound of the readings.
     Exact:  what aggregating the events directly gives, but created_at; rounded once, from the exact state, half to even
             to `scale` fraction digits (18) or to `digits` significant ones.
     Raises: ConfigError for readings that do not combine (an aggregation with a `refusal`, two levels, prorated; a gauge
@@ -83,13 +87,18 @@ def rollup(
     question = Question(
         periods,
         dropped=names_of(drop, "drop"),
+        workspaces=names_of(workspace, "workspace"),
         across_workspaces=across_workspaces,
         scale=scale,
         digits=digits,
         clock=moment_of(clock, "clock"),
     )
     opened = open_readings(
-        machine_of(threads, memory_limit, temp_dir, progress, verify_files), readings, question, periods
+        machine_of(threads, memory_limit, temp_dir, progress, verify_files),
+        readings,
+        question,
+        periods,
+        names_of(event_type, "event_type"),
     )
     with closed_on_failure(opened.engine):
         combined = CombinedReadings(opened)

@@ -51,6 +51,7 @@ def _state(kind: str, camel: str, snake: str) -> Field:
 
 
 FIELDS = {
+    "id": Field("text", _named("id")),
     "workspace_id": Field("text", _named("workspaceID", "workspace_id", "workspaceId")),
     "universe_id": Field("text", _named("universeID", "universe_id", "universeId"), required=True),
     "subject": Field("text", _named("subject"), required=True),
@@ -289,6 +290,7 @@ def _finer_sql(dropped: Sequence[str]) -> str:
         **names(("workspace_id", "universe_id", "subject", "unit", "aggregation")),
         "dimensions": _dimensions_text_sql("dimensions"),
         "kept_dimensions": _dimensions_text_sql(_kept_dimensions_sql(dropped)),
+        "given_id": "id",
         "finer_start": "window_start",
         "finer_end": "window_end",
         "exact_text": case({IS_QUOTIENT: "numerator"}, "coalesce(numerator, quantity)"),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 from metering_duck.contract.times import format_time
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.file_by_file import suspect_files
-from metering_duck.inputs.given import find_input
+from metering_duck.inputs.given import find_input, let_go
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, extensions_of, paths_of
 from metering_duck.inputs.whole_files import check_rows
 from metering_duck.rollups.given_readings import GIVEN, Finer, open_finer
+from metering_duck.rollups.made_by import settings_of
 from metering_duck.rollups.refusals import Checks
 from metering_duck.runs.machine import Machine
 from metering_duck.runs.opening import closed_on_failure, fill_windows
@@ -59,15 +61,21 @@ class OpenedReadings:
         return script_text(queries, self.parameters, shells)
 
 
-def open_readings(machine: Machine, readings: Any, question: Question, periods: Periods) -> OpenedReadings:
+def open_readings(
+    machine: Machine, readings: Any, question: Question, periods: Periods, types: Sequence[str] = ()
+) -> OpenedReadings:
     """Read the readings, refuse readings that do not combine, and cut the windows.
+
+    `types` are the event types that the readings are said to be of, if not of all.
 
     Raises: ConfigError, SchemaError, SourceError, QuantityOverflow.
     """
     engine = machine.engine()
     with closed_on_failure(engine):
         found = find_input(readings, engine.directory)
+        engine.at_close(partial(let_go, found))
         table = periods.found(engine)
+        engine.at_close(partial(let_go, table))
         paths = [path for one in (found, table) for path in paths_of(one)]
         engine.lock_down(paths, extensions=extensions_of(found, table))
         suspect_files(engine, (found, table))
@@ -81,8 +89,9 @@ def open_readings(machine: Machine, readings: Any, question: Question, periods: 
         checks.keys(question.dropped, across_workspaces=question.across_workspaces)
         checks.groupings(question.dropped)
         checks.overlaps()
+        settings = settings_of(engine, question, types)
         windows, parameters = _windows(engine, periods, table)
-        parameters = question.parameters | parameters
+        parameters = question.parameters | parameters | {"settings": settings}
         fill_windows(engine, windows, parameters)
         shells = {GIVEN: found.in_shell}
         if table:

@@ -7,20 +7,17 @@ then the input is looked at once more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.times import format_time
 from metering_duck.errors import first_few, nearest
 from metering_duck.inputs.layout import property_column
 from metering_duck.readings.counters import BITS, noted_columns
-from metering_duck.runs.books import Accounting, counted_noun
-from metering_duck.runs.deduplicating import Judge
-from metering_duck.runs.opening import Opened
+from metering_duck.runs.books import counted_noun
+from metering_duck.runs.sight import Row, Sight
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
@@ -30,33 +27,6 @@ OPTIONS = {"workspace_id": "workspace", "universe_id": "universe", "type": "even
 # What readings are by in any case → the name by which people may ask for it.
 ALREADY = {"subject": "subject", "workspace_id": "workspace", "universe_id": "universe"}
 SPAN = {"events": "count(*)", "first_at": "min(recorded_at)", "last_at": "max(recorded_at)"}
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Sight:
-    """A run that is computed: its input, how its rows were judged, and its books."""
-
-    opened: Opened
-    judge: Judge
-    books: Accounting
-    makes_readings: bool
-
-    @property
-    def noun(self) -> str:
-        """What a row of the input is."""
-        return "record" if self.opened.source.is_records else "event"
-
-    def rows(self, name: str, sql: str, stages: Sequence[Stage]) -> list[Row]:
-        """The rows of one more SELECT over stages of the input."""
-        query = Query(name, (*stages, Stage(name, "what is there", sql)))
-        found: list[Row] = self.opened.table(query).to_pylist()
-        return found
-
-    @property
-    def kept(self) -> list[str]:
-        """The conditions of rows that have a key and a time."""
-        return ["reason IS NULL"]
 
 
 def found_instead(sight: Sight) -> list[str]:
@@ -64,11 +34,14 @@ def found_instead(sight: Sight) -> list[str]:
     if sight.books.read == 0:
         return _nothing_read(sight)
     notices = _unseen_names(sight)
+    if not sight.makes_readings:
+        notices += _unrenamed(sight, _noted_universes(sight))
     if sight.books.metered == 0:
         return notices + _nothing_metered(sight)
     if not sight.makes_readings:
         return notices
-    notices += _unrenamed(sight)
+    there = sight.opened.engine.rows("SELECT DISTINCT universe_id FROM readings")
+    notices += _unrenamed(sight, {row[0] for row in there})
     missing = _subjects_without_readings(sight)
     if missing:
         notices += _of_subjects(sight, missing)
@@ -183,23 +156,36 @@ def _unseen_names(sight: Sight) -> list[str]:
     for column, names in opened.selection.several.items():
         if opened.is_elsewhere:
             continue
-        noted = list(noted_columns(column, len(names)))
-        ((*bits,),) = opened.engine.rows(select({name: f"bit_or({name})" for name in noted}, "counted"))
-        if None not in bits:
-            unseen = [name for n, name in enumerate(names) if not bits[n // BITS] >> n % BITS & 1]
-            missing |= {column: unseen} if unseen else {}
+        unseen = _unseen(sight, column, names)
+        missing |= {column: unseen} if unseen else {}
     if not missing:
         return []
     around = _around(sight)
     return [sentence for column, names in missing.items() for sentence in _missing_names(sight, column, names, around)]
 
 
-def _unrenamed(sight: Sight) -> list[str]:
-    """The universes that were to have another name, and that no row has."""
+def _unseen(sight: Sight, column: str, names: Sequence[str]) -> list[str]:
+    """The names that no row has in a column, as the scan has noted; none where it has no row."""
+    noted = list(noted_columns(column, len(names)))
+    ((*bits,),) = sight.opened.engine.rows(select({name: f"bit_or({name})" for name in noted}, "counted"))
+    if None in bits:
+        return []
+    return [name for n, name in enumerate(names) if not bits[n // BITS] >> n % BITS & 1]
+
+
+def _noted_universes(sight: Sight) -> set[str]:
+    """The new names of universes that the scan of records has noted."""
+    noted = sight.opened.noted_universes
+    if not noted:
+        return set()
+    return set(noted).difference(_unseen(sight, "universe_id", noted))
+
+
+def _unrenamed(sight: Sight, there: Collection[str]) -> list[str]:
+    """The universes that were to have another name, and that no row has; `there` are names that rows have."""
     renamed, opened = sight.opened.source.universe_names, sight.opened
     if not renamed or opened.is_elsewhere or opened.history:
         return []
-    there = {row[0] for row in opened.engine.rows("SELECT DISTINCT universe_id FROM readings")}
     missing = [old for old, new in renamed.items() if new not in there]
     known = _most_first(around := _around(sight) if missing else [], "universe_id")
     return [_no_such(sight, "map-universe", old, known, around) for old in missing if renamed[old] not in known]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.fields import ABSENT
+from metering_duck.judging.arrivals import arrivals_stages
 from metering_duck.judging.events import TYPE, Compiler
 from metering_duck.judging.given_records import RecordCompiler, twins_queries
 from metering_duck.judging.made_records import records_query
@@ -27,6 +28,7 @@ from metering_duck.runs.deduplicating import (
     orders_levels,
 )
 from metering_duck.runs.opening import Opened
+from metering_duck.runs.question import PROPERTY
 from metering_duck.runs.reading_tables import check_overflow, fill_readings, judged_here
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
@@ -39,32 +41,55 @@ ONLY_BOOKS = Totals((), NO_WINDOW)
 def compiler_of(config: MeteringConfig, opened: Opened, *, has_type: bool | None = None) -> Compiler:
     """The compiler of the queries that judge events under a config.
 
-    `has_type` says whether an event has a property `type`; where the call groups by it and that is not known, the
-    events are looked at.
+    `has_type` says whether an event has a property `type`; where the call groups by it and that is not known, nor
+    decided by the question, the events are looked at.
     """
     question = opened.question
     compiler = Compiler(config, opened.layout, opened.selection, question.aggregation, question.group_by)
     if TYPE not in question.group_by:
         return compiler
-    found = has_property(opened, TYPE) if has_type is None else has_type
-    return replace(compiler, groups_by_field=not found)
+    if has_type is None:
+        has_type = question.type_is == PROPERTY if question.type_is else has_type_property(opened)
+    return replace(compiler, groups_by_field=not has_type)
 
 
-def has_property(opened: Opened, name: str) -> bool:
-    """Whether an event has a property; the first one that has it ends the look."""
-    layout = opened.layout
-    if layout.property_sql is not None and layout.property_sql(name) == ABSENT:
+def has_type_property(opened: Opened) -> bool:
+    """Whether an event has a property `type`, of those that had entered by the cut-off and are asked for, at any time.
+
+    So neither what came later nor the windows change what `type` is (R24); the files of other times are looked at last.
+    """
+    if has_type_among(opened, opened):
+        return True
+    if opened.source.time_partition is None or opened.again is None:
         return False
-    has_it = select({"found": "1"}, "fields", where=["p_0 IS NOT NULL"]) + "\nLIMIT 1"
+    whole = opened.again()
+    with whole.engine:
+        return has_type_among(whole, opened)
+
+
+def has_type_among(read: Opened, asked: Opened) -> bool:
+    """Whether one of the events that are read, of those that are asked for, has it; the first one ends the look."""
+    layout = read.layout
+    if layout.property_sql is not None and layout.property_sql(TYPE) == ABSENT:
+        return False
+    arrivals = arrivals_stages(layout, [TYPE], replace(asked.selection, reach="all"))
+    has_it = select({"found": "1"}, "arrivals", where=["p_0 IS NOT NULL"]) + "\nLIMIT 1"
     found = Stage("events_with_it", "an event that has the property", has_it)
-    return bool(opened.table(Query("events_with_it", (*layout.stages([name]), found))).num_rows)
+    query = Query("events_with_it", (*arrivals, found))
+    return bool(read.engine.table(asked.query(query)).num_rows)
 
 
-def grouping_notices(compiler: Compiler) -> list[str]:
+def grouping_notices(opened: Opened, compiler: Compiler) -> list[str]:
     """A notice where `type` is grouped by and is a property of events, beside the field of that name."""
-    if TYPE not in compiler.group_by or compiler.groups_by_field:
+    if TYPE not in compiler.group_by:
         return []
-    return ["group-by: type is the property of that name, which events have, and not the field."]
+    if not compiler.groups_by_field:
+        return ["group-by: type is the property of that name, which events have, and not the field."]
+    if opened.question.type_is and has_type_among(opened, opened):
+        return [
+            "group-by: type is the field, as it was decided before an event had a property of that name; some have it."
+        ]
+    return []
 
 
 def record_compiler_of(config: MeteringConfig | None, opened: Opened) -> RecordCompiler:
@@ -94,7 +119,8 @@ class LocalRecords:
     def __init__(self, opened: Opened, compiler: Compiler) -> None:
         self.opened, self.compiler = opened, compiler
         self.judge: Judge = compiler
-        self._books = replace(ONLY_BOOKS, noted=tuple(opened.selection.several.items()))
+        renamed = {"universe_id": opened.noted_universes} if opened.noted_universes else {}
+        self._books = replace(ONLY_BOOKS, noted=tuple((opened.selection.several | renamed).items()))
         self._found = Deduplicated()
 
     def queries(self) -> list[Query]:

@@ -20,7 +20,7 @@ from metering_duck.inputs.dry_run import Reads, reads_of
 from metering_duck.inputs.fields import ENTERED_BY_FILE, Reach, field_names
 from metering_duck.inputs.file_by_file import suspect_files
 from metering_duck.inputs.files import stamp_of
-from metering_duck.inputs.given import find_input, is_path
+from metering_duck.inputs.given import find_input, is_path, let_go
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, Needed, NeededTimes, extensions_of, paths_of
 from metering_duck.inputs.layout import Layout
@@ -90,6 +90,13 @@ class Opened:
         is_split = self.layout.is_records or self.source.shape is not None
         return not (chosen or self.selection.as_of or self.selection.reach != "all" or self.history or is_split)
 
+    @property
+    def noted_universes(self) -> tuple[str, ...]:
+        """The other names of universes, of which a scan of records notes which it saw, if it notes none already."""
+        if "universe_id" in self.selection.several:
+            return ()
+        return tuple(dict.fromkeys(self.source.universe_names.values()))
+
     def noting(self, remarks: Iterable[str]) -> Opened:
         """This opened input with more remarks."""
         return replace(self, remarks=(*self.remarks, *remarks))
@@ -144,8 +151,10 @@ def open_input(
         engine.gate.expect(history.digests if history else {})
         is_elsewhere = read_by is not None
         whole = find_input(given, engine.directory, is_elsewhere=is_elsewhere, folder_keys=source.folder_keys)
+        engine.at_close(partial(let_go, whole))
         periods = question.periods
         table = periods.found(engine) if periods else None
+        engine.at_close(partial(let_go, table))
         paths = [path for one in (whole, table) for path in paths_of(one)]
         engine.lock_down(paths, extensions=extensions_of(whole, table))
         suspect_files(engine, (whole, table))

@@ -12,6 +12,9 @@ from metering_duck.runs.identity import settings_text
 from metering_duck.windows.cutting import Windows
 from metering_duck.windows.periods import Periods
 
+# What `type` is where it is grouped by.
+FIELD, PROPERTY = "field", "property"
+
 
 @dataclass(frozen=True)
 class Question:
@@ -21,7 +24,8 @@ class Question:
     Without a name in `workspaces`, `universes` or `subjects`, all of them are asked for. `renamed` are universes that
     have another name in what is made of their events, though not in the events' keys. `dropped` are the dimensions that
     a roll-up adds up over. Events that entered after `as_of` are left out. `clock` is the time when events entered that
-    do not say it themselves, and the time when readings were made; None is now.
+    do not say it themselves, and the time when readings were made; None is now. `type_is` says whether the `type` that
+    is grouped by is the field or the property of that name (R37), where that is decided; else the events decide.
     """
 
     periods: Periods | None = None
@@ -40,6 +44,7 @@ class Question:
     clock: datetime | None = None
     bundled: bool = False
     strict: bool = False
+    type_is: str = ""
 
     @property
     def parameters(self) -> dict[str, object]:

@@ -20,9 +20,10 @@ from metering_duck.outputs.files import check_not_read, path_or_url, target_of
 from metering_duck.outputs.writing import write_query
 from metering_duck.runs.books import Accounting, notices_of
 from metering_duck.runs.computing import Computing, Filled, Judging
-from metering_duck.runs.found_instead import Sight, found_instead
+from metering_duck.runs.found_instead import found_instead
 from metering_duck.runs.opening import Opened
 from metering_duck.runs.rows import Rows
+from metering_duck.runs.sight import Sight
 from metering_duck.statements.select import select
 from metering_duck.statements.stages import Query, Stage
 

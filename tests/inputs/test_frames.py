@@ -50,6 +50,15 @@ def test_a_column_without_a_type_is_named(case: str) -> None:
     assert said.endswith(f"hint: frame.astype({{'{column}': 'string'}})"), said
 
 
+def test_a_column_of_objects_becomes_json() -> None:
+    """The way out of a column of dicts is not text, which would have them as Python spells them."""
+    given = frame(properties=mixed({"q": 1}, {"q": "2"}, {"q": 3}))
+    with pytest.raises(SchemaError) as error:
+        meter(given, CONFIG)
+    way = "frame['properties'] = frame['properties'].map(json.dumps)"
+    assert str(error.value).endswith(f"hint: {way}"), error.value
+
+
 def test_a_column_of_a_frame_is_no_frame() -> None:
     """A Series is told as what it is."""
     for one in (frame()["tokens"], polars.Series([1])):

@@ -464,3 +464,12 @@ def test_a_dry_run_tells_what_it_would_do(tmp_path: Path, monkeypatch: pytest.Mo
     ] == told["writes"]
     assert (0, "", "before") == (done.exit_code, done.stderr, Path("rejects.csv").read_text(encoding="utf-8"))
     assert not Path("readings.parquet").exists()
+
+
+def test_a_folder_whose_marks_are_no_text_is_refused(tmp_path: Path) -> None:
+    """A value such as %FF is no UTF-8: the folder is named, with the way out."""
+    folder = tmp_path / "subject=%FF"
+    folder.mkdir()
+    (folder / "a.csv").write_text("id\n1\n")
+    with pytest.raises(SourceError, match=r"^input: found the folder subject=%FF; expected UTF-8 .* hint: rename it"):
+        meter(tmp_path, {"measurements": [{"sourceProperty": "q", "unit": "q"}]})

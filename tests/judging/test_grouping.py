@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from metering_duck import Ledger, aggregate, meter, rollup
@@ -48,6 +49,38 @@ def test_type_is_the_property_where_one_event_has_it() -> None:
     readings, notices = grouped(events(None, None, "z"))
 
     assert ([({"type": None}, 3), ({"type": "z"}, 4)], [NOTICE]) == (readings, notices)
+
+
+def test_what_came_after_the_cut_off_does_not_change_what_type_is() -> None:
+    """One event with the property that entered later leaves the readings as of before as they were (R24)."""
+    early = [{**one, "metered_at": "2024-01-03T00:00:00Z"} for one in events(None, None)]
+    late = {**events(None, None, "z")[2], "metered_at": "2024-01-20T00:00:00Z"}
+    by_field: Grouped = [({"type": "x"}, 1), ({"type": "y"}, 2)]
+
+    assert (by_field, []) == grouped(early, as_of="2024-01-10")
+    assert (by_field, []) == grouped([*early, late], as_of="2024-01-10")
+
+
+def test_who_is_not_asked_for_does_not_say_what_type_is() -> None:
+    """The property of another workspace's event is nothing to the workspace that is asked for."""
+    other = {**events("z")[0], "workspaceID": "other"}
+
+    assert ([({"type": "x"}, 1), ({"type": "y"}, 2)], []) == grouped([*events(None, None), other], workspace="w")
+
+
+def test_what_type_is_does_not_go_by_the_days_that_are_read(tmp_path: Path) -> None:
+    """One month of a partitioned tree has the readings that it has beside all months."""
+    for day, kinds in (("2024-01-01", (None, None)), ("2024-03-01", ("z",))):
+        folder = tmp_path / f"day={day}"
+        folder.mkdir()
+        rows = [{**one, "time": f"{day}T00:00:00Z", "id": f"{day} {one['id']}"} for one in events(*kinds)]
+        own = {"id": [one["id"] for one in rows], "time": [one["time"] for one in rows]}
+        texts = [json.dumps(one["properties"]) for one in rows]
+        pq.write_table(columns(len(rows), **own, properties=texts), folder / "a.parquet")
+
+    for options in ({}, {"time_partition": "day"}):
+        readings, notices = grouped(str(tmp_path), **options)
+        assert ([({"type": None}, 3)], NOTICE) == (readings, notices[0])
 
 
 @pytest.mark.parametrize("kind", ["flat", "mapped", "struct", "JSON text"])
@@ -114,3 +147,26 @@ def test_a_ledger_groups_by_type(tmp_path: Path) -> None:
             found = [((row["dimensions"] or {}), int(row["quantity"])) for row in rows.to_dicts()]
         expected, notices = grouped(str(path))
         assert (sorted(expected, key=str), notices) == (sorted(found, key=str), list(outcome.notices))
+
+
+def test_a_ledger_decides_once_what_type_is(tmp_path: Path) -> None:
+    """All periods have what all files say when the first is metered, also those metered when more have come."""
+    files = []
+    for month, kind in ((1, "z"), (2, None)):
+        (one,) = events(kind)
+        files.append(tmp_path / f"{month}.ndjson")
+        files[-1].write_text(json.dumps({**one, "id": str(month), "time": f"2024-0{month}-01T00:00:00Z"}) + "\n")
+    asked: dict[str, Any] = {"start": "2024-01-01", "end": "2024-03-01", "every": "month", "group_by": "type"}
+    found, said = [], []
+    for name, backfills in (("at once", [files]), ("property first", files), ("field first", files[::-1])):
+        ledger = Ledger.init(tmp_path / f"{name}.ledger")
+        for paths in backfills:
+            said += [notice for one in ledger.backfill(paths, CONFIG, **asked, clock=CLOCK) for notice in one.notices]
+        with ledger.export("readings") as rows:
+            found.append([row["dimensions"] for row in rows.to_dicts()])
+
+    assert [[{"type": "z"}, {"type": None}]] * 2 + [[{"type": "x"}] * 2] == [sorted(one, key=str) for one in found]
+    decided = (
+        "group-by: type is the field, as it was decided before an event had a property of that name; some have it."
+    )
+    assert 1 == said.count(decided)

@@ -172,6 +172,9 @@ def test_meter_and_check_say_it_too() -> None:
     config = measuring("sum")
     with metering_duck.meter(EVENTS, config, universe="x", clock=CLOCK) as result:
         assert [f"universe: no event has 'x'; found 'test', 'u' in {SPAN}."] == result.notices
+    with metering_duck.meter(EVENTS, config, map_universe={"tset": "live", "test": "other"}, clock=CLOCK) as result:
+        said = f"map-universe: no event has 'tset'; found 'other', 'u' in {SPAN}."
+        assert [said] == [notice.partition(" hint")[0] for notice in result.notices]
     report = metering_duck.check(config, EVENTS, workspace=["acme", "acmee"], clock=CLOCK)
     assert ["workspace: no event has 'acmee'"] == [notice.split(";")[0] for notice in report["notices"]]
 

@@ -70,10 +70,10 @@ def status(events: tuple[str, ...], **given: Any) -> None:
 @ledger_group.command(short_help="Recompute the digests and the books.")
 @LEDGER
 @OUTCOME_FORMAT
-@click.option("--files", is_flag=True, help="The digests of all event files, too: reads every byte.")
+@click.option("--files", is_flag=True, help="The event files, too: reads every byte, and every event.")
 @QUIET
 def verify(**given: Any) -> None:
-    """Recompute the digests and the books of a ledger. Exits with 1 if anything is not as it was."""
+    """Recompute digests, and hold the tables of a ledger against each other. Exits with 1 if anything does not fit."""
     problems: list[Any] = []
 
     def work(progress: Any) -> None:

@@ -37,7 +37,7 @@ def _where(columns: Sequence[str], condition: str) -> str:
 def _orphans(table: str, column: str, of: str) -> str:
     """Rows of a table that belong to something that is not there."""
     return (
-        f"SELECT '{table}', count(*) || ' rows of the {column} ' || {_shown(column)} || ', which is not there' "
+        f"SELECT '{table}', 'the {column} ' || {_shown(column)} || ' is not there; rows of it: ' || count(*) "
         f"FROM (SELECT CAST({column} AS VARCHAR) AS {column} FROM {table} ANTI JOIN ({of}) AS known(known_id) "
         f"ON known_id = {table}.{column}) GROUP BY {column} ORDER BY ALL"
     )

@@ -27,9 +27,10 @@ PROVEN = ("whole", "bytes", "rows")
 def file_findings(engine: StoreEngine) -> Iterator[Finding]:
     """The digest of every file, and the counts, times and proofs of all that are as they were."""
     files = files_of(engine)
-    yield from _digests(engine, files)
-    stamps = stamps_of(file.path for file in files)
-    same = [file for file in files if file.is_as(stamps.get(file.path))]
+    digests = list(_digests(engine, files))
+    yield from digests
+    stamps, wrong = stamps_of(file.path for file in files), {found.where for found in digests if found.problem}
+    same = [file for file in files if file.path not in wrong and file.is_as(stamps.get(file.path))]
     try:
         faults = list(_learnt_otherwise(engine, same)) if same else []
     except MeteringError as error:

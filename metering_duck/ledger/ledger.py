@@ -147,7 +147,7 @@ class Ledger:
         return look_at_status(self.meterer, events)
 
     def verify(self, *, files: bool = False) -> list[Finding]:
-        """Recompute the digests and the books; with `files`, also the digest of every event file.
+        """Recompute digests, and hold the tables against each other; with `files`, also against the event files.
 
         Shape:  one Finding for each thing that was looked at; its `problem` is empty where all is well.
         """

@@ -142,7 +142,8 @@ def stored_period(table: str, start: datetime, end: datetime, name: str, zone: s
     """
     if not start < end:
         raise LedgerError(
-            f"{table}.period_end: found {format_time(end)} for the start {format_time(start)}; expected a later end. {CHANGED}"
+            f"{table}.period_end: found {format_time(end)} for the start {format_time(start)}; expected a later end. "
+            f"{CHANGED}"
         )
     return Period(start, end, name, stored_zone(zone))
 

@@ -19,7 +19,7 @@ from metering_duck.inputs.idle_choices import idle_choices
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
-from metering_duck.inputs.proofs import proven_columns
+from metering_duck.inputs.proofs import proven_columns, take_for_granted
 from metering_duck.inputs.relations import Relation, first_keys
 from metering_duck.inputs.source import Source
 from metering_duck.inputs.unreadable import check_readable
@@ -124,6 +124,7 @@ def _columns(
         _check_spelled_once(relation, found, types, fields.get("measurement", ()), mapping)
     proven = proven_columns(engine, found.footers)
     layout = columns_layout(layout, types, found.name, mapping, fields, proven, unreadable)
+    take_for_granted(engine, found.footers.paths, layout.columns.values(), proven)
     return replace(layout, map_column="") if relation.has_keys_once else layout
 
 

@@ -436,3 +436,12 @@ def test_all_statistics_are_compared_on_request(tmp_path: Path) -> None:
         assert [8] == [file["statistics"] for file in result.files]
     with pytest.raises(SourceError, match="values from 300 to 1 of the column q in row group 1, and they are from 300"):
         told(path, verify_files=True)
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_bytes_that_are_no_text_are_told_with_the_way_out(is_file: bool, tmp_path: Path) -> None:
+    """A column of text that is not UTF-8 is told as that, and never in words of the engine."""
+    table = rows(0, 2, subject=texts(b"\xff", b"a"))
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match=r"bytes that are not UTF-8; expected UTF-8. hint: .*--binary-as-text"):
+        told(str(tmp_path / "a.parquet") if is_file else table)

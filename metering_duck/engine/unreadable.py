@@ -22,6 +22,13 @@ EACH_ONCE = (
 )
 # What DuckDB says of a MAP of Arrow, and of one whose entries it sorts.
 _KEY_TWICE = re.compile("map contains duplicate key|Map keys must be unique")
+# What DuckDB says of a column of Parquet or Arrow whose text is none; it does not say which column.
+_NO_TEXT = re.compile(
+    r"Invalid string encoding found in Parquet file|Invalid unicode \(.*\) detected in segment statistics"
+)
+BYTES_OR_UTF8 = (
+    "expected UTF-8. hint: write the column in UTF-8, or as bytes, which --binary-as-text rejects row by row"
+)
 # What DuckDB says of a file that is one JSON text.
 _JSON_FAULT = re.compile(r"Malformed JSON in file .*, (at byte \d+ in .+)")
 # What DuckDB says of CSV whose lines end in several ways.
@@ -142,6 +149,8 @@ def _fault(text: str, where: str) -> tuple[str, str]:
     if json_fault:
         said = json_fault[1].rstrip(". ")
         return f"is no valid JSON ({said})", _IN_UTF8 if "UTF-8" in said else VALID_JSON
+    if _NO_TEXT.search(text):
+        return "a column of text has bytes that are not UTF-8", BYTES_OR_UTF8
     line = re.search(r"CSV Error on Line: (\d+)", text)
     if line is None:
         return f"cannot be read ({_without_kind(first_line(text)).removesuffix(f': {where}')})", TO_ITS_END

@@ -21,7 +21,7 @@ _REPEATED = 2
 _SCHEMA, _ROWS, _GROUPS, _ENCRYPTION = 2, 3, 4, 8
 _CHUNKS, _GROUP_ROWS = 1, 3
 _OTHER_FILE, _COLUMN, _INDEXES, _CRYPTO = 1, 3, ((4, 5), (6, 7)), 8
-_PATH, _CODEC, _VALUES, _SIZE, _DATA, _DICTIONARY, _BLOOM = 3, 4, 5, 7, 9, 11, (14, 15)
+_PATH, _CODEC, _VALUES, _SIZE, _DATA, _DICTIONARY, _STATISTICS, _BLOOM = 3, 4, 5, 7, 9, 11, 12, (14, 15)
 _REPETITION, _CHILDREN = 3, 5
 _WHOLE = "a footer that says where all rows lie"
 
@@ -30,7 +30,7 @@ _WHOLE = "a footer that says where all rows lie"
 class Chunk:
     """One column of a row group: where its pages lie, how they are compressed, and how many values they have.
 
-    `more` are the places of what belongs to it beside its pages.
+    `more` are the places of what belongs to it beside its pages, `statistics` what it says of its values.
     """
 
     column: str
@@ -39,6 +39,7 @@ class Chunk:
     size: int
     values: int
     more: Sequence[tuple[int, int]]
+    statistics: Struct
 
 
 @dataclass(frozen=True)
@@ -158,4 +159,5 @@ def _chunk(chunk: Struct, end: int) -> Chunk:
     more = [(chunk[at], chunk[size]) for at, size in _INDEXES if at in chunk and size in chunk]
     more.append((of_column.get(_BLOOM[0], 0), of_column.get(_BLOOM[1], 0)))
     places = [place for place in more if all(isinstance(number, int) for number in place)]
-    return Chunk(column, of_column[_CODEC], start, size, of_column[_VALUES], places)
+    statistics = of_column.get(_STATISTICS, {})
+    return Chunk(column, of_column[_CODEC], start, size, of_column[_VALUES], places, statistics)

@@ -16,6 +16,7 @@ from metering_duck.files.faults import Fault, Unreadable
 from metering_duck.files.gzip_members import Members
 from metering_duck.files.kinds import GZIP, ZSTD
 from metering_duck.files.parquet_pages import pages_of
+from metering_duck.files.parquet_statistics import compared_statistics
 from metering_duck.files.row_counts import CsvCounter, LineCounter, ObjectCounter, RowCounter
 from metering_duck.files.zstd_frames import Frame, frames_of, harmed_frame
 
@@ -32,7 +33,8 @@ class Claim:
     `codec` is what it is compressed with. Of CSV, `delimiter`, `columns` and the lines that are no rows are known.
     `fetch` copies a file that lies elsewhere to a path on this machine; None for a file of this machine. `known` is a
     proof that was made before. `sha256` is the digest that the file's bytes are known to have; it is compared where all
-    of them are read anyway, which those of Parquet and Arrow are not.
+    of them are read anyway, which those of Parquet and Arrow are not. With `compares`, all statistics in the footer of
+    Parquet are compared with the values.
     """
 
     path: str
@@ -45,6 +47,7 @@ class Claim:
     fetch: Callable[[str], None] | None = None
     known: Proof | None = None
     sha256: str | None = None
+    compares: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -69,7 +72,8 @@ class Proof:
     `parts` are its gzip members, zstd frames, Arrow batches or Parquet pages, as `parts_are` says, of which `checked`
     have a checksum that fits; pages without one are not counted. `rows` were counted by `counted_by`: lines, records,
     objects, footer or batches; None where nothing counted them. `unproven` says why a file was not looked at, "" where
-    it was. `padding` is how many zeros lie behind the last gzip member.
+    it was. `padding` is how many zeros lie behind the last gzip member. `statistics` is how many columns of row groups
+    have statistics that hold for their values, None where these were not compared.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Proof:
     counted_by: str = ""
     unproven: str = ""
     padding: int = 0
+    statistics: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As --summary and the ledger's manifest have it."""
@@ -88,7 +93,8 @@ class Proof:
             return {"file": self.name, "whole": False, "why": self.unproven}
         held = {self.parts_are: self.parts} if self.parts_are not in ("", "pages") else {}
         proven = {"file": self.name, "whole": True, "bytes": self.bytes, **held, "checksums": self.checked}
-        return {**proven, "rows": self.rows, "rows_counted_by": self.counted_by}
+        proven |= {"rows": self.rows, "rows_counted_by": self.counted_by}
+        return proven if self.statistics is None else {**proven, "statistics": self.statistics}
 
 
 def prove(claim: Claim, sink: IO[bytes] | None = None, is_stopped: Callable[[], bool] = lambda: False) -> Proof:
@@ -97,10 +103,11 @@ def prove(claim: Claim, sink: IO[bytes] | None = None, is_stopped: Callable[[], 
     Raises: Fault.
     """
     proof = Proof(claim.name, os.path.getsize(claim.path))
-    with _explained(claim):
+    with explained(claim.format):
         match claim.format:
             case "parquet":
                 pages = pages_of(claim.path)
+                compared = compared_statistics(claim.path, is_stopped=is_stopped) if claim.compares else None
                 return replace(
                     proof,
                     parts=pages.checked,
@@ -108,6 +115,7 @@ def prove(claim: Claim, sink: IO[bytes] | None = None, is_stopped: Callable[[], 
                     checked=pages.checked,
                     rows=pages.rows,
                     counted_by="footer",
+                    statistics=compared,
                 )
             case "arrow":
                 batches, rows = batches_of(claim.path)
@@ -209,13 +217,13 @@ def _decompressed(path: str, frames: list[Frame]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _explained(claim: Claim) -> Iterator[None]:
+def explained(format: FileFormat) -> Iterator[None]:
     """Make a fault of what a library, or a counter of rows, says of a file."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        kind = {"parquet": "a Parquet file", "arrow": "an Arrow IPC file"}.get(claim.format, "a readable file")
+        kind = {"parquet": "a Parquet file", "arrow": "an Arrow IPC file"}.get(format, "a readable file")
         raise Unreadable(said.rstrip("."), kind) from None
     except ValueError as error:
         raise Fault(str(error), "a whole file") from None

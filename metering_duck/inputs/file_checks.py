@@ -3,9 +3,12 @@ one table."""
 
 from __future__ import annotations
 
+import base64
+import contextlib
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.ipc
 
 from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.at_once import rows_at_once
@@ -58,11 +61,11 @@ def check_files(
             mapping.check_spelled_once(names_in(schema, footers), footers.keys, shown(path))
         if is_elsewhere:
             unreadable = {**unreadable_elsewhere(schema, path), **unreadable}
-    check_types(engine)
     check_spellings(engine)
     if not has_shape and mapping.is_option:
         check_plain_columns(engine, footers, mapping)
-    return {**rounded_numbers(schemas), **cut_decimals(_with_cut_decimals(engine)), **unreadable}
+    differing, cut = differing_types(engine), cut_decimals(_with_cut_decimals(engine))
+    return {**differing, **rounded_numbers(schemas), **cut, **durations_of_files(engine, footers.paths), **unreadable}
 
 
 def names_in(schema: pa.Schema, footers: Footers) -> list[str]:
@@ -135,19 +138,35 @@ def columns_of_files(engine: Engine, paths: Sequence[str]) -> pa.Table:
     columns = {name: name for name in same} | {"duckdb_type": wide}
     parts = [paths[n : n + size] for n in range(0, len(paths), size)]
     listed = [select(columns, f"parquet_schema({path_list(part)})") for part in parts]
-    return _without_parts_of_variants(rows_at_once(engine, listed))
+    return _with_paths(rows_at_once(engine, listed))
 
 
-def _without_parts_of_variants(columns: pa.Table) -> pa.Table:
-    """The columns without those that a VARIANT is stored in: their names and types differ from file to file."""
-    kinds = columns.column("duckdb_type").to_pylist()
-    if "VARIANT" not in kinds:
-        return columns
-    kept, left = [], 0
-    for kind, children in zip(kinds, columns.column("num_children").to_pylist(), strict=True):
-        kept.append(left == 0)
-        left = left - 1 + (children or 0) if left else (children or 0) * (kind == "VARIANT")
-    return columns.filter(pa.array(kept))
+def _with_paths(columns: pa.Table) -> pa.Table:
+    """The columns, each with the names that lead to it; without the roots, and without what a VARIANT is stored in."""
+    names, kinds, counts = (columns.column(name).to_pylist() for name in ("name", "duckdb_type", "num_children"))
+    kept, left, place = list[bool](), [0], list[str]()
+    paths: list[list[str]] = []
+    for name, kind, count in zip(names, kinds, counts, strict=True):
+        while left and left[-1] == 0:
+            left.pop()
+            place = place[:-1]
+        if not left:
+            # The root of the next file, whose name says nothing.
+            kept.append(False)
+            paths.append([])
+            left = [count or 0]
+            continue
+        left[-1] -= 1
+        # Nothing within a VARIANT is kept: its names and types differ from file to file.
+        is_within = len(place) < len(left) - 1
+        kept.append(not is_within)
+        paths.append([*place, name])
+        if count:
+            left.append(count)
+            if not is_within and kind != "VARIANT":
+                place = [*place, name]
+    path = pa.array(paths, pa.list_(pa.string()))
+    return columns.append_column("path", path).filter(pa.array(kept, pa.bool_()))
 
 
 def old_times(engine: Engine) -> list[str]:
@@ -157,20 +176,46 @@ def old_times(engine: Engine) -> list[str]:
     return [str(row[0]) for row in engine.rows(load_stage("checks/file_old_times").sql)]
 
 
-def check_types(engine: Engine) -> None:
-    """Refuse a column whose types in several files have no common type that keeps every value.
-
-    Raises: SchemaError.
-    """
-    for name, types, one, other in engine.rows(load_stage("checks/file_types").sql):
+def differing_types(engine: Engine) -> dict[str, Unreadable]:
+    """Column → why it cannot be read, where its types in several files have no common type that keeps every value."""
+    found: dict[str, Unreadable] = {}
+    for path, types, one, other in engine.rows(load_stage("checks/file_types").sql):
         # A FLOAT has other digits once it is a DOUBLE, and a BOOLEAN would become a number.
         loses_digits = bool(APPROXIMATE & set(types))
         mixes_booleans = "BOOLEAN" in types and set(types) != {"BOOLEAN", "VARCHAR"}
         mixes_times = any(kind.startswith(MOMENTS) for kind in types)
         if loses_digits or mixes_booleans or mixes_times or _differ_in_kind(types):
-            shown = f"{' and '.join(types)}"
+            where = f"{shown(one)}, {shown(other)}"
             hint = "write the files anew with one type, or read them apart"
-            raise SchemaError(f"{one}, {other}", name, found=shown, expected="one type in all files", hint=hint)
+            why = Unreadable(where, ".".join(path), " and ".join(types), "one type in all files", hint)
+            found.setdefault(path[0], why)
+    return found
+
+
+def durations_of_files(engine: Engine, paths: Sequence[str]) -> dict[str, Unreadable]:
+    """Column → why it cannot be read, for durations in any of the files.
+
+    In Parquet they are whole numbers; that they are durations is said in Arrow's words in each file by itself.
+    """
+    size = FOOTERS_AT_ONCE if any(scheme_of(path) for path in paths) else len(paths)
+    parts = [paths[n : n + size] for n in range(0, len(paths), size)]
+    columns = {"value": "decode(value)", "file_name": "min(file_name)"}
+    listed = [
+        select(
+            columns,
+            f"parquet_kv_metadata({path_list(part)})",
+            where=["key = 'ARROW:schema'::BLOB"],
+            group_by=["value"],
+        )
+        for part in parts
+    ]
+    found: dict[str, Unreadable] = {}
+    for row in rows_at_once(engine, listed).to_pylist():
+        with contextlib.suppress(ValueError, OSError, pa.ArrowException):
+            # What is none is no fault: readers do without it.
+            schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(row["value"])))
+            found = {**durations(schema, row["file_name"]), **found}
+    return found
 
 
 def check_spellings(engine: Engine) -> None:

@@ -47,6 +47,8 @@ HOLDS_BYTES = re.compile(r"\bBLOB(?=[,)\[]|$)")
 BYTES = "--binary-as-text takes bytes as text in UTF-8"
 TAKE_SOME = "--map properties=COLUMN,COLUMN names the columns to take"
 ENTRIES = re.compile(r'STRUCT\(("?key"? .*, "?value"? .*|"?value"? .*, "?key"? .*)\)\[\]')
+# A MAP whose values are nested; those that are lists end with a bracket.
+NESTED_VALUE = re.compile(r"MAP\([^(]+(?:\([^()]*\))?, (?:STRUCT|MAP|UNION|VARIANT)\b")
 Types = Mapping[str, str]
 
 
@@ -254,6 +256,7 @@ def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struc
         members = {name: Column(f"{sql}.{identifier(name)}", type) for name, type in fields.items()}
         return _flat(layout, members, where)
     if kind.startswith("MAP") and not kind.endswith("]"):
+        _check_scalar_values(kind, where, bag)
         texts = sql if kind == "MAP(VARCHAR, VARCHAR)" else f"CAST({sql} AS MAP(VARCHAR, VARCHAR))"
         return replace(
             layout,
@@ -267,6 +270,16 @@ def _bag(layout: Layout, held: Column, types: Types, where: str, bag: str, struc
     raise SchemaError(
         where, bag, found=kind, expected="MAP(VARCHAR, VARCHAR), STRUCT of scalars, or JSON text", hint=hint
     )
+
+
+def _check_scalar_values(kind: str, where: str, bag: str) -> None:
+    """Refuse a MAP whose values are lists, MAPs, STRUCTs or unions: none of them is a property's text.
+
+    Raises: SchemaError.
+    """
+    if kind.endswith("])") or NESTED_VALUE.match(kind):
+        expected = "a MAP of scalars: text, numbers, booleans or times"
+        raise SchemaError(where, bag, found=kind, expected=expected, hint="write it as JSON text, or with plain values")
 
 
 def _unbundled(layout: Layout, types: Types, where: str, fields: Types | None) -> Layout:

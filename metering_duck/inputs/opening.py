@@ -21,7 +21,7 @@ from metering_duck.inputs.lake_columns import changed_in_table
 from metering_duck.inputs.layout import Layout
 from metering_duck.inputs.mapping import FieldMap
 from metering_duck.inputs.one_name import check_spelled_once
-from metering_duck.inputs.proofs import proven_columns
+from metering_duck.inputs.proofs import proven_columns, take_for_granted
 from metering_duck.inputs.relations import Relation, first_keys
 from metering_duck.inputs.source import Source
 from metering_duck.inputs.unreadable import check_readable
@@ -131,6 +131,7 @@ def _columns(
             check_plain_headers(relation.headers, files.keys if isinstance(files, FileSet) else (), mapping)
     proven = proven_columns(engine, found.footers)
     layout = columns_layout(layout, types, found.name, mapping, fields, proven, unreadable)
+    take_for_granted(engine, found.footers.paths, layout.columns.values(), proven)
     return replace(layout, map_column="") if relation.has_keys_once else layout
 
 

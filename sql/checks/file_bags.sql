@@ -1,12 +1,12 @@
 -- why: Parquet files without the column that has the properties in other files: one file of each set of columns
--- reads: file_columns(file_name VARCHAR, name VARCHAR)
+-- reads: file_columns(file_name VARCHAR, path VARCHAR[])
 -- yields: file_name VARCHAR, other VARCHAR
 -- params: bag VARCHAR
 WITH listed AS (
     SELECT
         file_name,
-        list(name ORDER BY name) AS names,
-        bool_or(name = $bag) AS has_bag
+        list(path ORDER BY path) AS names,
+        bool_or(path = [$bag]) AS has_bag
     FROM file_columns
     GROUP BY file_name
 )

@@ -1,20 +1,20 @@
 -- why: the files with a DECIMAL whose values DuckDB may change without looking at them: it holds them in fewer bytes than the
 --     file, or brings them together with another type of the column in another file
 -- reads:
---     file_columns(file_name VARCHAR, name VARCHAR, type VARCHAR, duckdb_type VARCHAR, type_length VARCHAR, precision BIGINT)
+--     file_columns(file_name VARCHAR, path VARCHAR[], type VARCHAR, duckdb_type VARCHAR, type_length VARCHAR, precision BIGINT)
 -- yields: file_name VARCHAR
 -- params:
 WITH differing AS (
-    SELECT name
+    SELECT path
     FROM file_columns
     WHERE duckdb_type IS NOT NULL
-    GROUP BY name
+    GROUP BY path
     HAVING count(DISTINCT duckdb_type) > 1
 ),
 sized AS (
     SELECT
         file_name,
-        name,
+        path,
         CASE type
             WHEN 'INT32' THEN 4
             WHEN 'INT64' THEN 8
@@ -29,5 +29,5 @@ sized AS (
 SELECT DISTINCT file_name
 FROM sized
 WHERE bytes_in_file > bytes
-    OR name IN (SELECT name FROM differing)
+    OR path IN (SELECT path FROM differing)
 ORDER BY file_name

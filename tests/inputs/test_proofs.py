@@ -384,3 +384,62 @@ def test_records_in_files_are_what_they_are_in_a_table(absent: str | None, aggre
             found.append((result.to_dicts(), rejects, result.accounting.to_dict()))
 
     assert found[0] == found[1]
+
+
+def harmed(path: Path, old: bytes, new: bytes) -> str:
+    """A copy of a Parquet file with other bytes in its footer."""
+    content = path.read_bytes()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    assert old in content[start:]
+    copy = path.with_name(f"harmed-{path.name}")
+    copy.write_bytes(content[:start] + content[start:].replace(old, new))
+    return str(copy)
+
+
+def microseconds(day: int, year: int = 2024) -> bytes:
+    """A day of January as statistics have it."""
+    return int(datetime(year, 1, day, 12, tzinfo=UTC).timestamp() * 1_000_000).to_bytes(8, "little")
+
+
+# What is in the rows, and which bytes of the footer become which.
+WRONG: dict[str, tuple[dict[str, Any], bytes, bytes]] = {
+    "a constant": ({"subject": ["customer:a", "customer:c", "customer:a"]}, b"customer:c", b"customer:a"),
+    "no absent value": ({"workspace_id": ["acme", None, "acme"]}, b"\x36\x02\x28\x04acme", b"\x36\x00\x28\x04acme"),
+    "times": ({}, microseconds(3), microseconds(1, 2023)),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_statistics_that_do_not_hold_are_an_error(case: str, tmp_path: Path) -> None:
+    """What a run takes for granted of statistics is compared with the values; a footer has no checksum."""
+    changed, old, new = WRONG[case]
+    parquet.write_table(rows(0, 3, **changed), tmp_path / "a.parquet")
+    path = harmed(tmp_path / "a.parquet", old, new)
+    with pytest.raises(SourceError, match=r"harmed-a.parquet: found that the footer says .* of the column \w+ in"):
+        told(path)
+
+
+def test_an_absent_value_that_a_footer_denies_is_found_on_request(tmp_path: Path) -> None:
+    """With verify_files the number of absent values is compared, too."""
+    parquet.write_table(rows(0, 3, subject=["customer:a", None, "customer:b"]), tmp_path / "a.parquet")
+    path = harmed(tmp_path / "a.parquet", b"\x36\x02\x28\x0acustomer:b", b"\x36\x00\x28\x0acustomer:b")
+    with pytest.raises(SourceError, match="0 absent values of the column subject in row group 1, and there are 1"):
+        told(path, verify_files=True)
+
+
+def test_all_statistics_are_compared_on_request(tmp_path: Path) -> None:
+    """With verify_files each column's statistics are compared, and the proof says how many; a ledger does it, too."""
+    parquet.write_table(rows(0, 3, q=pa.array([300, 70_000, 300])), tmp_path / "a.parquet", use_dictionary=False)
+    path = harmed(tmp_path / "a.parquet", (70_000).to_bytes(8, "little"), (1).to_bytes(8, "little"))
+    with meter(str(tmp_path / "a.parquet"), CONFIG, clock=CLOCK, verify_files=True) as result:
+        result.to_arrow()
+        assert [8] == [file["statistics"] for file in result.files]
+    with pytest.raises(SourceError, match="values from 300 to 1 of the column q in row group 1, and they are from 300"):
+        told(path, verify_files=True)
+
+
+def test_bytes_that_are_no_text_are_told_with_the_way_out(tmp_path: Path) -> None:
+    """A column of text that is not UTF-8 is told as that, and not in words of the engine."""
+    parquet.write_table(rows(0, 2, subject=texts(b"\xff", b"a")), tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match=r"bytes that are not UTF-8; expected UTF-8. hint: .*--binary-as-text"):
+        told(str(tmp_path / "a.parquet"))

@@ -65,7 +65,7 @@ def proven_columns(engine: Engine, footers: Footers) -> dict[str, Proven]:
 def take_for_granted(
     engine: Engine, paths: Sequence[str], columns: Iterable[Column], proven: Mapping[str, Proven]
 ) -> None:
-    """Have the gate compare the statistics by which fields are constants or ordinary times, of the fields' `columns`."""
+    """Have the gate compare the statistics by which `columns` of fields are constants or ordinary times."""
     read = {column.sql for column in columns if column.proven.constant is not None or column.proven.is_ordinary_time}
     taken = [name for name in proven if identifier(name) in read]
     if taken and not engine.gate.verifies:

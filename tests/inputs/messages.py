@@ -106,7 +106,7 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
     "an array in another encoding": (
         lambda: file("latin.json", '[{"a": "é"}]'.encode("latin1")),
         SourceError,
-        f"{HERE}/latin.json: is no valid JSON (at byte 9 in record/value 2: invalid UTF-8 encoding in string); "
+        f"{HERE}/latin.json: is no valid JSON (at byte 8 in record/value 2: invalid UTF-8 encoding in string); "
         "expected text in UTF-8. hint: save it as UTF-8, or iconv -f ENCODING -t UTF-8",
     ),
     "a bad gzip file": (
@@ -204,7 +204,8 @@ SOURCES: dict[str, tuple[Callable[[], Any], type[MeteringError], str]] = {
     "all columns missing": (
         lambda: file("a.csv", "a\n1\n"),
         SchemaError,
-        f"{HERE}/a.csv: column {ALL_FIELDS}: found no such columns among a; expected one for each. hint: {ALL_MAPS}",
+        f"{HERE}/a.csv: column {ALL_FIELDS}: found no such columns among a, which ',' divides; expected one for each. "
+        f"hint: {ALL_MAPS}",
     ),
     "all names missing in JSON": (
         lambda: file("a.ndjson", '{"a": 1}\n'),

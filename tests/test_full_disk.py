@@ -100,6 +100,7 @@ def aggregates(inputs: Path, *arguments: object) -> tuple[int, str]:
 # --- a disk without room ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("room", [0, 8, 64, 300, 500])
 def test_a_ledger_is_made_whole_or_not_at_all(disk: Disk, room: int) -> None:
     """Without room init says so, and leaves no file that is none; with room the same command makes it."""
@@ -127,6 +128,7 @@ def test_a_file_is_whole_or_as_it_was(disk: Disk, inputs: Path, suffix: str, roo
     assert {target.name: b"before"} == disk.files()
 
 
+@pytest.mark.slow
 def test_other_outputs_are_whole_or_as_they_were(disk: Disk, inputs: Path) -> None:
     """Rejects, a summary, a tree and a Delta table."""
     (disk.folder / "rejects.csv").write_bytes(b"before")

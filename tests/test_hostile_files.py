@@ -197,6 +197,7 @@ NAMED = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("case", NAMED)
 def test_what_is_refused_is_named(case: str, honest: Path, world: World) -> None:
     """The error names the table and the column, or the thing that a ledger does not have."""

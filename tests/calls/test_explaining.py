@@ -529,6 +529,7 @@ def texts_in(given: Any) -> set[str]:
 FILTERS = st.builds(nested, TESTS, st.lists(st.sampled_from(["and", "or", "not"]), max_size=25))
 
 
+@pytest.mark.slow
 @examples(20)
 @given(st.lists(TEXTS, min_size=9, max_size=9), st.lists(FILTERS, min_size=3, max_size=3), NUMBERS)
 def test_no_line_is_long(texts: list[str], filters: list[Any], number: str) -> None:

@@ -134,6 +134,7 @@ def test_format_writes_what_people_expect(quantity: Decimal | int, expected: str
     assert expected == exact.format(quantity)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.fractions(max_denominator=10**12), st.integers(-3, 30))
 def test_round_half_even_equals_the_oracle(value: Fraction, scale: int) -> None:
@@ -394,6 +395,7 @@ def test_a_narrow_decimal_rejects_what_does_not_fit(text: str) -> None:
         assert [oracle.quantity_of(text, 10, 2)] == [row["reason"] for row in result.rejects.to_pylist()]
 
 
+@pytest.mark.slow
 def test_a_sum_may_pass_38_digits_on_its_way() -> None:
     """A sum that fits is right, however far its partial sums leave the DECIMAL, and whatever the order (R18, R23)."""
     quantities = [TOP, TOP, TOP, BOTTOM, BOTTOM, Decimal("-0.123"), -TINY]

@@ -105,6 +105,7 @@ HARMED = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", HARMED)
 def test_what_is_wrong_with_a_gzip_file_is_said(name: str, tmp_path: Path) -> None:
     """The error names the file, the member, and the way out."""
@@ -128,6 +129,7 @@ FRAMES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FRAMES)
 def test_what_is_wrong_with_a_zstd_file_is_said(name: str, tmp_path: Path) -> None:
     """The error names the file, the frame, and the way out."""
@@ -173,6 +175,7 @@ ARROWS: dict[str, Callable[[int], bytes]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ARROWS)
 def test_an_arrow_file_cut_anywhere_is_an_error(kind: str, tmp_path: Path) -> None:
     """A stream that is cut between two batches looks like a shorter one: it has to end with the mark of its end."""
@@ -294,6 +297,7 @@ def test_the_run_says_what_was_proven(name: str, tmp_path: Path) -> None:
         assert [{"file": str(path), "whole": True, "bytes": len(content), **proven}] == records.files
 
 
+@pytest.mark.slow
 def test_a_ledger_keeps_what_was_proven_when_a_file_was_first_seen(tmp_path: Path) -> None:
     """The manifest has what --summary says; a file that is not whole does not come into it."""
     path = written(tmp_path / "a.ndjson.gz", gzip.compress(ndjson(6)))

@@ -30,6 +30,7 @@ def with_ends(text: bytes, ends: list[str]) -> bytes:
     return b"".join(line + next(ended).encode() for line in text.splitlines())
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("ends", [*([kind] for kind in KINDS), *MIXED.values(), *([blank] for blank in BLANK)])
 def test_every_line_of_json_is_an_event(ends: list[str], tmp_path: Path) -> None:
     """In files of any kind of line end, of several, and with blank lines between."""

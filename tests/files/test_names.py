@@ -38,6 +38,7 @@ def put(folder: Path, name: str, data: bytes = b"") -> Path:
     return path
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", MISSED)
 def test_data_in_a_folder_that_cannot_be_read_is_refused(name: str, tmp_path: Path) -> None:
     """Beside a file that can be read, it would be missed without a word; a glob of what counts is the way out."""
@@ -74,6 +75,7 @@ def test_a_folder_of_objects_is_as_one_of_files(monkeypatch: pytest.MonkeyPatch)
         remote.expand_url("memory:///events/", (".csv",))
 
 
+@pytest.mark.slow
 def test_a_ledger_says_what_it_cannot_read_in_the_folders_that_it_knows(tmp_path: Path) -> None:
     """A file that comes later stops the next period, and is a problem of the status."""
     folder = tmp_path / "events"

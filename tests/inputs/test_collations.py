@@ -20,6 +20,7 @@ def result(source: Any) -> list[dict[str, Any]]:
         return found.to_dicts()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("collation", ["nocase", "noaccent", "nfc"])
 @pytest.mark.parametrize("name", ["events", "seen", "copied"])
 def test_texts_of_a_duckdb_file_are_compared_by_their_bytes(collation: str, name: str, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_columns_without_a_name_are_ignored_with_a_note(form: str, said: list[st
     assert [f"{path}: {one}" for one in said] == notices(path)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("size", [65_534, 65_536, 130_000])
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.zst"])
 def test_a_header_of_any_length_is_read_to_its_end(size: int, suffix: str, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def column(values: list[Any], kind: pa.DataType) -> pa.Table:
     return pa.Table.from_pylist([one_row(id=str(kind))]).append_column("q", pa.array(values, kind))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("one", "other"),
     [

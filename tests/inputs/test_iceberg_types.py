@@ -95,6 +95,7 @@ ODD = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", ODD)
 def test_a_column_that_is_not_used_stops_nothing(name: str, lake: Catalog) -> None:
     """Of whatever type it is, in a run and in a ledger."""
@@ -136,6 +137,7 @@ def test_a_table_that_pyiceberg_reads_is_without_such_columns(kind: str, lake: C
         quantities(table, **used)
 
 
+@pytest.mark.slow
 def test_a_ledger_meters_a_table_with_a_variant(lake: Catalog, tmp_path: Path) -> None:
     """Day by day, and pyiceberg is afterwards what it was."""
     table = version_3(lake, properties=("{'q': 7}::VARIANT", "variant"))

@@ -55,6 +55,7 @@ def delta_of(path: Path, first: tuple[Any, pa.DataType], second: tuple[Any, pa.D
     return f"delta://{path}"
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("table", "file", "expected"),
     [

@@ -100,6 +100,7 @@ def tree(folder: Path, key: str = "q", *, suffix: str = "parquet") -> str:
     return str(folder / "tree")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 @pytest.mark.parametrize("key", ["q", "Q"])
 def test_a_folder_key_beside_a_column_of_its_name_is_refused_unless_chosen(
@@ -172,6 +173,7 @@ SPELLED_TWICE: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", SPELLED_TWICE)
 def test_two_columns_for_one_field_are_refused_unless_mapped(kind: str, tmp_path: Path) -> None:
     """workspaceID beside workspace_id: none is taken without a word; --map says which is."""
@@ -206,6 +208,7 @@ RECORD = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("other", [{"quantity": "5"}, {"recordedAt": "2024-01-02T00:00:00Z"}, {"unit": "x"}])
 def test_a_record_with_one_field_under_two_names_is_no_record(other: dict[str, str], tmp_path: Path) -> None:
     """`measurement.quantity` beside `quantity`, recordedAt beside recorded_at: refused in columns, rejected in JSON."""
@@ -241,6 +244,7 @@ def test_columns_of_subscriptions_that_are_almost_ours_are_refused(tmp_path: Pat
         periods(subscriptions=written(tmp_path, "s.csv", text), **WINDOW)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("kind", "text", "said"),
     [
@@ -319,6 +323,7 @@ def test_files_of_windows_may_spell_a_field_each_in_its_way(tmp_path: Path) -> N
         assert [f"{csv[0]}: 1 column has no name and is ignored."] == result.notices
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("part", "twice"),
     [

@@ -25,6 +25,7 @@ def test_a_line_that_is_no_object_is_a_reject(line: str, tmp_path: Path) -> None
             assert ([line], 9) == (bad, records.accounting.read)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("behind", [",}", ", \t}", ', "x": [1, ]}', ', "x": {"y": 1,}}'])
 def test_a_comma_behind_the_last_member_is_no_json(behind: str, tmp_path: Path) -> None:
     """The reader of JSON would take it; a text that has such characters is one, also behind quotes that are escaped."""

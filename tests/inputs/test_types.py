@@ -288,6 +288,7 @@ def test_a_wide_decimal_beside_the_properties_stops_nothing(tmp_path: Path) -> N
     assert [Decimal(1)] * 2 == quantities(path, map={"properties": "q"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"write_statistics": False}], ids=str)
 def test_a_decimal_with_more_digits_than_it_declares_is_a_reject(options: dict[str, Any], tmp_path: Path) -> None:
     """Its row is rejected as too large, and the rest is right, in a column and in a STRUCT; its text is exact."""
@@ -347,6 +348,7 @@ def in_map(values: pa.Array) -> pa.Array:
     return pa.array([[("q", values[0].as_py())]], pa.map_(pa.string(), values.type))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("one", "other", "found"),
     [

@@ -64,6 +64,7 @@ def test_measurements_that_could_be_taken_for_each_other_have_records_apart() ->
         assert 2 == len(set(r.to_arrow()["id"].to_pylist()))
 
 
+@pytest.mark.slow
 def test_a_ledger_keeps_a_count_without_a_property(tmp_path: Path) -> None:
     """Its stored config is read back, and the period is restated as ever."""
     events = tmp_path / "events"

@@ -149,6 +149,7 @@ def test_a_ledger_groups_by_type(tmp_path: Path) -> None:
         assert (sorted(expected, key=str), notices) == (sorted(found, key=str), list(outcome.notices))
 
 
+@pytest.mark.slow
 def test_a_ledger_decides_once_what_type_is(tmp_path: Path) -> None:
     """All periods have what all files say when the first is metered, also those metered when more have come."""
     files = []

@@ -41,6 +41,7 @@ def entered(ledger: Ledger) -> list[datetime]:
     return [row[0] for row in ledger_worlds.query(ledger, "SELECT entered_at FROM source_files ORDER BY file_id")]
 
 
+@pytest.mark.slow
 def test_a_file_does_not_enter_before_one_that_the_ledger_has(tmp_path: Path) -> None:
     """With a clock of May, a file that comes after one of June enters after it, with a notice."""
     ledger = with_files(tmp_path)
@@ -52,6 +53,7 @@ def test_a_file_does_not_enter_before_one_that_the_ledger_has(tmp_path: Path) ->
     assert ["21"] == as_of(ledger, JUNE + timedelta(seconds=1))
 
 
+@pytest.mark.slow
 def test_a_clock_of_the_far_future_is_told_and_of_the_last_year_refused(tmp_path: Path) -> None:
     """All that a ledger finds later enters after such a clock: it is said at once; after the last year nothing can."""
     ledger = Ledger.init(tmp_path / "ledger.duckdb")
@@ -78,6 +80,7 @@ def test_a_file_does_not_go_before_the_last_that_came(tmp_path: Path) -> None:
     assert ["21"] == as_of(ledger, JUNE)
 
 
+@pytest.mark.slow
 def test_a_clock_that_stands_or_finds_nothing_is_no_matter(tmp_path: Path) -> None:
     """The same clock again, and an earlier one that finds no file, give no notice."""
     ledger = with_files(tmp_path)

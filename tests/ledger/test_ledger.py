@@ -85,6 +85,7 @@ def test_the_books_of_all_periods_are_the_books_of_all_events(months: Ledger) ->
     assert all(actual[name] for name in ("metered", "unmatched", "duplicates", "conflicts", "rejected"))
 
 
+@pytest.mark.slow
 def test_rejects_and_conflicts_are_those_of_all_events(months: Ledger) -> None:
     """Rejects and conflicts of all periods are the ones that aggregate() finds, each once."""
     with metering_duck.aggregate(events_of(months), NARROW, clock=CLOCK, group_by="region", **MONTHS) as result:
@@ -124,6 +125,7 @@ def test_a_ledger_has_nothing_wrong_with_it(months: Ledger) -> None:
     assert checks.count("file digest") == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [1, 3])
 def test_as_it_was_gives_the_same_bytes(months: Ledger, run: int) -> None:
     """A rerun as it was reproduces the stored bytes, and keeps them once."""

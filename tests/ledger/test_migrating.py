@@ -110,6 +110,7 @@ def test_a_period_that_has_not_changed_stays_as_it_is(tmp_path: Path) -> None:
     assert ledger.status().notices == []
 
 
+@pytest.mark.slow
 def test_what_needs_the_keys_says_how_to_get_them(tmp_path: Path) -> None:
     """Status and verify name what an earlier version kept; a trace refuses, until the ledger is brought forward."""
     ledger = ledger_of(tmp_path)
@@ -131,6 +132,7 @@ def test_what_needs_the_keys_says_how_to_get_them(tmp_path: Path) -> None:
     assert (0, f"{ledger.store.path}: is as this version keeps it\n") == (again.exit_code, again.stderr)
 
 
+@pytest.mark.slow
 def test_who_reads_an_earlier_ledger_writes_nothing(tmp_path: Path) -> None:
     """Status, verify and export read a copy; closing a period brings the file forward, and says so."""
     ledger = ledger_of(tmp_path)
@@ -150,6 +152,7 @@ def test_who_reads_an_earlier_ledger_writes_nothing(tmp_path: Path) -> None:
     assert () == ledger.close("2024-03").notices[1:]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:
     """Its keys cannot be read; once it is back they are."""
     ledger = ledger_of(tmp_path)

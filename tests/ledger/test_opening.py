@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from metering_duck.ledger.ledger import Ledger
 from tests.ledger_worlds import problems
 from tests.worlds import CLOCK, event, measuring
@@ -15,6 +17,7 @@ MARCH: dict[str, Any] = {"start": "2024-03-01", "end": "2024-04-01", "every": "m
 SUM = measuring("sum")
 
 
+@pytest.mark.slow
 def test_a_link_is_the_ledger_that_it_leads_to(tmp_path: Path) -> None:
     """A link to the file and one to its folder: what is written lies beside the file itself, and so does the lock."""
     (tmp_path / "real").mkdir()

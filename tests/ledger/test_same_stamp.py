@@ -41,6 +41,7 @@ FORMS: dict[str, tuple[str, Callable[[str], bytes]]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", FORMS)
 def test_a_file_that_changed_under_its_stamp_is_not_metered(tmp_path: Path, name: str) -> None:
     """Another question reads the file again: it is refused by the SHA-256 of its bytes, with a hint what tells."""

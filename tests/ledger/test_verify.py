@@ -128,6 +128,7 @@ def changed(whole: Path, folder: Path, sql: str) -> Ledger:
     return Ledger(path)
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize(
     ("sql", "check"), [*QUICK.items(), *(pytest.param(*case, marks=SLOW) for case in RARE.items())]
 )
@@ -165,6 +166,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("sql", "message"), REFUSED.items())
 def test_what_is_read_back_is_refused_by_its_place(whole: Path, tmp_path: Path, sql: str, message: str) -> None:
     """Levels with another digest, and what no ledger would store, are blamed on the ledger's file and table."""

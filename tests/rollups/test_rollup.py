@@ -173,6 +173,7 @@ def test_every_format_that_is_written_rolls_up(kind: str, tmp_path: Path) -> Non
     assert direct == written(metering_duck.rollup(path, every="week", clock=CLOCK, **MONTH))
 
 
+@pytest.mark.slow
 def test_every_frame_rolls_up() -> None:
     """Readings come back from Arrow, Polars, pandas, dicts and a result."""
     config = measuring(*COUNTERS, *GAUGES)

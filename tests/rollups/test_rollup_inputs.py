@@ -398,6 +398,7 @@ def test_a_roll_up_has_no_opened_events() -> None:
 # --- one name, and every digit ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_parquet_of_two_scales_rolls_up_with_every_digit(tmp_path: Path) -> None:
     """No DECIMAL holds 18 digits before the point and 30 behind: such files are read as text, as from CSV."""
     january = [event(1, "2024-01-02T00:00:00Z", q="5")]
@@ -421,6 +422,7 @@ def nested_days() -> list[Row]:
     return [json.loads(line) for line in file.getvalue().splitlines()]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("other", ["workspaceID", "universeId", "recordCount", "lastEventID"])
 def test_columns_for_one_field_are_refused(other: str, tmp_path: Path) -> None:
     """In a table, CSV and Parquet, of one file and of several: no column is taken without a word."""
@@ -434,6 +436,7 @@ def test_columns_for_one_field_are_refused(other: str, tmp_path: Path) -> None:
         assert re.search(rf"found .*{other}.*, which are one field", refused(readings, SchemaError))
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "other",
     [{"quantity": "7"}, {"unit": "x"}, {"workspace_id": "evil"}, {"window_start": "2024-01-01"}, {"record_count": 7}],
@@ -445,6 +448,7 @@ def test_objects_with_one_field_under_two_names_are_refused(other: Row) -> None:
     assert "which are one field" in refused(pa.Table.from_pylist(days), SchemaError)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", ["measurement", "window", "dimensions", "state", "subject"])
 def test_objects_with_a_name_twice_are_refused(name: str, tmp_path: Path) -> None:
     """Within the objects of a reading, too."""

@@ -179,6 +179,7 @@ def test_meter_and_check_say_it_too() -> None:
     assert ["workspace: no event has 'acmee'"] == [notice.split(";")[0] for notice in report["notices"]]
 
 
+@pytest.mark.slow
 def test_a_ledger_says_it_too(tmp_path: Path) -> None:
     """A period without an event says when the ledger's files have theirs; a name that no event has is told."""
     events = tmp_path / "events.ndjson"

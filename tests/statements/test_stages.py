@@ -33,6 +33,7 @@ SAMPLES = {
     "TIMESTAMP": "TIMESTAMP '2024-01-15' + to_days({n})",
     "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ '2024-01-15' + to_days({n})",
     "MAP(VARCHAR, VARCHAR)": "MAP {{'region': 'eu {n}'}}",
+    "VARCHAR[]": "['{column} {n}']",
 }
 OBSERVATIONS = (
     "observations STRUCT(quantity DECIMAL(38,18), unit VARCHAR, aggregation VARCHAR, measurement VARCHAR, "

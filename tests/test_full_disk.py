@@ -100,6 +100,7 @@ def aggregates(inputs: Path, *arguments: object) -> tuple[int, str]:
 # --- a disk without room ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(5)
 @pytest.mark.parametrize("room", [0, 8, 64, 300, 500])
 def test_a_ledger_is_made_whole_or_not_at_all(disk: Disk, room: int) -> None:

@@ -218,6 +218,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", TEXTS)
 def test_texts_of_a_ledger_are_texts(case: str, honest: Path, world: World) -> None:

@@ -78,6 +78,7 @@ def arrow(events: list[Event]) -> pa.Table:
     return plain.append_column("properties", pa.array([list(e["properties"].items()) for e in events], kind))
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(12)
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("kind", ["dicts", "arrow"])
@@ -136,6 +137,7 @@ def test_hostile_names_of_files_and_partitions_are_names(text: str, tmp_path: Pa
         assert [text] == [r["workspace_id"] for r in records.to_dicts()]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("text", [text for text in HOSTILE if "\0" not in text])
 def test_compiled_sql_is_one_script_of_the_same_statements(text: str) -> None:
@@ -393,6 +395,7 @@ def as_given(folder: Path, kind: str, line: str) -> Any:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["ndjson", "json", "objects", "table"])
 def test_a_mark_beside_a_fragile_number_is_kept_or_rejected(kind: str, tmp_path: Path) -> None:
@@ -411,6 +414,7 @@ def test_a_mark_beside_a_fragile_number_is_kept_or_rejected(kind: str, tmp_path:
             assert ([("12345678901234567890.5", {"a": json.loads(f'"{text}"')})], []) == (found, reasons)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("text", HALF_MARKS)
 def test_a_mark_in_a_bundled_record_is_one_reject(text: str, tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def changing(at: str = "2024-01-11") -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_level_that_outlasts_its_entry_is_said_and_refused_by_strict(tmp_path: Path) -> None:
     """A run says which level goes on until when; strict exits with 3 and writes nothing; windows before are silent."""
     with metering_duck.aggregate(EVENTS, changing(), **DATES) as result:

@@ -86,6 +86,7 @@ def test_every_event_is_in_events_once(con: duckdb.DuckDBPyConnection, files: st
     assert OUTCOME_SCHEMA.names == con.sql("FROM events").columns
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("made", ["table", "view", "query"])
 def test_a_relation_of_the_connection_is_an_input(con: duckdb.DuckDBPyConnection, files: str, made: str) -> None:
@@ -102,6 +103,7 @@ def test_a_relation_of_the_connection_is_an_input(con: duckdb.DuckDBPyConnection
     assert 9 == rows(con, "usage_events").num_rows
 
 
+@pytest.mark.slow
 def test_views_of_one_config_meet_in_a_query(con: duckdb.DuckDBPyConnection, files: str) -> None:
     """A view may be read several times at once."""
     register(con, files, CONFIG, **DAYS)
@@ -110,6 +112,7 @@ def test_views_of_one_config_meet_in_a_query(con: duckdb.DuckDBPyConnection, fil
     assert [(expected * 36,)] == con.sql(sql).fetchall()
 
 
+@pytest.mark.slow
 def test_registered_again_views_are_new(con: duckdb.DuckDBPyConnection, files: str) -> None:
     """Ours are replaced; what they were computed from goes."""
     register(con, files, CONFIG)

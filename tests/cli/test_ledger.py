@@ -96,6 +96,7 @@ def test_a_backfill_says_what_became_of_each_period() -> None:
     assert [outcome["readings_sha256"] for outcome in first] == [outcome["readings_sha256"] for outcome in again]
 
 
+@pytest.mark.slow
 def test_the_readings_are_the_bytes_of_aggregate_and_of_their_digest() -> None:
     """Exported readings are what aggregate gives, and their SHA-256 is what the run says."""
     first = backfilled()[0]
@@ -234,6 +235,7 @@ def test_a_universe_can_be_forked_and_renamed(folder: Path) -> None:
     assert ["e1", "e2", "e3", "e4", "e6"] == [json.loads(line)["id"] for line in known.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("suffix", ["json", "ndjson", "csv", "parquet", "arrow", "xlsx"])
 @pytest.mark.parametrize("table", ["readings", "restatements"])
@@ -287,6 +289,7 @@ def test_a_ledger_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (2, f"error: ledger: found none; expected a file. {hint}\n") == (done.exit_code, done.stderr)
 
 
+@pytest.mark.slow
 def test_strict_keeps_nothing_of_a_period_with_rejects() -> None:
     """backfill --strict ends with 3 at the first reject; nothing of that period counts."""
     good("ledger", "init")

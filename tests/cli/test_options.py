@@ -14,6 +14,7 @@ from tests.cli.running import AGGREGATE, METER, WINDOW, amounts, good, rows, run
 pytestmark = pytest.mark.usefixtures("folder")
 
 
+@pytest.mark.slow
 def test_options_choose_what_is_read() -> None:
     """--workspace, --universe and --as-of choose events; each may be repeated, and what is left out is not read."""
     found = {
@@ -92,6 +93,7 @@ def test_bundled_rows_hold_all_measurements_of_one() -> None:
     assert [{"quantity": "100", "unit": "tokens", "aggregation": "sum"}] == reading["computedValues"]
 
 
+@pytest.mark.slow
 def test_records_are_read_without_a_config(folder: Path) -> None:
     """--records FILE, repeated, aggregates what meter wrote; without --config EVENTS are records."""
     for workspace in ("acme", "globex"):

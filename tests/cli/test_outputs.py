@@ -55,6 +55,7 @@ def test_the_suffix_of_the_output_is_its_format(name: str, folder: Path) -> None
     assert ["customer:a", "customer:b"] == read_back(folder / name, SUFFIXES[name])
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", ["json", "ndjson", "csv", "parquet", "arrow"])
 def test_a_format_on_stdout_is_the_file_of_that_format(kind: str, folder: Path) -> None:

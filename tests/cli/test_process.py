@@ -49,6 +49,7 @@ STREAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("case", STREAMS)
 def test_a_stream_that_is_closed_or_full_is_said(case: str) -> None:

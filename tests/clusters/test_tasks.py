@@ -254,6 +254,7 @@ def test_keys_are_compared_without_the_other_columns(in_parts: Any) -> None:
     assert EVENT_SCHEMA.names == read["counted"]
 
 
+@pytest.mark.slow
 def test_what_a_task_finds_is_raised_here(in_parts: Any) -> None:
     """A quantity that does not fit is the same error as on one machine."""
     events = world(2, 40).to_pylist()

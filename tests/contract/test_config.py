@@ -277,6 +277,7 @@ def test_a_result_scale_rounds_what_a_reading_shows() -> None:
     assert {"levels": "1.12", "things": "2.25", "as it is": "2.25"} == found
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_of_an_aggregation_is_one(name: str) -> None:
@@ -469,6 +470,7 @@ def test_the_example_of_the_seed_gives_the_record_and_reading_of_the_seed(tmp_pa
     )
 
 
+@pytest.mark.slow
 def test_ids_of_readings_differ_in_everything_that_makes_a_key() -> None:
     """Workspace, universe, subject, unit, aggregation, window and dimensions each change the id (R21)."""
     events = [

@@ -224,6 +224,7 @@ def in_parts(numerator: int, base: int) -> tuple[int, int]:
     return (-high, -low) if numerator < 0 else (high, low)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.lists(numerators | halves, min_size=40, max_size=40))
 def test_sql_and_python_divide_alike(
@@ -339,6 +340,7 @@ def expect(events: list[Event], config: Event, **options: Any) -> list[oracle.Ro
     return actual
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("level", [TOP, BOTTOM, TINY, -TINY])
 def test_the_extremes_hold_for_three_centuries(level: Decimal) -> None:
@@ -362,6 +364,7 @@ def test_averages_over_the_whole_range_equal_the_oracle(levels: list[tuple[Decim
     expect(events, measuring("time-weighted-avg", "min-state"), start=CENTURIES[0], end=CENTURIES[1])
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("precision", "scale", "quantities"),
@@ -384,6 +387,7 @@ def test_other_decimals_are_exact_too(precision: int, scale: int, quantities: li
     expect(events_of(quantities, times), gauges, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("text", ["100000000", "0.001", "1e8", "99999999.999"])
 def test_a_narrow_decimal_rejects_what_does_not_fit(text: str) -> None:
@@ -431,6 +435,7 @@ def test_a_sum_that_does_not_fit_is_an_error(quantities: list[Decimal]) -> None:
     assert all(name in str(raised.value) for name in named)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("aggregation", ["max", "min", "latest", *oracle.GAUGES])
 def test_a_result_scale_without_room_is_an_error(aggregation: str) -> None:
@@ -441,6 +446,7 @@ def test_a_result_scale_without_room_is_an_error(aggregation: str) -> None:
         result.to_arrow()
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("scale", [0, 1, 2, 6, 17, 18, 19, 30])
 def test_a_scale_rounds_once_and_keeps_the_exact_value(scale: int) -> None:

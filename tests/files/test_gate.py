@@ -66,6 +66,7 @@ LEGAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", LEGAL)
 def test_gzip_that_is_legal_is_read_under_its_own_name(name: str, tmp_path: Path) -> None:
@@ -105,6 +106,7 @@ HARMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", HARMED)
 def test_what_is_wrong_with_a_gzip_file_is_said(name: str, tmp_path: Path) -> None:
@@ -175,6 +177,7 @@ ARROWS: dict[str, Callable[[int], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ARROWS)
 def test_an_arrow_file_cut_anywhere_is_an_error(kind: str, tmp_path: Path) -> None:
@@ -252,6 +255,7 @@ def test_a_fork_is_made_of_whole_files(tmp_path: Path) -> None:
         rows.to_arrow()
 
 
+@pytest.mark.slow
 def test_records_pass_the_gate_bundled_or_not(tmp_path: Path) -> None:
     """Records are counted by their file, though a bundle makes several rows of one."""
     config = {"measurements": [{"sourceProperty": "q", "unit": unit} for unit in ("seats", "chairs")]}

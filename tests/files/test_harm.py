@@ -14,6 +14,7 @@ COUNT = 60
 SUM = Decimal(COUNT * (COUNT + 1) // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", WHOLE)
 def test_whole_files_are_read(name: str, tmp_path: Path) -> None:
@@ -24,6 +25,7 @@ def test_whole_files_are_read(name: str, tmp_path: Path) -> None:
     assert SUM == metered(path)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_harmed_file_is_an_error_that_names_it(name: str, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def test_what_duckdb_writes_is_whole(codec: str, version: str, tmp_path: Path) -
     assert (5000, codec == "gzip") == ((pages := pages_of(str(path))).rows, pages.checked > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_harm_that_only_gzip_tells_is_found(version: str, tmp_path: Path) -> None:

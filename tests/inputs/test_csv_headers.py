@@ -163,6 +163,7 @@ def test_a_row_of_other_columns_names_the_file_and_the_line(row: str, tmp_path: 
     assert str(found).startswith(f"{tmp_path}/a.csv: line 30002 has ")
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("rows", [(0, 0), (1, 0), (1, 1)])
 @pytest.mark.parametrize("megabytes", [3, 33, 70])

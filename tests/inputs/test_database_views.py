@@ -24,6 +24,7 @@ def quantity(path: Path, *statements: str, view: str) -> str:
         return str(result.to_dicts()[0]["quantity"].normalize())
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("statements", "view", "found"),

@@ -52,6 +52,7 @@ def test_struct_fields_of_every_type_are_taken_as_their_text(tmp_path: Path) -> 
     assert [SCALAR_TEXTS] == dimensions(path)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("value", "quantity"),
@@ -80,6 +81,7 @@ def test_a_quantity_of_any_type_is_exact_or_rejected(value: str, quantity: str |
     )
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "number",
@@ -158,6 +160,7 @@ def test_properties_in_json_that_cannot_be_metered_are_rejected(
     assert [fault] == reasons(written(tmp_path, "e.ndjson", one_object(properties)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "fault"),
     [
@@ -217,6 +220,7 @@ TIMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(("sql", "in_utc", "in_berlin"), TIMES)
 def test_a_time_of_every_type_becomes_utc_microseconds(sql: str, in_utc: datetime, in_berlin: datetime) -> None:

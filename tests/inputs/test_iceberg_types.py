@@ -74,6 +74,7 @@ def duckdb_rows(row: dict[str, list[str]], columns: dict[str, str]) -> duckdb.Du
     )
 
 
+@pytest.mark.slow
 def test_a_variant_of_properties_is_read_member_by_member(lake: Catalog) -> None:
     """As from its Parquet files: no digit is lost."""
     table = version_3(lake, properties=(f"{MEMBERS}::VARIANT", "variant"))

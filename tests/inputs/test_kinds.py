@@ -135,6 +135,7 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.slow
 def test_what_is_expected_is_right(expected: tuple[bytes, bytes, dict[str, int], list[tuple[str, str, str]]]) -> None:
     """The answer that all others are compared with is the one worked out by hand."""
     records, readings, counts, rejects = expected
@@ -169,6 +170,7 @@ STDIN: dict[str, Callable[[Path], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", STDIN)
 def test_standard_input_gives_the_same_bytes(
@@ -210,6 +212,7 @@ EMPTY: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", EMPTY)
 def test_an_input_without_events_gives_no_rows_and_no_error(kind: str, tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def test_an_iceberg_table_gives_what_parquet_gives_at_each_snapshot(iceberg: Cat
     assert outcome(STATES[number]) == outcome(f"iceberg://lake/usage.events?snapshot={snapshot}")
 
 
+@pytest.mark.slow
 def test_without_a_version_the_latest_is_read_and_named(delta: Path, iceberg: Catalog) -> None:
     """A rerun can name it, whatever was committed since; a folder with a log is a table, too."""
     last = iceberg.load_table("usage.events").snapshots()[-1].snapshot_id
@@ -235,6 +236,7 @@ def test_a_table_stands_alone(delta: Path) -> None:
         find_input([f"delta://{delta}", "events.parquet"], delta)
 
 
+@pytest.mark.slow
 def test_a_table_of_a_duckdb_file_is_read_in_place(tmp_path: Path) -> None:
     """A table or a view, also in a schema of its own, and nothing else of the file's."""
     path = tmp_path / "usage.duckdb"
@@ -450,6 +452,7 @@ def test_partitions_of_any_name_are_found(tmp_path: Path) -> None:
             assert (1, 5, 4) == (result.reads.files, result.reads.left_out_files, result.accounting.read)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", ["a b", "ü#", "{a}", "50%"])
 def test_a_delta_table_may_lie_anywhere(name: str, tmp_path: Path) -> None:
@@ -496,6 +499,7 @@ def test_columns_that_have_other_names_in_the_files_are_read(tmp_path: Path) -> 
         outcome(f"delta://{path}", map={"subject": "customer"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_deletions", [False, True])
 def test_a_delta_table_may_have_a_variant(has_deletions: bool, tmp_path: Path) -> None:
     """DuckDB reads it of its files; where deltalake has to read the rows, it is refused if it is used."""

@@ -39,6 +39,7 @@ MAPPED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(6)
 @pytest.mark.parametrize("case", MAPPED)
 def test_a_map_says_where_fields_are(

@@ -31,6 +31,7 @@ MADE: dict[str, Callable[[int], bytes]] = {
 SAYS = {".parquet": "Parquet", ".arrow": "Arrow", ".csv": "CSV", ".ndjson": "JSON", ".json": "JSON"}
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", MADE)
 def test_a_format_under_the_name_of_another_is_told_as_what_it_is(kind: str, tmp_path: Path) -> None:
@@ -53,6 +54,7 @@ def test_a_format_under_the_name_of_another_is_told_as_what_it_is(kind: str, tmp
         assert "found a file compressed with gzip within its compression" in str(metered(path))
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", MADE)
 def test_events_without_a_suffix_are_not_passed_over(kind: str, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_a_result_is_a_source(bundled: bool) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize("bundled", [False, True])
 @pytest.mark.parametrize("suffix", ["json", "ndjson", "csv", "parquet", "arrow"])
@@ -88,6 +89,7 @@ PYTHON_VALUES: list[tuple[Any, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("value", "text"), PYTHON_VALUES, ids=lambda value: str(value)[:20])
 def test_python_values_are_taken_as_their_text(value: object, text: str) -> None:
     """Decimals, integers, booleans, floats and dates in a dict are their text; None is absent."""

@@ -65,6 +65,7 @@ def mapped(*entries: tuple[str, str]) -> pa.Table:
     return columns().append_column("properties", pa.array([entries], pa.map_(pa.string(), pa.string())))
 
 
+@pytest.mark.slow
 def test_a_map_with_a_property_twice_is_a_reject(tmp_path: Path) -> None:
     """Of a MAP in Parquet SQL takes the first value; the row is rejected whichever name a command asks for."""
     twice = written(tmp_path, "twice.parquet", mapped(("q", "1"), ("q", "50")))
@@ -100,6 +101,7 @@ def tree(folder: Path, key: str = "q", *, suffix: str = "parquet") -> str:
     return str(folder / "tree")
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 @pytest.mark.parametrize("key", ["q", "Q"])
@@ -184,6 +186,7 @@ def test_two_columns_for_one_field_are_refused_unless_mapped(kind: str, tmp_path
         assert ["1"] == workspaces(SPELLED_TWICE[kind](tmp_path), map=mapped)[-1:]
 
 
+@pytest.mark.slow
 def test_an_object_with_one_field_under_two_names_is_rejected(tmp_path: Path) -> None:
     """In dicts and in NDJSON; without a value one of the two is no second field, and a mapped name is taken."""
     plain = {**one_row(time=TEXT_TIME), "properties": {"q": "1"}}

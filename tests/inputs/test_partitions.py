@@ -99,6 +99,7 @@ def rows_read(given: Any, config: dict[str, Any], **options: Any) -> int:
 # --- --time-partition ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("kind", "form"),
@@ -114,6 +115,7 @@ def test_fewer_partitions_give_the_same_readings(kind: str, form: str, tmp_path:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [("counters", 4), ("a percentile", 4), ("gauges", 6), ("deltas", 6), ("spans", 9), ("filling with zero", 9)],
@@ -182,6 +184,7 @@ def test_partitions_of_csv_are_left_out_too(tmp_path: Path) -> None:
     assert 4 == rows_read(folder, config, time_partition="date")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config", [None, {"measurements": [{"sourceProperty": "q", "unit": "x", "aggregation": "sum"}]}]
 )
@@ -226,6 +229,7 @@ def test_times_are_placed_by_their_utc_date(tmp_path: Path) -> None:
     assert 2 == found["quantity"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measured", [{"aggregation": "sum"}, {"aggregation": "time-weighted-avg"}], ids=str)
 @pytest.mark.parametrize("time", ["2024-02-09T23:59:59.999999Z", "2024-02-11T00:00:00Z", "2031-01-01T00:00:00Z"])
 def test_a_misplaced_row_is_refused(time: str, measured: dict[str, Any], tmp_path: Path) -> None:
@@ -328,6 +332,7 @@ def test_partitions_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 # --- --assume-unique -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_unique_ids_need_no_look(kind: str) -> None:

@@ -181,6 +181,7 @@ CASES: dict[str, Files] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(12)
 @pytest.mark.parametrize("case", CASES)
 def test_statistics_change_no_answer(case: str, tmp_path: Path) -> None:
@@ -230,6 +231,7 @@ def as_ndjson(table: pa.Table, path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "case", ["constants", "NULL in one row group of one file", "an empty text", "duplicates and conflicts"]
@@ -337,6 +339,7 @@ SUBSCRIPTIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(10)
 @pytest.mark.parametrize(
     "options",
@@ -365,6 +368,7 @@ def test_constants_change_no_aggregation(subject: str, options: dict[str, Any], 
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("absent", ["unit", "subject", "source_event_id", "quantity", None])
 @pytest.mark.parametrize("aggregation", ["sum", "final-state", "p50"])

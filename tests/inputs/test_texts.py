@@ -12,6 +12,7 @@ from metering_duck import SchemaError, SourceError, meter
 from tests.inputs.forms import CLOCK, CONFIG, dimensions, json_lines, one_object, one_row, quantities, reasons, written
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "line", ["{bad", "[1]", "5", "null", '"text"', "hello", '{"id": "a"} {"id": "b"}', '{"id": "\x01"}']

@@ -133,6 +133,7 @@ def text_of(source: Any, **options: Any) -> str | None:
         return f"{REFUSED}{error.found}" if is_named else str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(10)
 @pytest.mark.parametrize("kind", ARROW)
 def test_every_type_of_arrow_is_read_exactly_or_refused_by_name(kind: str, tmp_path: Path) -> None:
@@ -441,6 +442,7 @@ def variants(connection: duckdb.DuckDBPyConnection, **columns: str) -> duckdb.Du
     return connection.sql(f"SELECT {', '.join([*row, *made])}")
 
 
+@pytest.mark.slow
 def test_a_variant_of_properties_is_read_member_by_member(tmp_path: Path) -> None:
     """Each member by its own type, from Parquet, a DuckDB file and a relation: no digit is lost, NULL is absent."""
     with duckdb.connect(str(tmp_path / "e.duckdb")) as connection:
@@ -527,6 +529,7 @@ BAGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", BAGS)
 def test_bytes_are_text_on_request(kind: str, tmp_path: Path) -> None:

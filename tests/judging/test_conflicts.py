@@ -31,6 +31,7 @@ def answer(given: Any) -> tuple[dict[str, int], list[tuple[str, Any]], list[str]
         return dict(result.accounting), conflicts, result.rejects["reason"].to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("time", UNUSABLE)
 def test_an_event_without_a_usable_time_stands_last(time: str | None) -> None:
@@ -57,6 +58,7 @@ def test_a_typed_time_out_of_range_stands_last(kind: str) -> None:
     assert {"c:1"} == {json.loads(kept)["subject"] for kept, _ in conflicts}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-23:59", "0000-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59"])
 def test_an_entry_out_of_range_is_a_reject(time: str) -> None:
     """An event whose metered_at is no moment of the years 1 to 9999 entered at the run's clock, and is rejected."""
@@ -93,6 +95,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("given", [as_ndjson, as_texts])
 @pytest.mark.parametrize("reason", FAULTS)

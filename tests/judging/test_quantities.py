@@ -71,6 +71,7 @@ def metered(values: pa.Array, precision: int, scale: int, *, copies: int = 1) ->
     return [next(iter(found[f"{n:05}"])) if f"{n:05}" in found else None for n in numbers]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(("precision", "scale"), TYPES, ids=str)
 @pytest.mark.parametrize("copies", [1, 3])
@@ -83,6 +84,7 @@ def test_nasty_texts_are_what_python_makes_of_them(precision: int, scale: int, c
     assert dict(zip(NASTY, expected, strict=True)) == dict(zip(NASTY, found, strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(st.lists(st.one_of(LETTERS, NUMBERS, st.sampled_from(NASTY)), min_size=50, max_size=300), st.sampled_from(TYPES))
 def test_any_text_is_what_python_makes_of_it(texts: list[str], kind: tuple[int, int]) -> None:
@@ -90,6 +92,7 @@ def test_any_text_is_what_python_makes_of_it(texts: list[str], kind: tuple[int, 
     assert [parsed(text, *kind) for text in texts] == metered(pa.array(texts, pa.string()), *kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aggregation", ["sum", "latest", "time-weighted-avg", "p50"])
 def test_one_bad_text_among_plain_ones_is_alone_rejected(aggregation: str) -> None:
     """What is looked at again because of another row keeps its value (R3)."""
@@ -157,6 +160,7 @@ def as_texts(values: pa.Array) -> pa.Array:
     return pa.array([text(value) for value in values.to_pylist()], pa.string())
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(14)
 @pytest.mark.parametrize("kind", MAKE)
 @pytest.mark.parametrize(("precision", "scale"), [(38, 18), (9, 2), (20, 0)], ids=str)
@@ -167,6 +171,7 @@ def test_numbers_are_what_their_texts_are(kind: str, precision: int, scale: int)
     assert metered(as_texts(values), precision, scale) == metered(values, precision, scale)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("copies", [2, 3])
 @pytest.mark.parametrize("kind", ["int64", "decimal(38, 18)", "decimal(38, 20)"])
@@ -231,6 +236,7 @@ def test_numbers_of_several_types_and_entries_are_what_their_texts_are() -> None
     assert told(pa.table(fields | texts), config) == told(pa.table(fields | numbers), config)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", ["int32", "uint64", "decimal(38, 18)", "decimal(9, 2)", "double"])
 def test_quantities_of_records_may_be_numbers(kind: str) -> None:

@@ -136,6 +136,7 @@ def test_as_it_was_gives_the_same_bytes(months: Ledger, run: int) -> None:
     assert ledger_worlds.query(months, f"SELECT count(*) FROM readings WHERE run_id = {outcome.run_id}") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_run_differs_from_itself_in_nothing(months: Ledger) -> None:
     """diff of a run with itself has no row."""
     with months.diff(2, 2) as rows:
@@ -257,6 +258,7 @@ def add_late(ledger: Ledger) -> None:
     write(events_of(ledger), "late", [event(4, day(10), seats=1), event(5, day(12), seats=2, subject="customer:3")])
 
 
+@pytest.mark.slow
 def test_status_names_what_a_late_file_touches_before_anything_runs(two_months: Ledger) -> None:
     """A new file is listed with the closed period that it touches and the open one that levels may change in; looking
     writes nothing."""
@@ -343,6 +345,7 @@ def test_an_open_period_is_not_restated(two_months: Ledger) -> None:
     assert ("", False, 0) == (found.restatement_id, found.booked, found.rows.count())
 
 
+@pytest.mark.slow
 def test_a_rerun_before_the_late_file_gives_the_old_bytes(two_months: Ledger) -> None:
     """As of a moment before a late file came, a period is what it was, byte for byte, though it is metered anew."""
     before = written(two_months.export("readings", run=1))
@@ -353,6 +356,7 @@ def test_a_rerun_before_the_late_file_gives_the_old_bytes(two_months: Ledger) ->
     assert before == written(two_months.export("readings", run=outcome.run_id))
 
 
+@pytest.mark.slow
 def test_another_config_is_only_there_to_be_compared(two_months: Ledger) -> None:
     """A rerun as if another config had been in force never counts, and differs only in what that config changes."""
     other = copy.deepcopy(SMALL)
@@ -433,6 +437,7 @@ def test_a_run_that_is_stopped_leaves_no_row(tmp_path: Path, monkeypatch: pytest
     assert [] == ledger_worlds.query(ledger, "FROM runs")
 
 
+@pytest.mark.slow
 def test_a_period_that_fails_leaves_the_others(tmp_path: Path) -> None:
     """A period whose sum has too many digits is a failed run with its reason; those before it stay done, and another
     config from there on mends it."""
@@ -553,6 +558,7 @@ MEASURED = [("tokens", "sum"), ("largest", "max"), ("european", "sum"), ("seats"
 MEASURED += [("members", "time-weighted-avg"), ("seats", "peak-state"), ("last", "final-state")]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize(("unit", "aggregation"), MEASURED)
 def test_the_rows_of_a_trace_recompute_the_reading(months: Ledger, unit: str, aggregation: str) -> None:
@@ -662,6 +668,7 @@ def test_what_had_been_seen_decides_as_of_a_moment(tmp_path: Path) -> None:
     assert 1 == ledger.rerun("2024-01", as_of="2024-02-01").read
 
 
+@pytest.mark.slow
 def test_status_tells_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     """What is no event file stops a backfill, with words; status goes on and says so."""
     write(tmp_path / "a", "x", [event(1, day(1), "seat", seats=2)])

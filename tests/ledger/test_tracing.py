@@ -49,6 +49,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, d
         yield ledger, readings
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_rows_of_every_aggregation_add_up(traced: tuple[Ledger, dict[str, dict[str, Any]]], name: str) -> None:

@@ -61,6 +61,7 @@ ROUNDINGS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(("mode", "scale"), ROUNDINGS)
 @examples(2)
@@ -118,6 +119,7 @@ def test_gigabyte_hours_are_levels_by_their_time() -> None:
 # --- the ends of the range, and the same bytes -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("precision", "scale", "quantities"),
@@ -153,6 +155,7 @@ def test_other_decimals_are_exact_too(precision: int, scale: int, quantities: tu
         expect_readings(events, measuring("integral-hours", **{**shape, "resultScale": min(scale, 15)}), **WINDOW)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES), st.integers(1, 34), st.integers(0, 20))
 def test_digits_and_scales_equal_the_oracle(events: list[Event], digits: int, scale: int) -> None:

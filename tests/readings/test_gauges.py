@@ -43,6 +43,7 @@ def test_levels_over_time_equal_the_oracle(aggregation: str, events: list[Event]
     expect_readings(events, measuring(aggregation), **WINDOW, **cut)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(CUTS), st.sampled_from(("region", None)))
 def test_levels_of_deltas_equal_the_oracle(events: list[Event], cut: dict[str, str], group_by: str | None) -> None:
@@ -51,6 +52,7 @@ def test_levels_of_deltas_equal_the_oracle(events: list[Event], cut: dict[str, s
     expect_readings(events, measuring(*LEVELS, values="deltas"), **WINDOW, **cut, **groups)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES, workspaces=("w",)))
 def test_deltas_are_the_levels_of_their_running_sum(events: list[Event]) -> None:
@@ -188,6 +190,7 @@ def test_of_one_events_quantities_the_greater_is_last(events: list[Event], value
     expect_readings(events, {"measurements": both}, **WINDOW, every="day")
 
 
+@pytest.mark.slow
 @examples(2)
 @given(tied_worlds_strategy(size=4), st.randoms(use_true_random=False))
 def test_ties_do_not_depend_on_the_order_of_rows(events: list[Event], chance: Any) -> None:
@@ -362,6 +365,7 @@ DIVIDED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize(("scale", "result_scale"), DIVIDED)
 @pytest.mark.parametrize("rounding", ["half-even", "half-up"])

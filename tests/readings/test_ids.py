@@ -109,6 +109,7 @@ def test_the_same_run_has_the_same_ids() -> None:
 ABSENT = {"region": None, "user": "u1"}
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["json", "ndjson", "csv", "parquet", "arrow"])
 def test_an_absent_property_is_null_in_every_format(kind: str, tmp_path: Any) -> None:

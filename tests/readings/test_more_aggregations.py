@@ -64,6 +64,7 @@ def test_first_and_average_equal_the_oracle(
     expect_readings(events, measuring("first", "avg", "latest", "sum"), **WINDOW, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("aggregation", [*PERCENTILES, *INTERPOLATED])
 @examples(2)
@@ -83,6 +84,7 @@ def test_unique_counts_equal_the_oracle(events: list[Event], every: str | None) 
     expect_readings(events, measuring("unique-count"), **WINDOW, every=every)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("aggregation", "expected"),
@@ -200,6 +202,7 @@ def test_aggregations_of_inner_windows_equal_the_oracle(outer: str, data: st.Dat
     assert oracle.in_order(rows) == oracle.in_order(map(oracle.plain_reading, called))
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(6)
 @pytest.mark.parametrize("outer", OUTER)
 @examples(2)
@@ -284,6 +287,7 @@ def core(rows: list[oracle.Row]) -> list[oracle.Row]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("fill", ["zero", "carry"])
 @examples(4)

@@ -38,6 +38,7 @@ def test_records_carry_their_span(span: dict[str, str], events: list[Event]) -> 
     assert sorted((row["universe_id"], row["id"], row["reason"]) for row in books.rejects) == rejects
 
 
+@pytest.mark.slow
 @examples(2)
 @given(spanning_strategy(bad=True), st.sampled_from(SPANS))
 def test_a_span_alone_counts_at_the_events_time(events: list[Event], span: dict[str, str]) -> None:
@@ -94,6 +95,7 @@ def covered(given_event: Event, span: dict[str, str], wide: dict[str, str]) -> b
     return bool(record) and first <= record["window_start"] and record["window_end"] < last
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("total", "scale", "expected"),

@@ -52,6 +52,7 @@ def test_a_roll_up_has_the_ids_of_the_events(options: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("options", [{"event_type": "a"}, {"across_workspaces": True, "workspace": "v"}])
 def test_readings_of_some_events_do_not_become_those_of_all(options: dict[str, Any]) -> None:

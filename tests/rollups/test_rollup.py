@@ -88,6 +88,7 @@ def test_days_roll_up_to_anchored_periods(events: list[Event], every: str, zone:
     assert direct == rolled(days, every=every, anchor="2023-10-31", **options)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES), st.sampled_from(((), ("region",), ("krn",))), st.sampled_from(("month", None)))
 def test_dimensions_that_are_dropped(events: list[Event], kept: tuple[str, ...], every: str | None) -> None:
@@ -160,6 +161,7 @@ EVENTS = [
 MONTH = {"start": "2024-02-01", "end": "2024-03-01"}
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "ndjson", "json", "csv"])
 def test_every_format_that_is_written_rolls_up(kind: str, tmp_path: Path) -> None:
@@ -183,6 +185,7 @@ def test_every_frame_rolls_up() -> None:
             assert direct == rolled(frame, **MONTH)
 
 
+@pytest.mark.slow
 def test_several_files_roll_up_as_one(tmp_path: Path) -> None:
     """One file for each day, or each half of the month, is the same month."""
     config = measuring(*COUNTERS, *GAUGES)
@@ -216,6 +219,7 @@ def test_what_does_not_add_up_is_refused(aggregation: str) -> None:
         rolled(days, **MONTH)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("aggregation", GAUGES)
 @pytest.mark.parametrize("joined", [{"drop": ["region"]}, {"across_workspaces": True}], ids=str)

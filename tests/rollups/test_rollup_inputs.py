@@ -208,6 +208,7 @@ def test_approximate_numbers_are_refused() -> None:
     assert "column quantity: found DOUBLE; expected DECIMAL or text" in refused(table, SchemaError)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("changed", "words"),
@@ -422,6 +423,7 @@ def nested_days() -> list[Row]:
     return [json.loads(line) for line in file.getvalue().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("other", ["workspaceID", "universeId", "recordCount", "lastEventID"])
 def test_columns_for_one_field_are_refused(other: str, tmp_path: Path) -> None:

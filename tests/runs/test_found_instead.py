@@ -84,6 +84,7 @@ NAMES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(("asked", "expected"), NAMES)
 def test_what_no_event_has_is_said(asked: dict[str, Any], expected: str) -> None:
@@ -121,6 +122,7 @@ def test_nothing_is_said_where_all_is_found(tmp_path: Path) -> None:
         assert [] == result.notices
 
 
+@pytest.mark.slow
 def test_why_nothing_was_metered_is_said() -> None:
     """Types, workspaces and times that no entry has, filters that no event passes, and an input without an event."""
     measured = {"sourceProperty": "q", "unit": "x", "aggregation": "sum"}

@@ -447,6 +447,7 @@ def files_of_long_names(folder: Path, name: str) -> Iterator[Path]:
     yield from sorted(folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("length", LENGTHS)
 def test_a_script_with_long_names_runs(tmp_path: Path, length: int) -> None:
@@ -485,6 +486,7 @@ def test_a_database_may_lie_at_a_long_path(tmp_path: Path, length: int) -> None:
         assert long_lines(result.sql) <= {literal(str(path))}
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["TIMESTAMP", "TIMESTAMPTZ"])
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])

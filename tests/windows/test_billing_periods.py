@@ -157,6 +157,7 @@ def test_listed_periods_equal_the_oracle(every: str, anchored: bool, data: st.Da
     assert list(range(len(rows))) == [row["window_index"] for row in rows]
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES, size=4), st.lists(st.sampled_from(CHANGES), min_size=2, max_size=9, unique=True))
 def test_readings_of_listed_windows_equal_the_oracle(events: list[Event], cuts: list[str]) -> None:
@@ -211,6 +212,7 @@ def test_readings_of_subscriptions_equal_the_oracle(events: list[Event], rows: l
     assert expected == sorted(actual)
 
 
+@pytest.mark.slow
 @examples(2)
 @given(worlds_strategy(TIMES, size=6), st.sampled_from(ZONES), st.sampled_from(("day", "week", "P1M")))
 def test_windows_of_a_zone_add_up(events: list[Event], zone: str, every: str) -> None:

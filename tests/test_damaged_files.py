@@ -142,6 +142,7 @@ def test_a_damaged_file_is_named(name: str, tmp_path: Path) -> None:
     assert set() == all_outcomes(name, tmp_path, range(6)) - {"rows", "named"}
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_many_damaged_files_are_named(name: str, tmp_path: Path) -> None:

@@ -290,6 +290,7 @@ def test_every_aggregation_equals_the_oracle(aggregation: str, events: list[Even
     expect_readings(events, config, start=START, end=END, aggregation=aggregation)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.slow
 @pytest.mark.parametrize("every", ["day", "hour", "week", "month", "PT7H", "year", "P2W", "P1DT1S", "P1M", "P1Y"])
 @examples(3)

@@ -45,7 +45,7 @@ def check_files(
 ) -> UnreadableColumns:
     """Refuse Parquet files whose columns cannot be read as one table; gives the columns that cannot be read exactly.
 
-    A single file is looked at only where another engine reads it (`is_elsewhere`).
+    A single file is looked at only where another engine reads it (`is_elsewhere`), which refuses all that differ.
 
     Raises: SchemaError for a column that differs from file to file, and for names that one file has twice.
     """
@@ -65,6 +65,10 @@ def check_files(
     if not has_shape and mapping.is_option:
         check_plain_columns(engine, footers, mapping)
     differing, cut = differing_types(engine), cut_decimals(_with_cut_decimals(engine))
+    if is_elsewhere:
+        # The other engine brings all columns of the files together, whether they are used or not.
+        for why in differing.values():
+            why.refuse()
     return {**differing, **rounded_numbers(schemas), **cut, **durations_of_files(engine, footers.paths), **unreadable}
 
 

@@ -164,6 +164,7 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"), CASES, ids=lambda case: case if isinstance(case, str) else ", ".join(case) or "plain"

@@ -406,7 +406,9 @@ def test_a_ledger_that_was_tampered_with_is_found_out(tmp_path: Path) -> None:
         connection.execute("UPDATE levels SET level = '8' WHERE run_id = 3 AND subject = 'customer:3'")
         connection.execute("UPDATE configs SET config = config || ' '")
         connection.execute("UPDATE runs SET metered = metered + 1 WHERE run_id = 1")
-    assert ["books", "config digest", "levels digest", "readings digest"] == sorted(
+    # What a run was made from has the config's digest in it.
+    inputs = ["inputs digest"] * 3
+    assert ["books", "config digest", *inputs, "levels digest", "readings digest"] == sorted(
         found.check for found in ledger.verify() if found.problem
     )
 

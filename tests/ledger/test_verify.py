@@ -139,6 +139,7 @@ def test_a_change_made_by_hand_is_found(whole: Path, tmp_path: Path, sql: str, c
     assert any(one.startswith(f"{check} ") for one in found), found
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize(("sql", "check"), OF_FILES.items())
 def test_files_tell_what_was_learnt_of_them(whole: Path, tmp_path: Path, sql: str, check: str) -> None:

@@ -141,6 +141,7 @@ def test_subscriptions_without_bounds_reach_as_far_as_the_readings() -> None:
 # --- rounding --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.slow
 @pytest.mark.parametrize("finer", [{}, {"scale": 1}, {"digits": 5}], ids=str)
 @pytest.mark.parametrize("coarser", [{"scale": 1}, {"scale": 0}, {"digits": 34}, {"digits": 3}], ids=str)

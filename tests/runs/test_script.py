@@ -536,6 +536,7 @@ def test_a_script_says_when_it_stops_with_an_overflow(aggregation: str) -> None:
         assert result.to_dicts() == rows_of(result.sql)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.slow
 @pytest.mark.parametrize("aggregation", [name for name in AGGREGATIONS if name not in ("sum", "avg")])
 def test_a_script_of_another_aggregation_does_not_stop(aggregation: str) -> None:

@@ -101,6 +101,7 @@ def periods_fit(every: str) -> tuple[str, ...]:
 # --- against the oracle ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.slow
 @pytest.mark.parametrize("every", [*WORDS, "PT24H", "PT7H", "P1D", "P2W", "P1M"])
 @examples(2)
@@ -113,6 +114,7 @@ def test_readings_of_a_zones_calendar_equal_the_oracle(every: str, data: st.Data
     expect_readings(events, GAUGES_AND_COUNTERS, start=start, end=end, every=every, timezone=zone)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.slow
 @pytest.mark.parametrize("every", ["month", "quarter", "P1M", "week", "P2W", "day", "PT24H", "hour"])
 @examples(2)
@@ -130,6 +132,7 @@ def test_readings_of_anchored_periods_equal_the_oracle(every: str, data: st.Data
     expect_readings(events, GAUGES_AND_COUNTERS, **options, whole_periods=whole)
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.slow
 @pytest.mark.parametrize("every", [*WORDS, *DURATIONS])
 @pytest.mark.parametrize("anchored", [False, True])

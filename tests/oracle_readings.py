@@ -238,7 +238,7 @@ def read_series(
         return prorated(ordered, found, shape)
     if method.outer is None:
         return [read_window(ordered, method.inner, window) for window in found]
-    return [read_two_levels(ordered, method, window, zone) for window in found]
+    return [read_two_levels(ordered, method, shape, window, zone) for window in found]
 
 
 def running(ordered: Sequence[Row]) -> list[Row]:
@@ -330,7 +330,7 @@ def held_levels(ordered: Sequence[Row], window: Window) -> list[tuple[Row, int]]
     return held
 
 
-def read_two_levels(ordered: Sequence[Row], method: Method, window: Window, zone: str) -> Row | None:
+def read_two_levels(ordered: Sequence[Row], method: Method, shape: Shape, window: Window, zone: str) -> Row | None:
     """One aggregation of the readings of another, by inner windows or by the values of a property."""
     if method.per is not None:
         parts = [read_window(ordered, method.inner, inner) for inner in periods(*window, method.per, zone)]
@@ -344,7 +344,7 @@ def read_two_levels(ordered: Sequence[Row], method: Method, window: Window, zone
     inner = [part for part in parts if part is not None]
     if not inner:
         return None
-    values = [rounded(part["value"]) for part in inner]
+    values = [rounded(part["value"], max(18, shape.scale)) for part in inner]
     value = value_of(method.outer or "", values)
     return {
         "value": value,

@@ -102,12 +102,13 @@ def _page_at(file: IO[bytes], start: int, end: int) -> Page | None:
 def _is_page(header: Struct) -> bool:
     """Whether a struct says all that a page's header has to."""
     numbers = [header.get(field) for field in (_KIND, _LENGTH, _SIZE)]
-    if header.get(_KIND) in _SAID_OF:
-        said = header.get(_SAID_OF[header[_KIND]])
+    kind = header.get(_KIND)
+    if isinstance(kind, int) and kind in _SAID_OF:
+        said = header.get(_SAID_OF[kind])
         if not isinstance(said, dict):
             return False
         numbers += [said.get(_VALUES)]
-        numbers += [said.get(_DEFINITIONS), said.get(_REPETITIONS)] if header[_KIND] == _VERSION_2 else []
+        numbers += [said.get(_DEFINITIONS), said.get(_REPETITIONS)] if kind == _VERSION_2 else []
     return all(isinstance(number, int) and number >= 0 for number in numbers)
 
 

@@ -99,14 +99,16 @@ def _of_zstd(data: bytes) -> bytes:
 
 
 class _Object(dict[str, Any]):
-    """A JSON object, and whether a name is in it twice."""
+    """A JSON object, its members as they are written, and whether a name is in it twice."""
 
     repeated = False
+    members: tuple[tuple[str, Any], ...] = ()
 
 
 def _pairs(pairs: Iterable[tuple[str, Any]]) -> _Object:
     found = _Object()
-    for key, value in pairs:
+    found.members = tuple(pairs)
+    for key, value in found.members:
         found.repeated |= key in found
         found[key] = value
     return found
@@ -134,16 +136,16 @@ class _Number(str):
 
 
 def of_lines(text: bytes) -> list[Read]:
-    """NDJSON: an object a line, lines of blanks left out."""
+    """NDJSON: an object a line, lines of blanks left out. A \\r ends a line, too: a JSON text has none within."""
     found = []
-    for line in text.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+    for line in re.split(rb"[\r\n]", text.removeprefix(b"\xef\xbb\xbf")):
         try:
             shown = line.decode()
         except UnicodeDecodeError:
             found.append(({}, "json-invalid"))
             continue
         if shown.strip(BLANKS):
-            found.append(of_line(shown.removesuffix("\r")))
+            found.append(of_line(shown))
     return found
 
 
@@ -191,7 +193,8 @@ def json_text(value: Any) -> str:
     if isinstance(value, _Number):
         return str(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json_text(key)}:{json_text(member)}" for key, member in value.items()) + "}"
+        members = value.members if isinstance(value, _Object) else value.items()
+        return "{" + ",".join(f"{json_text(key)}:{json_text(member)}" for key, member in members) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(json_text, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -104,7 +104,13 @@ def keep_rows(engine: Engine, data: Any, where: str, name: str, *, first: int | 
 
 def _checked(engine: Engine, data: Any, where: str) -> ExactRows:
     """The rows with types that the engine reads exactly, their names checked."""
-    if not data.schema.names:
+    try:
+        names = data.schema.names
+    except UnicodeDecodeError:
+        raise SourceError(
+            f"{where}: found a column whose name is not UTF-8; expected names in UTF-8. hint: write it anew"
+        ) from None
+    if not names:
         raise SourceError(f"{where}: found no column; expected those of events.")
     check_names(data.schema, where)
     rows = exact_rows(engine, data, where)

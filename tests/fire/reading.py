@@ -382,5 +382,8 @@ def of_table(table: pa.Table) -> list[Read]:
     try:
         rows = table.to_pylist(maps_as_pydicts="lossy")
         return [_read_of_columns(row) for row in rows]
-    except (ValueError, OverflowError, TypeError, UnicodeError, KeyError, pa.ArrowException) as error:
+    except OverflowError as error:
+        # Python has no such time; the engine has a reject.
+        raise NotSure(str(error)) from None
+    except (ValueError, TypeError, UnicodeError, KeyError, pa.ArrowException) as error:
         raise NotReadable(f"{type(error).__name__}: {error}") from None

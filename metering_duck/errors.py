@@ -194,9 +194,9 @@ def spelled(value: object) -> str:
     return cut(text)
 
 
-def cut(text: str) -> str:
-    """Text as it is, or its beginning where it is long."""
-    return text if len(text) <= SPELLED_AT_MOST else f"{text[:SPELLED_AT_MOST]}…"
+def cut(text: str, at_most: int = SPELLED_AT_MOST) -> str:
+    """Text as it is, or so many characters of it where it is longer."""
+    return text if len(text) <= at_most else f"{text[:at_most]}…"
 
 
 def visible(text: str) -> str:

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from metering_duck.files.faults import Fault
 from metering_duck.files.kinds import COMPRESSED, LOOKED_AT, encoding_of, other_kind
+from metering_duck.files.own_formats import MAGIC, file_of
 
 # What a database has at its ninth byte.
 DUCKDB, DUCKDB_AT = b"DUCK", 8
-# How files of events begin that kinds.py, which is about what is no events, does not list.
-OF_EVENTS = {b"PAR1": "a Parquet file", b"ARROW1": "an Arrow file"}
 FOLDER_ABOVE = "look at its permissions, and at those of the folders above it, with ls -l"
 
 
@@ -57,9 +56,9 @@ def _what_it_is(first: bytes) -> str:
     codec = next((codec for codec, begins in COMPRESSED.items() if begins.match(first)), None)
     if codec:
         return f"a file compressed with {codec}"
-    for begins, name in OF_EVENTS.items():
-        if first.startswith(begins):
-            return name
+    for magic, name in MAGIC.items():
+        if first.startswith(magic):
+            return file_of(name)
     other = other_kind(first)
     if other:
         return other.name

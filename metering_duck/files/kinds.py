@@ -16,6 +16,8 @@ MARKS = {
     "UTF-32": (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff"),
     "UTF-16": (b"\xff\xfe", b"\xfe\xff"),
 }
+# What may stand before text in UTF-8.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SAVE_AS_UTF8 = "save it as UTF-8, or iconv -f {encoding} -t UTF-8"
 
 

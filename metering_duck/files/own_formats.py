@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 
 from metering_duck.files.faults import Fault
-from metering_duck.files.kinds import COMPRESSED, LOOKED_AT
+from metering_duck.files.kinds import BYTE_ORDER_MARK, COMPRESSED, LOOKED_AT
 
 PARQUET, ARROW, CSV, NDJSON = "Parquet", "Arrow", "CSV", "JSON"
 # How binary files of events begin.
@@ -19,7 +19,8 @@ SUFFIX_OF = {PARQUET: ".parquet", ARROW: ".arrow", CSV: ".csv", NDJSON: ".ndjson
 # Fields of events, records and readings, however they are spelled; two of them make a header, or an object's keys.
 FIELDS = {"id", "workspaceid", "universeid", "type", "subject", "time", "recordedat", "quantity", "unit"}
 KEY = re.compile(rb'"([A-Za-z_]{2,20})"\s*:')
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What may divide the columns of CSV.
+DELIMITERS = ",\t;|"
 
 
 def check_format(first: bytes, format: str) -> None:
@@ -35,8 +36,12 @@ def check_format(first: bytes, format: str) -> None:
     if found == wanted or first.startswith(b"\xff\xff\xff\xff"):
         return
     if found is not None:
-        article = "an" if found == ARROW else "a"
-        raise Fault(f"{article} {found} file", f"{wanted}, as its name says", f"name it {SUFFIX_OF[found]}")
+        raise Fault(file_of(found), f"{wanted}, as its name says", f"name it {SUFFIX_OF[found]}")
+
+
+def file_of(format: str) -> str:
+    """What messages call a file of a format."""
+    return f"{'an' if format == ARROW else 'a'} {format} file"
 
 
 def found_format(first: bytes) -> str | None:
@@ -73,7 +78,7 @@ def first_line(first: bytes) -> bytes:
 def _header_of(text: bytes) -> list[bytes]:
     """The names in a text's first line, where it has a delimiter."""
     line = first_line(text).decode(errors="replace")
-    delimiter = max(",\t;|", key=line.count)
+    delimiter = max(DELIMITERS, key=line.count)
     return [name.encode() for name in next(csv.reader([line], delimiter=delimiter), [])] if delimiter in line else []
 
 

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from metering_duck.files.kinds import BYTE_ORDER_MARK
 from metering_duck.files.masks import Bytes, Flags, behind, odd, positions_of, words_of
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LINE_FEED, RETURN, QUOTE = 10, 13, 34
 # A quoted value without an end is looked for no further than this.
 VALUE_BYTES_MAX = 256 << 20

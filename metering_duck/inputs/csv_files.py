@@ -14,8 +14,9 @@ from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.remote import scheme_of, shown
 from metering_duck.engine.unreadable import ONE_KIND
 from metering_duck.errors import SchemaError, SourceError, first_few
-from metering_duck.files.kinds import SAVE_AS_UTF8
-from metering_duck.inputs.file_bytes import BYTE_ORDER_MARK, FIRST_BYTES, codec_of, first_bytes
+from metering_duck.files.kinds import BYTE_ORDER_MARK, SAVE_AS_UTF8
+from metering_duck.files.own_formats import DELIMITERS
+from metering_duck.inputs.file_bytes import FIRST_BYTES, codec_of, first_bytes
 from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.footers import NO_FOOTERS, Footers
@@ -26,13 +27,13 @@ from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
 from metering_duck.inputs.whole_files import admit, check_starts, claim_of
 from metering_duck.statements.quote import identifier, literal
+from metering_duck.statements.select import united
 
 # Excel's first line, which says how columns are told apart.
 SAID_DELIMITER = re.compile(r'"?sep=([^"\r\n ])"?[,; \t]*(?:\r\n|\n|\r)', re.IGNORECASE)
 # How many bytes are looked at for the header: more, as long as it does not end within them.
 HEADER_BYTES = (FIRST_BYTES, 1 << 20, 1 << 23, 64 << 20)
 UNNAMED = "metering_duck_unnamed"
-DELIMITERS = ",\t;|"
 # A name in quotes, at the beginning or behind a delimiter; and one whose quotes do not end.
 QUOTED = re.compile(rf'(?:^|(?<=[{DELIMITERS}])) *"[^"]*(?:""[^"]*)*"')
 OPEN_QUOTE = re.compile(rf'(?:^|(?<=[{DELIMITERS}])) *"')
@@ -95,7 +96,7 @@ class CsvFiles:
                 )
         readers = [_rows_sql(replace(files, paths=tuple(paths)), header) for header, paths in by_header.items()]
         return Relation(
-            f"({' UNION ALL BY NAME '.join(readers)})",
+            united(readers),
             file_sql=files.file_sql,
             row_numbers="by count",
             claims=proven,

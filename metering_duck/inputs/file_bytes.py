@@ -14,14 +14,13 @@ from metering_duck.engine.remote import open_url, scheme_of, shown
 from metering_duck.errors import SourceError, first_line
 from metering_duck.files.faults import Fault
 from metering_duck.files.gzip_members import Members
-from metering_duck.files.kinds import GZIP, ZSTD, check_bytes, check_content
+from metering_duck.files.kinds import BYTE_ORDER_MARK, GZIP, ZSTD, check_bytes, check_content
 from metering_duck.files.own_formats import check_format
 from metering_duck.files.proofs import Claim, Proof, prove
 
 FIRST_BYTES = 65_536
 # Suffix → its codec, and the bytes that a file of that codec begins with.
 COMPRESSIONS = {".gz": (GZIP, b"\x1f\x8b"), ".zst": (ZSTD, b"\x28\xb5\x2f\xfd")}
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def compression_of(magic: bytes) -> str:

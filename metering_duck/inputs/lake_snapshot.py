@@ -29,7 +29,7 @@ from metering_duck.inputs.relations import SAMPLE_ROWS, Relation
 from metering_duck.inputs.unreadable import Unreadable, check_readable
 from metering_duck.inputs.wanted_rows import Between, WantedRows
 from metering_duck.statements.quote import identifier, literal, path_list
-from metering_duck.statements.select import select
+from metering_duck.statements.select import select, star_with, united
 from metering_duck.statements.stages import load_stage
 
 
@@ -57,10 +57,9 @@ class PlainFiles:
             return self.sql
         parts = []
         for columns, paths in groups.items():
-            numbers = [f"CAST(CAST({identifier(name)} AS VARCHAR) AS DOUBLE) AS {identifier(name)}" for name in columns]
-            star = f"* REPLACE ({', '.join(numbers)})" if numbers else "*"
-            parts.append(select({}, self.sql_of(paths), star=star))
-        return f"({' UNION ALL BY NAME '.join(parts)})"
+            numbers = {name: f"CAST(CAST({name} AS VARCHAR) AS DOUBLE)" for name in map(identifier, columns)}
+            parts.append(select({}, self.sql_of(paths), star=star_with(numbers)))
+        return united(parts)
 
     def sql_of(self, paths: Sequence[str]) -> str:
         """SQL that reads some of the files, united by the names of their columns."""

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 from metering_duck.engine.duckdb import Engine
 from metering_duck.inputs.fields import FILE_COLUMN
-from metering_duck.inputs.file_checks import check_files
+from metering_duck.inputs.file_checks import check_files, check_plain_headers
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.mapping import FieldMap, Spellings
 from metering_duck.inputs.relations import Relation
 from metering_duck.statements.quote import identifier, literal_list
-from metering_duck.statements.select import select
+from metering_duck.statements.select import select, star_with, united
 
 Types = Mapping[str, str]
 
@@ -26,7 +26,8 @@ def check_spelled_once(
 ) -> None:
     """Refuse a field that one file or table has under several names; inputs/file_checks.py looks at several footers.
 
-    `members` are those of each STRUCT among the columns `types`.
+    So are text files refused of which some have properties in one column, and some in columns of their own. `members`
+    are those of each STRUCT among the columns `types`.
 
     Raises: SchemaError.
     """
@@ -35,6 +36,8 @@ def check_spelled_once(
     if relation.headers:
         for where, names in relation.headers:
             mapping.check_spelled_once([*names, *keys], keys, where)
+        if mapping.is_option:
+            check_plain_headers(relation.headers, keys, mapping)
     elif len(found.footers.paths) < 2:
         nested = [f"{outer}.{name}" for outer, names in members.items() for name in names]
         mapping.check_spelled_once([*types, *nested], keys, found.name)
@@ -94,7 +97,7 @@ def _with_texts(engine: Engine, files: FileSet, columns: Sequence[str]) -> str:
     readers = []
     for kind in dict.fromkeys(kinds.values()):
         alike = replace(files, paths=tuple(path for path, own in kinds.items() if own == kind))
-        texts = [f"CAST({identifier(name)} AS VARCHAR) AS {identifier(name)}" for name in columns if name in kind]
-        star = f"* REPLACE ({', '.join(texts)})" if texts else "*"
-        readers.append(select({}, alike.reader_sql("read_parquet", union_by_name="true"), star=star))
-    return f"({' UNION ALL BY NAME '.join(readers)})"
+        there = [identifier(name) for name in columns if name in kind]
+        texts = {name: f"CAST({name} AS VARCHAR)" for name in there}
+        readers.append(select({}, alike.reader_sql("read_parquet", union_by_name="true"), star=star_with(texts)))
+    return united(readers)

@@ -10,7 +10,7 @@ from metering_duck.errors import SchemaError
 from metering_duck.files.proofs import Proof
 from metering_duck.inputs.column_texts import NOT_TEXT, NOT_TEXT_FAULT, texts_of
 from metering_duck.inputs.fields import ABSENT, FILE_COLUMN, NO_PROPERTIES, field_names
-from metering_duck.inputs.file_checks import check_files, check_plain_headers
+from metering_duck.inputs.file_checks import check_files
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.foreign_shapes import EVENT_COLUMN, Shape, check_wrapped
 from metering_duck.inputs.from_columns import HOLDS_BYTES, columns_layout, is_scalar
@@ -126,9 +126,6 @@ def _columns(
     fields = _struct_types(engine, sql, types)
     if not shape:
         check_spelled_once(relation, found, types, fields, mapping)
-        if relation.headers:
-            files = getattr(found, "files", None)
-            check_plain_headers(relation.headers, files.keys if isinstance(files, FileSet) else (), mapping)
     proven = proven_columns(engine, found.footers)
     layout = columns_layout(layout, types, found.name, mapping, fields, proven, unreadable)
     take_for_granted(engine, found.footers.paths, layout.columns.values(), proven)

@@ -38,7 +38,7 @@ from metering_duck.inputs.partitions import TimePartition
 from metering_duck.inputs.relations import Relation
 from metering_duck.inputs.unreadable import Unreadable
 from metering_duck.statements.quote import identifier, literal
-from metering_duck.statements.select import select
+from metering_duck.statements.select import select, united
 
 ALL = "*"
 _NAME = re.compile(rf"((?:{'|'.join(BY_DAYS)})://.*\?(?:version|snapshot)=\w+)#(\S*)", re.DOTALL)
@@ -90,7 +90,7 @@ class TableDays:
             unreadable |= rows.unreadable
             day = {FILE_COLUMN: self.day_sql(table)}
             scans.append(select(day, rows.sql, star="*", where=[where] if where else []))
-        return Relation(f"({' UNION ALL BY NAME '.join(scans)})", unreadable=unreadable)
+        return Relation(united(scans), unreadable=unreadable)
 
     def narrowed(self, needed: Needed) -> tuple[Input, TimePartition | None]:
         """The days limited to the tenants that are needed; the column of the events' times tells the days.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from metering_duck.errors import MeteringError, SourceError
 from metering_duck.inputs.table_days import day_name, parts_of
@@ -11,7 +11,7 @@ from metering_duck.ledger.discovering import learnt_of
 from metering_duck.ledger.findings import Finding
 from metering_duck.ledger.manifest import SourceFile, files_of, keep_files
 from metering_duck.ledger.meterer import ledger_source
-from metering_duck.ledger.places import sha256_of_file, stamps_of
+from metering_duck.ledger.places import Stamp, sha256_of_file, stamps_of
 from metering_duck.ledger.store import StoreEngine
 from metering_duck.ledger.stored import DEFAULT_SOURCE
 from metering_duck.ledger.tables import contents_of
@@ -27,9 +27,10 @@ PROVEN = ("whole", "bytes", "rows")
 def file_findings(engine: StoreEngine) -> Iterator[Finding]:
     """The digest of every file, and the counts, times and proofs of all that are as they were."""
     files = files_of(engine)
-    digests = list(_digests(engine, files))
+    stamps = stamps_of(file.path for file in files)
+    digests = list(_digests(engine, files, stamps))
     yield from digests
-    stamps, wrong = stamps_of(file.path for file in files), {found.where for found in digests if found.problem}
+    wrong = {found.where for found in digests if found.problem}
     same = [file for file in files if file.path not in wrong and file.is_as(stamps.get(file.path))]
     try:
         faults = list(_learnt_otherwise(engine, same)) if same else []
@@ -41,8 +42,8 @@ def file_findings(engine: StoreEngine) -> Iterator[Finding]:
         yield Finding(CHECK, where, problem)
 
 
-def _digests(engine: StoreEngine, files: Sequence[SourceFile]) -> Iterator[Finding]:
-    days, stamps = _days(engine, files), stamps_of(file.path for file in files)
+def _digests(engine: StoreEngine, files: Sequence[SourceFile], stamps: Mapping[str, Stamp]) -> Iterator[Finding]:
+    days = _days(engine, files)
     for file in files:
         try:
             found = days.get(file.path, "no such day") if file.is_day else sha256_of_file(file.path)

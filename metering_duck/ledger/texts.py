@@ -17,7 +17,7 @@ from typing import Any
 from metering_duck.contract.config import MeteringConfig, load_config
 from metering_duck.contract.intervals import check_zone
 from metering_duck.decimals.columns import DIGITS_MAX
-from metering_duck.errors import ConfigError, LedgerError, a_kind
+from metering_duck.errors import ConfigError, LedgerError, a_kind, cut
 
 # The texts of `sql_type` in ledger/runs.py.
 _TYPE = re.compile(r"DECIMAL\((\d{1,2}), ?(\d{1,2})\)|VARCHAR", re.ASCII)
@@ -82,16 +82,11 @@ def refused(where: str, text: str | None) -> Iterator[None]:
         yield
     except (ConfigError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         why = str(error).splitlines()[0].partition(" hint:")[0].rstrip(".") if str(error) else type(error).__name__
-        shown = None if text is None else _cut(text, SHOWN_CHARACTERS)
-        why = _cut(why, 4 * SHOWN_CHARACTERS)
+        shown = None if text is None else cut(text, SHOWN_CHARACTERS)
+        why = cut(why, 4 * SHOWN_CHARACTERS)
         raise LedgerError(
             f"{where}: found {shown!r} ({why}); expected what metering-duck stores there. {CHANGED}"
         ) from None
-
-
-def _cut(text: str, characters: int) -> str:
-    """A text, or as much of it as is shown."""
-    return text if len(text) <= characters else f"{text[:characters]}…"
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from metering_duck.outputs.files import put_in_place, sync_folder, unwritten
 from metering_duck.outputs.texts import limited, on_top
 from metering_duck.outputs.writing import ROW_GROUP_ROWS
 from metering_duck.statements.quote import identifier, literal
-from metering_duck.statements.select import case, select
+from metering_duck.statements.select import case, select, star_with
 from metering_duck.statements.stages import Query
 
 PARTITIONS_MAX = 1_024
@@ -116,7 +116,7 @@ def _spelled(rows: Query, texts: Sequence[str]) -> Query:
         columns[column] = case({odd: f"{literal(SPELLED)} || url_encode({column})"}, column)
     if not columns:
         return rows
-    star = f"* REPLACE ({', '.join(f'{sql} AS {column}' for column, sql in columns.items())})"
+    star = star_with(columns)
     return on_top(rows, "spelled", "NUL as it stands in folders", lambda source: select({}, source, star=star))
 
 

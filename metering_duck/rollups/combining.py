@@ -40,7 +40,7 @@ from metering_duck.runs.question import Question
 from metering_duck.runs.reading_tables import check_overflow
 from metering_duck.runs.results import Description, Result
 from metering_duck.statements.quote import literal
-from metering_duck.statements.select import case, names, select
+from metering_duck.statements.select import case, names, select, star_with
 from metering_duck.statements.stages import Query, Stage, load_stage, over
 
 
@@ -172,13 +172,12 @@ class CombinedReadings:
 
     def _readings(self) -> Query:
         """`readings`: one row per key and new window, with its id and its exact state."""
-        replaced = []
+        replaced = {}
         if self.asked.dropped:
-            replaced.append("kept_dimensions AS dimensions")
+            replaced["dimensions"] = "kept_dimensions"
         if self.asked.across_workspaces:
-            replaced.append("CAST(NULL AS VARCHAR) AS workspace_id")
-        star = f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
-        rekeyed = select({}, "placed", star=star)
+            replaced["workspace_id"] = "CAST(NULL AS VARCHAR)"
+        rekeyed = select({}, "placed", star=star_with(replaced))
         rounding = {"result_scale": f"greatest(scale, {self._scale_floor})", "rounding": literal(HALF_EVEN)}
         if self.asked.scale is not None:
             rounding["result_scale"] = str(self.asked.scale)

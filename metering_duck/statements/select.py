@@ -38,6 +38,16 @@ def select(
     return "\n".join(clauses)
 
 
+def star_with(columns: Mapping[str, str]) -> str:
+    """All columns, some of them (quoted name → SQL) as other SQL says."""
+    return f"* REPLACE ({', '.join(f'{sql} AS {name}' for name, sql in columns.items())})" if columns else "*"
+
+
+def united(selects: Iterable[str]) -> str:
+    """The rows of several SELECTs behind FROM, their columns brought together by name."""
+    return f"({' UNION ALL BY NAME '.join(selects)})"
+
+
 def _lines(items: Iterable[str]) -> str:
     return ",\n".join(f"    {item}" for item in items)
 

@@ -29,6 +29,9 @@ def with_notices(opened: Opened, config: MeteringConfig | None) -> Opened:
     if not lapses(config, question.aggregation):
         return noted
     ((end,),) = opened.engine.rows(select({"last": "max(window_end)"}, opened.windows.name))
+    if end is None:
+        # No period is whole within the bounds, so no window is there.
+        return noted
     return replace(noted, lapses=tuple(lapsed_levels(config, question, end.replace(tzinfo=UTC))))
 
 

@@ -287,6 +287,8 @@ def _nothing_in_window(sight: Sight) -> str:
     """That no row makes a reading between the first start and the last end of all windows, without a full stop."""
     bounds = {"first": "min(window_start)", "last": "max(window_end)"}
     ((first, last),) = sight.opened.engine.rows(select(bounds, sight.opened.windows.name))
+    if first is None:
+        return "window: no period is whole within the bounds"
     window = f"[{format_time(_utc(first))}, {format_time(_utc(last))})"
     return f"window: no {sight.noun} makes a reading in {window}"
 

@@ -171,6 +171,15 @@ def test_a_level_that_outlasts_its_entry_is_said_and_refused_by_strict(tmp_path:
     assert 3 == CliRunner().invoke(cli, ["check", str(config), "--strict"]).exit_code
 
 
+def test_without_a_whole_period_that_is_said_and_nothing_of_levels() -> None:
+    """Where no period is whole within the bounds there is no window, in which a level could outlast its entry."""
+    bounds = {"start": "2024-01-15", "end": "2024-02-15", "every": "year", "whole_periods": True}
+    with metering_duck.aggregate(EVENTS, changing(), **bounds) as result:
+        assert 0 == result.count()
+        (notice,) = result.notices
+        assert notice.startswith("window: no period is whole within the bounds")
+
+
 @pytest.mark.slow
 def test_a_ledger_refuses_such_a_level_with_strict(tmp_path: Path) -> None:
     """A backfill says it; with strict it is refused, also where the period was metered before."""

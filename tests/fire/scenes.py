@@ -225,7 +225,7 @@ def _scenes() -> list[Scene]:
         ),
         Scene(
             "fork",
-            ("fork-universe", "production", "test-fork", *LEDGER, "-o", "out.parquet", *RUN),
+            ("fork-universe", "production", "test-fork", *LEDGER, "-o", "out.parquet", "-q"),
             ledger("out.parquet"),
             before=FILLED,
             **kept,

@@ -1,7 +1,6 @@
 """Two counters by subject and day over the same month as local Parquet files, as objects, and as tables of two lakes.
 
-The tables are made of the very files that are read locally: the Delta table has links to them, the Iceberg table has
-them by their paths. So they have the same row groups and the same compression, and what differs is how they are found:
+The tables are made of the very files that are read locally: both have links to them. So they have the same row groups and the same compression, and what differs is how they are found:
 DuckDB reads the files of both. The objects are in a
 server on the same machine, written in Python (moto), which keeps them in memory and hands out ranges: reading S3
 takes as long as the server does, and no network is measured. It is an upper bound for what ranges cost.
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -43,6 +42,14 @@ def around(dataset: Dataset) -> Iterator[dict[str, str]]:
         yield environment | {f"PYICEBERG_CATALOG__{CATALOG.upper()}__{name}": text for name, text in catalog.items()}
 
 
+def linked(files: Sequence[Path], folder: Path) -> list[str]:
+    """Links to files in a folder of a table, which names no file outside of itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        os.link(file, folder / file.name)
+    return [str(folder / file.name) for file in files]
+
+
 def prepare(dataset: Dataset) -> None:
     """Both tables, made anew, and the objects."""
     from deltalake import convert_to_deltalake
@@ -52,13 +59,12 @@ def prepare(dataset: Dataset) -> None:
     for kind in ("delta", "iceberg"):
         shutil.rmtree(beside(dataset, kind), ignore_errors=True)
         beside(dataset, kind).mkdir()
-    for file in files:
-        os.link(file, beside(dataset, "delta") / file.name)
+    linked(files, beside(dataset, "delta"))
     convert_to_deltalake(beside(dataset, "delta"))
     catalog = load_catalog(CATALOG)
     catalog.create_namespace(TABLE.partition(".")[0])
     table = catalog.create_table(TABLE, schema=pyarrow.parquet.read_schema(files[0]))
-    table.add_files([str(file) for file in files])
+    table.add_files(linked(files, Path(table.location().removeprefix("file://")) / "data"))
     upload(dataset.path, dataset.path.name)
 
 

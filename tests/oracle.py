@@ -151,8 +151,13 @@ def settle(rows: Sequence[Row], books: Books) -> list[Row]:
         else:
             kept.append(row)
     far = datetime.max.replace(tzinfo=UTC)
+
+    def entered(row: Row) -> tuple[Any, ...]:
+        at = row["recorded_at"]
+        return row["metered_at"], at is None, at or far, row["content"].encode()
+
     for same in by_key.values():
-        first, *others = sorted(same, key=lambda r: (r["metered_at"], r["recorded_at"] or far, r["content"].encode()))
+        first, *others = sorted(same, key=entered)
         kept.append(first)
         contents = {first["content"]}
         for other in others:
@@ -265,11 +270,12 @@ def measure(measurement: Mapping[str, Any], row: Row) -> Row:
         if isinstance(found, str):
             return {"source_property": name, "text": text, "reason": found}
         quantity += found
+    too_long = abs(quantity) * 10**scale >= 10**38
     quantity *= Fraction(str(measurement.get("multiply", 1))) / Fraction(str(measurement.get("divide", 1)))
     if "timesDuration" in measurement:
         quantity *= Fraction((end - start) // timedelta(microseconds=1), UNIT_US[measurement["timesDuration"]])
     quantity = rounded(quantity, scale)
-    if abs(quantity) >= Fraction(10) ** (precision - scale):
+    if too_long or abs(quantity) >= Fraction(10) ** (precision - scale):
         name = source_properties(measurement)[0]
         return {"source_property": name, "text": row["properties"][name], "reason": "quantity-too-large"}
     return {"quantity": quantity, "value": value, "window_start": start, "window_end": end}

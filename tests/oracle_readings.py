@@ -88,11 +88,14 @@ class Shape:
     scale: int = 18
 
 
-def shape_of(config: Mapping[str, Any] | None, unit: str, text: str, scale: int | None) -> Shape:
-    """What the measurements of a unit and an aggregation say about scales; the call's scale comes first."""
+def shape_of(config: Mapping[str, Any] | None, unit: str, text: str | None, scale: int | None) -> Shape:
+    """What the measurements of a unit and an aggregation say about scales; the call's scale comes first.
+
+    Where the call says the aggregation (`text` is None), it is that of all measurements of the unit (R16).
+    """
     entries = (config or {}).get("entries") or [config or {}]
     measured = [m for entry in entries for m in entry.get("measurements") or entry.get("observations") or ()]
-    same = [m for m in measured if m["unit"] == unit and aggregation_of(m) in (None, text)]
+    same = [m for m in measured if m["unit"] == unit and (text is None or aggregation_of(m) in (None, text))]
     own = [m["resultScale"] for m in same if "resultScale" in m]
     finest = max([18, *(m["scale"] for m in same if "scale" in m)])
     return Shape(
@@ -127,7 +130,7 @@ def readings(
     made = []
     for key, same in series_of(chosen, aggregation, sorted(set(group_by)), across_workspaces).items():
         workspace, universe, subject, unit, text, dimensions = key
-        method, shape = method_of(text), shape_of(config, unit, text, scale)
+        method, shape = method_of(text), shape_of(config, unit, None if aggregation else text, scale)
         found = windows_for(universe, subject, **cut)
         parts = read_series(same, method, shape, found, zone_for(universe, subject, **cut))
         before: Row | None = None

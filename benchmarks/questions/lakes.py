@@ -1,7 +1,7 @@
 """Two counters by subject and day over the same month as local Parquet files, as objects, and as tables of two lakes.
 
-The tables are made of the very files that are read locally: both have links to them. So they have the same row groups and the same compression, and what differs is how they are found:
-DuckDB reads the files of both. The objects are in a
+The tables are made of the very files that are read locally: both have links to them. So they have the same row groups
+and the same compression, and what differs is how they are found: DuckDB reads the files of both. The objects are in a
 server on the same machine, written in Python (moto), which keeps them in memory and hands out ranges: reading S3
 takes as long as the server does, and no network is measured. It is an upper bound for what ranges cost.
 """

@@ -3,7 +3,7 @@
 A quantity may be several properties added, multiplied by a factor or by the length of its span; a span is said by
 properties or by the event's own time. Pure text. Each stage computes little, so that no expression is written twice.
 
-    quantified → span_texts → extended → added → multiplied → divided → converted
+    quantified → span_texts → extended → added → timed → crossed → multiplied → divided → converted
 """
 
 from __future__ import annotations
@@ -35,13 +35,18 @@ class Conversion:
 
     @property
     def divisor(self) -> int:
-        """What the product is divided by."""
+        """What the product is divided by: of at most 19 digits."""
         return self.factor.denominator * (UNIT_US[self.times_duration] if self.times_duration else 1)
 
     @property
     def is_divided(self) -> bool:
         """Whether it needs a division, or a product of more than 38 digits on its way."""
         return self.divisor != 1 or self.times_duration is not None
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the quantity is another than the sum of its texts."""
+        return self.is_divided or self.factor != 1
 
 
 # --- spans -----------------------------------------------------------------------------------------------------------
@@ -108,7 +113,7 @@ def unreadable_sql(span: Span, name: str, n: int) -> str:
 def conversion_stages(conversions: Sequence[Conversion], source: str) -> list[Stage]:
     """From `source` to `converted`: quantities added, then multiplied and divided, rounded once, half to even.
 
-    Exact: NULL where a sum or a result does not fit its DECIMAL.
+    Exact: NULL where a sum has more than 38 digits, or a result does not fit its DECIMAL.
     """
     stages: list[Stage] = []
 
@@ -120,12 +125,16 @@ def conversion_stages(conversions: Sequence[Conversion], source: str) -> list[St
     if several:
         add("added", "several quantities of an event added", several)
     divided = [c for c in conversions if c.is_divided]
+    timed = [c for c in divided if c.times_duration]
+    if timed:
+        add("timed", "quantities and their factors × microseconds, whole numbers in two parts", _two_parts(timed))
+        add("crossed", "the products of a higher and a lower part, and what the lower two carry", _crossed(timed))
     if divided:
-        add("multiplied", "quantity × multiplier in two parts, so that nothing overflows", _products(divided))
+        add("multiplied", "quantity × factor in parts of 19 digits, so that nothing overflows", _products(divided))
         add("divided", "the quotient and what is left of it", _quotients(divided))
-    changed = {f"v_{c.number}": _result_sql(c) for c in conversions if c.is_divided or c.factor != 1}
+    changed = {f"v_{c.number}": _result_sql(c) for c in conversions if c.is_converted}
     if changed:
-        left = [f"{part}_{c.number}" for c in divided for part in ("high", "low", "whole", "rest")]
+        left = [f"{part}_{c.number}" for c in divided for part in _parts_left(c)]
         excluded = f" EXCLUDE ({', '.join(left)})" if left else ""
         replaced = ", ".join(f"{sql} AS {name}" for name, sql in changed.items())
         add("converted", "quantities in their unit, rounded half to even once", {}, f"*{excluded} REPLACE ({replaced})")
@@ -133,29 +142,69 @@ def conversion_stages(conversions: Sequence[Conversion], source: str) -> list[St
 
 
 def _added_sql(conversion: Conversion) -> str:
+    """The sum in all 38 digits, since a conversion may bring it back to those that are declared."""
     wide = " + ".join(f"CAST({value} AS {conversion.decimal.wide_sql})" for value in conversion.values)
-    return f"TRY_CAST({tried(wide, conversion.values[0])} AS {conversion.decimal.sql})"
+    added = tried(wide, conversion.values[0])
+    return added if conversion.is_converted else f"TRY_CAST({added} AS {conversion.decimal.sql})"
 
 
-def _products(conversions: Sequence[Conversion]) -> dict[str, str]:
-    columns = {}
+def _parts_left(conversion: Conversion) -> Sequence[str]:
+    """The columns of the way to a quotient, which nothing needs behind it."""
+    own = ("high", "low", "whole", "rest")
+    return ("units_high", "units_low", "times_high", "times_low", "middle", *own) if conversion.times_duration else own
+
+
+def _two_parts(conversions: Sequence[Conversion]) -> dict[str, str]:
+    """The quantity and what it is multiplied by, which has up to 36 digits: each as high × 10^19 + low."""
+    columns: dict[str, str] = {}
     for c in conversions:
-        n, times = c.number, f"CAST('{abs(c.factor.numerator)}' AS HUGEINT)"
-        if c.times_duration:
-            times += f" * (epoch_us(end_{n}) - epoch_us(start_{n}))"
-        units = f"abs(unscaled(v_{n}))"
-        columns[f"high_{n}"] = tried(f"({units} // {BASE}) * ({times})", f"v_{n}")
-        columns[f"low_{n}"] = tried(f"({units} % {BASE}) * ({times})", f"v_{n}")
+        n = c.number
+        units, times = f"abs(unscaled(v_{n}))", f"{_numerator(c)} * (epoch_us(end_{n}) - epoch_us(start_{n}))"
+        for name, whole in (("units", units), ("times", times)):
+            columns |= {f"{name}_high_{n}": f"({whole}) // {BASE}", f"{name}_low_{n}": f"({whole}) % {BASE}"}
     return columns
 
 
+def _crossed(conversions: Sequence[Conversion]) -> dict[str, str]:
+    """How often the product has 10^19, as far as it is not in the product of the two higher parts."""
+    return {
+        f"middle_{n}": f"units_high_{n} * times_low_{n} + units_low_{n} * times_high_{n} "
+        f"+ units_low_{n} * times_low_{n} // {BASE}"
+        for n in (c.number for c in conversions)
+    }
+
+
+def _products(conversions: Sequence[Conversion]) -> dict[str, str]:
+    """The product as high × 10^19 + low; no high where the quotient has more than 38 digits.
+
+    Nothing overflows: all are products of two numbers of 19 digits, and a carry.
+    """
+    columns: dict[str, str] = {}
+    for c in conversions:
+        n, units = c.number, f"abs(unscaled(v_{c.number}))"
+        if not c.times_duration:
+            columns[f"high_{n}"] = f"({units} // {BASE}) * {_numerator(c)}"
+            columns[f"low_{n}"] = f"({units} % {BASE}) * {_numerator(c)}"
+            continue
+        top = f"(units_high_{n} * times_high_{n} + middle_{n} // {BASE})"
+        columns[f"high_{n}"] = case({f"{top} < {c.divisor}": f"{top} * {BASE} + middle_{n} % {BASE}"})
+        columns[f"low_{n}"] = f"units_low_{n} * times_low_{n} % {BASE}"
+    return columns
+
+
+def _numerator(conversion: Conversion) -> str:
+    return f"CAST('{abs(conversion.factor.numerator)}' AS HUGEINT)"
+
+
 def _quotients(conversions: Sequence[Conversion]) -> dict[str, str]:
+    """The quotient, NULL where it has more than 38 digits, and the rest."""
     columns = {}
     for c in conversions:
-        high, low, divisor = f"high_{c.number}", f"low_{c.number}", f"CAST('{c.divisor}' AS HUGEINT)"
+        n, divisor = c.number, f"CAST('{c.divisor}' AS HUGEINT)"
+        high, low = f"high_{n}", f"low_{n}"
         lower = f"(({high} % {divisor}) * {BASE} + {low})"
-        columns[f"whole_{c.number}"] = tried(f"({high} // {divisor}) * {BASE} + {lower} // {divisor}", high)
-        columns[f"rest_{c.number}"] = tried(f"{lower} % {divisor}", high)
+        columns[f"whole_{n}"] = tried(f"({high} // {divisor}) * {BASE} + {lower} // {divisor}", high)
+        columns[f"rest_{n}"] = tried(f"{lower} % {divisor}", high)
     return columns
 
 

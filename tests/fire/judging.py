@@ -54,7 +54,7 @@ class Answer:
     def _shown(self, other: Answer) -> str:
         part = self.difference(other) or "books"
         if part == "books":
-            return f"oracle {self.counts}\nengine {other.counts}"
+            return "\n".join([f"oracle {self.counts}", f"engine {other.counts}", *_lines(self.rejects, other.rejects)])
         ours, theirs = getattr(self, part), getattr(other, part)
         counted = f"{part}: {len(ours)} expected, {len(theirs)} found"
         return "\n".join([counted, *(_cells(ours, theirs) if part == "readings" else _lines(ours, theirs))])

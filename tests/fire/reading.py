@@ -114,18 +114,14 @@ def _pairs(pairs: Iterable[tuple[str, Any]]) -> _Object:
     return found
 
 
-def _refuse(text: str) -> Any:
-    raise ValueError(text)
-
-
 def _parsed(text: str) -> Any:
-    """JSON with numbers as they are written.
+    """JSON with numbers as they are written, and the NaN and Infinity that Python writes as numbers, too.
 
     Raises: ValueError, RecursionError.
     """
     number = _Number
     found = json.loads(
-        text, object_pairs_hook=_pairs, parse_int=number, parse_float=number, parse_constant=_refuse, strict=True
+        text, object_pairs_hook=_pairs, parse_int=number, parse_float=number, parse_constant=number, strict=True
     )
     json.dumps(found, ensure_ascii=False).encode()
     return found

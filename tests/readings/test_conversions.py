@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import pytest
@@ -114,6 +115,38 @@ def test_gigabyte_hours_are_levels_by_their_time() -> None:
     span = {"duration": "seconds", "unit": "seconds"}
     config = measuring("sum", span=span, timesDuration="hours", divide="1000000000", scale=3)
     assert [Decimal("2.25")] == [row["quantity"] for row in readings_of([given_event], config, **WINDOW)]
+
+
+@pytest.mark.parametrize(
+    ("measured", "texts"),
+    [
+        ({"multiply": 2**30, "timesDuration": "hours", "span": SPANS[3]}, ("4", "-7.000000000000000001", "9e19")),
+        ({"multiply": "999999999999999999", "timesDuration": "days", "span": SPANS[3]}, ("1e-18", "33.5", "9e15")),
+        ({"multiply": "999999999999999999", "divide": "7", "timesDuration": "days", "span": SPANS[3]}, ("9e19", "3")),
+        (
+            {
+                "divide": "9999999999999",
+                "precision": 38,
+                "scale": 0,
+                "resultScale": 0,
+                "timesDuration": "seconds",
+                "span": SPANS[3],
+            },
+            ("9e37", "5e17"),
+        ),
+        ({"sourceProperty": ["q", "r"], "precision": 5, "scale": 2, "multiply": "0.1"}, ("900", "-999.99", "0.05")),
+        ({"sourceProperty": ["q", "r"], "precision": 5, "scale": 2}, ("900", "499.99", "0.05")),
+    ],
+    ids=str,
+)
+def test_what_fits_is_no_less_exact_for_long_products(measured: dict[str, Any], texts: tuple[str, ...]) -> None:
+    """A product on the way may have more than 38 digits; what counts is whether the result fits."""
+    lengths = ("0", "1", "604800", "31536000.000001", "251000000000")
+    events = [
+        event(n, "2024-02-01T00:00:00Z", q=text, r=text, length=length, subject=f"customer:{n}")
+        for n, (text, length) in enumerate(product(texts, lengths))
+    ]
+    expect_readings(events, measuring("latest", **measured), **WINDOW)
 
 
 # --- the ends of the range, and the same bytes -----------------------------------------------------------------------

@@ -608,25 +608,41 @@ FROM span_texts;
 CREATE OR REPLACE TEMP VIEW added AS
 SELECT
     *,
-    TRY_CAST(
-        CASE WHEN v_3_0 IS NOT NULL THEN TRY(CAST(v_3_0 AS DECIMAL(38, 9)) + CAST(v_3_1 AS DECIMAL(38, 9))) END AS DECIMAL(38, 9)
-    ) AS v_3
+    CASE WHEN v_3_0 IS NOT NULL THEN TRY(CAST(v_3_0 AS DECIMAL(38, 9)) + CAST(v_3_1 AS DECIMAL(38, 9))) END AS v_3
 FROM extended;
 
--- quantity × multiplier in two parts, so that nothing overflows
+-- quantities and their factors × microseconds, whole numbers in two parts
+-- units_high_N and units_low_N are the quantity as a whole number of two parts; times_high_N and times_low_N are what it is multiplied by.
+CREATE OR REPLACE TEMP VIEW timed AS
+SELECT
+    *,
+    (abs(unscaled(v_0))) // power_of_ten(19) AS units_high_0,
+    (abs(unscaled(v_0))) % power_of_ten(19) AS units_low_0,
+    (CAST('1' AS HUGEINT) * (epoch_us(end_0) - epoch_us(start_0))) // power_of_ten(19) AS times_high_0,
+    (CAST('1' AS HUGEINT) * (epoch_us(end_0) - epoch_us(start_0))) % power_of_ten(19) AS times_low_0
+FROM added;
+
+-- the products of a higher and a lower part, and what the lower two carry
+-- middle_N is the product's middle part.
+CREATE OR REPLACE TEMP VIEW crossed AS
+SELECT
+    *,
+    units_high_0 * times_low_0 + units_low_0 * times_high_0 + units_low_0 * times_low_0 // power_of_ten(19) AS middle_0
+FROM timed;
+
+-- quantity × factor in parts of 19 digits, so that nothing overflows
 -- high_N is the higher part of a number that is too long for one; low_N is the lower part.
 CREATE OR REPLACE TEMP VIEW multiplied AS
 SELECT
     *,
-    CASE WHEN v_0 IS NOT NULL THEN TRY(
-        (abs(unscaled(v_0)) // power_of_ten(19)) * (CAST('1' AS HUGEINT) * (epoch_us(end_0) - epoch_us(start_0)))
-    ) END AS high_0,
-    CASE WHEN v_0 IS NOT NULL THEN TRY(
-        (abs(unscaled(v_0)) % power_of_ten(19)) * (CAST('1' AS HUGEINT) * (epoch_us(end_0) - epoch_us(start_0)))
-    ) END AS low_0,
-    CASE WHEN v_3 IS NOT NULL THEN TRY((abs(unscaled(v_3)) // power_of_ten(19)) * (CAST('1' AS HUGEINT))) END AS high_3,
-    CASE WHEN v_3 IS NOT NULL THEN TRY((abs(unscaled(v_3)) % power_of_ten(19)) * (CAST('1' AS HUGEINT))) END AS low_3
-FROM added;
+    CASE
+        WHEN (units_high_0 * times_high_0 + middle_0 // power_of_ten(19)) < 3600000000
+            THEN (units_high_0 * times_high_0 + middle_0 // power_of_ten(19)) * power_of_ten(19) + middle_0 % power_of_ten(19)
+    END AS high_0,
+    units_low_0 * times_low_0 % power_of_ten(19) AS low_0,
+    (abs(unscaled(v_3)) // power_of_ten(19)) * CAST('1' AS HUGEINT) AS high_3,
+    (abs(unscaled(v_3)) % power_of_ten(19)) * CAST('1' AS HUGEINT) AS low_3
+FROM crossed;
 
 -- the quotient and what is left of it
 -- whole_N is the whole part of a quotient; rest_N is what the division leaves.
@@ -651,7 +667,9 @@ FROM multiplied;
 
 -- quantities in their unit, rounded half to even once
 CREATE OR REPLACE TEMP VIEW converted AS
-SELECT * EXCLUDE (high_0, low_0, whole_0, rest_0, high_3, low_3, whole_3, rest_3) REPLACE (
+SELECT * EXCLUDE (
+    units_high_0, units_low_0, times_high_0, times_low_0, middle_0, high_0, low_0, whole_0, rest_0, high_3, low_3, whole_3, rest_3
+) REPLACE (
     TRY_CAST(
         CASE WHEN whole_0 IS NOT NULL THEN TRY(
             (

@@ -90,5 +90,6 @@ def _forked_sql(target: str) -> str:
         "metered_at": "metered_at AT TIME ZONE 'UTC'",
     }
     usable = [HAS_TIME, "reason IS NULL"]
-    order = ("recorded_at", "arrivals.metered_at", "id", "workspace_id")
+    # Events in conflict share their key, and may share their times.
+    order = ("recorded_at", "arrivals.metered_at", "id", "workspace_id", "type", "subject", "CAST(properties AS VARCHAR)")
     return select(columns, "arrivals", where=usable, order_by=order)

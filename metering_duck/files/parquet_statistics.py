@@ -58,6 +58,8 @@ def compared_statistics(
 ) -> int:
     """How many columns of row groups have statistics that hold; of these `columns`, or of all where there are none.
 
+    Where all are compared, those without statistics are read, too: harmed pages without a checksum may be told by that.
+
     Raises: Fault for statistics that do not hold; OSError, ArrowException for a file that cannot be read.
     """
     metadata = parquet.read_metadata(path)
@@ -69,7 +71,7 @@ def compared_statistics(
         for group in range(metadata.num_row_groups):
             for n in wanted:
                 statistics = chunks[group * len(schema) + n].statistics
-                if statistics and not is_stopped():
+                if (statistics or columns is None) and not is_stopped():
                     compared += _is_compared(file, group, schema.column(n), statistics)
     return compared
 
@@ -80,10 +82,8 @@ def _is_compared(file: Any, group: int, column: Any, statistics: Struct) -> bool
     Raises: Fault for those that do not hold.
     """
     said = _said(column, statistics)
-    if said.least is None and said.greatest is None and said.nulls is None:
-        return False
     found = _found(file, group, column, in_full=False)
-    if found is None:
+    if found is None or (said.least is None and said.greatest is None and said.nulls is None):
         return False
     if not found.are_within(said):
         # A dictionary may have texts that no row has.
@@ -133,14 +133,14 @@ def _bound(column: Any, raw: Any) -> Any:
 def _found(file: Any, group: int, column: Any, *, in_full: bool) -> Values | None:
     """What the values of a column in a row group are; None where they cannot be compared with what a footer says."""
     found = Values(nulls=0)
-    for values in _batches(file, group, column):
-        try:
+    try:
+        for values in _batches(file, group, column):
             found.add(_plain(values, column, in_full=in_full))
-        except pa.ArrowNotImplementedError:
-            return None
-        if pa.types.is_dictionary(values.type) and not in_full:
-            # Absent values are absent in the numbers of a dictionary's texts, not in the dictionary.
-            found.nulls = (found.nulls or 0) + values.null_count
+            if pa.types.is_dictionary(values.type) and not in_full:
+                # Absent values are absent in the numbers of a dictionary's texts, not in the dictionary.
+                found.nulls = (found.nulls or 0) + values.null_count
+    except pa.ArrowNotImplementedError:
+        return None
     if column.logical_type.type == "DECIMAL":
         found.least, found.greatest = (
             None if bound is None else int(Fraction(bound) * 10**column.scale)

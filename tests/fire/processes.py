@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import contextlib
 import os
 import resource
 import sys
@@ -59,7 +60,9 @@ class Command:
     def signal(self, number: int) -> None:
         """Send a signal, if the process is there yet."""
         if self.process.is_alive():
-            os.kill(self.pid, number)
+            # It may end between the two.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def end(self, seconds: float = 60) -> Done:
         """Wait for the end; a process that does not end is killed, and its code is that of SIGALRM."""

@@ -110,7 +110,7 @@ def _pairs(pairs: Iterable[tuple[str, Any]]) -> _Object:
     found.members = tuple(pairs)
     for key, value in found.members:
         found.repeated |= key in found
-        found[key] = value
+        found.setdefault(key, value)
     return found
 
 

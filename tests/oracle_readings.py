@@ -136,9 +136,7 @@ def readings(
         before: Row | None = None
         for window, part in zip(found, parts, strict=True):
             reading = (
-                filled(before, fill, None if method.outer else DIVISORS.get(method.inner))
-                if part is None
-                else shown(part, method, shape, digits)
+                filled(before, fill, divisor_of(method, window)) if part is None else shown(part, method, shape, digits)
             )
             if reading is None:
                 continue
@@ -199,6 +197,15 @@ def shown(part: Row, method: Method, shape: Shape, digits: int | None) -> Row:
 def is_quotient(name: str) -> bool:
     """Whether an aggregation divides, so that its value may have no end."""
     return name.endswith("-interpolated") or name in ("avg", "time-weighted-avg", "time-weighted-avg-known", *DIVISORS)
+
+
+def divisor_of(method: Method, window: Window) -> int | None:
+    """What an aggregation divides a window by, where there is nothing in it."""
+    if method.outer:
+        return None
+    if method.inner == "time-weighted-avg":
+        return (window[1] - window[0]) // MICROSECOND
+    return DIVISORS.get(method.inner)
 
 
 def filled(before: Row | None, fill: str, divisor: int | None) -> Row | None:

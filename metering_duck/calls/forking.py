@@ -91,5 +91,13 @@ def _forked_sql(target: str) -> str:
     }
     usable = [HAS_TIME, "reason IS NULL"]
     # Events in conflict share their key, and may share their times.
-    order = ("recorded_at", "arrivals.metered_at", "id", "workspace_id", "type", "subject", "CAST(properties AS VARCHAR)")
+    order = (
+        "recorded_at",
+        "arrivals.metered_at",
+        "id",
+        "workspace_id",
+        "type",
+        "subject",
+        "CAST(properties AS VARCHAR)",
+    )
     return select(columns, "arrivals", where=usable, order_by=order)

@@ -3,7 +3,7 @@
 A quantity may be several properties added, multiplied by a factor or by the length of its span; a span is said by
 properties or by the event's own time. Pure text. Each stage computes little, so that no expression is written twice.
 
-    quantified → span_texts → extended → added → timed → crossed → multiplied → divided → converted
+    quantified → span_texts → extended → added → timed → crossed → multiplied → parted → divided → converted
 """
 
 from __future__ import annotations
@@ -35,8 +35,18 @@ class Conversion:
 
     @property
     def divisor(self) -> int:
-        """What the product is divided by: of at most 19 digits."""
-        return self.factor.denominator * (UNIT_US[self.times_duration] if self.times_duration else 1)
+        """What the product is divided by."""
+        return self.factor.denominator * self.unit_us
+
+    @property
+    def unit_us(self) -> int:
+        """The microseconds that are one in the unit of the duration."""
+        return UNIT_US[self.times_duration] if self.times_duration else 1
+
+    @property
+    def is_parted(self) -> bool:
+        """Whether it is divided by the factor first, and then by the unit: by both at once is too long."""
+        return self.times_duration is not None and self.factor.denominator > 1
 
     @property
     def is_divided(self) -> bool:
@@ -129,8 +139,14 @@ def conversion_stages(conversions: Sequence[Conversion], source: str) -> list[St
     if timed:
         add("timed", "quantities and their factors × microseconds, whole numbers in two parts", _two_parts(timed))
         add("crossed", "the products of a higher and a lower part, and what the lower two carry", _crossed(timed))
+    parted = [c for c in timed if c.is_parted]
     if divided:
         add("multiplied", "quantity × factor in parts of 19 digits, so that nothing overflows", _products(divided))
+    if parted:
+        replaced = ", ".join(f"{sql} AS {name}" for name, sql in _parted(parted).items())
+        rests = {f"rest_of_factor_{c.number}": _long_division(c)[-1] for c in parted}
+        add("parted", "what is divided by the factor, before it is by the unit", rests, f"* REPLACE ({replaced})")
+    if divided:
         add("divided", "the quotient and what is left of it", _quotients(divided))
     changed = {f"v_{c.number}": _result_sql(c) for c in conversions if c.is_converted}
     if changed:
@@ -150,8 +166,10 @@ def _added_sql(conversion: Conversion) -> str:
 
 def _parts_left(conversion: Conversion) -> Sequence[str]:
     """The columns of the way to a quotient, which nothing needs behind it."""
-    own = ("high", "low", "whole", "rest")
-    return ("units_high", "units_low", "times_high", "times_low", "middle", *own) if conversion.times_duration else own
+    parts = ["high", "low", "whole", "rest"]
+    if conversion.times_duration:
+        parts = ["units_high", "units_low", "times_high", "times_low", "middle", "top", *parts]
+    return [*parts, "rest_of_factor"] if conversion.is_parted else parts
 
 
 def _two_parts(conversions: Sequence[Conversion]) -> dict[str, str]:
@@ -175,7 +193,7 @@ def _crossed(conversions: Sequence[Conversion]) -> dict[str, str]:
 
 
 def _products(conversions: Sequence[Conversion]) -> dict[str, str]:
-    """The product as high × 10^19 + low; no high where the quotient has more than 38 digits.
+    """The product as top × 10^38 + high × 10^19 + low; without a duration it has no top.
 
     Nothing overflows: all are products of two numbers of 19 digits, and a carry.
     """
@@ -186,8 +204,8 @@ def _products(conversions: Sequence[Conversion]) -> dict[str, str]:
             columns[f"high_{n}"] = f"({units} // {BASE}) * {_numerator(c)}"
             columns[f"low_{n}"] = f"({units} % {BASE}) * {_numerator(c)}"
             continue
-        top = f"(units_high_{n} * times_high_{n} + middle_{n} // {BASE})"
-        columns[f"high_{n}"] = case({f"{top} < {c.divisor}": f"{top} * {BASE} + middle_{n} % {BASE}"})
+        columns[f"top_{n}"] = f"units_high_{n} * times_high_{n} + middle_{n} // {BASE}"
+        columns[f"high_{n}"] = f"middle_{n} % {BASE}"
         columns[f"low_{n}"] = f"units_low_{n} * times_low_{n} % {BASE}"
     return columns
 
@@ -196,15 +214,36 @@ def _numerator(conversion: Conversion) -> str:
     return f"CAST('{abs(conversion.factor.numerator)}' AS HUGEINT)"
 
 
+def _long_division(conversion: Conversion) -> tuple[str, str, str, str]:
+    """The three parts of a product divided by the factor's denominator, of at most 19 digits; and the rest."""
+    n, divisor = conversion.number, f"CAST('{conversion.factor.denominator}' AS HUGEINT)"
+    high = f"(top_{n} % {divisor} * {BASE} + high_{n})"
+    low = f"({high} % {divisor} * {BASE} + low_{n})"
+    return f"top_{n} // {divisor}", f"{high} // {divisor}", f"{low} // {divisor}", f"{low} % {divisor}"
+
+
+def _parted(conversions: Sequence[Conversion]) -> dict[str, str]:
+    return {
+        f"{part}_{c.number}": sql
+        for c in conversions
+        for part, sql in zip(("top", "high", "low"), _long_division(c), strict=False)
+    }
+
+
 def _quotients(conversions: Sequence[Conversion]) -> dict[str, str]:
     """The quotient, NULL where it has more than 38 digits, and the rest."""
     columns = {}
     for c in conversions:
-        n, divisor = c.number, f"CAST('{c.divisor}' AS HUGEINT)"
-        high, low = f"high_{n}", f"low_{n}"
+        n, by = c.number, c.unit_us if c.times_duration else c.divisor
+        high, low, divisor = f"high_{n}", f"low_{n}", f"CAST('{by}' AS HUGEINT)"
+        if c.times_duration:
+            high = f"(CASE WHEN top_{n} < {by} THEN top_{n} END * {BASE} + high_{n})"
         lower = f"(({high} % {divisor}) * {BASE} + {low})"
-        columns[f"whole_{n}"] = tried(f"({high} // {divisor}) * {BASE} + {lower} // {divisor}", high)
-        columns[f"rest_{n}"] = tried(f"{lower} % {divisor}", high)
+        columns[f"whole_{n}"] = tried(f"({high} // {divisor}) * {BASE} + {lower} // {divisor}", low)
+        rest = f"{lower} % {divisor}"
+        if c.is_parted:
+            rest = f"({rest}) * CAST('{c.factor.denominator}' AS HUGEINT) + rest_of_factor_{n}"
+        columns[f"rest_{n}"] = tried(rest, low)
     return columns
 
 

@@ -50,6 +50,8 @@ FAMILIES = {
     "units_high": "units_high_N and units_low_N are the quantity as a whole number of two parts",
     "times_high": "times_high_N and times_low_N are what it is multiplied by",
     "middle": "middle_N is the product's middle part",
+    "top": "top_N is the highest of three parts of a number",
+    "rest_of_factor": "rest_of_factor_N is what the division by the factor leaves",
     "high": "high_N is the higher part of a number that is too long for one",
     "low": "low_N is the lower part",
     "whole": "whole_N is the whole part of a quotient",

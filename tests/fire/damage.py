@@ -322,6 +322,8 @@ def _judge(case: Case, base: Base, path: Path, data: bytes) -> str:
     except NotReadable as error:
         if base.form.startswith("parquet") and not isinstance(error, ChecksumDiffers) and _is_told_by_verifying(path):
             return "told by --verify-files alone"
+        if found.counts["rejected"] == found.counts["read"]:
+            return "nothing counts, and every row is a reject"
         raise DidNotHold(
             "a wrong answer from a file that is not whole", f"{error}\n{base.right.shown(found)}"
         ) from None

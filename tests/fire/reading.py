@@ -225,8 +225,6 @@ def of_csv(text: bytes, known: Iterable[str]) -> list[Read]:
         shown = text.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError as error:
         raise NotReadable(str(error)) from None
-    if "\0" in shown:
-        raise NotSure("NUL")
     first = shown.split("\n", 1)[0]
     rows = list(_csv_rows(shown, max(",\t;|", key=first.count)))
     if not rows:

@@ -134,6 +134,8 @@ def test_gigabyte_hours_are_levels_by_their_time() -> None:
             },
             ("9e37", "5e17"),
         ),
+        ({"divide": 2**30, "timesDuration": "days", "span": SPANS[3]}, ("1073741824", "-0.5", "9e19")),
+        ({"divide": "999999999999999999", "timesDuration": "days", "span": SPANS[3]}, ("9e19", "-12345678901.5")),
         ({"sourceProperty": ["q", "r"], "precision": 5, "scale": 2, "multiply": "0.1"}, ("900", "-999.99", "0.05")),
         ({"sourceProperty": ["q", "r"], "precision": 5, "scale": 2}, ("900", "499.99", "0.05")),
     ],

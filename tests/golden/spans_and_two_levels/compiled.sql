@@ -631,14 +631,12 @@ SELECT
 FROM timed;
 
 -- quantity × factor in parts of 19 digits, so that nothing overflows
--- high_N is the higher part of a number that is too long for one; low_N is the lower part.
+-- top_N is the highest of three parts of a number; high_N is the higher part of a number that is too long for one; low_N is the lower part.
 CREATE OR REPLACE TEMP VIEW multiplied AS
 SELECT
     *,
-    CASE
-        WHEN (units_high_0 * times_high_0 + middle_0 // power_of_ten(19)) < 3600000000
-            THEN (units_high_0 * times_high_0 + middle_0 // power_of_ten(19)) * power_of_ten(19) + middle_0 % power_of_ten(19)
-    END AS high_0,
+    units_high_0 * times_high_0 + middle_0 // power_of_ten(19) AS top_0,
+    middle_0 % power_of_ten(19) AS high_0,
     units_low_0 * times_low_0 % power_of_ten(19) AS low_0,
     (abs(unscaled(v_3)) // power_of_ten(19)) * CAST('1' AS HUGEINT) AS high_3,
     (abs(unscaled(v_3)) % power_of_ten(19)) * CAST('1' AS HUGEINT) AS low_3
@@ -649,18 +647,25 @@ FROM crossed;
 CREATE OR REPLACE TEMP VIEW divided AS
 SELECT
     *,
-    CASE WHEN high_0 IS NOT NULL THEN TRY(
-        (high_0 // CAST('3600000000' AS HUGEINT)) * power_of_ten(19)
-            + ((high_0 % CAST('3600000000' AS HUGEINT)) * power_of_ten(19) + low_0) // CAST('3600000000' AS HUGEINT)
+    CASE WHEN low_0 IS NOT NULL THEN TRY(
+        ((CASE WHEN top_0 < 3600000000 THEN top_0 END * power_of_ten(19) + high_0) // CAST('3600000000' AS HUGEINT)) * power_of_ten(19)
+            + (
+                ((CASE WHEN top_0 < 3600000000 THEN top_0 END * power_of_ten(19) + high_0) % CAST('3600000000' AS HUGEINT))
+                    * power_of_ten(19)
+                    + low_0
+            ) // CAST('3600000000' AS HUGEINT)
     ) END AS whole_0,
-    CASE WHEN high_0 IS NOT NULL THEN TRY(
-        ((high_0 % CAST('3600000000' AS HUGEINT)) * power_of_ten(19) + low_0) % CAST('3600000000' AS HUGEINT)
+    CASE WHEN low_0 IS NOT NULL THEN TRY(
+        (
+            ((CASE WHEN top_0 < 3600000000 THEN top_0 END * power_of_ten(19) + high_0) % CAST('3600000000' AS HUGEINT)) * power_of_ten(19)
+                + low_0
+        ) % CAST('3600000000' AS HUGEINT)
     ) END AS rest_0,
-    CASE WHEN high_3 IS NOT NULL THEN TRY(
+    CASE WHEN low_3 IS NOT NULL THEN TRY(
         (high_3 // CAST('1073741824' AS HUGEINT)) * power_of_ten(19)
             + ((high_3 % CAST('1073741824' AS HUGEINT)) * power_of_ten(19) + low_3) // CAST('1073741824' AS HUGEINT)
     ) END AS whole_3,
-    CASE WHEN high_3 IS NOT NULL THEN TRY(
+    CASE WHEN low_3 IS NOT NULL THEN TRY(
         ((high_3 % CAST('1073741824' AS HUGEINT)) * power_of_ten(19) + low_3) % CAST('1073741824' AS HUGEINT)
     ) END AS rest_3
 FROM multiplied;
@@ -668,7 +673,7 @@ FROM multiplied;
 -- quantities in their unit, rounded half to even once
 CREATE OR REPLACE TEMP VIEW converted AS
 SELECT * EXCLUDE (
-    units_high_0, units_low_0, times_high_0, times_low_0, middle_0, high_0, low_0, whole_0, rest_0, high_3, low_3, whole_3, rest_3
+    units_high_0, units_low_0, times_high_0, times_low_0, middle_0, top_0, high_0, low_0, whole_0, rest_0, high_3, low_3, whole_3, rest_3
 ) REPLACE (
     TRY_CAST(
         CASE WHEN whole_0 IS NOT NULL THEN TRY(

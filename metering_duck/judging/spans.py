@@ -127,34 +127,32 @@ def conversion_stages(conversions: Sequence[Conversion], source: str) -> list[St
     """
     stages: list[Stage] = []
 
-    def add(name: str, why: str, columns: dict[str, str], star: str = "*") -> None:
-        before = stages[-1].name if stages else source
-        stages.append(Stage(name, why, select(columns, before, star=star)))
+    def add(
+        name: str, why: str, columns: dict[str, str], replaced: dict[str, str] | None = None, left: Sequence[str] = ()
+    ) -> None:
+        """A stage, where it has anything to do."""
+        if columns or replaced:
+            before = stages[-1].name if stages else source
+            replaced_sql = ", ".join(f"{sql} AS {column}" for column, sql in (replaced or {}).items())
+            excluded = f" EXCLUDE ({', '.join(left)})" if left else ""
+            star = f"*{excluded} REPLACE ({replaced_sql})" if replaced else "*"
+            stages.append(Stage(name, why, select(columns, before, star=star)))
 
-    several = {f"v_{c.number}": _added_sql(c) for c in conversions if len(c.values) > 1}
-    if several:
-        add("added", "several quantities of an event added", several)
     divided = [c for c in conversions if c.is_divided]
     timed = [c for c in divided if c.times_duration]
-    if timed:
-        add("timed", "quantities and their factors × microseconds, whole numbers in two parts", _two_parts(timed))
-        add("crossed", "the products of a higher and a lower part, and what the lower two carry", _crossed(timed))
     parted = [c for c in timed if c.is_parted]
-    if divided:
-        add("multiplied", "quantity × factor in parts of 19 digits, so that nothing overflows", _products(divided))
-    if parted:
-        replaced = ", ".join(f"{sql} AS {name}" for name, sql in _parted(parted).items())
-        rests = {f"rest_of_factor_{c.number}": _long_division(c)[-1] for c in parted}
-        add("parted", "what is divided by the factor, before it is by the unit", rests, f"* REPLACE ({replaced})")
-    if divided:
-        add("divided", "the quotient and what is left of it", _quotients(divided))
-    changed = {f"v_{c.number}": _result_sql(c) for c in conversions if c.is_converted}
-    if changed:
-        left = [f"{part}_{c.number}" for c in divided for part in _parts_left(c)]
-        excluded = f" EXCLUDE ({', '.join(left)})" if left else ""
-        replaced = ", ".join(f"{sql} AS {name}" for name, sql in changed.items())
-        add("converted", "quantities in their unit, rounded half to even once", {}, f"*{excluded} REPLACE ({replaced})")
+    add("added", "several quantities of an event added", _sums(conversions))
+    add("timed", "quantities and their factors × microseconds, whole numbers in two parts", _two_parts(timed))
+    add("crossed", "the products of a higher and a lower part, and what the lower two carry", _crossed(timed))
+    add("multiplied", "quantity × factor in parts of 19 digits, so that nothing overflows", _products(divided))
+    add("parted", "what is divided by the factor, before it is by the unit", _rests(parted), _parted(parted))
+    add("divided", "the quotient and what is left of it", _quotients(divided))
+    add("converted", "quantities in their unit, rounded half to even once", {}, _results(conversions), _left(divided))
     return stages
+
+
+def _sums(conversions: Sequence[Conversion]) -> dict[str, str]:
+    return {f"v_{c.number}": _added_sql(c) for c in conversions if len(c.values) > 1}
 
 
 def _added_sql(conversion: Conversion) -> str:
@@ -162,14 +160,6 @@ def _added_sql(conversion: Conversion) -> str:
     wide = " + ".join(f"CAST({value} AS {conversion.decimal.wide_sql})" for value in conversion.values)
     added = tried(wide, conversion.values[0])
     return added if conversion.is_converted else f"TRY_CAST({added} AS {conversion.decimal.sql})"
-
-
-def _parts_left(conversion: Conversion) -> Sequence[str]:
-    """The columns of the way to a quotient, which nothing needs behind it."""
-    parts = ["high", "low", "whole", "rest"]
-    if conversion.times_duration:
-        parts = ["units_high", "units_low", "times_high", "times_low", "middle", "top", *parts]
-    return [*parts, "rest_of_factor"] if conversion.is_parted else parts
 
 
 def _two_parts(conversions: Sequence[Conversion]) -> dict[str, str]:
@@ -230,6 +220,10 @@ def _parted(conversions: Sequence[Conversion]) -> dict[str, str]:
     }
 
 
+def _rests(conversions: Sequence[Conversion]) -> dict[str, str]:
+    return {f"rest_of_factor_{c.number}": _long_division(c)[-1] for c in conversions}
+
+
 def _quotients(conversions: Sequence[Conversion]) -> dict[str, str]:
     """The quotient, NULL where it has more than 38 digits, and the rest."""
     columns = {}
@@ -245,6 +239,23 @@ def _quotients(conversions: Sequence[Conversion]) -> dict[str, str]:
             rest = f"({rest}) * CAST('{c.factor.denominator}' AS HUGEINT) + rest_of_factor_{n}"
         columns[f"rest_{n}"] = tried(rest, low)
     return columns
+
+
+def _left(conversions: Sequence[Conversion]) -> list[str]:
+    """The columns on the way to quotients, which nothing needs behind them."""
+    left = []
+    for c in conversions:
+        parts = ["high", "low", "whole", "rest"]
+        if c.times_duration:
+            parts = ["units_high", "units_low", "times_high", "times_low", "middle", "top", *parts]
+        if c.is_parted:
+            parts.append("rest_of_factor")
+        left += [f"{part}_{c.number}" for part in parts]
+    return left
+
+
+def _results(conversions: Sequence[Conversion]) -> dict[str, str]:
+    return {f"v_{c.number}": _result_sql(c) for c in conversions if c.is_converted}
 
 
 def _result_sql(conversion: Conversion) -> str:

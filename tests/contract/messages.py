@@ -187,11 +187,6 @@ MEASUREMENTS: dict[str, tuple[Event, str]] = {
         {"multiply": "1.123456789012345678", "divide": "7000000000000000001"},
         "config: measurements[0].divide: found '7000000000000000001'; expected at most 18 digits before the point.",
     ),
-    "a long factor of time": (
-        {"divide": "99999999999", "span": {"start": "s"}, "timesDuration": "hours"},
-        "config: measurements[0]: found 1/99999999999 of multiply and divide; expected a fraction of two "
-        "numbers of at most 18 digits. hint: fewer digits, or another unit.",
-    ),
     "rounding": (
         {"rounding": "up"},
         "config: measurements[0].rounding: found \"up\"; expected 'half-even', 'half-up', 'ceiling' or 'floor'.",

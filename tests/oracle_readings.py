@@ -88,21 +88,42 @@ class Shape:
     scale: int = 18
 
 
-def shape_of(config: Mapping[str, Any] | None, unit: str, text: str | None, scale: int | None) -> Shape:
+def _measured(entry: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return entry.get("measurements") or entry.get("observations") or ()
+
+
+def shape_of(
+    config: Mapping[str, Any] | None, workspace: str | None, unit: str, text: str | None, scale: int | None
+) -> Shape:
     """What the measurements of a unit and an aggregation say about scales; the call's scale comes first.
 
+    Entries of other workspaces say nothing, unless an entry is of every workspace, or the reading is.
     Where the call says the aggregation (`text` is None), it is that of all measurements of the unit (R16).
     """
     entries = (config or {}).get("entries") or [config or {}]
-    measured = [m for entry in entries for m in entry.get("measurements") or entry.get("observations") or ()]
-    same = [m for m in measured if m["unit"] == unit and (text is None or aggregation_of(m) in (None, text))]
-    own = [m["resultScale"] for m in same if "resultScale" in m]
+    by_workspace: dict[str | None, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        same = [
+            m for m in _measured(entry) if m["unit"] == unit and (text is None or aggregation_of(m) in (None, text))
+        ]
+        by_workspace.setdefault(entry.get("workspaceID"), []).extend(same)
+    if workspace is None or by_workspace.get(None):
+        same = [m for found in by_workspace.values() for m in found]
+    else:
+        # Workspaces that say the same share the type that quantities are held in.
+        said = _largest(by_workspace.get(workspace, ()))
+        same = [m for found in by_workspace.values() if _largest(found) == said for m in found]
+    own = _largest(same)
     finest = max([18, *(m["scale"] for m in same if "scale" in m)])
     return Shape(
-        scale if scale is not None else max(own) if own else finest,
+        scale if scale is not None else own if own is not None else finest,
         next((m["rounding"] for m in same if "rounding" in m), "half-even"),
         max((m.get("scale", 18) for m in same), default=18),
     )
+
+
+def _largest(measured: Iterable[Mapping[str, Any]]) -> int | None:
+    return max((m["resultScale"] for m in measured if "resultScale" in m), default=None)
 
 
 # --- records to readings ---------------------------------------------------------------------------------------------
@@ -130,7 +151,7 @@ def readings(
     made = []
     for key, same in series_of(chosen, aggregation, sorted(set(group_by)), across_workspaces).items():
         workspace, universe, subject, unit, text, dimensions = key
-        method, shape = method_of(text), shape_of(config, unit, None if aggregation else text, scale)
+        method, shape = method_of(text), shape_of(config, workspace, unit, None if aggregation else text, scale)
         found = windows_for(universe, subject, **cut)
         parts = read_series(same, method, shape, found, zone_for(universe, subject, **cut))
         before: Row | None = None

@@ -13,6 +13,7 @@ from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.idle_filters import Condition, idle_conditions, never_holds
 from metering_duck.contract.measurements import Measurement
+from metering_duck.contract.result_scales import result_scales
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, SCALE_DEFAULT
 
 
@@ -20,12 +21,14 @@ from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, SCALE_DEFAULT
 class Made:
     """A measurement, the aggregation that is made of it, and the measurements of the same unit.
 
-    `scale` is the number of fraction digits that a call asks for, `has_digits` whether it asks for significant ones.
+    `result_scale` is that of its readings, None where no measurement says one; `scale` is the number of fraction digits
+    that a call asks for, `has_digits` whether it asks for significant ones.
     """
 
     measurement: Measurement
     aggregation: Aggregation
     same_unit: tuple[Measurement, ...]
+    result_scale: int | None
     scale: int | None
     has_digits: bool
 
@@ -45,8 +48,7 @@ class Made:
         """Whether a result may have fewer fraction digits than its value."""
         if self.has_digits:
             return False
-        own = [m.result_scale for m in self.same_unit if m.result_scale is not None]
-        asked = self.scale if self.scale is not None else max(own, default=None)
+        asked = self.scale if self.scale is not None else self.result_scale
         scale = 0 if self.aggregation.outermost.is_whole else max(m.scale for m in self.same_unit)
         if self.aggregation.outer and scale:
             scale = max(scale, SCALE_DEFAULT)
@@ -111,14 +113,24 @@ def _precision(made: Made) -> str | None:
 
 def _result_scale(made: Made) -> str | None:
     asked = made.measurement.result_scale
-    if asked is None or asked < 0 or not made.aggregation.outermost.is_whole:
+    if asked is None:
         return None
-    return "its result is a whole number"
+    if made.scale is not None:
+        return "the scale of the call comes first"
+    if made.has_digits and not made.aggregation.prorated:
+        return "the digits of the call come first"
+    if asked >= 0 and made.aggregation.outermost.is_whole:
+        return "its result is a whole number"
+    if asked != made.result_scale:
+        return f"another measurement of the same unit says {made.result_scale}, and a reading has one scale"
+    return None
 
 
 def _rounding(made: Made) -> str | None:
     if made.measurement.rounding == HALF_EVEN or made.aggregation.prorated:
         return None
+    if made.has_digits and not made.is_exact:
+        return "the digits of the call come first, half to even"
     if not made.is_exact or made.drops_digits:
         return None
     if made.has_digits or made.aggregation.outermost.is_whole:
@@ -198,11 +210,12 @@ def idle_keys(
 ) -> list[str]:
     """What a config says that changes nothing, a sentence each; `chosen` is the aggregation that a call asks for."""
     found: list[str] = []
+    scales = result_scales(config, chosen)
     for path, m in config.measurements:
         aggregation = m.aggregated(chosen)
         if aggregation is not None:
             same_unit = tuple(other for _, other in config.measurements if other.unit == m.unit)
-            found += _of_keys(path, Made(m, aggregation, same_unit, scale, has_digits))
+            found += _of_keys(path, Made(m, aggregation, same_unit, scales[path], scale, has_digits))
     return found
 
 

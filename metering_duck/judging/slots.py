@@ -9,6 +9,7 @@ from fractions import Fraction
 from metering_duck.contract.aggregations import Aggregation
 from metering_duck.contract.config import Entry, MeteringConfig
 from metering_duck.contract.measurements import Measurement, Span
+from metering_duck.contract.result_scales import result_scales
 from metering_duck.decimals.columns import HALF_EVEN, DecimalType
 from metering_duck.errors import ConfigError
 from metering_duck.statements.quote import literal, shown
@@ -23,8 +24,8 @@ TEXT_DECIMAL = DecimalType(20, 18)
 class Slot:
     """One wide column: a_N (applies), q_N (text), v_N (DECIMAL). Without a `unit` it is in the column of records.
 
-    With several source properties, `added`, there is a q_N_0, v_N_0, … for each; what `counts_events` has no text, and
-    v_N is 1. A span is start_N and end_N, and
+    `result_scale` is that of the readings which it takes part in. With several source properties, `added`, there is a
+    q_N_0, v_N_0, … for each; what `counts_events` has no text, and v_N is 1. A span is start_N and end_N, and
     `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text. What `is_in_all`
     applies to every event that is metered; slots of the same `levels` have the same quantities.
     """
@@ -107,12 +108,12 @@ def place(config: MeteringConfig, aggregation: str | None = None) -> list[SlotMe
     """Each measurement in a slot; `aggregation` overrides every measurement's own."""
     slots: list[Slot] = []
     placed = []
-    paths = iter(config.measurements)
+    paths, scales = iter(config.measurements), result_scales(config, aggregation)
     for number, entry in enumerate(config.entries):
         taken: set[int] = set()
         for measurement in entry.measurements:
             path = next(paths)[0]
-            wanted = _slot(measurement, aggregation)
+            wanted = replace(_slot(measurement, aggregation), result_scale=scales[path])
             _check_slot(wanted, measurement, entry, path)
             free = (s for s in slots if s.index not in taken and replace(s, index=-1) == wanted)
             slot = next(free, None)
@@ -171,7 +172,6 @@ def _slot(measurement: Measurement, chosen: str | None) -> Slot:
         unit=measurement.unit,
         aggregation=aggregation,
         decimal=TEXT_DECIMAL if counts_texts else decimal,
-        result_scale=measurement.result_scale,
         rounding=measurement.rounding,
         added=measurement.source_property if len(measurement.source_property) > 1 else (),
         counts_events=not measurement.source_property,

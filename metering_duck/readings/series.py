@@ -123,15 +123,17 @@ class Totals:
 
     @cached_property
     def series(self) -> list[Series]:
-        """The slots by unit and aggregation, in a fixed order."""
+        """The slots by unit and aggregation, in a fixed order; by scale, too, where workspaces have their own."""
 
-        def key(slot: Slot) -> tuple[str, str, int]:
+        def key(slot: Slot) -> tuple[str, str, int, tuple[bool, int]]:
             # Where the unit is a column of records, each slot has units of its own.
             name = slot.aggregation.name if slot.aggregation else ""
-            return slot.unit_sql, name, slot.index if slot.unit_sql == UNIT_COLUMN else 0
+            scale = None if self.across_workspaces else slot.result_scale
+            number = slot.index if slot.unit_sql == UNIT_COLUMN else 0
+            return slot.unit_sql, name, number, (scale is not None, scale or 0)
 
         grouped = groupby(sorted(self.slots, key=key), key=key)
-        return [self._wide_enough(_series(unit, tuple(group))) for (unit, _, _), group in grouped]
+        return [self._wide_enough(_series(unit, tuple(group))) for (unit, *_), group in grouped]
 
     def _wide_enough(self, series: Series) -> Series:
         """The series; split spans have the result's scale (R26), where that is finer than the quantity's."""

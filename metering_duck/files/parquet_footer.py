@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from metering_duck.files.faults import FETCH_AGAIN, Fault
 from metering_duck.files.thrift import Reader, Struct
@@ -91,13 +91,18 @@ def _struct_of(file: IO[bytes]) -> tuple[Struct, int]:
         found = Reader(data).struct()
     except (IndexError, RecursionError):
         raise Fault("a footer that cannot be read", "a Parquet file", FETCH_AGAIN) from None
-    groups = found.get(_GROUPS)
-    chunks = (
-        [chunk for group in groups if isinstance(group, dict) for chunk in group.get(_CHUNKS, ())] if groups else []
-    )
+    chunks = [
+        chunk for group in _listed(found, _GROUPS) if isinstance(group, dict) for chunk in _listed(group, _CHUNKS)
+    ]
     if _ENCRYPTION in found or any(isinstance(chunk, dict) and _CRYPTO in chunk for chunk in chunks):
         raise _encrypted("a Parquet file whose columns are encrypted")
     return found, start
+
+
+def _listed(struct: Struct, field: int) -> list[Any]:
+    """A list in a struct, empty where harmed bytes make it something else."""
+    listed = struct.get(field)
+    return listed if isinstance(listed, list) else []
 
 
 def _encrypted(found: str) -> Fault:

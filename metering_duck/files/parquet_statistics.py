@@ -111,7 +111,8 @@ def _said(column: Any, statistics: Struct) -> Values:
         greatest = greatest if greatest is not None else statistics.get(_OLD_GREATEST)
     nulls = statistics.get(_NULLS)
     is_flat = column.max_repetition_level == 0 and column.max_definition_level <= 1
-    return Values(_bound(column, least), _bound(column, greatest), nulls if is_flat else None)
+    nulls = nulls if is_flat and isinstance(nulls, int) else None
+    return Values(_bound(column, least), _bound(column, greatest), nulls)
 
 
 def _bound(column: Any, raw: Any) -> Any:

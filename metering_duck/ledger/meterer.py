@@ -230,9 +230,20 @@ class Meterer:
             return runs.commit_levels(engine, plan, levels, situation.clock, situation.as_of, began, history)
 
     def run(
-        self, plan: Plan, kind: str, situation: Situation, began: datetime, *, counts: bool = True, strict: bool = False
+        self,
+        plan: Plan,
+        kind: str,
+        situation: Situation,
+        began: datetime,
+        *,
+        counts: bool = True,
+        like: runs.RunRow | None = None,
+        strict: bool = False,
     ) -> runs.RunRow:
-        """Meter a plan and keep it as a run; if the run `counts`, its readings are those of the period from now on."""
+        """Meter a plan and keep it as a run; if the run `counts`, its readings are those of the period from now on.
+
+        It does not where its readings are not those of the run that it should be `like`.
+        """
         try:
             metered = runs.open_plan(plan, self.machine, situation.clock)
             try:
@@ -246,9 +257,10 @@ class Meterer:
                     run_id = runs.commit(engine, metered, kind, as_of=situation.as_of, started_at=began)
                     if situation.is_whole:
                         _add_histories(engine, run_id, situation, _history_of(engine, plan, situation))
-                    if counts:
+                    (made,) = runs.find_runs(engine, f"run_id = {run_id}")
+                    if counts and (like is None or made.readings_sha256 == like.readings_sha256):
                         make_current(engine, plan.period, run_id)
-                    return replace(runs.find_runs(engine, f"run_id = {run_id}")[0], notices=notices)
+                    return replace(made, notices=notices)
             finally:
                 metered.close()
         except LedgerError:

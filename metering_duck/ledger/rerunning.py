@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from metering_duck.errors import ConfigError, LedgerError
 from metering_duck.ledger import configs, runs
 from metering_duck.ledger.configs import KnownConfig
-from metering_duck.ledger.counting import make_current, run_around, run_as_of
+from metering_duck.ledger.counting import run_around, run_as_of
 from metering_duck.ledger.meterer import Meterer, Situation
 from metering_duck.ledger.outcomes import Outcome, outcome_of
 from metering_duck.ledger.periods import Period, find_period, parse_period
@@ -94,16 +94,13 @@ def _run_again(
     period, before = plan.period, run_of_same_inputs(meterer, plan)
     if before is not None:
         situation = replace(situation, clock=before.clock)
-    run = meterer.run(plan, "rerun", situation, began, counts=False)
+    run = meterer.run(plan, "rerun", situation, began, counts=counts, like=before)
     if before is not None and run.readings_sha256 != before.readings_sha256:
         raise LedgerError(
             f"period {period.name}: run {run.run_id} gave other bytes than run {before.run_id} of the same inputs; "
             "expected the same. hint: metering-duck ledger verify --files tells whether a file has changed under its "
             "size and time; ledger export runs, whether the runs were made by other versions"
         )
-    if counts:
-        with meterer.store.transaction() as engine:
-            make_current(engine, period, run.run_id)
     if before is not None:
         return outcome_of(period, "reproduced", run, began)
     if base.period != period:

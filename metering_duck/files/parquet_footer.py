@@ -164,5 +164,6 @@ def _chunk(chunk: Struct, end: int) -> Chunk:
     more = [(chunk[at], chunk[size]) for at, size in _INDEXES if at in chunk and size in chunk]
     more.append((of_column.get(_BLOOM[0], 0), of_column.get(_BLOOM[1], 0)))
     places = [place for place in more if all(isinstance(number, int) for number in place)]
-    statistics = of_column.get(_STATISTICS, {})
+    statistics = of_column.get(_STATISTICS)
+    statistics = statistics if isinstance(statistics, dict) else {}
     return Chunk(column, of_column[_CODEC], start, size, of_column[_VALUES], places, statistics)

@@ -230,7 +230,7 @@ def of_csv(text: bytes, known: Iterable[str]) -> list[Read]:
     if not rows:
         raise NotReadable("no header")
     header, *others = rows
-    if header != list(known):
+    if header != list(known) and others:
         raise NotSure("other columns")
     found: list[Read] = []
     for row in others:

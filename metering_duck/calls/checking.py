@@ -62,7 +62,7 @@ def check(config: ConfigLike, events: Any = None, **options: Any) -> dict[str, A
 
 def _warnings(config: MeteringConfig) -> list[str]:
     """Warnings of a config: what changes nothing, and what is allowed but seldom meant."""
-    warnings = [*same_measurements(config), *idle_keys(config), *idle_filters(config)]
+    warnings = [*same_measurements(config), *_alike_units(config), *idle_keys(config), *idle_filters(config)]
     for path, measurement in config.measurements:
         chosen = measurement.filter
         if chosen and (chosen.property,) == measurement.source_property and chosen.equals is not None:
@@ -110,6 +110,19 @@ def _type_shown(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ENTERED} | times
 
 
+def _alike_units(config: MeteringConfig) -> list[str]:
+    """Warnings of units that are different texts, and look alike on a bill."""
+    alike: dict[str, dict[str, str]] = {}
+    for path, measurement in config.measurements:
+        alike.setdefault(measurement.unit.strip().casefold(), {}).setdefault(measurement.unit, path)
+    found = [[(path, unit) for unit, path in units.items()] for units in alike.values() if len(units) > 1]
+    return [
+        f"{path}.unit: {unit!r} differs from {first!r} of {place} in blanks or case only; they make readings apart."
+        for (place, first), *others in found
+        for path, unit in others
+    ]
+
+
 def _of_types(types: Sequence[dict[str, Any]], config: MeteringConfig) -> list[str]:
     """Warnings of types that no entry matches, and of entries that no event matches."""
     expected = {entry.type for entry in config.entries if entry.type is not None}
@@ -119,7 +132,7 @@ def _of_types(types: Sequence[dict[str, Any]], config: MeteringConfig) -> list[s
         if row["status"] != "unmatched-entry":
             continue
         what = f"type {row['type']!r}: no entry matches {counted_noun(row['events'], 'event')}"
-        if row["type"] in expected:
+        if row["type"] in expected or any(entry.type is None for entry in config.entries):
             warnings.append(f"{what}, by workspace or time.")
         else:
             warnings.append(f"{what}. hint: {did_you_mean(str(row['type']), sorted(expected))}")

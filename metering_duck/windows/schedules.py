@@ -6,6 +6,7 @@ row's subject, what was found and what was expected. Needs an engine: what is wr
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -152,11 +153,11 @@ class Schedule:
         return text if field in SUBJECT else f"trim({text})"
 
     def _check_near_misses(self, names: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
-        """A column that is almost one of ours would be left out without a word."""
-        spellings = [spelling for listed in known.values() for spelling in listed]
+        """A column that is almost one of ours, which the table lacks, would be left out without a word."""
+        lacking = [spelling for listed in known.values() if not set(listed) & set(names) for spelling in listed]
         for name in names:
-            near = get_close_matches(name.lower(), [s.lower() for s in spellings], n=1, cutoff=0.8)
-            if name not in spellings and near:
+            near = get_close_matches(name.lower(), [s.lower() for s in lacking], n=1, cutoff=0.8)
+            if name not in itertools.chain(*known.values()) and near:
                 hint = "rename it, to that or to something else"
                 raise SchemaError(self.kind, name, found=f"it, almost {near[0]}", expected=near[0], hint=hint)
 
@@ -267,7 +268,7 @@ class _Checks:
             option = field.removesuffix("s")
             raise ConfigError(
                 f"{self._of(subject)}: found no {self._name(field)}; expected one in the row, or {option} for all. "
-                f"hint: --{option} 2024-01-01"
+                f"hint: --{option} {'2024-01-01' if option == 'start' else '2025-01-01'}"
             )
         bad = self._first("schedule_inverted")
         if bad:

@@ -255,6 +255,28 @@ def test_check_warns_of_types_that_do_not_meet() -> None:
     ] == report["warnings"]
 
 
+def test_check_warns_of_units_that_look_alike() -> None:
+    """Two units that differ in blanks or case alone are two readings, which a bill shows as if they were one."""
+    measured = [{**measuring("sum")["measurements"][0], "unit": unit} for unit in ("calls", " calls ", "Calls", "x")]
+    report = metering_duck.check({"measurements": measured}, clock=CLOCK)
+
+    assert [
+        f"measurements[{n}].unit: {unit!r} differs from 'calls' of measurements[0] in blanks or case only; "
+        "they make readings apart."
+        for n, unit in ((1, " calls "), (2, "Calls"))
+    ] == [warning for warning in report["warnings"] if ".unit:" in warning]
+
+
+def test_check_says_that_an_entry_of_all_types_does_not_match_by_workspace() -> None:
+    """Where an entry is of every type, an event that none matches is of another workspace or time."""
+    config = {"entries": [{"workspaceID": "w", "measurements": measuring("sum")["measurements"]}]}
+    given = [event("1", "2024-01-02T00:00:00Z", {"q": "1"}, workspace="v", type="x")]
+
+    assert ["type 'x': no entry matches 1 event, by workspace or time."] == metering_duck.check(config, given)[
+        "warnings"
+    ]
+
+
 def test_check_says_that_options_of_events_need_events() -> None:
     """An option about events changes nothing where check has only a config, and that is a warning."""
     report = metering_duck.check(measuring("sum"), workspace=("acme",), from_="lago", map={}, generate_ids=False)

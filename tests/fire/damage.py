@@ -69,6 +69,11 @@ class Base:
     read: Callable[[bytes], list[Read]]
 
     @property
+    def is_parquet(self) -> bool:
+        """Whether it is a Parquet file, by whichever writer."""
+        return "parquet" in self.form
+
+    @property
     def suffix(self) -> str:
         """The suffix of the file."""
         return {"duckdb parquet": "parquet", "arrow stream": "arrow"}.get(self.form, self.form)
@@ -320,7 +325,7 @@ def _judge(case: Case, base: Base, path: Path, data: bytes) -> str:
     try:
         reads = base.read(data)
     except NotReadable as error:
-        if base.form.startswith("parquet") and not isinstance(error, ChecksumDiffers) and _is_told_by_verifying(path):
+        if base.is_parquet and not isinstance(error, ChecksumDiffers) and _is_told_by_verifying(path):
             return "told by --verify-files alone"
         if found.counts["rejected"] == found.counts["read"]:
             return "nothing counts, and every row is a reject"
@@ -333,6 +338,8 @@ def _judge(case: Case, base: Base, path: Path, data: bytes) -> str:
         raise DidNotHold("an answer that nobody can check", f"{error}\n{base.right.shown(found)}") from None
     said = judging.expected(reads, CONFIG, OPTIONS)
     if said.difference(found, rejects=False):
+        if base.is_parquet and _is_told_by_verifying(path):
+            return "told by --verify-files alone"
         raise DidNotHold("another answer than the damaged file says", said.shown(found))
     return "what the damaged bytes say"
 

@@ -132,7 +132,11 @@ class _Number(str):
 
 
 def of_lines(text: bytes) -> list[Read]:
-    """NDJSON: an object a line, lines of blanks left out. A \\r ends a line, too: a JSON text has none within."""
+    """NDJSON: an object a line, lines of blanks left out. A \\r ends a line, too: a JSON text has none within.
+
+    Raises: NotSure where the objects are flat: then all that is no field is a property.
+    """
+    _check_has_properties(text.decode(errors="replace"))
     found = []
     for line in re.split(rb"[\r\n]", text.removeprefix(b"\xef\xbb\xbf")):
         try:
@@ -143,6 +147,11 @@ def of_lines(text: bytes) -> list[Read]:
         if shown.strip(BLANKS):
             found.append(of_line(shown))
     return found
+
+
+def _check_has_properties(text: str) -> None:
+    if text.strip(BLANKS + "\n[]") and '"properties"' not in text:
+        raise NotSure("no object has properties")
 
 
 def of_line(line: str) -> Read:
@@ -210,6 +219,7 @@ def of_array(text: bytes) -> list[Read]:
         raise NotSure("JSON, but no array")
     if MARK.search(shown):
         raise NotSure("a mark of numbers somewhere")
+    _check_has_properties(shown)
     return [of_object(value, "") for value in values]
 
 

@@ -397,6 +397,16 @@ def test_windows_may_be_a_table() -> None:
     assert expected[2:] == [(row["subject"], row["quantity"]) for row in found]
 
 
+def test_listed_periods_may_be_given_as_windows(tmp_path: Path) -> None:
+    """What periods writes can be given as windows: columns that say no more than others do no harm."""
+    path = tmp_path / "weeks.csv"
+    metering_duck.periods(start="2024-01-01", end="2024-02-01", every="week").write(str(path))
+    given = [event(1, "2024-01-09T00:00:00Z", q="2")]
+
+    cut = readings_of(given, measuring("sum"), start="2024-01-01", end="2024-02-01", every="week")
+    assert cut == readings_of(given, measuring("sum"), windows=str(path))
+
+
 def test_windows_without_an_offset_are_local() -> None:
     """A listed bound without an offset is the zone's clock, and the call's bounds clip."""
     pairs = [("2024-01-01", "2024-01-03")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from metering_duck.calls.arguments import reach_of
 from metering_duck.calls.engine_names import ENGINES
 from metering_duck.calls.idle_options import idle_options, idle_reading
-from metering_duck.calls.notices import with_notices
+from metering_duck.calls.notices import record_notices, with_notices
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.errors import ConfigError
 from metering_duck.inputs.source import Source
@@ -107,6 +107,6 @@ def readings_of_records(
         judge = record_compiler_of(config, opened)
         made = [slot.aggregation for slot in judge.slots if slot.aggregation]
         opened = with_notices(opened, config).noting(idle_reading(source, "all"))
-        if config is None:
-            opened = opened.noting(idle_options(question, made))
+        notices = idle_options(question, made) if config is None else record_notices(config, judge)
+        opened = opened.noting(notices)
         return result_of(opened, LocalReadings(opened, judge), "reading")

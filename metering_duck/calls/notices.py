@@ -9,6 +9,8 @@ from metering_duck.calls.idle_options import idle_options
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.contract.idle_keys import dead_filters, idle_keys
 from metering_duck.contract.lapsing import lapses
+from metering_duck.errors import did_you_mean, first_few
+from metering_duck.judging.given_records import RecordCompiler
 from metering_duck.runs.opening import Opened
 from metering_duck.runs.question import Question
 from metering_duck.statements.select import select
@@ -33,6 +35,24 @@ def with_notices(opened: Opened, config: MeteringConfig | None) -> Opened:
         # No period is whole within the bounds, so no window is there.
         return noted
     return replace(noted, lapses=tuple(lapsed_levels(config, question, end.replace(tzinfo=UTC))))
+
+
+def record_notices(config: MeteringConfig, judge: RecordCompiler) -> list[str]:
+    """What a config beside records says that changes nothing, a sentence each.
+
+    That their filters, conversions and spans do not, is no news: the records were metered with them.
+    """
+    units = list(dict.fromkeys(m.unit for _, m in config.measurements))
+    if judge.by_unit and not set(units) & set(judge.by_unit):
+        hint = did_you_mean(units[0], sorted(judge.by_unit))
+        return [f"config: changes nothing: no record has the unit {first_few(map(repr, units))}. hint: {hint}"]
+    said = []
+    for path, m in config.measurements:
+        found, own = judge.by_unit.get(m.unit, ()), m.aggregated()
+        if found and judge.aggregation is None and own is not None and own.text not in found:
+            has = " and ".join(sorted(found))
+            said.append(f"{path}.aggregation: changes nothing: the records of {m.unit!r} are for {has}.")
+    return said
 
 
 def lapsed_levels(config: MeteringConfig, question: Question, end: datetime) -> list[str]:

@@ -7,8 +7,8 @@ DECIMAL that the records have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from metering_duck.contract import aggregations
 from metering_duck.contract.aggregations import Aggregation
@@ -24,7 +24,7 @@ from metering_duck.judging.quantities import Parsed, quantified_stages
 from metering_duck.judging.rejects import rejects_query
 from metering_duck.judging.slots import Slot
 from metering_duck.statements.quote import literal, literal_list
-from metering_duck.statements.select import case, select
+from metering_duck.statements.select import case, names, select
 from metering_duck.statements.stages import Query, Stage
 
 # How the quantities of a record are held and rounded: DECIMAL, fraction digits of results, rounding.
@@ -36,7 +36,8 @@ DEFAULT_RECORD_SHAPE: RecordShape = (DecimalType(DIGITS_MAX - SCALE_DEFAULT, SCA
 class RecordCompiler:
     """A layout of records and a selection, from which the stages up to `judged` are made.
 
-    `found` are the aggregations that the records have, when none is chosen for all; see `aggregations_query`.
+    `found` are the aggregations that the records have, when none is chosen for all, and `by_unit` those of each unit;
+    see `aggregations_query`.
     """
 
     config: MeteringConfig | None
@@ -45,6 +46,7 @@ class RecordCompiler:
     aggregation: str | None = None
     group_by: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
+    by_unit: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def properties(self) -> list[str]:
@@ -189,13 +191,13 @@ class RecordCompiler:
         return []
 
     def aggregations_query(self) -> Query:
-        """Which aggregations the records have, each with a unit: to be run when none is chosen for all."""
+        """Which aggregations the records have, by unit."""
         sql = select(
-            {"aggregation": "aggregation", "unit": "min(unit)"},
+            names(("aggregation", "unit")),
             "chosen",
             where=["reason IS NULL"],
-            group_by=["aggregation"],
-            order_by=["aggregation"],
+            group_by=["aggregation", "unit"],
+            order_by=["aggregation", "unit"],
         )
         return Query(
             "aggregations",
@@ -213,10 +215,14 @@ class RecordCompiler:
                 f"records: found no aggregation for the unit {first_few(map(repr, lacking))}; expected one of "
                 f"{', '.join((*COUNTERS, *GAUGES))}. hint: --aggregation sum"
             )
-        found = tuple(aggregations.canonical(str(name), f"records of {unit!r}: aggregation") for name, unit in rows)
+        by_unit: dict[str, set[str]] = {}
+        for name, unit in rows:
+            text = aggregations.canonical(str(name), f"records of {unit!r}: aggregation")
+            by_unit.setdefault(unit, set()).add(text)
+        found = sorted(set().union(*by_unit.values()))
         for text in found:
             aggregations.check_inner(aggregations.parse(text, "records"), "records: aggregation")
-        return replace(self, found=found or (self.aggregation or "sum",))
+        return replace(self, found=tuple(found) or (self.aggregation or "sum",), by_unit=by_unit)
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected record."""

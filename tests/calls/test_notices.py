@@ -255,6 +255,30 @@ def test_check_warns_of_types_that_do_not_meet() -> None:
     ] == report["warnings"]
 
 
+def test_a_config_that_says_nothing_of_records_is_told() -> None:
+    """Units that no record has, and aggregations in place of which the records have their own."""
+    made = metering_duck.meter([event("1", "2024-01-02T00:00:00Z", {"q": "1"})], measuring("sum"), clock=CLOCK)
+    (record,) = made.to_dicts()
+    unit = record["unit"]
+    measured = [
+        {"sourceProperty": "q", "unit": f"{unit}s", "aggregation": "sum"},
+        {"sourceProperty": "q", "unit": unit, "aggregation": "max"},
+    ]
+    window = {"start": "2024-01-01", "end": "2024-02-01", "clock": CLOCK}
+    with metering_duck.aggregate(records=[record], config={"measurements": measured}, **window) as result:
+        assert [row["aggregation"] for row in result.to_dicts()] == ["sum"]
+        assert [
+            f"measurements[1].aggregation: changes nothing: the records of {unit!r} are for sum.",
+        ] == [notice for notice in result.notices if notice.startswith("measurements")]
+    with metering_duck.aggregate(
+        records=[record], config={"measurements": measured[1:]}, aggregation="max", **window
+    ) as result:
+        assert not [notice for notice in result.notices if notice.startswith("measurements")]
+    with metering_duck.aggregate(records=[record], config={"measurements": measured[:1]}, **window) as result:
+        expected = f"config: changes nothing: no record has the unit '{unit}s'. hint: did you mean \"{unit}\"?"
+        assert expected in result.notices
+
+
 def test_check_warns_of_units_that_look_alike() -> None:
     """Two units that differ in blanks or case alone are two readings, which a bill shows as if they were one."""
     measured = [{**measuring("sum")["measurements"][0], "unit": unit} for unit in ("calls", " calls ", "Calls", "x")]

@@ -205,6 +205,7 @@ def aggregate(
         fill=fill_of(fill),
         group_by=names_of(group_by, "group_by"),
         workspaces=names_of(workspace, "workspace"),
+        types=names_of(event_type, "event_type"),
         universes=names_of(universe, "universe"),
         subjects=names_of(subject, "subject"),
         across_workspaces=across_workspaces,

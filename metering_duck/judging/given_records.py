@@ -90,8 +90,10 @@ class RecordCompiler:
     def slots(self) -> list[Slot]:
         """One slot for each aggregation and DECIMAL."""
         found = [aggregations.parse(text, "records") for text in sorted(set(self.found))]
-        pairs = [(aggregation, shape) for aggregation in found for shape in self._shapes()]
-        return [_slot(n, aggregation, shape, self.properties) for n, (aggregation, shape) in enumerate(pairs)]
+        # The default shape is that of all other units, whichever they are.
+        shapes = self._shapes() | {self._default_shape(): []}
+        made = [(aggregation, *shape) for aggregation in found for shape in shapes.items()]
+        return [_slot(n, *one, self.properties) for n, one in enumerate(made)]
 
     @property
     def constants(self) -> dict[str, str]:
@@ -253,8 +255,10 @@ def twins_queries(judge: RecordCompiler) -> list[Query]:
     return queries
 
 
-def _slot(number: int, aggregation: Aggregation, shape: RecordShape, properties: Sequence[str]) -> Slot:
-    """The slot of an aggregation and a shape; `properties` are those of the columns p_N."""
+def _slot(
+    number: int, aggregation: Aggregation, shape: RecordShape, units: Sequence[str], properties: Sequence[str]
+) -> Slot:
+    """The slot of an aggregation and a shape, which a config gives to `units`; `properties` are of the columns p_N."""
     decimal, result_scale, rounding = shape
     return Slot(
         index=number,
@@ -265,4 +269,5 @@ def _slot(number: int, aggregation: Aggregation, shape: RecordShape, properties:
         rounding=rounding,
         inner_column=f"p_{properties.index(aggregation.by)}" if aggregation.by else "",
         of_record=True,
+        units=tuple(units),
     )

@@ -106,6 +106,47 @@ def test_the_same_run_has_the_same_ids() -> None:
         assert quantities(events, measuring("sum"), **one) == quantities(events, measuring("sum"), **other)
 
 
+ROUNDED: list[dict[str, Any]] = [
+    {"aggregation": "sum", "resultScale": 0, "rounding": "ceiling"},
+    {"aggregation": "avg", "resultScale": 2},
+    {"aggregation": "avg", "rounding": "floor"},
+    {"aggregation": "time-weighted-avg", "resultScale": 3},
+]
+
+
+@pytest.mark.parametrize("rounded", ROUNDED, ids=str)
+def test_what_is_rounded_otherwise_has_another_id(rounded: dict[str, Any]) -> None:
+    """From events, their records with and without the config, rolled up, with a scale: equal ids, equal numbers."""
+    config = {"measurements": [{"sourceProperty": "q", "unit": "seats", **rounded}]}
+    events = some_events(0)
+    with metering_duck.meter(events, config, clock=CLOCK) as metered:
+        records = metered.to_arrow()
+    with metering_duck.aggregate(events, config, every="day", **MARCH) as daily:
+        days = daily.to_arrow()
+    made = [quantities(events, config), quantities(events, config, scale=1)]
+    for again in (
+        metering_duck.aggregate(records=records, **MARCH),
+        metering_duck.aggregate(records=records, config=config, **MARCH),
+        metering_duck.rollup(days, **MARCH),
+        metering_duck.rollup(days, scale=1, **MARCH),
+    ):
+        with again:
+            made.append({row["id"]: Decimal(row["quantity"]) for row in again.to_dicts()})
+
+    assert [] == clashes(made)
+    assert made[0] == made[3]
+    assert made[0].keys().isdisjoint(made[2])
+    assert made[2] == made[4]
+
+
+def test_a_rounding_that_drops_no_digit_is_no_part_of_an_id() -> None:
+    """A sum of whole numbers has the id that it has without resultScale, and so has a result of 18 digits."""
+    plain = quantities(some_events(0), measuring("sum"))
+
+    assert plain == quantities(some_events(0), measuring("sum", resultScale=18))
+    assert plain == quantities(some_events(0), measuring("sum", precision=9, resultScale=0, rounding="ceiling"))
+
+
 ABSENT = {"region": None, "user": "u1"}
 
 

@@ -65,13 +65,13 @@ class RecordCompiler:
         return (DecimalType(DIGITS_MAX - own.scale, own.scale), None, HALF_EVEN) if own else DEFAULT_RECORD_SHAPE
 
     def _shapes(self) -> dict[RecordShape, list[str]]:
-        """DECIMAL → the units that the config gives it; a unit it does not name, or gives several, has the default."""
+        """DECIMAL → the units that the config gives it; none for the default, which is that of all other units."""
         default = self._default_shape()
         shapes: dict[RecordShape, list[str]] = {default: []}
         for unit, measurements in self._measurements().items():
             own = {(DecimalType(m.integer_digits, m.scale), m.result_scale, m.rounding) for m in measurements}
             shapes.setdefault(own.pop() if len(own) == 1 else default, []).append(unit)
-        return shapes
+        return shapes | {default: []}
 
     def _aggregation_sql(self) -> str:
         """The aggregation of a record: the call's, else its own, else its unit's in the config."""
@@ -90,9 +90,7 @@ class RecordCompiler:
     def slots(self) -> list[Slot]:
         """One slot for each aggregation and DECIMAL."""
         found = [aggregations.parse(text, "records") for text in sorted(set(self.found))]
-        # The default shape is that of all other units, whichever they are.
-        shapes = self._shapes() | {self._default_shape(): []}
-        made = [(aggregation, *shape) for aggregation in found for shape in shapes.items()]
+        made = [(aggregation, *shape) for aggregation in found for shape in self._shapes().items()]
         return [_slot(n, *one, self.properties) for n, one in enumerate(made)]
 
     @property

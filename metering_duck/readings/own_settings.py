@@ -23,9 +23,13 @@ SETTINGS = "$settings"
 
 
 def readings_stage(totals: Totals) -> Stage:
-    """The stage `readings`, with the settings of each series in the ids of its readings."""
-    stage = load_stage("readings")
-    return replace(stage, sql=stage.sql.replace(SETTINGS, _settings_sql(totals)))
+    """The stage `readings`, with the settings of each series in ids, and the windows before one that carries theirs."""
+    stage, settings = load_stage("readings"), _settings_sql(totals)
+    if totals.fill == "carry":
+        settings += (
+            " || CASE WHEN windows_before IS NULL THEN '' ELSE encoded('windows') || encoded(windows_before) END"
+        )
+    return replace(stage, sql=stage.sql.replace(SETTINGS, settings))
 
 
 def _settings_sql(totals: Totals) -> str:

@@ -139,6 +139,30 @@ def test_what_is_rounded_otherwise_has_another_id(rounded: dict[str, Any]) -> No
     assert made[2] == made[4]
 
 
+def test_what_is_carried_from_other_windows_has_another_id() -> None:
+    """Filled by what was before, a window has the id of the windows before it; a window with records has its own."""
+    events = [event("1", "2024-03-01T07:00:00Z", {"q": "5"}), event("2", "2024-03-03T07:00:00Z", {"q": "7"})]
+    third, fourth, fifth = ((f"2024-03-0{n}T00:00:00Z", f"2024-03-0{n + 1}T00:00:00Z") for n in (3, 4, 5))
+    shared = {"fill": "carry", "start": None, "end": None, "config": measuring("sum"), "given": events}
+    early, late = (
+        {**shared, "every": "day", "start": day, "end": "2024-03-07"} for day in ("2024-03-01", "2024-03-04")
+    )
+    subscribed = [{"universe_id": "u", "subject": "c:1", "starts": "2024-03-03", "ends": "2024-03-06"}]
+    both, one = quantities(**shared, windows=[third, fifth]), quantities(**shared, windows=[fifth])
+    made = [quantities(**early), quantities(**late), both, one]
+    made += [quantities(**shared, windows=[third, fourth, fifth])]
+    made += [
+        quantities(**{**shared, "start": "2024-03-01", "end": "2024-03-06"}, subscriptions=subscribed, every="day")
+    ]
+
+    assert [5, 5, 7, 7, 7, 7] == list(made[0].values())
+    assert [0, 0, 0] == list(made[1].values())
+    assert [7, 7] == list(both.values())
+    assert [0] == list(one.values())
+    assert [] == clashes(made)
+    assert set(made[0]) & set(both) == set(quantities(**{**early, "every": None, "start": third[0], "end": third[1]}))
+
+
 def test_a_rounding_that_drops_no_digit_is_no_part_of_an_id() -> None:
     """A sum of whole numbers has the id that it has without resultScale, and so has a result of 18 digits."""
     plain = quantities(some_events(0), measuring("sum"))

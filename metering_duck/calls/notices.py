@@ -9,6 +9,7 @@ from metering_duck.calls.idle_options import idle_options
 from metering_duck.contract.config import MeteringConfig
 from metering_duck.contract.idle_keys import dead_filters, idle_keys
 from metering_duck.contract.lapsing import lapses
+from metering_duck.errors import first_few
 from metering_duck.runs.opening import Opened
 from metering_duck.runs.question import Question
 from metering_duck.statements.select import select
@@ -33,6 +34,24 @@ def with_notices(opened: Opened, config: MeteringConfig | None) -> Opened:
         # No period is whole within the bounds, so no window is there.
         return noted
     return replace(noted, lapses=tuple(lapsed_levels(config, question, end.replace(tzinfo=UTC))))
+
+
+def made_of_some(question: Question) -> list[str]:
+    """How records that are of some types or workspaces only are to be aggregated: they do not say it themselves."""
+    notices = []
+    if question.types:
+        named = first_few(repr(name) for name in question.types)
+        notices.append(
+            f"event-type: records do not say that they are of {named} only, which is part of the ids of readings. "
+            "hint: aggregate --records with the same --event-type"
+        )
+    if question.workspaces:
+        named = first_few(repr(name) for name in question.workspaces)
+        notices.append(
+            f"workspace: records do not say that no others than {named} were metered. "
+            "hint: aggregate --records --across-workspaces with the same --workspace"
+        )
+    return notices
 
 
 def lapsed_levels(config: MeteringConfig, question: Question, end: datetime) -> list[str]:

@@ -139,6 +139,27 @@ def test_what_is_rounded_otherwise_has_another_id(rounded: dict[str, Any]) -> No
     assert made[2] == made[4]
 
 
+@pytest.mark.parametrize(
+    ("metered", "told"),
+    [
+        ({"event_type": "call"}, {"event_type": "call"}),
+        ({"workspace": "w"}, {"workspace": "w", "across_workspaces": True}),
+    ],
+)
+def test_records_of_some_events_are_said_to_be_so(metered: dict[str, Any], told: dict[str, Any]) -> None:
+    """Aggregated as the note of meter says, records of one type or workspace have the ids of such a run."""
+    events, ((name, _),) = some_events(0), metered.items()
+    with metering_duck.meter(events, measuring("sum"), clock=CLOCK, **metered) as result:
+        records, notices = result.to_arrow(), result.notices
+    with metering_duck.aggregate(records=records, **MARCH, **told) as result:
+        made = {row["id"]: Decimal(row["quantity"]) for row in result.to_dicts()}
+    across = {"across_workspaces": "across_workspaces" in told}
+
+    assert quantities(events, measuring("sum"), **told) == made
+    assert made.keys().isdisjoint(quantities(events, measuring("sum"), **across))
+    assert any(f"the same --{name.replace('_', '-')}" in notice for notice in notices if notice.startswith(name[:5]))
+
+
 def test_what_is_carried_from_other_windows_has_another_id() -> None:
     """Filled by what was before, a window has the id of the windows before it; a window with records has its own."""
     events = [event("1", "2024-03-01T07:00:00Z", {"q": "5"}), event("2", "2024-03-03T07:00:00Z", {"q": "7"})]

@@ -1,14 +1,15 @@
 -- why: a row for every key and window: the quantity of the window before where there is no reading, zero where none was before
 -- reads:
 --     filled_windows(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
---         window_index BIGINT, zero DECIMAL(38,18), no_numerator VARCHAR, no_divisor_us BIGINT),
+--         window_index BIGINT, zero DECIMAL(38,18), no_numerator VARCHAR, no_divisor_us BIGINT, windows_before VARCHAR),
 --     totals(workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
 --         window_index BIGINT, quantity DECIMAL(38,18), numerator VARCHAR, divisor_us BIGINT, record_count BIGINT, carried BOOLEAN,
 --         prorated BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR)
 -- yields:
 --     workspace_id VARCHAR, universe_id VARCHAR, subject VARCHAR, dimensions VARCHAR, unit VARCHAR, aggregation VARCHAR,
 --     window_index BIGINT, quantity DECIMAL(38,18), numerator VARCHAR, divisor_us BIGINT, record_count BIGINT, carried BOOLEAN,
---     prorated BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR
+--     prorated BOOLEAN, max_metered_at TIMESTAMP, last_recorded_at TIMESTAMP, last_metered_at TIMESTAMP, last_event_id VARCHAR,
+--     windows_before VARCHAR
 -- params:
 SELECT
     filled_windows.workspace_id,
@@ -33,7 +34,8 @@ SELECT
     coalesce(totals.max_metered_at, last_value(totals.max_metered_at IGNORE NULLS) OVER so_far) AS max_metered_at,
     totals.last_recorded_at,
     totals.last_metered_at,
-    totals.last_event_id
+    totals.last_event_id,
+    CASE WHEN totals.window_index IS NULL THEN windows_before END AS windows_before
 FROM filled_windows
 LEFT JOIN totals
     ON totals.window_index = filled_windows.window_index

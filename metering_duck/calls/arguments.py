@@ -184,7 +184,8 @@ def source_of(
         assume_unique=promise_of(assume_unique, "assume-unique"),
         time_partition=None if time_partition is None else column_of(time_partition, "time-partition"),
         universe_names=universe_names_of(map_universe),
-        types=types_of(event_type, is_records=is_records),
+        # Records have no type: of them it is said what they were made of, and nothing is chosen by it.
+        types=() if is_records else names_of(event_type, "event_type"),
         is_records=is_records,
         folder_keys=None if folder_keys is None else promise_of(folder_keys, "folder-keys"),
         binary_as_text=promise_of(binary_as_text, "binary-as-text"),
@@ -249,17 +250,6 @@ def checked_config(config: ConfigLike) -> MeteringConfig:
     if problems:
         raise ConfigError(problems)
     return loaded
-
-
-def types_of(event_type: TextOrTexts, *, is_records: bool) -> tuple[str, ...]:
-    """The event types that are asked for; records have no type.
-
-    Raises: ConfigError.
-    """
-    types = names_of(event_type, "event_type")
-    if types and is_records:
-        raise ConfigError(f"event-type: found {types[0]!r} with records, which have no type; expected events.")
-    return types
 
 
 def check_aggregations(config: MeteringConfig, chosen: str | None) -> None:

@@ -33,6 +33,7 @@ from metering_duck.calls.engines import (
     readings_of_records,
 )
 from metering_duck.calls.idle_options import idle_reading
+from metering_duck.calls.notices import made_of_some
 from metering_duck.contract.config import ConfigLike, load_config
 from metering_duck.contract.idle_keys import dead_filters
 from metering_duck.contract.schemas import EVENT_SCHEMA
@@ -108,6 +109,7 @@ def meter(
     )
     question = Question(
         workspaces=names_of(workspace, "workspace"),
+        types=names_of(event_type, "event_type"),
         universes=names_of(universe, "universe"),
         as_of=moment_of(as_of, "as-of"),
         clock=moment_of(clock, "clock"),
@@ -116,7 +118,7 @@ def meter(
     )
     opened = open_input(machine_of(threads, memory_limit, temp_dir, progress, verify_files), events, source, question)
     with closed_on_failure(opened.engine):
-        opened = opened.noting([*dead_filters(loaded), *idle_reading(source)])
+        opened = opened.noting([*dead_filters(loaded), *idle_reading(source), *made_of_some(question)])
         return result_of(opened, LocalRecords(opened, compiler_of(loaded, opened)), "record")
 
 
@@ -173,7 +175,7 @@ def aggregate(
             the periods that begin in the window and cuts none. `fill` is none, zero or carry. `time_partition` names
             the Hive column that has the UTC date of each event's time: files that the window does not need are not
             read. `assume_unique` promises that no id occurs twice. Both are the caller's word. `event_type` is as in
-            meter().
+            meter(); of records it says what they were made with, which is part of ids, and chooses none.
             `from_`, `folder_keys`, `binary_as_text` and `verify_files` are as in meter().
             `engine` is duckdb, or spark, where `events` may be a Spark DataFrame, `master` is the cluster's URL, and
             `memory_limit` is each task's.
@@ -205,6 +207,7 @@ def aggregate(
         fill=fill_of(fill),
         group_by=names_of(group_by, "group_by"),
         workspaces=names_of(workspace, "workspace"),
+        types=names_of(event_type, "event_type"),
         universes=names_of(universe, "universe"),
         subjects=names_of(subject, "subject"),
         across_workspaces=across_workspaces,

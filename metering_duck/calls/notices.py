@@ -55,6 +55,24 @@ def record_notices(config: MeteringConfig, judge: RecordCompiler) -> list[str]:
     return said
 
 
+def made_of_some(question: Question) -> list[str]:
+    """How records that are of some types or workspaces only are to be aggregated: they do not say it themselves."""
+    notices = []
+    if question.types:
+        named = first_few(repr(name) for name in question.types)
+        notices.append(
+            f"event-type: records do not say that they are of {named} only, which is part of the ids of readings. "
+            "hint: aggregate --records with the same --event-type"
+        )
+    if question.workspaces:
+        named = first_few(repr(name) for name in question.workspaces)
+        notices.append(
+            f"workspace: records do not say that no others than {named} were metered. "
+            "hint: aggregate --records --across-workspaces with the same --workspace"
+        )
+    return notices
+
+
 def lapsed_levels(config: MeteringConfig, question: Question, end: datetime) -> list[str]:
     """Where levels are wrong in windows that end by a moment, a sentence each."""
     return [lapse.sentence for lapse in lapses(config, question.aggregation) if lapse.moment < end]

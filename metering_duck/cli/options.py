@@ -35,7 +35,7 @@ EVENT_TYPE = click.option(
     "--event-type",
     metavar="NAME",
     multiple=True,
-    help="Only events of this type, as if there were no others. May be repeated.",
+    help="Only events of this type, as if there were no others; of records, what they were made with. May be repeated.",
 )
 MAP_UNIVERSE = click.option("--map-universe", metavar="OLD=NEW", multiple=True, help="Give a universe another name.")
 CONFIG = click.option("--config", metavar="FILE", envvar="METERING_DUCK_CONFIG", help="The metering config, in JSON.")

@@ -67,13 +67,13 @@ class RecordCompiler:
         return (DecimalType(DIGITS_MAX - own.scale, own.scale), None, HALF_EVEN) if own else DEFAULT_RECORD_SHAPE
 
     def _shapes(self) -> dict[RecordShape, list[str]]:
-        """DECIMAL → the units that the config gives it; a unit it does not name, or gives several, has the default."""
+        """DECIMAL → the units that the config gives it; none for the default, which is that of all other units."""
         default = self._default_shape()
         shapes: dict[RecordShape, list[str]] = {default: []}
         for unit, measurements in self._measurements().items():
             own = {(DecimalType(m.integer_digits, m.scale), m.result_scale, m.rounding) for m in measurements}
             shapes.setdefault(own.pop() if len(own) == 1 else default, []).append(unit)
-        return shapes
+        return shapes | {default: []}
 
     def _aggregation_sql(self) -> str:
         """The aggregation of a record: the call's, else its own, else its unit's in the config."""
@@ -92,8 +92,8 @@ class RecordCompiler:
     def slots(self) -> list[Slot]:
         """One slot for each aggregation and DECIMAL."""
         found = [aggregations.parse(text, "records") for text in sorted(set(self.found))]
-        pairs = [(aggregation, shape) for aggregation in found for shape in self._shapes()]
-        return [_slot(n, aggregation, shape, self.properties) for n, (aggregation, shape) in enumerate(pairs)]
+        made = [(aggregation, *shape) for aggregation in found for shape in self._shapes().items()]
+        return [_slot(n, *one, self.properties) for n, one in enumerate(made)]
 
     @property
     def constants(self) -> dict[str, str]:
@@ -259,8 +259,10 @@ def twins_queries(judge: RecordCompiler) -> list[Query]:
     return queries
 
 
-def _slot(number: int, aggregation: Aggregation, shape: RecordShape, properties: Sequence[str]) -> Slot:
-    """The slot of an aggregation and a shape; `properties` are those of the columns p_N."""
+def _slot(
+    number: int, aggregation: Aggregation, shape: RecordShape, units: Sequence[str], properties: Sequence[str]
+) -> Slot:
+    """The slot of an aggregation and a shape, which a config gives to `units`; `properties` are of the columns p_N."""
     decimal, result_scale, rounding = shape
     return Slot(
         index=number,
@@ -271,4 +273,5 @@ def _slot(number: int, aggregation: Aggregation, shape: RecordShape, properties:
         rounding=rounding,
         inner_column=f"p_{properties.index(aggregation.by)}" if aggregation.by else "",
         of_record=True,
+        units=tuple(units),
     )

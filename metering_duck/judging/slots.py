@@ -27,7 +27,8 @@ class Slot:
     `result_scale` is that of the readings which it takes part in. With several source properties, `added`, there is a
     q_N_0, v_N_0, … for each; what `counts_events` has no text, and v_N is 1. A span is start_N and end_N, and
     `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text. What `is_in_all`
-    applies to every event that is metered; slots of the same `levels` have the same quantities.
+    applies to every event that is metered; slots of the same `levels` have the same quantities. `units`
+    are those of records that a config rounds as this slot does.
     """
 
     index: int
@@ -43,6 +44,7 @@ class Slot:
     times_duration: str | None = None
     inner_column: str = ""
     of_record: bool = False
+    units: tuple[str, ...] = ()
     is_in_all: bool = False
     levels: str = ""
 

@@ -22,6 +22,7 @@ from metering_duck.calls.arguments import (
     zone_of,
 )
 from metering_duck.contract.config import MeteringConfig
+from metering_duck.decimals.columns import HALF_EVEN
 from metering_duck.errors import ConfigError, first_few
 from metering_duck.inputs.fields import field_names
 from metering_duck.inputs.mapping import FieldMap
@@ -107,7 +108,9 @@ def question_text(question: Question) -> str:
 
 def has_new_ids(config: MeteringConfig, question: Question) -> bool:
     """Whether the readings of a run may have other ids than by the first definition (R21)."""
-    if question.group_by or question.settings():
+    if question.group_by or question.settings.text:
+        return True
+    if any(m.result_scale is not None or m.rounding != HALF_EVEN for _, m in config.measurements):
         return True
     made = (measurement.aggregated(question.aggregation) for _, measurement in config.measurements)
     return any(one is not None and one.outer is not None for one in made)

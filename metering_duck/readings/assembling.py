@@ -15,6 +15,7 @@ from collections.abc import Container, Sequence
 from metering_duck.readings.counters import counted_query, counter_stages
 from metering_duck.readings.filling import dense_stages, keys_sql
 from metering_duck.readings.gauges import gauged_queries, gauges_of
+from metering_duck.readings.own_settings import readings_stage
 from metering_duck.readings.series import LAST_IN_ORDER, READING_ORDER, Series, Totals
 from metering_duck.readings.values import value_stages, valued_queries
 from metering_duck.statements.select import select
@@ -57,9 +58,9 @@ def totals_stages(totals: Totals) -> list[Stage]:
 def readings_queries(totals: Totals, judged: Sequence[Stage]) -> list[Query]:
     """`readings`: one row per key (R10) with its id, window and exact state; with `fill`, one in every window."""
     if totals.fill == "none":
-        return [Query("readings", (*totals_stages(totals), load_stage("readings")))]
+        return [Query("readings", (*totals_stages(totals), readings_stage(totals)))]
     dense = dense_stages(totals)
-    readings = over(load_stage("readings"), {"totals": f"SELECT * FROM {dense[-1].name}"})
+    readings = over(readings_stage(totals), {"totals": f"SELECT * FROM {dense[-1].name}"})
     keys = Stage("filled_keys", "every key that has a record", keys_sql(totals))
     return [
         Query("filled_keys", (*judged, keys)),

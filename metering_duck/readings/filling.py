@@ -44,7 +44,8 @@ def dense_stages(totals: Totals) -> list[Stage]:
 def _filled_windows_sql(totals: Totals) -> str:
     """Each key in each of its windows, and the values that a reading without a record has."""
     windows = totals.windows.name
-    joined = f"JOIN {windows} USING (universe_id, subject)" if totals.windows.by_subject else f"CROSS JOIN {windows}"
+    source = f"({_windows_before_sql(totals)}) AS {windows}" if totals.fill == "carry" else windows
+    joined = f"JOIN {source} USING (universe_id, subject)" if totals.windows.by_subject else f"CROSS JOIN {source}"
     zero = f"CAST(0 AS DECIMAL({DIGITS_MAX}, {totals.rounding(totals.series[0]).column_scale}))"
     # Where there was no level no time is known, and nothing to divide by it.
     divided = [definition for definition in WEIGHED if definition.divided_by != "known-time"]
@@ -55,4 +56,15 @@ def _filled_windows_sql(totals: Totals) -> str:
         "no_numerator": case({f"filled_keys.aggregation IN ({', '.join(divisors)})": "'0'"}),
         "no_divisor_us": case(divisors, of="filled_keys.aggregation"),
     }
+    if totals.fill == "carry":
+        columns["windows_before"] = f"{windows}.windows_before"
     return select(columns, f"filled_keys\n{joined}")
+
+
+def _windows_before_sql(totals: Totals) -> str:
+    """The windows, each with a digest of those before it; what a filled window carries is from one of them (R21)."""
+    bounds = " || ".join(f"encoded(CAST(epoch_us({name}) AS VARCHAR))" for name in ("window_start", "window_end"))
+    partition = "PARTITION BY universe_id, subject " if totals.windows.by_subject else ""
+    before = f"OVER ({partition}ORDER BY window_index ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    digests = f"bit_xor(CAST('0x' || digest({bounds}) AS UHUGEINT)) {before}"
+    return select({"windows_before": f"CAST({digests} AS VARCHAR)"}, totals.windows.name, star="*")

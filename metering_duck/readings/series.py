@@ -12,6 +12,7 @@ from metering_duck.contract.intervals import Interval, parse_interval
 from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN, SCALE_DEFAULT, DecimalType, Rounding, common_type
 from metering_duck.errors import ConfigError
 from metering_duck.judging.slots import UNIT_COLUMN, Slot
+from metering_duck.readings.identity import NO_SETTINGS, Settings
 from metering_duck.statements.select import names, select
 from metering_duck.windows.cutting import Windows
 
@@ -98,11 +99,11 @@ class Totals:
 
     `subjects` is the number of subjects that readings are limited to, 0 for all. `exact` adds sums in two parts, for
     the rare sum that passes 38 digits while it is added; `exact_levels` does so for sums of level × time. `scale`,
-    `digits` and `fill` are as in aggregate(). `prefix` begins the names of its tables, `inner_column` is the property
-    that an inner dimension is in. `constant_fields` are the columns of `judged` that are the same in every row, with
-    their SQL. `tied` says that events of one subject may share a moment. With `has_levels_before`, the level that each
-    gauge has before the window is in the table `levels_before`. `noted` are columns, each with the values of which the
-    scan notes whether they occur.
+    `digits` and `fill` are as in aggregate(), `settings` are what the call adds to ids. `prefix` begins the names of
+    its tables, `inner_column` is the property that an inner dimension is in. `constant_fields` are the columns of
+    `judged` that are the same in every row, with their SQL. `tied` says that events of one subject may share a moment.
+    With `has_levels_before`, the level that each gauge has before the window is in the table `levels_before`. `noted`
+    are columns, each with the values of which the scan notes whether they occur.
     """
 
     slots: tuple[Slot, ...]
@@ -112,6 +113,7 @@ class Totals:
     scale: int | None = None
     digits: int | None = None
     fill: str = "none"
+    settings: Settings = NO_SETTINGS
     exact: bool = False
     exact_levels: bool = False
     prefix: str = ""

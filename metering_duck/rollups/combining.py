@@ -8,6 +8,7 @@ Readings that do not combine exactly are refused, with what to do instead: a rol
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC
 from os import PathLike
 from typing import Any
@@ -29,6 +30,7 @@ from metering_duck.engine.failures import Overflow
 from metering_duck.engine.progress import Progress
 from metering_duck.errors import QuantityOverflow
 from metering_duck.readings.assembling import reading_rows
+from metering_duck.readings.own_settings import SETTINGS
 from metering_duck.readings.series import KEY
 from metering_duck.rollups.opening import SERIES_SCALES, OpenedReadings, open_readings
 from metering_duck.rollups.rules import IS_OVER_TIME, IS_QUOTIENT, IS_WHOLE, rules_stage
@@ -88,18 +90,14 @@ def rollup(
         periods,
         dropped=names_of(drop, "drop"),
         workspaces=names_of(workspace, "workspace"),
+        types=names_of(event_type, "event_type"),
         across_workspaces=across_workspaces,
         scale=scale,
         digits=digits,
         clock=moment_of(clock, "clock"),
     )
-    opened = open_readings(
-        machine_of(threads, memory_limit, temp_dir, progress, verify_files),
-        readings,
-        question,
-        periods,
-        names_of(event_type, "event_type"),
-    )
+    machine = machine_of(threads, memory_limit, temp_dir, progress, verify_files)
+    opened = open_readings(machine, readings, question, periods)
     with closed_on_failure(opened.engine):
         combined = CombinedReadings(opened)
         return Result(opened.engine, combined, Description("reading", opened.script, combined.notices))
@@ -201,7 +199,20 @@ class CombinedReadings:
             digits = select({"digits": str(self.asked.digits)}, "averages", star="*")
             stages.append(over(load_stage("significant"), {"divided": digits}))
         totals = Stage("totals", "every reading without its identity", self._totals_sql(stages[-1].name))
-        return Query("readings", (*stages, totals, load_stage("readings")))
+        return Query("readings", (*stages, totals, self._readings_stage()))
+
+    def _readings_stage(self) -> Stage:
+        """The stage `readings`; ids say to how many digits quotients were rounded, where that is not as plain ones."""
+        stage, own = load_stage("readings"), []
+        if self.asked.scale is None and self.asked.digits is None:
+            rows = self.engine.rows("SELECT DISTINCT scale FROM series_scales ORDER BY scale")
+            scales = dict.fromkeys(max(scale, self._scale_floor) for (scale,) in rows)
+            own = [scale for scale in scales if scale != SCALE_DEFAULT]
+        texts = {
+            f"{IS_QUOTIENT} AND result_scale = {scale}": literal(replace(self.opened.settings, scale=scale).text)
+            for scale in own
+        }
+        return replace(stage, sql=stage.sql.replace(SETTINGS, case(texts, SETTINGS))) if own else stage
 
     @property
     def _widest(self) -> int:
@@ -238,6 +249,7 @@ class CombinedReadings:
             "prorated": "FALSE",
             "max_metered_at": "max_metered_at",
             **names(("last_recorded_at", "last_metered_at", "last_event_id")),
+            "result_scale": "result_scale",
         }
         return select(columns, source)
 

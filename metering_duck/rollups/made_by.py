@@ -7,16 +7,18 @@ too. So a roll-up gives no reading the id of one that is of other events: what e
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError
-from metering_duck.runs.identity import settings_text
+from metering_duck.readings.identity import Settings
 from metering_duck.runs.question import Question
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case
 
-DIGITS = range(39)
+ROUNDINGS = (HALF_EVEN, "half-up", "ceiling", "floor")
 _KEY = ("workspace_id", "universe_id", "subject", "unit", "aggregation")
 _ENTRIES = "map_entries(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))"
 _LISTED = f"array_to_string(list_transform({_ENTRIES}, lambda e: encoded(e.key) || encoded(e.value)), '')"
@@ -35,19 +37,19 @@ HINT = (
 )
 
 
-def settings_of(engine: Engine, question: Question, types: Sequence[str]) -> str:
-    """The settings for the ids of a roll-up: its own, the event `types` and workspaces that it is told, and the
+def settings_of(engine: Engine, question: Question) -> Settings:
+    """The settings for the ids of a roll-up: its own, the event types and workspaces that it is told, and the
     aggregation that was chosen for its readings, which their ids tell.
 
     Raises: ConfigError for an id that no such settings explain.
     """
-    workspaces = question.workspaces
-    chosen: dict[str, str | None] = {settings_text(types=types, workspaces=workspaces): None}
+    told = Settings(types=question.types, workspaces=question.workspaces)
+    chosen: dict[str, str | None] = {told.text: None}
     while found := _unexplained(engine, chosen):
         key, id, aggregation, name = found
-        for text, candidate in _candidates(aggregation, types, workspaces):
-            if hashlib.sha256((key + text).encode()).hexdigest()[:32] == id:
-                chosen[text] = candidate
+        for one in _candidates(aggregation, told):
+            if hashlib.sha256((key + one.text).encode()).hexdigest()[:32] == id:
+                chosen[one.text] = one.aggregation
                 break
         else:
             raise ConfigError(
@@ -58,9 +60,7 @@ def settings_of(engine: Engine, question: Question, types: Sequence[str]) -> str
     if len(made) > 1:
         names = " and ".join(sorted(name or "the config's aggregations" for name in made))
         raise ConfigError(f"readings: found some made with {names}; expected one of them. hint: roll them up apart")
-    return settings_text(
-        aggregation=made.pop(), scale=question.scale, digits=question.digits, types=types, workspaces=workspaces
-    )
+    return replace(told, aggregation=made.pop(), scale=question.scale, digits=question.digits)
 
 
 def _unexplained(engine: Engine, known: Iterable[str]) -> tuple[str, str, str, str] | None:
@@ -70,7 +70,7 @@ def _unexplained(engine: Engine, known: Iterable[str]) -> tuple[str, str, str, s
     order = "subject, finer_start, unit, aggregation, given_id"
     rows = engine.rows(
         f"SELECT {KEY_SQL}, given_id, aggregation, {name} FROM finer "
-        f"WHERE {IS_OURS} AND given_id NOT IN ({ids}) ORDER BY {order} LIMIT 1"
+        f"WHERE {IS_OURS} AND NOT filled AND given_id NOT IN ({ids}) ORDER BY {order} LIMIT 1"
     )
     return rows[0] if rows else None
 
@@ -81,29 +81,21 @@ def _explains(engine: Engine, text: str) -> bool:
     return bool(engine.rows(found))
 
 
-def _candidates(aggregation: str, types: Sequence[str], workspaces: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """The texts of settings that a reading may have been made with, and the aggregation that they choose."""
+def _candidates(aggregation: str, told: Settings) -> Iterator[Settings]:
+    """The settings that a reading may have been made with."""
     names: list[str | None] = [None, *(name for name in (aggregation, f"{aggregation}-of-deltas") if _is_chosen(name))]
-    rounded: list[dict[str, int]] = [{}, *({"scale": n} for n in DIGITS), *({"digits": n} for n in DIGITS)]
     for name in names:
         for carries in (False, True):
-            for one in rounded:
-                yield (
-                    settings_text(
-                        aggregation=name,
-                        carries=carries,
-                        types=types,
-                        workspaces=workspaces,
-                        scale=one.get("scale"),
-                        digits=one.get("digits"),
-                    ),
-                    name,
-                )
+            plain = replace(told, aggregation=name, carries=carries)
+            for mode in ROUNDINGS:
+                yield replace(plain, rounding=mode)
+                yield from (replace(plain, rounding=mode, scale=n) for n in range(-DIGITS_MAX, DIGITS_MAX + 1))
+            yield from (replace(plain, digits=n) for n in range(DIGITS_MAX + 1))
 
 
 def _is_chosen(name: str) -> bool:
     """Whether an aggregation is part of an id where it is chosen."""
     try:
-        return bool(settings_text(aggregation=name))
+        return bool(Settings(aggregation=name).text)
     except ConfigError:
         return False

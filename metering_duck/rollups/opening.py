@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
 from functools import partial
@@ -16,6 +16,7 @@ from metering_duck.inputs.given import find_input, let_go
 from metering_duck.inputs.in_shell import InShell
 from metering_duck.inputs.input import Input, extensions_of, paths_of
 from metering_duck.inputs.whole_files import check_rows
+from metering_duck.readings.identity import Settings
 from metering_duck.rollups.given_readings import GIVEN, Finer, open_finer
 from metering_duck.rollups.made_by import settings_of
 from metering_duck.rollups.refusals import Checks
@@ -36,6 +37,7 @@ class OpenedReadings:
     """Readings that combine, in the table `finer`, and the new windows that the readings are put into.
 
     `shells` say how DuckDB's shell reads the readings, and a table of windows, each under its name in SQL.
+    `settings` are what the ids of the new readings say of all of them.
     """
 
     engine: Engine
@@ -44,6 +46,7 @@ class OpenedReadings:
     windows: Windows
     parameters: Mapping[str, object]
     shells: Mapping[str, Callable[[], InShell]]
+    settings: Settings
 
     def query(self, query: Query) -> Query:
         """A query with this run's values."""
@@ -61,12 +64,8 @@ class OpenedReadings:
         return script_text(queries, self.parameters, shells)
 
 
-def open_readings(
-    machine: Machine, readings: Any, question: Question, periods: Periods, types: Sequence[str] = ()
-) -> OpenedReadings:
+def open_readings(machine: Machine, readings: Any, question: Question, periods: Periods) -> OpenedReadings:
     """Read the readings, refuse readings that do not combine, and cut the windows.
-
-    `types` are the event types that the readings are said to be of, if not of all.
 
     Raises: ConfigError, SchemaError, SourceError, QuantityOverflow.
     """
@@ -89,14 +88,14 @@ def open_readings(
         checks.keys(question.dropped, across_workspaces=question.across_workspaces)
         checks.groupings(question.dropped)
         checks.overlaps()
-        settings = settings_of(engine, question, types)
+        settings = settings_of(engine, question)
         windows, parameters = _windows(engine, periods, table)
-        parameters = question.parameters | parameters | {"settings": settings}
+        parameters = question.parameters | parameters | {"settings": settings.text}
         fill_windows(engine, windows, parameters)
         shells = {GIVEN: found.in_shell}
         if table:
             shells[periods.kind] = table.in_shell
-        opened = OpenedReadings(engine, question, finer, windows, parameters, shells)
+        opened = OpenedReadings(engine, question, finer, windows, parameters, shells, settings)
         checks.straddling(opened.query(Query("straddling", (opened.placed(), load_stage("straddling")))))
         gaps = windows.placed_stage("gaps", moment="gap_start", name="placed_gaps")
         checks.missing(opened.query(Query("missing", (load_stage("gaps"), gaps, load_stage("missing")))))

@@ -145,7 +145,6 @@ def open_input(
     """
     selection = selection_of(source, question, history)
     parameters = question.parameters | selection.parameters
-    parameters["settings"] = question.settings(source.types)
     engine = machine.engine()
     with closed_on_failure(engine):
         engine.gate.expect(history.digests if history else {})

@@ -106,6 +106,92 @@ def test_the_same_run_has_the_same_ids() -> None:
         assert quantities(events, measuring("sum"), **one) == quantities(events, measuring("sum"), **other)
 
 
+ROUNDED: list[dict[str, Any]] = [
+    {"aggregation": "sum", "resultScale": 0, "rounding": "ceiling"},
+    {"aggregation": "avg", "resultScale": 2},
+    {"aggregation": "avg", "rounding": "floor"},
+    {"aggregation": "time-weighted-avg", "resultScale": 3},
+]
+
+
+@pytest.mark.parametrize("rounded", ROUNDED, ids=str)
+def test_what_is_rounded_otherwise_has_another_id(rounded: dict[str, Any]) -> None:
+    """From events, their records with and without the config, rolled up, with a scale: equal ids, equal numbers."""
+    config = {"measurements": [{"sourceProperty": "q", "unit": "seats", **rounded}]}
+    events = some_events(0)
+    with metering_duck.meter(events, config, clock=CLOCK) as metered:
+        records = metered.to_arrow()
+    with metering_duck.aggregate(events, config, every="day", **MARCH) as daily:
+        days = daily.to_arrow()
+    made = [quantities(events, config), quantities(events, config, scale=1)]
+    for again in (
+        metering_duck.aggregate(records=records, **MARCH),
+        metering_duck.aggregate(records=records, config=config, **MARCH),
+        metering_duck.rollup(days, **MARCH),
+        metering_duck.rollup(days, scale=1, **MARCH),
+    ):
+        with again:
+            made.append({row["id"]: Decimal(row["quantity"]) for row in again.to_dicts()})
+
+    assert [] == clashes(made)
+    assert made[0] == made[3]
+    assert made[0].keys().isdisjoint(made[2])
+    assert made[2] == made[4]
+
+
+@pytest.mark.parametrize(
+    ("metered", "told"),
+    [
+        ({"event_type": "call"}, {"event_type": "call"}),
+        ({"workspace": "w"}, {"workspace": "w", "across_workspaces": True}),
+    ],
+)
+def test_records_of_some_events_are_said_to_be_so(metered: dict[str, Any], told: dict[str, Any]) -> None:
+    """Aggregated as the note of meter says, records of one type or workspace have the ids of such a run."""
+    events, ((name, _),) = some_events(0), metered.items()
+    with metering_duck.meter(events, measuring("sum"), clock=CLOCK, **metered) as result:
+        records, notices = result.to_arrow(), result.notices
+    with metering_duck.aggregate(records=records, **MARCH, **told) as result:
+        made = {row["id"]: Decimal(row["quantity"]) for row in result.to_dicts()}
+    across = {"across_workspaces": "across_workspaces" in told}
+
+    assert quantities(events, measuring("sum"), **told) == made
+    assert made.keys().isdisjoint(quantities(events, measuring("sum"), **across))
+    assert any(f"the same --{name.replace('_', '-')}" in notice for notice in notices if notice.startswith(name[:5]))
+
+
+def test_what_is_carried_from_other_windows_has_another_id() -> None:
+    """Filled by what was before, a window has the id of the windows before it; a window with records has its own."""
+    events = [event("1", "2024-03-01T07:00:00Z", {"q": "5"}), event("2", "2024-03-03T07:00:00Z", {"q": "7"})]
+    third, fourth, fifth = ((f"2024-03-0{n}T00:00:00Z", f"2024-03-0{n + 1}T00:00:00Z") for n in (3, 4, 5))
+    shared = {"fill": "carry", "start": None, "end": None, "config": measuring("sum"), "given": events}
+    early, late = (
+        {**shared, "every": "day", "start": day, "end": "2024-03-07"} for day in ("2024-03-01", "2024-03-04")
+    )
+    subscribed = [{"universe_id": "u", "subject": "c:1", "starts": "2024-03-03", "ends": "2024-03-06"}]
+    both, one = quantities(**shared, windows=[third, fifth]), quantities(**shared, windows=[fifth])
+    made = [quantities(**early), quantities(**late), both, one]
+    made += [quantities(**shared, windows=[third, fourth, fifth])]
+    made += [
+        quantities(**{**shared, "start": "2024-03-01", "end": "2024-03-06"}, subscriptions=subscribed, every="day")
+    ]
+
+    assert [5, 5, 7, 7, 7, 7] == list(made[0].values())
+    assert [0, 0, 0] == list(made[1].values())
+    assert [7, 7] == list(both.values())
+    assert [0] == list(one.values())
+    assert [] == clashes(made)
+    assert set(made[0]) & set(both) == set(quantities(**{**early, "every": None, "start": third[0], "end": third[1]}))
+
+
+def test_a_rounding_that_drops_no_digit_is_no_part_of_an_id() -> None:
+    """A sum of whole numbers has the id that it has without resultScale, and so has a result of 18 digits."""
+    plain = quantities(some_events(0), measuring("sum"))
+
+    assert plain == quantities(some_events(0), measuring("sum", resultScale=18))
+    assert plain == quantities(some_events(0), measuring("sum", precision=9, resultScale=0, rounding="ceiling"))
+
+
 ABSENT = {"region": None, "user": "u1"}
 
 

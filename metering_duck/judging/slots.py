@@ -28,7 +28,8 @@ class Slot:
     q_N_0, v_N_0, … for each; what `counts_events` has no text, and v_N is 1. A span is start_N and end_N, and
     `factor` and `times_duration` convert the quantity. `inner_column` has an inner dimension's text. What `is_in_all`
     applies to every event that is metered; slots of the same `levels` have the same quantities. `units`
-    are those of records that a config rounds as this slot does.
+    are those of records that a config rounds as this slot does, `workspaces` those whose readings it is in, where
+    workspaces have scales of their own.
     """
 
     index: int
@@ -45,6 +46,7 @@ class Slot:
     inner_column: str = ""
     of_record: bool = False
     units: tuple[str, ...] = ()
+    workspaces: tuple[str, ...] = ()
     is_in_all: bool = False
     levels: str = ""
 
@@ -124,7 +126,26 @@ def place(config: MeteringConfig, aggregation: str | None = None) -> list[SlotMe
                 slots.append(slot)
             taken.add(slot.index)
             placed.append(SlotMeasurement(slot, number, path, measurement))
-    return placed
+    return _with_workspaces(placed, config)
+
+
+def _with_workspaces(placed: Sequence[SlotMeasurement], config: MeteringConfig) -> list[SlotMeasurement]:
+    """Measurements whose slots know their workspaces, where slots of one unit and aggregation have several scales."""
+    scales: dict[tuple[str | None, str], set[int | None]] = {}
+    workspaces: dict[int, set[str]] = {}
+    for p in placed:
+        scales.setdefault(_made_of(p.slot), set()).add(p.slot.result_scale)
+        workspaces.setdefault(p.slot.index, set()).add(config.entries[p.entry].workspace_id or "")
+    return [
+        replace(p, slot=replace(p.slot, workspaces=tuple(sorted(workspaces[p.slot.index]))))
+        if len(scales[_made_of(p.slot)]) > 1
+        else p
+        for p in placed
+    ]
+
+
+def _made_of(slot: Slot) -> tuple[str | None, str]:
+    return slot.unit, slot.aggregation.name if slot.aggregation else ""
 
 
 def slots_legend(placed: Sequence[SlotMeasurement]) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def _settings_sql(totals: Totals) -> str:
     """SQL for the settings of a reading: the run's, or those of its unit and aggregation where any are others."""
     # Of records, units that the config does not name come last.
     listed = sorted(totals.series, key=lambda series: series.unit_sql == UNIT_COLUMN and not series.slots[0].units)
-    found = [(_is_of_sql(series), settings_of(totals, series)) for series in listed]
+    found = [(_is_of_sql(totals, series), settings_of(totals, series)) for series in listed]
     if all(settings == totals.settings for _, settings in found):
         return SETTINGS
     return case(
@@ -44,8 +44,13 @@ def _settings_sql(totals: Totals) -> str:
     )
 
 
-def _is_of_sql(series: Series) -> str:
+def _is_of_sql(totals: Totals, series: Series) -> str:
     """SQL for whether a reading is of a series."""
+    workspaces = sorted({name for slot in series.slots for name in slot.workspaces})
+    if workspaces and not totals.across_workspaces:
+        named = literal_list(workspaces)[1:-1]
+        aggregation = f"aggregation = {literal(series.aggregation.keyed)} AND workspace_id IN ({named})"
+        return f"unit = {series.unit_sql} AND {aggregation}"
     aggregation = f"aggregation = {literal(series.aggregation.keyed)}"
     if series.unit_sql != UNIT_COLUMN:
         return f"unit = {series.unit_sql} AND {aggregation}"

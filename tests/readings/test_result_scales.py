@@ -9,7 +9,7 @@ import pytest
 
 from metering_duck.contract.config import load_config
 from metering_duck.contract.idle_keys import idle_keys
-from tests.comparing import event, expect_readings
+from tests.comparing import event, expect_readings, readings_of
 from tests.readings.moments import WINDOW
 
 SPAN = {"span": {"duration": "length", "unit": "hours"}, "proration": "by-time"}
@@ -73,3 +73,12 @@ def test_a_scale_that_changes_nothing_is_said(keys: dict[str, Any], asked: dict[
     config = load_config({"measurements": [{**measured[0], "resultScale": 1}, {**measured[1], "resultScale": 2}]})
     name = measured[0]["aggregation"]
     assert f"measurements[0].resultScale: changes nothing under {name}: {why}." in idle_keys(config, **asked)
+
+
+def test_ids_tell_the_scales_of_workspaces_apart() -> None:
+    """A reading has the id that it has under the config of its workspace alone (R21)."""
+    both = {"entries": [entry("v", None, aggregation="sum"), entry("w", 0, aggregation="sum")]}
+    ids = {row["workspace_id"]: row["id"] for row in readings_of(EVENTS, both, **WINDOW)}
+    for name, scale in (("v", None), ("w", 0)):
+        (row,) = readings_of(EVENTS, {"entries": [entry(name, scale, aggregation="sum")]}, **WINDOW)
+        assert ids[name] == row["id"]

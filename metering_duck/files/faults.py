@@ -26,3 +26,11 @@ class Unreadable(Fault):
     def of(self, name: str) -> SourceError:
         """The error about the file of this name."""
         return SourceError(f"{name}: cannot be read ({self.found}); expected {self.expected}. hint: {self.hint}")
+
+
+class OfLine(Fault):
+    """A line of text that cannot be read: which one, and what it is."""
+
+    def of(self, name: str) -> SourceError:
+        """The error about the file of this name."""
+        return SourceError(f"{name}: {self.found}; expected {self.expected}. hint: {self.hint}")

@@ -58,21 +58,19 @@ def footer_of(path: str) -> Footer:
     Raises: Fault for one that contradicts itself, or that is of encrypted columns; OSError.
     """
     with open(path, "rb") as file:
-        found, start = _struct_of(file)
+        return footer_in(file)
+
+
+def footer_in(file: IO[bytes]) -> Footer:
+    """The footer of an open file, whose position is behind it then.
+
+    Raises: Fault, as footer_of; OSError.
+    """
+    found, start = _struct_of(file)
     try:
         return _footer(found, start)
     except (KeyError, TypeError, AttributeError, IndexError):
         raise Fault("a footer that lacks what it has to say", _WHOLE, FETCH_AGAIN) from None
-
-
-def check_not_encrypted(file: IO[bytes]) -> None:
-    """Refuse a file with columns that are encrypted, whose footer is not; the file's position is as before.
-
-    Raises: Fault; OSError.
-    """
-    before = file.tell()
-    _struct_of(file)
-    file.seek(before)
 
 
 def _struct_of(file: IO[bytes]) -> tuple[Struct, int]:

@@ -81,7 +81,7 @@ def _is_compared(file: Any, group: int, column: Any, statistics: Struct) -> bool
 
     Raises: Fault for those that do not hold.
     """
-    said = _said(column, statistics)
+    said = said_of(column, statistics)
     found = _found(file, group, column, in_full=False)
     if found is None or (said.least is None and said.greatest is None and said.nulls is None):
         return False
@@ -103,7 +103,7 @@ def _is_compared(file: Any, group: int, column: Any, statistics: Struct) -> bool
     return True
 
 
-def _said(column: Any, statistics: Struct) -> Values:
+def said_of(column: Any, statistics: Struct) -> Values:
     """What a footer says, each bound as the kind of value that `_found` finds."""
     least, greatest = statistics.get(_LEAST), statistics.get(_GREATEST)
     if column.physical_type not in _BYTES:

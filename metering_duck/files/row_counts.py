@@ -6,11 +6,13 @@ Bytes come in blocks. A line ends with \\n, \\r\\n or a lone \\r.
 from __future__ import annotations
 
 import re
+from codecs import getincrementaldecoder
 from typing import Protocol
 
 import numpy as np
 
-from metering_duck.files.kinds import BYTE_ORDER_MARK
+from metering_duck.files.faults import Fault, OfLine
+from metering_duck.files.kinds import BYTE_ORDER_MARK, SAVE_AS_UTF8
 from metering_duck.files.masks import Bytes, Flags, behind, odd, positions_of, words_of
 
 LINE_FEED, RETURN, QUOTE = 10, 13, 34
@@ -92,8 +94,9 @@ class LineCounter:
 class CsvCounter:
     """Counts the rows of CSV: a line end in a quoted value ends no row.
 
-    A value is quoted if its first byte is a quote, blanks before it aside. `without` lines are no rows: the header, and
-    what is before it. An empty line is a row only where there is one column.
+    A value is quoted if its first byte is a quote. With a blank before it the engine takes it for quoted, too, and
+    other readers do not: that is a fault. `without` lines are no rows: the header, and what is before it. An empty line
+    is a row only where there is one column.
     """
 
     def __init__(self, delimiter: str, columns: int, without: int) -> None:
@@ -103,22 +106,40 @@ class CsvCounter:
         start = rb"(\A|[\r\n" + re.escape(self._delimiter) + rb"])( *)"
         self._closed = re.compile(start + rb'"(?:[^"]|"")*+"(?=[\r\n ' + re.escape(self._delimiter) + rb"])")
         self._open = re.compile(start + rb'(?:"|\Z)')
-        # Whether a quoted value has begun and not ended, and the last byte before the block that is no blank.
-        self._is_inside, self._before = False, self._delimiter
+        # Whether a quoted value has begun and not ended; the last byte before the block that is no blank, and whether
+        # a blank is behind it.
+        self._is_inside, self._before, self._has_blank = False, self._delimiter, False
         # Once a quote stands inside of a value that is not quoted, values are told apart one by one.
         self._by_value, self._waiting = False, b""
+        self._decoder, self._line_ends = getincrementaldecoder("utf-8")(), 0
 
     def add(self, block: bytes) -> None:
-        """Take the next bytes."""
+        """Take the next bytes.
+
+        Raises: Fault for bytes that are no UTF-8, also in columns that nobody reads.
+        """
         if not block:
             return
+        self._check_text(block)
         if self._by_value:
             self._waiting_for(block)
         elif self._is_inside or b'"' in block:
             self._quoted(block)
         else:
-            self._before = block.rstrip(b" ")[-1:] or self._before
+            self._remember(block)
             self._lines.add(block)
+
+    def _check_text(self, block: bytes, *, is_last: bool = False) -> None:
+        held = len(self._decoder.getstate()[0])
+        if held or is_last or not block.isascii():
+            try:
+                self._decoder.decode(block, is_last)
+            except UnicodeDecodeError as error:
+                line = self._line_ends + block.count(b"\n", 0, max(0, error.start - held)) + 1
+                raise OfLine(
+                    f"line {line:,} is not UTF-8", "text in UTF-8", SAVE_AS_UTF8.format(encoding="ENCODING")
+                ) from None
+        self._line_ends += block.count(b"\n")
 
     def _quoted(self, block: bytes) -> None:
         """Take a block with quotes: the line ends between an odd quote and the next one are not counted."""
@@ -129,13 +150,14 @@ class CsvCounter:
         inside = odd(quotes, before=self._is_inside)
         begins = quotes & inside
         before = words_of(is_end | is_quote | (data == self._delimiter[0]))
-        may_begin = behind(before, first=self._before in (b"\n", b"\r", b'"', self._delimiter))
+        first = not self._has_blank and self._before in (b"\n", b"\r", b'"', self._delimiter)
+        may_begin = behind(before, first=first)
         if bool((begins & ~may_begin).any()):
             self._by_value = True
             self._waiting_for(self._value_before(block) + block)
             return
         self._is_inside = bool(np.count_nonzero(is_quote) % 2) != self._is_inside
-        self._before = block.rstrip(b" ")[-1:] or self._before
+        self._remember(block)
         hidden = words_of(is_end) & inside
         if hidden.any():
             shown = data.copy()
@@ -147,10 +169,16 @@ class CsvCounter:
         """What stands for the value that a block goes on with: how it begins is all that matters."""
         if self._is_inside:
             return b'"'
-        if self._before == b'"' and block.startswith(b'"'):
+        if self._before == b'"' and not self._has_blank and block.startswith(b'"'):
             # Two quotes in a quoted value, one in each block.
             return b'""'
-        return b"" if self._before in (b"\n", b"\r", self._delimiter) else b"x"
+        blank = b" " if self._has_blank else b""
+        return blank if self._before in (b"\n", b"\r", self._delimiter) else b"x"
+
+    def _remember(self, block: bytes) -> None:
+        """How a block ends, which decides how the next one begins."""
+        self._before = block.rstrip(b" ")[-1:] or self._before
+        self._has_blank = block.endswith(b" ")
 
     def _waiting_for(self, block: bytes) -> None:
         """Take a block value by value; a quoted value that has not ended waits for the next block."""
@@ -159,8 +187,14 @@ class CsvCounter:
             self._take(self._waiting)
 
     def _take(self, text: bytes) -> None:
-        shown = self._closed.sub(rb"\1\2x", text)
+        shown = self._closed.sub(rb"\1\2\0", text)
         found = self._open.search(shown)
+        if b" \0" in shown or (found and found.group().endswith(b' "')):
+            raise Fault(
+                "a blank before a quote, which some readers take for the begin of a quoted value, and others do not",
+                "quotes that begin and end their value",
+                "take the blank out, or write the file anew with every quote doubled in quotes",
+            )
         known = found.start(2) if found else len(shown)
         self._lines.add(shown[:known])
         rest = shown[known:]
@@ -171,6 +205,7 @@ class CsvCounter:
 
     def rows(self) -> int:
         """How many rows there were, without the header."""
+        self._check_text(b"", is_last=True)
         if self._by_value:
             is_cut = self._waiting[-1:] not in (b"", b"\n", b"\r")
             self._take(self._waiting + self._delimiter if is_cut else self._waiting)

@@ -16,7 +16,8 @@ from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.remote import explaining_reads, open_url, scheme_of, shown
 from metering_duck.errors import SourceError
 from metering_duck.files.faults import FETCH_AGAIN, Fault
-from metering_duck.files.parquet_footer import check_not_encrypted
+from metering_duck.files.parquet_footer import Footer, footer_in, footer_of
+from metering_duck.files.parquet_statistics import said_of
 from metering_duck.inputs.unreadable import Unreadable
 
 
@@ -52,12 +53,12 @@ def cut_decimals(paths: Iterable[str]) -> dict[str, Unreadable]:
     """
     found: dict[str, Unreadable] = {}
     for path in paths:
-        with _opened(path) as file:
+        with _opened(path) as (file, footer):
             places = [(field.name, place) for field in file.schema_arrow for place, _ in leaves(field)]
             for n in range(len(file.schema)):
                 column = file.schema.column(n)
                 if column.logical_type.type == "DECIMAL" and column.precision <= DIGITS_MAX:
-                    beyond = _beyond(file, n, column)
+                    beyond = _beyond(file, footer, n)
                     if beyond:
                         name, place = places[n] if len(places) == len(file.schema) else (column.path,) * 2
                         found.setdefault(name, Unreadable(shown(path), place, *beyond))
@@ -139,8 +140,8 @@ def is_variant(kind: pa.DataType) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[Any]:
-    """A Parquet file, open.
+def _opened(path: str) -> Iterator[tuple[Any, Footer]]:
+    """A Parquet file, open, and its footer.
 
     Raises: SourceError.
     """
@@ -149,14 +150,14 @@ def _opened(path: str) -> Iterator[Any]:
     try:
         if scheme_of(path):
             with explaining_reads(path), open_url(path) as remote:
-                check_not_encrypted(remote)
+                footer = footer_in(remote)
+                remote.seek(0)
                 with parquet.ParquetFile(remote) as file:
-                    yield file
+                    yield file, footer
         else:
-            with open(path, "rb") as local:
-                check_not_encrypted(local)
+            footer = footer_of(path)
             with parquet.ParquetFile(path) as file:
-                yield file
+                yield file, footer
     except Fault as fault:
         raise fault.of(shown(path)) from None
     except (OSError, pa.ArrowException) as error:
@@ -166,17 +167,21 @@ def _opened(path: str) -> Iterator[Any]:
         ) from None
 
 
-def _beyond(file: Any, n: int, column: Any) -> tuple[str, str, str] | None:
-    """What is found, what is expected and the hint, of a column with a value that has more digits than it declares."""
+def _beyond(file: Any, footer: Footer, n: int) -> tuple[str, str, str] | None:
+    """What is found, what is expected and the hint, of a column with a value that has more digits than it declares.
+
+    Statistics are taken from the footer as it is written: pyarrow ends the process over harmed ones.
+    """
     from pyarrow import compute
 
+    column = file.schema.column(n)
     bound = 10**column.precision
     kind = f"DECIMAL({column.precision}, {column.scale})"
     expected, hint = f"values of at most {column.precision} digits", "write the file anew with a wider DECIMAL"
     for group in range(file.metadata.num_row_groups):
-        statistics = file.metadata.row_group(group).column(n).statistics
-        if statistics is not None and statistics.has_min_max:
-            bounds = [_unscaled(statistics.min_raw), _unscaled(statistics.max_raw)]
+        said = said_of(column, footer.chunks[group * len(file.schema) + n].statistics)
+        if said.least is not None and said.greatest is not None:
+            bounds = [said.least, said.greatest]
         else:
             bounds = []
             for batch in file.iter_batches(row_groups=[group], columns=[column.path]):
@@ -189,8 +194,3 @@ def _beyond(file: Any, n: int, column: Any) -> tuple[str, str, str] | None:
         if worst >= bound:
             return f"{kind} with a value of {len(str(worst))} digits", expected, hint
     return None
-
-
-def _unscaled(raw: Any) -> int:
-    """The integer of a DECIMAL's digits, from a statistic as the file keeps it."""
-    return raw if isinstance(raw, int) else int.from_bytes(raw, "big", signed=True)

@@ -24,6 +24,7 @@ SHOWN_BYTES = 60
 # Fields of statistics; the older ones of texts are of another order.
 _OLD_GREATEST, _OLD_LEAST, _NULLS, _GREATEST, _LEAST = 1, 2, 3, 5, 6
 _FORMATS = {"INT32": "<i", "INT64": "<q", "FLOAT": "<f", "DOUBLE": "<d", "BOOLEAN": "<?"}
+_DICTIONARY_READ = frozenset(("PLAIN", "PLAIN_DICTIONARY", "RLE_DICTIONARY", "RLE", "BIT_PACKED"))
 _BYTES = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
 _EXPECTED = "statistics that hold for every value"
 _HINT = "write the file anew; its bytes were changed, or what wrote it has written wrong statistics"
@@ -66,7 +67,7 @@ def compared_statistics(
     schema, chunks, compared = metadata.schema, footer_of(path).chunks, 0
     wanted = [n for n in range(len(schema)) if columns is None or schema.column(n).path in columns]
     # A text that is there once is read once.
-    texts = [schema.column(n).path for n in wanted if columns and schema.column(n).physical_type == "BYTE_ARRAY"]
+    texts = [schema.column(n).path for n in wanted if columns and _may_be_dictionary(metadata, n)]
     with parquet.ParquetFile(path, metadata=metadata, read_dictionary=texts, memory_map=True) as file:
         for group in range(metadata.num_row_groups):
             for n in wanted:
@@ -74,6 +75,14 @@ def compared_statistics(
                 if (statistics or columns is None) and not is_stopped():
                     compared += _is_compared(file, group, schema.column(n), statistics)
     return compared
+
+
+def _may_be_dictionary(metadata: Any, column: int) -> bool:
+    """Whether pyarrow reads a column as a dictionary: texts that are in none of its newer encodings."""
+    if metadata.schema.column(column).physical_type != "BYTE_ARRAY":
+        return False
+    groups = range(metadata.num_row_groups)
+    return all(_DICTIONARY_READ.issuperset(metadata.row_group(group).column(column).encodings) for group in groups)
 
 
 def _is_compared(file: Any, group: int, column: Any, statistics: Struct) -> bool:

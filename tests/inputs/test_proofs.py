@@ -447,3 +447,16 @@ def test_bytes_that_are_no_text_are_told_with_the_way_out(tmp_path: Path) -> Non
     parquet.write_table(rows(0, 2, subject=texts(b"\xff", b"a")), tmp_path / "a.parquet")
     with pytest.raises(SourceError, match=r"bytes that are not UTF-8; expected UTF-8. hint: .*--binary-as-text"):
         told(str(tmp_path / "a.parquet"))
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"])
+def test_statistics_of_newer_encodings_are_compared(encoding: str, tmp_path: Path) -> None:
+    """A text that every row has is compared with the footer, however its pages are written."""
+    options = {"use_dictionary": False, "column_encoding": {"subject": encoding}}
+    parquet.write_table(rows(0, 3, subject=["customer:a"] * 3), tmp_path / "a.parquet", **options)
+    with meter(str(tmp_path / "a.parquet"), CONFIG, clock=CLOCK) as result:
+        result.to_arrow()
+        assert 3 == result.accounting["read"]
+    path = harmed(tmp_path / "a.parquet", b"customer:a", b"customer:b")
+    with pytest.raises(SourceError, match="of the column subject in row group 1"):
+        told(path)

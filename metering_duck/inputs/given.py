@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from metering_duck.inputs.input import Input
 from metering_duck.inputs.lakes import find_lake, is_lake
 from metering_duck.inputs.pandas_frames import pandas_table
 from metering_duck.inputs.parquet_files import ParquetFiles
+from metering_duck.inputs.plain_values import json_value
 from metering_duck.inputs.spark_frame import EXPECTED, SparkFrame, is_of_spark, refuse_here
 from metering_duck.inputs.table_days import find_days, parts_of
 from metering_duck.inputs.unreadable import NONE, UnreadableColumns
@@ -188,7 +187,7 @@ def _stream_of(given: Any, library: str) -> pa.RecordBatchReader | None:
 def _lines_of(given: Iterable[Any]) -> pa.Table:
     """Objects as JSON text, written by the standard library: a number keeps the digits its Python value has."""
     try:
-        texts = [json.dumps(_as_dict(item), default=_json_text, ensure_ascii=True) for item in _items_of(given)]
+        texts = [json.dumps(_as_dict(item), default=json_value, ensure_ascii=True) for item in _items_of(given)]
     except TypeError as error:
         kind = str(error).rpartition(" ")[2]
         raise SourceError(f"input: found a key of type {kind} in an object; expected text.") from None
@@ -216,17 +215,3 @@ def _as_dict(item: Any) -> Any:
     if hasattr(item, "to_json_dict"):
         return item.to_json_dict()
     raise SourceError(f"input: found {a_kind(item)} in a list; expected dicts or EventPayload objects.")
-
-
-def _json_text(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "item"):
-        return value.item()
-    raise SourceError(
-        f"input: found a value of type {type(value).__name__} in an object; expected text, a number or a boolean."
-    )

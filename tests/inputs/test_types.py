@@ -464,6 +464,24 @@ def test_a_variant_of_a_relation_has_whole_numbers_of_any_size(number: int) -> N
         assert [Decimal(number)] == quantities(variants(duckdb.connect(), **columns))
 
 
+def test_what_parquet_keeps_as_a_number_is_no_number(tmp_path: Path) -> None:
+    """Booleans of 8 bits, which are text as an Arrow table, and periods of pandas are refused where they are used."""
+    bits = pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1], pa.int8()))
+    period = pa.array([19_000], pa.int64())
+    rows = one_of("e", period)
+    is_period = rows.schema.field("q").with_metadata({"ARROW:extension:name": "pandas.period"})
+    periods = rows.set_column(rows.column_names.index("q"), is_period, period)
+    path = parquet_of(tmp_path / "e.parquet", one_of("e", bits))
+    for source, found in ((path, "arrow.bool8"), (parquet_of(tmp_path / "p.parquet", periods), "pandas.period")):
+        for paths in (source, [source, path]):
+            with pytest.raises(SchemaError, match=f"column q: found {found}; expected"):
+                quantities(paths)
+    with pytest.raises(SchemaError, match=r"column q: found pandas\.period; expected"):
+        quantities(periods)
+    unused = one_of("f", pa.array(["1"])).append_column("x", bits)
+    assert [Decimal(1)] == quantities(parquet_of(tmp_path / "f.parquet", unused), map={"properties": "q"})
+
+
 def test_a_duration_in_parquet_is_refused_where_it_is_used(tmp_path: Path) -> None:
     """Parquet has a whole number, and only the schema of Arrow beside it says of what unit."""
     path = parquet_of(tmp_path / "e.parquet", one_of("e", pa.array([5], pa.duration("us"))))

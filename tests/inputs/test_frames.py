@@ -97,6 +97,13 @@ def test_times_of_several_types_are_each_read_with_its_own_offset() -> None:
         assert ["2024-03-02 06:00:00+00:00"] * 2 + ["2024-03-02 10:00:00+00:00"] == found
 
 
+def test_a_date_beside_times_is_no_time() -> None:
+    """As in a dict, a date alone says no time: its event is rejected, and the datetimes keep theirs."""
+    with meter(frame(time=mixed(DAY, AWARE, NAIVE)), CONFIG) as result:
+        assert (2, 1) == (result.accounting.metered, result.accounting.rejected)
+        assert ["time-invalid"] == result.rejects["reason"].to_pylist()
+
+
 def test_members_of_several_types_are_refused() -> None:
     """Within objects, too, Arrow would cut a datetime beside a date to its day."""
     given = frame(properties=mixed(*({"tokens": 1, "at": at} for at in (DAY, NAIVE, None))))

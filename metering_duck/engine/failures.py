@@ -186,6 +186,12 @@ def given_failure(where: str, error: BaseException) -> MeteringError:
         return Interrupted("run: was interrupted; nothing was written.")
     if isinstance(error, MeteringError):
         return error
+    if "unfinished result" in str(error):
+        return SourceError(
+            f"{where}: cannot be read while its connection has a result that was not fetched to its end; "
+            "expected a connection that is free. hint: fetch the rows of the last execute() to their end, "
+            "or make the relation on connection.cursor()"
+        )
     return SourceError(
         f"{where}: cannot be read ({type(error).__name__}: {first_line(error)}); expected rows to their end."
     )

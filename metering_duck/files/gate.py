@@ -135,7 +135,7 @@ class Gate:
         if known is not None and known.exception() is not None:
             return
         try:
-            with explained("parquet"):
+            with explained("parquet", path):
                 compared_statistics(path, columns, self._is_stopped.is_set)
         except Fault as fault:
             raise fault.of(name) from None

@@ -18,6 +18,7 @@ from metering_duck.files.kinds import GZIP, ZSTD
 from metering_duck.files.parquet_pages import pages_of
 from metering_duck.files.parquet_statistics import compared_statistics
 from metering_duck.files.row_counts import CsvCounter, LineCounter, ObjectCounter, RowCounter
+from metering_duck.files.wide_integers import NOT_OF_ARROW, wide_integers_of
 from metering_duck.files.zstd_frames import Frame, frames_of, harmed_frame
 
 BLOCK_BYTES = 1 << 18
@@ -103,7 +104,7 @@ def prove(claim: Claim, sink: IO[bytes] | None = None, is_stopped: Callable[[], 
     Raises: Fault.
     """
     proof = Proof(claim.name, os.path.getsize(claim.path))
-    with explained(claim.format):
+    with explained(claim.format, claim.path):
         match claim.format:
             case "parquet":
                 pages = pages_of(claim.path)
@@ -217,11 +218,15 @@ def _decompressed(path: str, frames: list[Frame]) -> Iterator[bytes]:
 
 
 @contextmanager
-def explained(format: FileFormat) -> Iterator[None]:
-    """Make a fault of what a library, or a counter of rows, says of a file."""
+def explained(format: FileFormat, path: str) -> Iterator[None]:
+    """Make a fault of what a library, or a counter of rows, says of a file on this machine."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
+        if NOT_OF_ARROW in str(error):
+            wide = wide_integers_of(path)
+            if wide is not None:
+                raise wide from None
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         kind = {"parquet": "a Parquet file", "arrow": "an Arrow IPC file"}.get(format, "a readable file")
         raise Unreadable(said.rstrip("."), kind) from None

@@ -16,10 +16,13 @@ from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.arrow_rows import can_scan
 from metering_duck.engine.duckdb import Engine
 from metering_duck.engine.given_streams import check_batch
+from metering_duck.inputs.parquet_columns import NO_NUMBERS, extension_of
 from metering_duck.inputs.unreadable import Unreadable
 
 # Up to so many digits, DuckDB holds a DECIMAL in fewer bytes than Arrow may, and does not look at what it cuts.
 DIGITS_CUT = 18
+# The extension type that Arrow has in place of pandas' periods: their number since 1970.
+PERIOD = "pandas.period"
 
 
 @dataclass
@@ -59,7 +62,9 @@ def _exact_fields(engine: Engine, rows: ExactRows, where: str) -> dict[str, pa.F
     plans: dict[str, pa.Field] = {}
     for one in rows.data.schema:
         exact = _exact_field(engine, one)
-        if exact is None:
+        if extension_of(one) == PERIOD:
+            rows.unreadable[one.name] = Unreadable(where, one.name, PERIOD, *NO_NUMBERS[PERIOD])
+        elif exact is None:
             member, kind = _part_of(one, lambda part: _exact_field(engine, part) is None or _is_changed_run(part.type))
             rows.unreadable[one.name] = Unreadable(where, member, str(kind))
         else:

@@ -21,8 +21,8 @@ from metering_duck.inputs.from_columns import check_names, check_not_ours
 from metering_duck.inputs.mapping import SHOWN_COLUMNS, FieldMap
 from metering_duck.inputs.parquet_columns import (
     cut_decimals,
-    durations,
     is_variant,
+    kept_as_numbers,
     leaves,
     rounded_numbers,
     wide_decimals,
@@ -69,7 +69,7 @@ def check_files(
         # The other engine brings all columns of the files together, whether they are used or not.
         for why in differing.values():
             why.refuse()
-    return {**differing, **rounded_numbers(schemas), **cut, **durations_of_files(engine, footers.paths), **unreadable}
+    return {**differing, **rounded_numbers(schemas), **cut, **numbers_of_files(engine, footers.paths), **unreadable}
 
 
 def names_in(schema: pa.Schema, footers: Footers) -> list[str]:
@@ -105,7 +105,7 @@ def unreadable_of_schema(schema: pa.Schema, path: str, footers: Footers) -> dict
     check_not_ours(schema.names, shown(path))
     if not footers.keys_are_chosen:
         check_folder_keys(schema.names, footers.keys, path)
-    return {**wide_decimals(schema, path), **durations(schema, path)}
+    return {**wide_decimals(schema, path), **kept_as_numbers(schema, path)}
 
 
 def unreadable_elsewhere(schema: pa.Schema, path: str) -> dict[str, Unreadable]:
@@ -196,10 +196,10 @@ def differing_types(engine: Engine) -> dict[str, Unreadable]:
     return found
 
 
-def durations_of_files(engine: Engine, paths: Sequence[str]) -> dict[str, Unreadable]:
-    """Column → why it cannot be read, for durations in any of the files.
+def numbers_of_files(engine: Engine, paths: Sequence[str]) -> dict[str, Unreadable]:
+    """Column → why it cannot be read, for durations and their like in any of the files.
 
-    In Parquet they are whole numbers; that they are durations is said in Arrow's words in each file by itself.
+    In Parquet they are whole numbers; what they are is said in Arrow's words in each file by itself.
     """
     size = FOOTERS_AT_ONCE if any(scheme_of(path) for path in paths) else len(paths)
     parts = [paths[n : n + size] for n in range(0, len(paths), size)]
@@ -218,7 +218,7 @@ def durations_of_files(engine: Engine, paths: Sequence[str]) -> dict[str, Unread
         with contextlib.suppress(ValueError, OSError, pa.ArrowException):
             # What is none is no fault: readers do without it.
             schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(row["value"])))
-            found = {**durations(schema, row["file_name"]), **found}
+            found = {**kept_as_numbers(schema, row["file_name"]), **found}
     return found
 
 

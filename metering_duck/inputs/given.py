@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pyarrow as pa
 
 from metering_duck.engine.failures import given_failure, naming, reading
 from metering_duck.engine.remote import shown
-from metering_duck.errors import MeteringError, SchemaError, SourceError, a_kind, first_few, first_line
+from metering_duck.errors import MeteringError, SourceError, a_kind, first_few
 from metering_duck.inputs.exact_frames import exact_frame, exact_relation
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.files import find_files
@@ -22,7 +20,9 @@ from metering_duck.inputs.given_objects import GivenObjects
 from metering_duck.inputs.given_table import GivenTable
 from metering_duck.inputs.input import Input
 from metering_duck.inputs.lakes import find_lake, is_lake
+from metering_duck.inputs.pandas_frames import pandas_table
 from metering_duck.inputs.parquet_files import ParquetFiles
+from metering_duck.inputs.plain_values import json_value
 from metering_duck.inputs.spark_frame import EXPECTED, SparkFrame, is_of_spark, refuse_here
 from metering_duck.inputs.table_days import find_days, parts_of
 from metering_duck.inputs.unreadable import NONE, UnreadableColumns
@@ -145,6 +145,8 @@ def _find_rows(given: Any, scratch: Path) -> Input:
             given.sink_parquet(path)
         return ParquetFiles(FileSet((str(path),), copies=(str(path),)))
     with reading(name):
+        if library == "pandas":
+            given, unreadable = pandas_table(given)
         table = _table_of(given, library)
     if table is not None:
         return GivenTable(table, name, rereadable=True, unreadable=unreadable)
@@ -158,8 +160,6 @@ def _find_rows(given: Any, scratch: Path) -> Input:
 
 def _table_of(given: Any, library: str) -> pa.Table | None:
     """The rows of an object in memory as an Arrow table; None for an object that can only be streamed."""
-    if library == "pandas":
-        return _pandas_table(given)
     if isinstance(given, pa.RecordBatch):
         return pa.Table.from_batches([given])
     if isinstance(given, pa.Table):
@@ -184,55 +184,10 @@ def _stream_of(given: Any, library: str) -> pa.RecordBatchReader | None:
     return None
 
 
-def _pandas_table(frame: Any) -> pa.Table:
-    """A pandas frame as an Arrow table.
-
-    Raises: SchemaError for a column without an Arrow type, such as one of mixed objects, and for two of one name.
-    """
-    if not frame.columns.is_unique:
-        twice = str(frame.columns[frame.columns.duplicated()][0])
-        raise SchemaError(
-            "a pandas DataFrame", twice, found="it twice", expected="names that differ", hint="rename one of them"
-        )
-    try:
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError):
-        # The library names the column in some cases only.
-        for n, name in enumerate(frame.columns):
-            _check_column(frame.iloc[:, n], str(name))
-        raise
-
-
-def _check_column(column: Any, name: str) -> None:
-    """Refuse a column of a pandas frame that Arrow cannot have.
-
-    Raises: SchemaError.
-    """
-    try:
-        pa.Table.from_pandas(column.to_frame(), preserve_index=False)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError) as error:
-        is_said = bool(error.args) and isinstance(error.args[0], str) and not isinstance(error, UnicodeError)
-        why = str(error.args[0] if is_said else error)
-        raise SchemaError(
-            "a pandas DataFrame",
-            name,
-            found=f"{column.dtype} values that cannot be read ({first_line(why)})",
-            expected="values of one type, which Arrow has",
-            hint=_way_out(column, name),
-        ) from None
-
-
-def _way_out(column: Any, name: str) -> str:
-    """How a column of a frame becomes text: objects as JSON, since text would have them as Python spells them."""
-    if column.dtype == object and any(isinstance(value, dict | list | tuple) for value in column):
-        return f"frame[{name!r}] = frame[{name!r}].map(json.dumps)"
-    return f"frame.astype({{{name!r}: 'string'}})"
-
-
 def _lines_of(given: Iterable[Any]) -> pa.Table:
     """Objects as JSON text, written by the standard library: a number keeps the digits its Python value has."""
     try:
-        texts = [json.dumps(_as_dict(item), default=_json_text, ensure_ascii=True) for item in _items_of(given)]
+        texts = [json.dumps(_as_dict(item), default=json_value, ensure_ascii=True) for item in _items_of(given)]
     except TypeError as error:
         kind = str(error).rpartition(" ")[2]
         raise SourceError(f"input: found a key of type {kind} in an object; expected text.") from None
@@ -260,17 +215,3 @@ def _as_dict(item: Any) -> Any:
     if hasattr(item, "to_json_dict"):
         return item.to_json_dict()
     raise SourceError(f"input: found {a_kind(item)} in a list; expected dicts or EventPayload objects.")
-
-
-def _json_text(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "item"):
-        return value.item()
-    raise SourceError(
-        f"input: found a value of type {type(value).__name__} in an object; expected text, a number or a boolean."
-    )

@@ -20,6 +20,12 @@ from metering_duck.files.parquet_footer import Footer, footer_in, footer_of
 from metering_duck.files.parquet_statistics import said_of
 from metering_duck.inputs.unreadable import Unreadable
 
+# Extension types of Arrow that are stored as whole numbers: what is expected instead, and the way out.
+NO_NUMBERS = {
+    "arrow.bool8": ("a boolean or a number", "write it as a boolean: cast(pa.bool_())"),
+    "pandas.period": ("text, a number or a time", "write it as text: frame.astype({COLUMN: 'string'})"),
+}
+
 
 def wide_decimals(schema: pa.Schema, path: str) -> dict[str, Unreadable]:
     """Column → why it cannot be read, for each column with a DECIMAL of more than 38 digits in it."""
@@ -34,15 +40,27 @@ def wide_decimals(schema: pa.Schema, path: str) -> dict[str, Unreadable]:
     return found
 
 
-def durations(schema: pa.Schema, path: str) -> dict[str, Unreadable]:
-    """Column → why it cannot be read, for durations: in Parquet they are whole numbers, of no unit."""
+def kept_as_numbers(schema: pa.Schema, path: str) -> dict[str, Unreadable]:
+    """Column → why it cannot be read, for what Parquet has as whole numbers of no unit, and Arrow as something else."""
     found: dict[str, Unreadable] = {}
     for field in schema:
         for place, kind in leaves(field):
-            if pa.types.is_duration(kind):
+            name = extension_of(field if kind == field.type else field.with_type(kind))
+            if name in NO_NUMBERS:
+                expected, hint = NO_NUMBERS[name]
+                found.setdefault(field.name, Unreadable(shown(path), place, name, expected, hint))
+            elif pa.types.is_duration(kind):
                 hint = "write it as text, or as a number whose name says its unit"
                 found.setdefault(field.name, Unreadable(shown(path), place, str(kind), "text or a number", hint))
     return found
+
+
+def extension_of(field: pa.Field) -> str:
+    """The name of the extension type that a field has, known here or not; "" for a plain type."""
+    if isinstance(field.type, pa.BaseExtensionType):
+        return str(field.type.extension_name)
+    name: bytes = (field.metadata or {}).get(b"ARROW:extension:name", b"")
+    return name.decode(errors="replace")
 
 
 def cut_decimals(paths: Iterable[str]) -> dict[str, Unreadable]:

@@ -97,6 +97,18 @@ def test_a_relation_that_fails_is_named() -> None:
         answer(duckdb.connect().sql("SELECT error('boom') AS id"))
 
 
+def test_a_relation_of_a_connection_that_is_not_free_has_a_way_out() -> None:
+    """A result that was not fetched to its end keeps the connection: a cursor of it reads beside it."""
+    connection = duckdb.connect()
+    connection.register("given", table())
+    connection.execute("CREATE TABLE kept AS FROM given")
+    connection.execute("FROM range(9)").fetchone()
+    with pytest.raises(SourceError, match=r"not fetched to its end; expected .* hint: .*connection\.cursor\(\)$"):
+        answer(connection.table("kept"))
+
+    assert answer(table()) == answer(connection.cursor().table("kept"))
+
+
 def test_the_file_is_found_that_no_message_names(tmp_path: Path) -> None:
     """Where DuckDB does not say which of several files is bad, each is read by itself, and the bad one is named."""
     good = parquet_bytes()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+import numpy
 import pandas
 import polars
 import pytest
 
-from metering_duck import ConfigError, MeteringError, SchemaError, SourceError, meter
+from metering_duck import ConfigError, MeteringError, SchemaError, SourceError, aggregate, meter
 
 CONFIG = {"measurements": [{"sourceProperty": "tokens", "unit": "tokens", "aggregation": "sum"}]}
 TIMES = pandas.to_datetime(["2024-03-02T07:00:00Z", "2024-03-02T08:00:00Z", "2024-03-03T08:00:00Z"])
@@ -47,7 +49,66 @@ def test_a_column_without_a_type_is_named(case: str) -> None:
 
     said = str(error.value)
     assert said.startswith(f"a pandas DataFrame: column {column}: found {found}"), said
-    assert said.endswith(f"hint: frame.astype({{'{column}': 'string'}})"), said
+    left_out = ", or --map properties=COLUMN,COLUMN names the columns to take" if column == "tokens" else ""
+    assert said.endswith(f"hint: frame.astype({{'{column}': 'string'}}){left_out}"), said
+
+
+def test_an_unused_column_without_a_type_stops_nothing() -> None:
+    """A column of a frame that Arrow cannot have is left out, like that of a file."""
+    for values in (mixed(object(), "2", 3), pandas.period_range("2024", periods=3)):
+        with meter(frame(other=values), CONFIG, map={"properties": "tokens"}) as result:
+            assert 3 == result.accounting.metered
+        with pytest.raises(SchemaError, match=r"column other: found (object|period)"):
+            meter(frame(other=values), CONFIG)
+
+
+DAY, UTC = date(2024, 3, 2), UTC
+NAIVE, AWARE = datetime(2024, 3, 2, 5), datetime(2024, 3, 2, 6, tzinfo=UTC)
+OF_SEVERAL_TYPES = {
+    "dates and datetimes": ((DAY, NAIVE, AWARE), ["2024-03-02", "2024-03-02T05:00:00", "2024-03-02T06:00:00+00:00"]),
+    "times without offset first": ((NAIVE, AWARE, None), ["2024-03-02T05:00:00", "2024-03-02T06:00:00+00:00", None]),
+    "times with offset first": ((AWARE, NAIVE, None), ["2024-03-02T06:00:00+00:00", "2024-03-02T05:00:00", None]),
+    "hours with zones": ((time(1, tzinfo=UTC), time(1), None), ["01:00:00+00:00", "01:00:00", None]),
+    "dates and numbers": ((DAY, 1, None), "column n: found values of date and int"),
+    "numbers of two widths": ((0.5, numpy.float32(0.1), None), "column n: found values of float and float32"),
+    "durations of nanoseconds": ((pandas.Timedelta(1, "ns"), None, None), "column n: found values of Timedelta"),
+}
+
+
+@pytest.mark.parametrize("case", OF_SEVERAL_TYPES)
+def test_objects_of_several_types_are_text_or_refused(case: str) -> None:
+    """Arrow would give all of them the type of the first value: days for datetimes, numbers for dates."""
+    values, expected = OF_SEVERAL_TYPES[case]
+    if isinstance(expected, str):
+        with pytest.raises(SchemaError, match=expected):
+            meter(frame(n=mixed(*values)), CONFIG)
+        return
+    for column in (mixed(*values), pandas.Categorical(values)):
+        with aggregate(frame(n=column), CONFIG, start="2024-03-01", end="2024-04-01", group_by=["n"]) as result:
+            found = {row["dimensions"]["n"]: int(row["quantity"]) for row in result.to_dicts()}
+        assert dict(zip(expected, [4, 6, 5], strict=True)) == found
+
+
+def test_times_of_several_types_are_each_read_with_its_own_offset() -> None:
+    """A time with an offset is not read as a local one, and one without an offset is said to have none."""
+    for times in (mixed(NAIVE, AWARE, AWARE), mixed(AWARE, NAIVE, AWARE)):
+        with meter(frame(time=times), CONFIG, assume_timezone="America/New_York") as result:
+            found = sorted(str(row["recorded_at"]) for row in result.to_dicts())
+        assert ["2024-03-02 06:00:00+00:00"] * 2 + ["2024-03-02 10:00:00+00:00"] == found
+
+
+def test_a_date_beside_times_is_no_time() -> None:
+    """As in a dict, a date alone says no time: its event is rejected, and the datetimes keep theirs."""
+    with meter(frame(time=mixed(DAY, AWARE, NAIVE)), CONFIG) as result:
+        assert (2, 1) == (result.accounting.metered, result.accounting.rejected)
+        assert ["time-invalid"] == result.rejects["reason"].to_pylist()
+
+
+def test_members_of_several_types_are_refused() -> None:
+    """Within objects, too, Arrow would cut a datetime beside a date to its day."""
+    given = frame(properties=mixed(*({"tokens": 1, "at": at} for at in (DAY, NAIVE, None))))
+    with pytest.raises(SchemaError, match=r"column properties.at: found values of date and datetime"):
+        meter(given, CONFIG)
 
 
 def test_a_column_of_objects_becomes_json() -> None:

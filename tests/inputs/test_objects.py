@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pandas
+import polars
 import pyarrow as pa
 import pytest
 
 from metering_duck import SchemaError, SourceError, aggregate, meter
 from metering_duck.contract.schemas import EVENT_SCHEMA
-from tests.inputs.forms import CLOCK, CONFIG, END, EVENTS, START, dimensions, one_row, quantities, reasons, table
+from tests.inputs.forms import CLOCK, CONFIG, END, EVENTS, PLAIN, START, dimensions, one_row, quantities, reasons, table
 
 
 def test_a_stream_that_was_read_before_is_an_error() -> None:
@@ -130,3 +132,55 @@ def test_a_stream_that_breaks_is_an_error() -> None:
     """What a source raises while it is read ends the run: half of the events are not a bill."""
     with pytest.raises(SourceError, match="the disk is gone"):
         quantities(pa.RecordBatchReader.from_batches(EVENT_SCHEMA, batches()))
+
+
+OF_NUMPY = {
+    "a float of 32 bits": (numpy.float32(0.1), "0.1"),
+    "a float of 16 bits": (numpy.float16(0.1), "0.099975586"),
+    "a whole number": (numpy.uint64(2**64 - 1), str(2**64 - 1)),
+    "a boolean": (numpy.bool_(True), "true"),
+    "a time": (numpy.datetime64("2024-01-01T00:00:00.000000001", "ns"), "2024-01-01T00:00:00.000000001"),
+    "a month": (numpy.datetime64("2024-01"), "2024-01-01T00:00:00"),
+    "no time": (numpy.datetime64("NaT", "ns"), None),
+    "an array": (numpy.array([5]), "[5]"),
+    "an array of floats": (numpy.array([0.1], "f4"), "[0.1]"),
+    "an array without a dimension": (numpy.array(5), "5"),
+    "a Series of pandas": (pandas.Series([0.1], dtype="f4"), "[0.1]"),
+    "a Series of Polars": (polars.Series([0.1], dtype=polars.Float32), "[0.1]"),
+}
+
+
+@pytest.mark.parametrize("case", OF_NUMPY)
+def test_values_of_numpy_in_objects_are_what_they_are_in_tables(case: str) -> None:
+    """A float has its shortest text, a time its text, and an array is a list."""
+    value, expected = OF_NUMPY[case]
+    event = one_row(properties={"q": 1, "x": value})
+
+    assert [{} if expected is None else {"x": expected}] == dimensions([event])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        numpy.timedelta64(3, "Y"),
+        numpy.timedelta64(1, "ns"),
+        numpy.longdouble("0.1"),
+        numpy.complex64(1),
+        numpy.void(b""),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_of_numpy_without_an_exact_text_are_refused(value: Any) -> None:
+    """A duration is no number of a unit that nobody knows, and a longer float has digits that Python's has not."""
+    with pytest.raises(SourceError, match=f"found a value of type {type(value).__name__} in an object; .* hint: write"):
+        meter([one_row(properties={"q": value})], CONFIG)
+
+
+def test_a_time_of_numpy_is_a_time_in_any_unit() -> None:
+    """Nanoseconds are not the number that they are since 1970."""
+    events = [
+        one_row(id=unit, time=numpy.datetime64("2024-01-02T00", unit), properties={"q": 1})
+        for unit in ("h", "us", "ns")
+    ]
+    with meter(events, PLAIN, clock=CLOCK) as records:
+        assert [datetime(2024, 1, 2, tzinfo=UTC)] * 3 == [row["recorded_at"] for row in records.to_dicts()]

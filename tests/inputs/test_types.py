@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from metering_duck import SchemaError, aggregate, meter
+from metering_duck import SchemaError, SourceError, aggregate, meter
 from tests.inputs.forms import CLOCK, PLAIN, dimensions, one_row, quantities, reasons, written
 
 WIDE = Decimal("12345678901234567890.1234567891")
@@ -462,6 +462,41 @@ def test_a_variant_of_a_relation_has_whole_numbers_of_any_size(number: int) -> N
     kind = "UBIGINT" if number < 2**64 else "HUGEINT"
     for columns in ({"q": f"{number}::{kind}"}, {"properties": f"{{'q': {number}::{kind}}}"}):
         assert [Decimal(number)] == quantities(variants(duckdb.connect(), **columns))
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "arrows"])
+def test_whole_numbers_of_128_bits_in_a_file_are_refused_by_their_column(form: str, tmp_path: Path) -> None:
+    """Arrow reads no column of such a file, and names none: the schema is read as Polars wrote it."""
+    path = tmp_path / f"e.{form.removesuffix('s')}"
+    frame = polars.DataFrame([{**one_row(), "q": "1"}]).with_columns(
+        x=polars.lit(2**100, polars.Int128), y=polars.struct(z=polars.lit([1], polars.List(polars.Int128)))
+    )
+    write = {"parquet": frame.write_parquet, "arrow": frame.write_ipc, "arrows": frame.write_ipc_stream}[form]
+    write(path)
+    said = r"column x, y: found whole numbers of 128 bits, .* hint: write it anew from .*polars\.col\('x'\)\.cast"
+    with pytest.raises(SourceError, match=rf"{path.name}: {said}"):
+        quantities(str(path), map={"properties": "q"})
+    as_text = frame.with_columns(x=polars.col("x").cast(polars.String)).drop("y")
+    as_text.write_parquet(path.with_suffix(".parquet"))
+    assert [{"x": str(2**100)}] == dimensions(str(path.with_suffix(".parquet")))
+
+
+def test_what_parquet_keeps_as_a_number_is_no_number(tmp_path: Path) -> None:
+    """Booleans of 8 bits, which are text as an Arrow table, and periods of pandas are refused where they are used."""
+    bits = pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1], pa.int8()))
+    period = pa.array([19_000], pa.int64())
+    rows = one_of("e", period)
+    is_period = rows.schema.field("q").with_metadata({"ARROW:extension:name": "pandas.period"})
+    periods = rows.set_column(rows.column_names.index("q"), is_period, period)
+    path = parquet_of(tmp_path / "e.parquet", one_of("e", bits))
+    for source, found in ((path, "arrow.bool8"), (parquet_of(tmp_path / "p.parquet", periods), "pandas.period")):
+        for paths in (source, [source, path]):
+            with pytest.raises(SchemaError, match=f"column q: found {found}; expected"):
+                quantities(paths)
+    with pytest.raises(SchemaError, match=r"column q: found pandas\.period; expected"):
+        quantities(periods)
+    unused = one_of("f", pa.array(["1"])).append_column("x", bits)
+    assert [Decimal(1)] == quantities(parquet_of(tmp_path / "f.parquet", unused), map={"properties": "q"})
 
 
 def test_a_duration_in_parquet_is_refused_where_it_is_used(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ DECIMAL that the records have.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from metering_duck.contract import aggregations
@@ -215,14 +215,9 @@ class RecordCompiler:
                 f"records: found no aggregation for the unit {first_few(map(repr, lacking))}; expected one of "
                 f"{', '.join((*COUNTERS, *GAUGES))}. hint: --aggregation sum"
             )
-        by_unit: dict[str, set[str]] = {}
-        for name, unit in rows:
-            text = aggregations.canonical(str(name), f"records of {unit!r}: aggregation")
-            by_unit.setdefault(unit, set()).add(text)
-        found = sorted(set().union(*by_unit.values()))
-        for text in found:
-            aggregations.check_inner(aggregations.parse(text, "records"), "records: aggregation")
-        return replace(self, found=tuple(found) or (self.aggregation or "sum",), by_unit=by_unit)
+        by_unit = _by_unit([(str(name), unit) for name, unit in rows])
+        found = tuple(sorted(set().union(*by_unit.values())))
+        return replace(self, found=found or (self.aggregation or "sum",), by_unit=by_unit)
 
     def rejects(self, *, repeated: bool) -> Query:
         """One row per rejected record."""
@@ -237,6 +232,19 @@ class RecordCompiler:
             "fraction_digits": case(((str(n), str(t.scale)) for n, t in enumerate(shapes)), of="shape"),
         }
         return rejects_query(self.judged(repeated=repeated), faults)
+
+
+def _by_unit(rows: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Unit → the aggregations that its records are for.
+
+    Raises: ConfigError for one that does not exist.
+    """
+    found: dict[str, set[str]] = {}
+    for name, unit in rows:
+        text = aggregations.canonical(name, f"records of {unit!r}: aggregation")
+        aggregations.check_inner(aggregations.parse(text, "records"), "records: aggregation")
+        found.setdefault(unit, set()).add(text)
+    return found
 
 
 def twins_queries(judge: RecordCompiler) -> list[Query]:

@@ -7,7 +7,7 @@ time before the period is metered for them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -73,6 +73,10 @@ class Situation:
     def sha256(self) -> str:
         """A digest of the files that may be used: while it is the same, no run that was made of them changes."""
         return whole_sha256(self.visible, self.as_of)
+
+
+# Whether a run counts; or what tells it of the run that was made.
+Counts = bool | Callable[[runs.RunRow], bool]
 
 
 @dataclass(frozen=True)
@@ -236,14 +240,10 @@ class Meterer:
         situation: Situation,
         began: datetime,
         *,
-        counts: bool = True,
-        like: runs.RunRow | None = None,
+        counts: Counts = True,
         strict: bool = False,
     ) -> runs.RunRow:
-        """Meter a plan and keep it as a run; if the run `counts`, its readings are those of the period from now on.
-
-        It does not where its readings are not those of the run that it should be `like`.
-        """
+        """Meter a plan and keep it as a run; if it `counts`, its readings are those of the period from now on."""
         try:
             metered = runs.open_plan(plan, self.machine, situation.clock)
             try:
@@ -258,7 +258,7 @@ class Meterer:
                     if situation.is_whole:
                         _add_histories(engine, run_id, situation, _history_of(engine, plan, situation))
                     (made,) = runs.find_runs(engine, f"run_id = {run_id}")
-                    if counts and (like is None or made.readings_sha256 == like.readings_sha256):
+                    if counts(made) if callable(counts) else counts:
                         make_current(engine, plan.period, run_id)
                     return replace(made, notices=notices)
             finally:

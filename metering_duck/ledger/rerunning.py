@@ -87,6 +87,11 @@ def run_of_same_inputs(meterer: Meterer, plan: Plan) -> runs.RunRow | None:
     return found[-1] if found else None
 
 
+def _is_like(run: runs.RunRow, before: runs.RunRow | None) -> bool:
+    """Whether a run has the readings of the one before, if there was one."""
+    return before is None or run.readings_sha256 == before.readings_sha256
+
+
 def _run_again(
     meterer: Meterer, plan: Plan, situation: Situation, began: datetime, base: runs.RunRow, *, counts: bool
 ) -> Outcome:
@@ -94,8 +99,8 @@ def _run_again(
     period, before = plan.period, run_of_same_inputs(meterer, plan)
     if before is not None:
         situation = replace(situation, clock=before.clock)
-    run = meterer.run(plan, "rerun", situation, began, counts=counts, like=before)
-    if before is not None and run.readings_sha256 != before.readings_sha256:
+    run = meterer.run(plan, "rerun", situation, began, counts=lambda made: counts and _is_like(made, before))
+    if before is not None and not _is_like(run, before):
         raise LedgerError(
             f"period {period.name}: run {run.run_id} gave other bytes than run {before.run_id} of the same inputs; "
             "expected the same. hint: metering-duck ledger verify --files tells whether a file has changed under its "

@@ -361,6 +361,33 @@ def test_what_is_not_run_reads_no_table_whole(iceberg: Catalog) -> None:
         assert expected == [row["quantity"] for row in result.to_dicts()]
 
 
+@pytest.mark.parametrize("dropped", ["subject", "properties"])
+def test_a_column_that_was_dropped_and_added_again_has_no_value_of_before(dropped: str, iceberg: Catalog) -> None:
+    """The files before have the name, but of another column: only what was written afterwards counts."""
+    name = f"usage.again_{dropped}"
+    table = iceberg.create_table_if_not_exists(name, schema=FIRST.schema)
+    table.append(FIRST)
+    kind = table.schema().find_field(dropped).field_type
+    with table.update_schema() as update:
+        update.delete_column(dropped)
+    with table.update_schema() as update:
+        update.add_column(dropped, kind)
+    table.append(SECOND.slice(FIRST.num_rows).select([column.name for column in table.schema().fields]))
+    readings, books = outcome(f"iceberg://lake/{name}")
+    assert outcome(SECOND.slice(FIRST.num_rows))[0] == readings
+    assert FIRST.num_rows == books["rejected"]
+
+
+def test_names_of_schemas_that_a_table_no_longer_has_are_not_known(iceberg: Catalog) -> None:
+    """The schemas of expired snapshots may be gone, and with them that a name was that of another column."""
+    from metering_duck.inputs.iceberg import _is_each_name_one_column
+
+    schemas = iceberg.load_table("usage.events").metadata.schemas
+    later = schemas[0].model_copy(update={"schema_id": 2})
+    assert _is_each_name_one_column(schemas)
+    assert not _is_each_name_one_column([*schemas, later])
+
+
 def inline_vector(*rows: int) -> dict[str, Any]:
     """A deletion vector as Delta's protocol has it: a Roaring bitmap of row numbers, inline, in Z85."""
     numbers = struct.pack(f"<{len(rows)}H", *sorted(rows))

@@ -130,8 +130,8 @@ class IcebergSnapshot:
                 column,
                 found=f"{VARIANT} in a table with deleted rows, renamed or added columns, or files that lie elsewhere",
                 expected="none, since pyiceberg reads such a table, and does not read VARIANT",
-                hint="rewrite its data files, so that the files alone say what the rows are, or read the Parquet files "
-                "by themselves",
+                hint="rewrite its data files, so that the files alone say what the rows are, or read copies of its "
+                "Parquet files by themselves",
             )
         scan = self._filtered_scan()
         if self.foreign:

@@ -494,9 +494,22 @@ def test_a_delta_table_may_lie_anywhere(name: str, tmp_path: Path) -> None:
 
 
 def test_files_of_a_delta_table_are_not_read_without_its_log(delta: Path) -> None:
-    """Rows that were deleted would count: the folder above, and a glob, are refused with the way out."""
-    for pattern in (delta.parent, f"{delta}/*/*.parquet"):
+    """Rows that were deleted would count: folders above and below, globs and files are refused with the way out."""
+    part = delta / "workspace_id=acme"
+    for pattern in (delta.parent, f"{delta}/*/*.parquet", part, [*map(str, part.glob("*.parquet"))]):
         with pytest.raises(SourceError, match=f"found a Delta table, whose log says .* hint: delta://{delta}"):
+            meter(pattern, CONFIG)
+
+
+def test_files_of_an_iceberg_table_are_not_read_without_its_metadata(catalog_folder: Path, tmp_path: Path) -> None:
+    """As of Delta: the table's folder, its data, a link to that, a glob and single files are refused."""
+    table = catalog_folder / "usage" / "events"
+    (tmp_path / "link").symlink_to(table / "data")
+    files = [*map(str, (table / "data").glob("*.parquet"))]
+    for pattern in (catalog_folder, table, table / "data", tmp_path / "link", f"{table}/*/*.parquet", files):
+        with pytest.raises(
+            SourceError, match=f"found files of the Iceberg table in {catalog_folder}/.* hint: iceberg://"
+        ):
             meter(pattern, CONFIG)
 
 

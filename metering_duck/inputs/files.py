@@ -26,6 +26,7 @@ from metering_duck.inputs.file_formats import FileFormat
 from metering_duck.inputs.file_set import FileSet
 from metering_duck.inputs.formats import BY_SUFFIX, format_of
 from metering_duck.inputs.input import Input
+from metering_duck.inputs.lake_folders import check_no_table
 from metering_duck.inputs.lakes import SCHEMES
 from metering_duck.inputs.partitions import partition_keys
 from metering_duck.inputs.passed_over import check_passed_over
@@ -113,7 +114,7 @@ def is_within(target: str, pattern: str) -> bool:
 def expand(pattern: str) -> list[str]:
     """The files that a path, a folder or a glob names.
 
-    Raises: SourceError where there is no such file, or it cannot be read.
+    Raises: SourceError where there is no such file, it cannot be read, or is one of a table of a lake.
     """
     if "\0" in pattern:
         raise SourceError(f"input: found a NUL in the path {pattern!r}; expected a path.")
@@ -122,6 +123,7 @@ def expand(pattern: str) -> list[str]:
     if os.path.isfile(pattern):
         if not os.access(pattern, os.R_OK):
             raise SourceError(f"{pattern}: cannot be read (permission denied); expected a file you may read.")
+        check_no_table(pattern, [pattern])
         return [pattern]
     if os.path.isdir(pattern):
         return _expand_folder(pattern)
@@ -131,10 +133,12 @@ def expand(pattern: str) -> list[str]:
 def _expand_folder(folder: str) -> list[str]:
     """The files with events below a folder, told by their suffixes.
 
-    Raises: SourceError where there is no such file, for a file of data that is not read, and for a link to nowhere.
+    Raises: SourceError where there is no such file, for a file of data that is not read, for a link to nowhere, and
+    for files of a table.
     """
     check_no_delta(folder, (f"{path}/" for path in Path(folder).rglob(DELTA_LOG)))
     paths = [path for path in _below(folder) if path.is_symlink() or path.is_file()]
+    check_no_table(folder, map(str, paths))
     named = events_below(folder, [path.relative_to(folder).as_posix() for path in paths], BY_SUFFIX)
     found = sorted(str(path) for path in (Path(folder, name) for name in named) if _is_file(path))
     check_passed_over(folder, set(map(str, paths)).difference(found), found)
@@ -175,9 +179,7 @@ def _expand_glob(pattern: str) -> list[str]:
     """
     _check_folders(os.path.dirname(pattern))
     found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
-    above = {str(parent) for path in found for parent in Path(path).absolute().parents}
-    logs = (f"{folder}/{DELTA_LOG}/" for folder in sorted(above))
-    check_no_delta(pattern, filter(os.path.isdir, logs))
+    check_no_table(pattern, found)
     if not found and os.path.islink(pattern):
         raise NothingThere(f"{pattern}: is a link that leads nowhere; expected a file. hint: mend or remove the link")
     if not found:

@@ -1,7 +1,7 @@
 """Iceberg tables at a snapshot, opened by pyiceberg.
 
 DuckDB reads the table's Parquet files itself where the files alone say what the rows are: no row is deleted, and
-no column ever had another name. Otherwise pyiceberg reads the rows.
+no column ever had another name, or one that was another column's. Otherwise pyiceberg reads the rows.
 
 iceberg://CATALOG/NAMESPACE.TABLE?snapshot=ID    iceberg://CATALOG/NAMESPACE.TABLE?timestamp=2024-05-01
 """
@@ -80,11 +80,7 @@ class IcebergSnapshot:
     def plain_files(self) -> PlainFiles | None:
         """The files of the snapshot, where the files alone say what the rows are."""
         tasks = self._tasks()
-        names: dict[int, set[str]] = {}
-        for schema in self.scan.table_metadata.schemas:
-            for column in schema.fields:
-                names.setdefault(column.field_id, set()).add(column.name)
-        if any(task.delete_files for task in tasks) or any(len(spelled) > 1 for spelled in names.values()):
+        if any(task.delete_files for task in tasks) or not _is_each_name_one_column(self.scan.table_metadata.schemas):
             return None
         return PlainFiles(tuple(sorted(str(task.file.file_path).removeprefix("file://") for task in tasks)))
 
@@ -134,8 +130,8 @@ class IcebergSnapshot:
                 column,
                 found=f"{VARIANT} in a table with deleted rows, renamed or added columns, or files that lie elsewhere",
                 expected="none, since pyiceberg reads such a table, and does not read VARIANT",
-                hint="rewrite its data files, so that the files alone say what the rows are, or read the Parquet files "
-                "by themselves",
+                hint="rewrite its data files, so that the files alone say what the rows are, or read copies of its "
+                "Parquet files by themselves",
             )
         scan = self._filtered_scan()
         if self.foreign:
@@ -263,6 +259,25 @@ def check_tasks(where: str, tasks: Sequence[Any], metadata: Any, location: str) 
     """
     files = [one.file_path for task in tasks for one in (task.file, *task.delete_files)]
     check_below(where, files, _roots(metadata, location))
+
+
+def _is_each_name_one_column(schemas: Sequence[Any]) -> bool:
+    """Whether each name, in any case, was that of one column in all schemas of a table, and each column had one name.
+
+    Otherwise a file's names may be those of other columns: a column that was dropped and added again has another id,
+    and no value in the files before. Names within nested columns count. Schemas are numbered as they come: where one
+    is missing, as a table may drop those of expired snapshots, nobody knows what it named.
+    """
+    from pyiceberg.schema import index_name_by_id
+
+    if {schema.schema_id for schema in schemas} != set(range(len(schemas))):
+        return False
+    try:
+        named = {(number, name) for one in schemas for number, name in index_name_by_id(one).items()}
+    except ValueError:
+        # A name with a dot is also the path of a nested column.
+        return False
+    return len(named) == len(dict(named)) == len({name.casefold() for _, name in named})
 
 
 def _schema_of(io: Any, path: str) -> pa.Schema:

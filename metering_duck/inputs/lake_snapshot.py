@@ -232,7 +232,7 @@ def _without(types: Mapping[str, str], names: Container[str]) -> dict[str, str]:
 
 def foreign_columns(found: LakeSnapshot, names: Iterable[str] | None = None) -> dict[str, Unreadable]:
     """Column → why it cannot be read, for columns of types that a table's library does not have; for all, or some."""
-    alone = "read the Parquet files of the table by themselves"
+    alone = "read copies of the table's Parquet files by themselves"
     chosen = found.foreign if names is None else names
     return {
         name: Unreadable(

@@ -113,8 +113,8 @@ def test_what_cannot_be_read_is_refused_by_name_where_it_is_used(lake: Catalog) 
     found = re.sub(r"snapshot=\d+", "snapshot=1", str(refused.value))
     assert found.startswith(
         "iceberg://lake/usage.events?snapshot=1: column where_at: found geometry(OGC:CRS84); expected a type that is "
-        "read from this table. hint: read the Parquet files of the table by themselves, or let Spark read it: --engine "
-        "spark, or "
+        "read from this table. hint: read copies of the table's Parquet files by themselves, or let Spark read it: "
+        "--engine spark, or "
     )
 
 

@@ -361,6 +361,33 @@ def test_what_is_not_run_reads_no_table_whole(iceberg: Catalog) -> None:
         assert expected == [row["quantity"] for row in result.to_dicts()]
 
 
+@pytest.mark.parametrize("dropped", ["subject", "properties"])
+def test_a_column_that_was_dropped_and_added_again_has_no_value_of_before(dropped: str, iceberg: Catalog) -> None:
+    """The files before have the name, but of another column: only what was written afterwards counts."""
+    name = f"usage.again_{dropped}"
+    table = iceberg.create_table_if_not_exists(name, schema=FIRST.schema)
+    table.append(FIRST)
+    kind = table.schema().find_field(dropped).field_type
+    with table.update_schema() as update:
+        update.delete_column(dropped)
+    with table.update_schema() as update:
+        update.add_column(dropped, kind)
+    table.append(SECOND.slice(FIRST.num_rows).select([column.name for column in table.schema().fields]))
+    readings, books = outcome(f"iceberg://lake/{name}")
+    assert outcome(SECOND.slice(FIRST.num_rows))[0] == readings
+    assert FIRST.num_rows == books["rejected"]
+
+
+def test_names_of_schemas_that_a_table_no_longer_has_are_not_known(iceberg: Catalog) -> None:
+    """The schemas of expired snapshots may be gone, and with them that a name was that of another column."""
+    from metering_duck.inputs.iceberg import _is_each_name_one_column
+
+    schemas = iceberg.load_table("usage.events").metadata.schemas
+    later = schemas[0].model_copy(update={"schema_id": 2})
+    assert _is_each_name_one_column(schemas)
+    assert not _is_each_name_one_column([*schemas, later])
+
+
 def inline_vector(*rows: int) -> dict[str, Any]:
     """A deletion vector as Delta's protocol has it: a Roaring bitmap of row numbers, inline, in Z85."""
     numbers = struct.pack(f"<{len(rows)}H", *sorted(rows))
@@ -465,9 +492,22 @@ def test_a_delta_table_may_lie_anywhere(name: str, tmp_path: Path) -> None:
 
 
 def test_files_of_a_delta_table_are_not_read_without_its_log(delta: Path) -> None:
-    """Rows that were deleted would count: the folder above, and a glob, are refused with the way out."""
-    for pattern in (delta.parent, f"{delta}/*/*.parquet"):
+    """Rows that were deleted would count: folders above and below, globs and files are refused with the way out."""
+    part = delta / "workspace_id=acme"
+    for pattern in (delta.parent, f"{delta}/*/*.parquet", part, [*map(str, part.glob("*.parquet"))]):
         with pytest.raises(SourceError, match=f"found a Delta table, whose log says .* hint: delta://{delta}"):
+            meter(pattern, CONFIG)
+
+
+def test_files_of_an_iceberg_table_are_not_read_without_its_metadata(catalog_folder: Path, tmp_path: Path) -> None:
+    """As of Delta: the table's folder, its data, a link to that, a glob and single files are refused."""
+    table = catalog_folder / "usage" / "events"
+    (tmp_path / "link").symlink_to(table / "data")
+    files = [*map(str, (table / "data").glob("*.parquet"))]
+    for pattern in (catalog_folder, table, table / "data", tmp_path / "link", f"{table}/*/*.parquet", files):
+        with pytest.raises(
+            SourceError, match=f"found files of the Iceberg table in {catalog_folder}/.* hint: iceberg://"
+        ):
             meter(pattern, CONFIG)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from metering_duck.calls.arguments import checked_config, is_asked, moment_of
+from metering_duck.calls.arguments import checked_config, is_asked, moment_of, names_of
 from metering_duck.calls.metering import meter
+from metering_duck.calls.notices import made_of_some
 from metering_duck.contract.config import ConfigLike, MeteringConfig
 from metering_duck.contract.idle_keys import idle_filters, idle_keys, same_measurements
 from metering_duck.contract.lapsing import lapses
@@ -18,6 +19,7 @@ from metering_duck.errors import ConfigError, did_you_mean
 from metering_duck.judging.slots import place
 from metering_duck.readings.series import Totals
 from metering_duck.runs.books import counted_noun
+from metering_duck.runs.question import Question
 from metering_duck.runs.results import Result
 from metering_duck.statements.select import select
 from metering_duck.windows.periods import NO_WINDOW
@@ -56,7 +58,7 @@ def check(config: ConfigLike, events: Any = None, **options: Any) -> dict[str, A
         warnings += [*_of_types(types, loaded), *_of_times(types, moment_of(options.get("clock"), "clock"))]
         report["types"] = [_type_shown(row) for row in types]
         report["rejects"] = _reject_counts(result) if accounting.rejected else []
-        report["notices"] = result.notices
+        report["notices"] = [notice for notice in result.notices if notice not in _of_records(options)]
     return report
 
 
@@ -108,6 +110,12 @@ def _type_shown(row: dict[str, Any]) -> dict[str, Any]:
     """A row of the events by type, its times as RFC 3339."""
     times = {name: row[name] and format_time(row[name].replace(tzinfo=UTC)) for name in ("first_at", "last_at")}
     return {name: value for name, value in row.items() if name not in ENTERED} | times
+
+
+def _of_records(options: Mapping[str, Any]) -> list[str]:
+    """The notices of meter() about the records that it makes, which check does not."""
+    types, workspaces = (names_of(options.get(name), name) for name in ("event_type", "workspace"))
+    return made_of_some(Question(types=types, workspaces=workspaces))
 
 
 def _alike_units(config: MeteringConfig) -> list[str]:

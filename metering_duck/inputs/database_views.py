@@ -28,6 +28,8 @@ OF_THE_RUN = {
     *("get_current_timestamp", "getvariable", "in_search_path", "localtime", "localtimestamp", "now", "today"),
     *("transaction_timestamp", "txid_current", "version", "current_catalog", "currval", "reservoir_quantile"),
 }
+# Aggregations that take one value of many: which, only an ORDER BY within them says.
+OF_ANY_ROW = {"any_value", "arbitrary", "first", "last"}
 # Table functions that depend on their arguments alone.
 TABLES_OF_ARGUMENTS = {"generate_series", "json_each", "json_tree", "range", "repeat", "unnest"}
 # Schemas and catalogs that tell of the run.
@@ -162,8 +164,23 @@ def _uses(tree: Any, ctes: set[str]) -> Iterator[tuple[str, str]]:
             yield "DESCRIBE, SHOW or SUMMARIZE", "clause"
         if node.get("sample"):
             yield "a SAMPLE", "clause"
+        yield from _chosen_by_chance(node)
     for function in of_tables:
         yield str(function["function_name"]).lower(), "table function"
+
+
+def _chosen_by_chance(node: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """A clause that takes some rows, or an aggregation that takes one value, in no order that the text says."""
+    modifiers = {one["type"] for one in node.get("modifiers") or ()}
+    if modifiers & {"LIMIT_MODIFIER", "DISTINCT_MODIFIER"} and "ORDER_MODIFIER" not in modifiers:
+        for one in node["modifiers"]:
+            if one["type"] == "LIMIT_MODIFIER":
+                yield "a LIMIT without ORDER BY", "clause"
+            elif one.get("distinct_on_targets"):
+                yield "a DISTINCT ON without ORDER BY", "clause"
+    name = str(node.get("function_name", "")).lower()
+    if node.get("class") == "FUNCTION" and name in OF_ANY_ROW and not (node.get("order_bys") or {}).get("orders"):
+        yield f"{name}() without ORDER BY", "clause"
 
 
 def _table_of(node: dict[str, Any], ctes: set[str]) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Views of databases: read where they depend on nothing but their database, and refused by what they call."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,21 @@ def test_a_view_that_depends_on_the_run_is_refused(
         quantity(tmp_path / "a.duckdb", *statements, view=view)
     assert f"found {found}" in str(caught.value)
     assert "hint: read the table under it" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("view", "found"),
+    [
+        ("AS SELECT * FROM t LIMIT 1", "a LIMIT without ORDER BY"),
+        ("AS SELECT * REPLACE ((SELECT first(n) FROM t) AS n) FROM t", "first() without ORDER BY"),
+    ],
+)
+def test_a_view_that_takes_any_row_is_refused(view: str, found: str, tmp_path: Path) -> None:
+    """Which rows these are is not said by the view; with an ORDER BY it is, and the view is read."""
+    with pytest.raises(SourceError, match=re.escape(f"found {found} in events; expected a view")):
+        quantity(tmp_path / "a.duckdb", view=view)
+    ordered = view.replace("LIMIT 1", "ORDER BY id LIMIT 1").replace("first(n)", "first(n ORDER BY id)")
+    assert "1" == quantity(tmp_path / "b.duckdb", view=ordered)
 
 
 def test_a_view_of_its_database_alone_is_read(tmp_path: Path) -> None:

@@ -333,6 +333,11 @@ CREATE OR REPLACE TEMP MACRO json_members(json) AS
         ELSE CAST(CAST(json AS JSON) AS MAP(VARCHAR, VARCHAR))
     END;
 
+-- The members of the object at a pointer, as texts; without it, those of the JSON object whose names do not fit a pattern.
+CREATE OR REPLACE TEMP MACRO members_of(json, pointer, fields) AS
+    if(json_type(json, pointer) = 'OBJECT', list_transform(json_texts(json, [pointer]), lambda text: in_order(json_members(text)))[1],
+        in_order(map_from_entries(list_filter(map_entries(json_members(json)), lambda e: NOT regexp_full_match(e.key, fields)))));
+
 -- Whether a text is JSON. DuckDB also takes a comma behind the last member, which JSON does not have: text that looks like
 -- one is rare and found fast, and looked at again without its strings.
 CREATE OR REPLACE TEMP MACRO is_json(json) AS

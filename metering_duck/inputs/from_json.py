@@ -6,8 +6,10 @@ keep digits; a line that is no object is a reject, not an error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from metering_duck.inputs.fields import (
     ABSENT,
@@ -79,7 +81,7 @@ def objects_layout(
     if mapping.lists_properties and keys:
         mapping.check_properties([*keys, *inner], where)
     fields = {**pointers, **_listed_properties(mapping, shape)}
-    held = _bag_of(layout, keys, mapping, shape)
+    held, or_members = _bag_of(layout, mapping, shape)
     parents = objects_of(fields.values()) - {json_pointer(held)}
     json = Json(EVENT_COLUMN if shape else "line", fields, is_record=layout.is_records)
     columns = {name: constant_column(text) for name, text in mapping.constants.items()}
@@ -103,7 +105,7 @@ def objects_layout(
     if mapping.lists_properties:
         texts = {name: json.column(f"property {name}").sql for name in mapping.properties}
         return replace(layout, property_sql=lambda name: texts.get(name, ABSENT), properties_sql=map_sql(texts))
-    return _with_properties(layout, json, held, mapping)
+    return _with_properties(layout, json, held, mapping, or_members=or_members)
 
 
 def _spelled_twice(json: Json, mapping: FieldMap, shape: Shape | None) -> tuple[Fault, ...]:
@@ -157,40 +159,48 @@ def _pointers(layout: Layout, keys: Sequence[str], where: str, mapping: FieldMap
     return pointers
 
 
-def _bag_of(layout: Layout, keys: Sequence[str], mapping: FieldMap, shape: Shape | None) -> str:
-    """The name of the object whose members are the properties; "" where there is none, or `--map` lists them."""
+def _bag_of(layout: Layout, mapping: FieldMap, shape: Shape | None) -> tuple[str, bool]:
+    """The name of the object whose members are the properties, and whether an event without it has its other members;
+    "" where `--map` lists the properties.
+    """
     if mapping.lists_properties:
-        return ""
+        return "", False
     bag = "dimensions" if layout.is_records else "properties"
-    held = mapping.columns.get(bag) or (shape.properties if shape else "")
-    if not held and (bag in keys or layout.is_records or not keys):
-        held = bag
-    return held
+    chosen = mapping.columns.get(bag) or (shape.properties if shape else "")
+    return chosen or bag, not (chosen or layout.is_records)
 
 
-def _with_properties(layout: Layout, json: Json, held: str, mapping: FieldMap) -> Layout:
-    """The layout with properties: the members of the object `held`; without such an object, all names of no field."""
-    if not held:
-        taken = set(mapping.columns.values())
-        for name, aliases in field_names(records=layout.is_records).items():
-            taken.update((name, *aliases))
-        others = f"lambda e: NOT list_contains({literal_list(sorted(taken))}, e.key)"
-        members = f"in_order(map_from_entries(list_filter(map_entries(json_members(object)), {others})))"
-        return replace(layout, properties_sql=members, json=replace(json, properties=()))
+def _with_properties(layout: Layout, json: Json, held: str, mapping: FieldMap, *, or_members: bool) -> Layout:
+    """The layout with properties: the members of the object `held`; with `or_members`, an object without it has all its
+    names of no field. Each object is read by its own form, so that no other one changes what it says (R23).
+    """
     pointer = literal(json_pointer(held))
     kind = f"json_type(object, {pointer})"
     texts = f"json_texts(object, [{pointer}])"
     text = f"{texts}[1]"
     # The macro json_members uses its argument several times: as a lambda's variable it is planned only once.
     read = f"list_transform({texts}, lambda text: in_order(json_members(text)))[1]"
-    members = f"CASE WHEN {kind} = 'OBJECT' THEN {read} ELSE {NO_PROPERTIES} END"
+    members, reserved = f"CASE WHEN {kind} = 'OBJECT' THEN {read} ELSE {NO_PROPERTIES} END", None
+    if or_members:
+        names = [(*aliases, name) for name, aliases in field_names(records=False).items()]
+        names += [(name,) for name in mapping.columns.values()]
+        reserved = {name for spelled in names for name in spelled}
+        members = f"members_of(object, {pointer}, {literal('|'.join(map(_pattern, names)))})"
     faults = (
         Fault(f"{kind} NOT IN ('OBJECT', 'NULL')", "properties-invalid", text),
         Fault(repeated_at_sql("object", [json_pointer(held)]), "property-repeated", text),
     )
-    return replace(
-        layout, properties_sql=members, json=replace(json, properties=(held,)), faults=(*layout.faults, *faults)
+    json = replace(json, properties=(held,), reserved=reserved)
+    return replace(layout, properties_sql=members, json=json, faults=(*layout.faults, *faults))
+
+
+def _pattern(spelled: Sequence[str]) -> str:
+    """A pattern that each spelling of a name fits, short enough to be read in a script."""
+    start = "".join(
+        letters[0] for letters in takewhile(lambda found: len(set(found)) == 1, zip(*spelled, strict=False))
     )
+    ends = "|".join(dict.fromkeys(re.escape(name[len(start) :]) for name in spelled))
+    return re.escape(start) + (f"({ends})" if ends else "")
 
 
 def _with_observations(layout: Layout) -> Layout:

@@ -54,13 +54,15 @@ class Json:
     """Where an input's fields are in JSON: `sql` is the text of the JSON, `fields` are field → pointers to try.
 
     `properties` is the pointer to the object with the properties, as its keys, None where no property is asked by a
-    pointer. `made` are more columns out of the parsed texts. `object_name` and `texts_name` are columns' names that the
-    input does not have.
+    pointer. With `reserved`, an object without that object has its members as properties, all but those of these names.
+    `made` are more columns out of the parsed texts. `object_name` and `texts_name` are columns' names that the input
+    does not have.
     """
 
     sql: str
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     properties: tuple[str, ...] | None = None
+    reserved: Collection[str] | None = None
     is_record: bool = False
     made: Mapping[str, str] = field(default_factory=dict)
     object_name: str = "object"
@@ -90,7 +92,21 @@ class Json:
     def property_sql(self, name: str, properties: Sequence[str]) -> str:
         """SQL for a property's text in the list of parsed texts."""
         known = sum(len(pointers) for pointers in self.fields.values())
-        return f"{self.texts_name}[{known + list(properties).index(name) + 1}]"
+        text = f"{self.texts_name}[{known + list(properties).index(name) + 1}]"
+        if self.reserved is None:
+            return text
+        alone = self._alone(properties)
+        member = f"{self.texts_name}[{known + len(properties) + alone.index(name) + 1}]" if name in alone else "NULL"
+        return f"if({self.has_properties}, {text}, {member})"
+
+    @property
+    def has_properties(self) -> str:
+        """SQL for whether an object has an object with the properties; not TRUE where it has none."""
+        return f"json_type({self.object_name}, {literal(json_pointer(*self.properties or ()))}) = 'OBJECT'"
+
+    def _alone(self, properties: Sequence[str]) -> list[str]:
+        """The properties that may be members of an object without an object for them."""
+        return [name for name in properties if self.reserved is not None and name not in self.reserved]
 
     def _legend(self, properties: Sequence[str]) -> tuple[str, ...]:
         """Which text of the list is which field's, or which property's; a field may have several places."""
@@ -101,6 +117,9 @@ class Json:
             listed.append(f"{places} {name}")
         if self.properties is not None:
             listed += [f"{last + n + 1} is {property_column(n)}" for n in range(len(properties))]
+        last += len(properties)
+        for n, name in enumerate(self._alone(properties), start=1):
+            listed.append(f"{last + n} is {property_column(list(properties).index(name))} without an object")
         return (f"{self.texts_name}[N] is the text of a field: {', '.join(listed)}.",) if listed else ()
 
     def stages(self, properties: Sequence[str]) -> list[Stage]:
@@ -108,6 +127,7 @@ class Json:
         pointers = [pointer for pointers in self.fields.values() for pointer in pointers]
         if self.properties is not None:
             pointers += [json_pointer(*self.properties, name) for name in properties]
+            pointers += [json_pointer(name) for name in self._alone(properties)]
         usable = case({f"is_json({self.sql}) AND json_type({self.sql}) = 'OBJECT'": self.sql})
         texts = f"json_texts({self.object_name}, {literal_list(pointers)})"
         stages = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -130,3 +131,22 @@ def test_a_stream_that_breaks_is_an_error() -> None:
     """What a source raises while it is read ends the run: half of the events are not a bill."""
     with pytest.raises(SourceError, match="the disk is gone"):
         quantities(pa.RecordBatchReader.from_batches(EVENT_SCHEMA, batches()))
+
+
+@pytest.mark.parametrize("bag", [{}, {"properties": None}])
+def test_each_object_has_properties_by_its_own_form(tmp_path: Path, bag: dict[str, None]) -> None:
+    """Events with and without an object of properties are read alike in any order, beside whatever others."""
+    fields = {"workspaceID": "acme", "universeID": "production", "type": "call", "subject": "customer:a"}
+    fields["time"] = "2024-01-02T00:00:00Z"
+    nested = {**fields, "id": "nested", "properties": {"tier": "paid"}, "tier": "aside"}
+    flat = {**fields, **bag, "id": "flat", "tier": "free"}
+    many = [{**fields, "id": f"many {n}", "tier": "free"} for n in range(1_001)]
+    config = {"measurements": [{"unit": "calls", "aggregation": "count"}]}
+    found = []
+    for given in ([nested, flat, *many], [*many, flat, nested]):
+        path = tmp_path / "given.ndjson"
+        path.write_text("".join(json.dumps(event) + "\n" for event in given), encoding="utf-8")
+        for source in (given, path):
+            read = aggregate(source, config, start="2024-01-01", end="2025-01-01", group_by="tier").to_dicts()
+            found.append(sorted((row["dimensions"]["tier"], int(row["quantity"])) for row in read))
+    assert [[("free", 1_002), ("paid", 1)]] * 4 == found

@@ -113,6 +113,10 @@ CREATE OR REPLACE TEMP MACRO json_members(json) AS
             ))
         ELSE CAST(CAST(json AS JSON) AS MAP(VARCHAR, VARCHAR))
     END;
+-- The members of the object at a pointer, as texts; without it, those of the JSON object whose names do not fit a pattern.
+CREATE OR REPLACE TEMP MACRO members_of(json, pointer, fields) AS
+    if(json_type(json, pointer) = 'OBJECT', list_transform(json_texts(json, [pointer]), lambda text: in_order(json_members(text)))[1],
+        in_order(map_from_entries(list_filter(map_entries(json_members(json)), lambda e: NOT regexp_full_match(e.key, fields)))));
 -- A moment of the years 1 to 9999, but for the first, which says that there is none; NULL for another.
 CREATE OR REPLACE TEMP MACRO usable_moment(moment) AS
     CASE WHEN moment > TIMESTAMP '0001-01-01' AND moment <= TIMESTAMP '9999-12-31 23:59:59.999999' THEN moment END;
@@ -319,7 +323,8 @@ FROM input;
 
 -- its texts, every digit kept
 -- texts[N] is the text of a field: 1 to 3 are workspace_id, 4 to 6 are universe_id, 7 is id, 8 is type, 9 is subject, 10 is time, 11 to 12
--- are metered_at, 13 is p_0, 14 is p_1, 15 is p_2, 16 is p_3.
+-- are metered_at, 13 is p_0, 14 is p_1, 15 is p_2, 16 is p_3, 17 is p_0 without an object, 18 is p_1 without an object, 19 is p_2 without
+-- an object, 20 is p_3 without an object.
 CREATE OR REPLACE TEMP VIEW parsed AS
 SELECT
     *,
@@ -328,7 +333,7 @@ SELECT
         [
             '/workspaceID', '/workspace_id', '/workspaceId', '/universeID', '/universe_id', '/universeId', '/id', '/type', '/subject',
             '/time', '/meteredAt', '/metered_at', '/properties/audio_seconds', '/properties/region', '/properties/tier',
-            '/properties/tokens'
+            '/properties/tokens', '/audio_seconds', '/region', '/tier', '/tokens'
         ]
     ) AS texts
 FROM objects;
@@ -369,10 +374,10 @@ SELECT
         WHEN list_bool_or(list_transform(json_keys(object, ['/properties']), lambda found: has_twice(found)))
             THEN json_texts(object, ['/properties'])[1]
     END AS early_text,
-    texts[13] AS p_0,
-    texts[14] AS p_1,
-    texts[15] AS p_2,
-    texts[16] AS p_3,
+    if(json_type(object, '/properties') = 'OBJECT', texts[13], texts[17]) AS p_0,
+    if(json_type(object, '/properties') = 'OBJECT', texts[14], texts[18]) AS p_1,
+    if(json_type(object, '/properties') = 'OBJECT', texts[15], texts[19]) AS p_2,
+    if(json_type(object, '/properties') = 'OBJECT', texts[16], texts[20]) AS p_3,
     CASE
         WHEN object IS NULL THEN NULL
         WHEN list_bool_or(list_transform(json_keys(object, ['']), lambda found: has_twice(found))) THEN NULL
@@ -380,11 +385,7 @@ SELECT
         WHEN list_count(texts[1:3]) > 1 OR list_count(texts[4:6]) > 1 OR list_count(texts[11:12]) > 1 THEN NULL
         WHEN json_type(object, '/properties') NOT IN ('OBJECT', 'NULL') THEN NULL
         WHEN list_bool_or(list_transform(json_keys(object, ['/properties']), lambda found: has_twice(found))) THEN NULL
-        ELSE CASE
-            WHEN json_type(object, '/properties') = 'OBJECT'
-                THEN list_transform(json_texts(object, ['/properties']), lambda text: in_order(json_members(text)))[1]
-            ELSE MAP([]::VARCHAR[], []::VARCHAR[])
-        END
+        ELSE members_of(object, '/properties', 'workspace(ID|_id|Id)|universe(ID|_id|Id)|id|type|subject|time|metered(At|_at)|properties')
     END AS properties
 FROM parsed;
 

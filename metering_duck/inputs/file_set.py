@@ -23,7 +23,7 @@ class FileSet:
     `keys` are the Hive partition columns in their paths; `keys_are_chosen` says that the caller takes them also where
     a file has a column of such a name. `label` is what messages call standard input. `copies` are those of the files
     that were made by this run, of a pipe or a frame, and are removed when it ends. `stand_ins` are files with the
-    copies that are read in their place, under the files' own names.
+    copies that are read in their place, under the files' own names. `again` are links to files that are read already.
     """
 
     paths: tuple[str, ...]
@@ -32,6 +32,7 @@ class FileSet:
     copies: tuple[str, ...] = ()
     keys_are_chosen: bool = False
     stand_ins: tuple[tuple[str, str], ...] = ()
+    again: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -42,6 +43,11 @@ class FileSet:
     def file_sql(self) -> str:
         """SQL for the name of the file that a row is in."""
         return literal(self.label) if self.label else FILE_COLUMN
+
+    def notes(self) -> tuple[str, ...]:
+        """A notice of the links that are not read, since the file itself is."""
+        named = first_few(shown(path) for path in self.again)
+        return (f"{named}: found a link to a file that is read already; it counts once.",) if self.again else ()
 
     def reader_sql(self, function: str, **options: str) -> str:
         """SQL that reads the files by a table function, with a column for a row's file; Hive partitions are text."""

@@ -43,11 +43,31 @@ def find_files(patterns: Sequence[str], scratch: Path, folder_keys: bool | None 
     """
     copies = {pattern: os.path.abspath(_spool(pattern, scratch)) for pattern in patterns if _is_spooled(pattern)}
     found = [[copies[pattern]] if pattern in copies else _files_of(pattern) for pattern in patterns]
-    paths = tuple(dict.fromkeys(path for files in found for path in files))
+    named = tuple(dict.fromkeys(path for files in found for path in files))
+    paths = _without_links(named, folder_keys=folder_keys is not False)
+    again = tuple(sorted(set(named).difference(paths)))
     format = _one_format(paths)
     keys = partition_keys(paths) if format.has_partitions and folder_keys is not False else ()
     label = "standard input" if list(copies) == [STANDARD_INPUT] and len(paths) == 1 else ""
-    return format.opened(FileSet(paths, keys, label, tuple(copies.values()), keys_are_chosen=folder_keys is True))
+    chosen = folder_keys is True
+    return format.opened(FileSet(paths, keys, label, tuple(copies.values()), keys_are_chosen=chosen, again=again))
+
+
+def _without_links(paths: Sequence[str], *, folder_keys: bool) -> tuple[str, ...]:
+    """The paths, each file of this machine once, by its own name rather than a link's.
+
+    With `folder_keys`, a file in folders KEY=VALUE of several values is several: each has other columns.
+    """
+    kept: dict[object, str] = {}
+    for path in sorted(paths, key=os.path.islink):
+        same: object = path
+        if not scheme_of(path):
+            found = os.stat(path)
+            folders = tuple(part for part in Path(path).parent.parts if "=" in part) if folder_keys else ()
+            same = found.st_dev, found.st_ino, folders
+        kept.setdefault(same, path)
+    known = set(kept.values())
+    return tuple(path for path in paths if path in known)
 
 
 def _files_of(pattern: str) -> list[str]:

@@ -6,10 +6,10 @@ keep digits; a line that is no object is a reject, not an error.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from metering_duck.inputs.fields import (
     ABSENT,
@@ -196,7 +196,9 @@ def _with_properties(layout: Layout, json: Json, held: str, mapping: FieldMap, *
 
 def _pattern(spelled: Sequence[str]) -> str:
     """A pattern that each spelling of a name fits, short enough to be read in a script."""
-    start = os.path.commonprefix(spelled)  # noqa: RUF071 - of texts, which are no paths
+    start = "".join(
+        letters[0] for letters in takewhile(lambda found: len(set(found)) == 1, zip(*spelled, strict=False))
+    )
     ends = "|".join(dict.fromkeys(re.escape(name[len(start) :]) for name in spelled))
     return re.escape(start) + (f"({ends})" if ends else "")
 

@@ -88,8 +88,9 @@ def open_source(
         layout = _objects(engine, layout, relation, found.name, mapping, shape)
     else:
         layout = _columns(engine, layout, relation, found, mapping, shape)
+    linked = files.notes() if isinstance(files, FileSet) else ()
     notes = [] if read_by is not None else idle_choices(engine, found, source, given, layout)
-    return layout, replace(given, notes=(*given.notes, *notes))
+    return layout, replace(given, notes=(*given.notes, *linked, *notes))
 
 
 def _objects(

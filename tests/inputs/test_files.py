@@ -327,3 +327,18 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     assert (8, 8) == tuple(
         aggregate(str(given), CONFIG, start=START, end=END).accounting.read for given in (folder, folder / "e.ndjson")
     )
+
+
+def test_a_file_and_links_to_it_count_once(tmp_path: Path) -> None:
+    """One file under several names in a folder is read once, and the notice names the links."""
+    path = tmp_path / "z.ndjson"
+    event = {"workspaceID": "acme", "universeID": "production", "type": "call", "subject": "customer:a"}
+    path.write_text(json.dumps({**event, "time": "2024-01-02T00:00:00Z"}) + "\n", encoding="utf-8")
+    (tmp_path / "a.ndjson").symlink_to(path)
+    os.link(path, tmp_path / "zz.ndjson")
+    config = {"measurements": [{"unit": "calls", "aggregation": "count"}]}
+    for source in (tmp_path, f"{tmp_path}/*.ndjson"):
+        with aggregate(source, config, start="2024-01-01", end="2025-01-01", generate_ids=True) as result:
+            links = f"{tmp_path}/a.ndjson, {tmp_path}/zz.ndjson: found a link to a file that is read already; it counts"
+            links += " once."
+            assert (1, True) == (result.accounting.read, links in result.notices)

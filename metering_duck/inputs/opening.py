@@ -57,10 +57,7 @@ def open_source(
         engine, found.footers, mapping, has_shape=shape is not None, is_elsewhere=read_by is not None
     )
     if read_by is not None:
-        claims = claims_of(found.footers.paths, "parquet")
-        if not engine.gate.verifies:
-            claims = [replace(claim, known=Proof(claim.name, unproven=READ_ELSEWHERE)) for claim in claims]
-        engine.gate.add(claims)
+        _claim_elsewhere(engine, found)
         unreadable = {**unreadable, **changed_in_table(found)}
         found = read_by(engine, found)
     relation = given = found.relation(engine)
@@ -91,6 +88,14 @@ def open_source(
     linked = files.notes() if isinstance(files, FileSet) else ()
     notes = [] if read_by is not None else idle_choices(engine, found, source, given, layout)
     return layout, replace(given, notes=(*given.notes, *linked, *notes))
+
+
+def _claim_elsewhere(engine: Engine, found: Input) -> None:
+    """Have the gate say of files that another engine reads that they were not read a second time, or read them."""
+    claims = claims_of(found.footers.paths, "parquet")
+    if not engine.gate.verifies:
+        claims = [replace(claim, known=Proof(claim.name, unproven=READ_ELSEWHERE)) for claim in claims]
+    engine.gate.add(claims)
 
 
 def _objects(

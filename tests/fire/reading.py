@@ -13,6 +13,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +34,7 @@ SPELLINGS = {
     "meteredAt": ("meteredAt", "metered_at"),
 }
 FIELDS = {name for names in SPELLINGS.values() for name in names} | {"properties"}
+BEYOND = "1e100"
 BLANKS = "\t\r "
 MARK = re.compile(r"[\ufdd0\ufdd1]|(?<!\\)(?:\\\\)*\\u[fF][dD][dD][01]")
 # The key of an event whose properties cannot be read: what stands for them in its content.
@@ -378,6 +380,14 @@ def _validate(table: pa.Table) -> None:
             raise
 
 
+def _reject_beyond(rows: list[dict[str, Any]], field: pa.Field) -> None:
+    """A value of more digits than its column declares is no quantity that fits (R36)."""
+    bound = Decimal(10) ** (field.type.precision - field.type.scale)
+    for row in rows:
+        if row[field.name] is not None and abs(row[field.name]) >= bound:
+            row[field.name] = BEYOND
+
+
 def of_table(table: pa.Table) -> list[Read]:
     """The events of a table's rows.
 
@@ -385,6 +395,9 @@ def of_table(table: pa.Table) -> list[Read]:
     """
     try:
         rows = table.to_pylist(maps_as_pydicts="lossy")
+        for field in table.schema:
+            if pa.types.is_decimal(field.type):
+                _reject_beyond(rows, field)
         return [_read_of_columns(row) for row in rows]
     except OverflowError as error:
         # Python has no such time; the engine has a reject.

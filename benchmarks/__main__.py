@@ -133,13 +133,14 @@ def run_(
 def smoke(events: int, questions: str | None, data: Path) -> None:
     """Ask every question once and check the answers, not the times. Writes no results.
 
-    Plain Python answers for a tenth of the events, beside all the others.
+    Plain Python answers for a tenth of the events, beside all the others; so do all of a question that takes long.
     """
     chosen = _questions(questions)
     tenth = max(1, events // 10)
-    slow = tuple(q for q in chosen if any(c.name == SLOW for c in q.contestants(tenth)))
-    everyone = {contestant.name for question in chosen for contestant in question.contestants(events)}
-    plan = Plan(events, chosen, data, 1, tuple(sorted(everyone - {SLOW})), None, 600.0, SMOKE_AT_ONCE)
+    asked_whole = tuple(q for q in chosen if not q.options.get("takes_long"))
+    slow = tuple(q for q in chosen if q not in asked_whole or any(c.name == SLOW for c in q.contestants(tenth)))
+    everyone = {contestant.name for question in asked_whole for contestant in question.contestants(events)}
+    plan = Plan(events, asked_whole, data, 1, tuple(sorted(everyone - {SLOW})), None, 600.0, SMOKE_AT_ONCE)
     reports = [run(plan, _say), run(replace(plan, events=tenth, questions=slow, contestants=()), _say)]
     _fail_with([error for report in reports for error in report.errors])
     answers = sum(len(asked.timings) for report in reports for asked in report.questions)

@@ -93,7 +93,8 @@ class Question:
     seconds over, one line for all contestants of one name up to its first comma; `prepare`, a function of the dataset
     that is called once before the first round of a run, in a process of its own, and not timed; and `around`, a context
     manager of the question's dataset that is open from before `prepare` to after the last round. It gives environment
-    variables for all of these processes, and raises CannotAsk where the question cannot be asked here.
+    variables for all of these processes, and raises CannotAsk where the question cannot be asked here. With
+    `takes_long`, a smoke run asks it over a tenth of the events.
     """
 
     name: str

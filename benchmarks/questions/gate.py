@@ -87,5 +87,5 @@ QUESTION = Question(
     ),
     notes="Files are proven by threads beside DuckDB: that compressed files end, their checksums, those of Parquet "
     "pages, and the number of rows.",
-    options={"prepare": prepare},
+    options={"prepare": prepare, "takes_long": True},
 )

@@ -613,7 +613,8 @@ SELECT
 FROM extended;
 
 -- quantities and their factors × microseconds, whole numbers in two parts
--- units_high_N and units_low_N are the quantity as a whole number of two parts; times_high_N and times_low_N are what it is multiplied by.
+-- units_high_N is the higher part of the quantity as a whole number; units_low_N its lower part; times_high_N is the higher part of what it
+-- is multiplied by; times_low_N its lower part.
 CREATE OR REPLACE TEMP VIEW timed AS
 SELECT
     *,

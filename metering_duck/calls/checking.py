@@ -58,7 +58,8 @@ def check(config: ConfigLike, events: Any = None, **options: Any) -> dict[str, A
         warnings += [*_of_types(types, loaded), *_of_times(types, moment_of(options.get("clock"), "clock"))]
         report["types"] = [_type_shown(row) for row in types]
         report["rejects"] = _reject_counts(result) if accounting.rejected else []
-        report["notices"] = [notice for notice in result.notices if notice not in _of_records(options)]
+        unsaid = _of_records(options)
+        report["notices"] = [notice for notice in result.notices if notice not in unsaid]
     return report
 
 

@@ -28,8 +28,8 @@ class Unreadable(Fault):
         return SourceError(f"{name}: cannot be read ({self.found}); expected {self.expected}. hint: {self.hint}")
 
 
-class OfLine(Fault):
-    """A line of text that cannot be read: which one, and what it is."""
+class Placed(Fault):
+    """A fault of one place in a file, such as a line or a column, which `found` begins with."""
 
     def of(self, name: str) -> SourceError:
         """The error about the file of this name."""

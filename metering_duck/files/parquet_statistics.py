@@ -38,6 +38,11 @@ class Values:
     greatest: Any = None
     nulls: int | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is."""
+        return self.least is not None or self.greatest is not None or self.nulls is not None
+
     def add(self, values: Any) -> None:
         """More values."""
         self.nulls = (self.nulls or 0) + values.null_count
@@ -71,9 +76,9 @@ def compared_statistics(
     with parquet.ParquetFile(path, metadata=metadata, read_dictionary=texts, memory_map=True) as file:
         for group in range(metadata.num_row_groups):
             for n in wanted:
-                statistics = chunks[group * len(schema) + n].statistics
-                if (statistics or columns is None) and not is_stopped():
-                    compared += _is_compared(file, group, schema.column(n), statistics)
+                said = said_of(schema.column(n), chunks[group * len(schema) + n].statistics)
+                if (said.is_known or columns is None) and not is_stopped():
+                    compared += _is_compared(file, group, schema.column(n), said)
     return compared
 
 
@@ -85,14 +90,13 @@ def _may_be_dictionary(metadata: Any, column: int) -> bool:
     return all(_DICTIONARY_READ.issuperset(metadata.row_group(group).column(column).encodings) for group in groups)
 
 
-def _is_compared(file: Any, group: int, column: Any, statistics: Struct) -> bool:
-    """Whether the statistics of a column in a row group could be compared with its values.
+def _is_compared(file: Any, group: int, column: Any, said: Values) -> bool:
+    """Whether what is said of a column in a row group could be compared with its values, which are read in any case.
 
     Raises: Fault for those that do not hold.
     """
-    said = said_of(column, statistics)
     found = _found(file, group, column, in_full=False)
-    if found is None or (said.least is None and said.greatest is None and said.nulls is None):
+    if found is None or not said.is_known:
         return False
     if not found.are_within(said):
         # A dictionary may have texts that no row has.

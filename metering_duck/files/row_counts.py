@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from metering_duck.files.faults import Fault, OfLine
+from metering_duck.files.faults import Fault, Placed
 from metering_duck.files.kinds import BYTE_ORDER_MARK, SAVE_AS_UTF8
 from metering_duck.files.masks import Bytes, Flags, behind, odd, positions_of, words_of
 
@@ -136,7 +136,7 @@ class CsvCounter:
                 self._decoder.decode(block, is_last)
             except UnicodeDecodeError as error:
                 line = self._line_ends + block.count(b"\n", 0, max(0, error.start - held)) + 1
-                raise OfLine(
+                raise Placed(
                     f"line {line:,} is not UTF-8", "text in UTF-8", SAVE_AS_UTF8.format(encoding="ENCODING")
                 ) from None
         self._line_ends += block.count(b"\n")

@@ -10,9 +10,9 @@ import os
 import re
 import struct
 
-from metering_duck.errors import SourceError, first_few
+from metering_duck.errors import first_few
 from metering_duck.files.arrow_batches import TAIL_BYTES
-from metering_duck.files.faults import Fault
+from metering_duck.files.faults import Placed
 
 # What Arrow says of such a file.
 NOT_OF_ARROW = "Integers with more than 64 bits"
@@ -27,15 +27,7 @@ _OF_FOOTER, _OF_MESSAGE, _FIELDS, _NAME, _KIND, _TYPE, _CHILDREN, _BITS = 1, 2, 
 _INTEGER = 2
 
 
-class WideIntegers(Fault):
-    """A file with columns of such numbers."""
-
-    def of(self, name: str) -> SourceError:
-        """The error about the file of this name, by its columns."""
-        return SourceError(f"{name}: {self.found}; expected {self.expected}. hint: {self.hint}")
-
-
-def wide_integers_of(path: str) -> WideIntegers | None:
+def wide_integers_of(path: str) -> Placed | None:
     """What is wrong with a file on this machine of which Arrow says that it has such numbers.
 
     None where no column is of 128 bits: a harmed byte may make another number of bits.
@@ -56,7 +48,7 @@ def wide_integers_of(path: str) -> WideIntegers | None:
         return None
     if not names:
         return None
-    return WideIntegers(
+    return Placed(
         f"column {first_few(names)}: found whole numbers of {BITS} bits, which stop Arrow from reading the file",
         "whole numbers of at most 64 bits, DECIMALs, or text",
         f"write it anew from frame.with_columns(polars.col({names[0]!r}).cast(polars.String)), or give the frame",

@@ -6,6 +6,7 @@ that is not the plain way, the settings in ids are chosen by unit and aggregatio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -46,16 +47,20 @@ def _settings_sql(totals: Totals) -> str:
 
 def _is_of_sql(totals: Totals, series: Series) -> str:
     """SQL for whether a reading is of a series."""
+    conditions = [f"aggregation = {literal(series.aggregation.keyed)}"]
+    units = series.slots[0].units
+    if series.unit_sql != UNIT_COLUMN:
+        conditions.insert(0, f"unit = {series.unit_sql}")
+    elif units:
+        conditions.insert(0, _is_one_of("unit", units))
     workspaces = sorted({name for slot in series.slots for name in slot.workspaces})
     if workspaces and not totals.across_workspaces:
-        named = literal_list(workspaces)[1:-1]
-        aggregation = f"aggregation = {literal(series.aggregation.keyed)} AND workspace_id IN ({named})"
-        return f"unit = {series.unit_sql} AND {aggregation}"
-    aggregation = f"aggregation = {literal(series.aggregation.keyed)}"
-    if series.unit_sql != UNIT_COLUMN:
-        return f"unit = {series.unit_sql} AND {aggregation}"
-    units = series.slots[0].units
-    return f"unit IN ({literal_list(units)[1:-1]}) AND {aggregation}" if units else aggregation
+        conditions.append(_is_one_of("workspace_id", workspaces))
+    return " AND ".join(conditions)
+
+
+def _is_one_of(column: str, texts: Sequence[str]) -> str:
+    return f"{column} IN ({literal_list(texts)[1:-1]})"
 
 
 def settings_of(totals: Totals, series: Series) -> Settings:

@@ -31,6 +31,7 @@ from metering_duck.decimals.columns import DIGITS_MAX, SCALE_DEFAULT
 from metering_duck.errors import ConfigError, cut
 
 FACTOR_DIGITS = 18
+RoundingMode = Literal["half-even", "half-up", "ceiling", "floor"]
 UNIT_US = {
     "microseconds": 1,
     "milliseconds": 1_000,
@@ -189,7 +190,7 @@ class Measurement(Model, json_schema_extra=_source_or_count):
         validation_alias=AliasChoices("resultScale", "result_scale"),
         serialization_alias="resultScale",
     )
-    rounding: Literal["half-even", "half-up", "ceiling", "floor"] = "half-even"
+    rounding: RoundingMode = "half-even"
     multiply: Factor | None = None
     divide: Factor | None = None
     values: Literal["levels", "deltas"] = "levels"

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import get_args
 
-from metering_duck.decimals.columns import DIGITS_MAX, HALF_EVEN
+from metering_duck.contract.measurements import RoundingMode
+from metering_duck.decimals.columns import DIGITS_MAX
 from metering_duck.engine.duckdb import Engine
 from metering_duck.errors import ConfigError
 from metering_duck.readings.identity import Settings
@@ -18,7 +20,7 @@ from metering_duck.runs.question import Question
 from metering_duck.statements.quote import literal
 from metering_duck.statements.select import case
 
-ROUNDINGS = (HALF_EVEN, "half-up", "ceiling", "floor")
+ROUNDINGS = get_args(RoundingMode)
 _KEY = ("workspace_id", "universe_id", "subject", "unit", "aggregation")
 _ENTRIES = "map_entries(CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)))"
 _LISTED = f"array_to_string(list_transform({_ENTRIES}, lambda e: encoded(e.key) || encoded(e.value)), '')"
